@@ -1,0 +1,1 @@
+"""Data that travels with Homewright: recorded machines, manifests, themes, schemas."""

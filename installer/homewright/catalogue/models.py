@@ -1,0 +1,92 @@
+"""The shape of ``stage.yaml``: one stage, its steps, and how each is run, proved, taken back and recovered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+StepId = Annotated[str, Field(pattern=r"^[0-9a-z_]+(/[0-9a-z_-]+)+$")]
+Runner = Literal["ansible", "pyinfra", "python"]
+Group = Literal[
+    "servers",
+    "lxd_servers",
+    "instances",
+    "kubernetes_control_plane",
+    "kubernetes_workers",
+    "gpu_hosts",
+    "dns_server",
+    "controller",
+]
+
+
+class Definition(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Limits(Definition):
+    """Limits of one step, in minutes."""
+
+    soft: float = 10
+    """After this long the run warns."""
+    hard: float = 60
+    """After this long the step is ended by force and has failed."""
+    silent: float = 15
+    """After this long without any output the step is ended by force and has failed."""
+
+
+class Remedy(Definition):
+    """What to do when a failure's output looks like this."""
+
+    when: str
+    """A regular expression over the step's output."""
+    say: str
+    """What it means, in a sentence."""
+    do: tuple[str, ...] = ()
+    """What to do, in order; each a sentence or a command."""
+
+
+class Step(Definition):
+    """One step of a stage."""
+
+    id: StepId
+    """stage/step, such as 00/10; a component of stage 40 has one more part (40/core/keycloak/10)."""
+    title: str
+    summary: str = ""
+    """What it changes on a host, in one sentence."""
+    runner: Runner
+    """What carries `run` and `rollback` out; `verify` and `recover` that end in .py and are no pyinfra are python."""
+    run: str
+    """The numbered file (x0–x7) that does the work."""
+    verify: str
+    """The numbered file (x8) that proves it: proved, broken or cannot tell."""
+    rollback: str
+    """The numbered file (x9) that takes it back."""
+    recover: str | None = None
+    """Inspects and mends a partial state, where `run` is not repeatable as it is."""
+    requires: tuple[StepId, ...] | None = None
+    """Steps that must have succeeded before; by default the one before in this stage."""
+    hosts: Group = "servers"
+    """The inventory's group that it runs on."""
+    reads: tuple[str, ...] = ()
+    """Answers (dotted paths of site.yaml) that it depends on: changing one makes the step pending again."""
+    minutes: Annotated[float, Field(gt=0)] = 1
+    """How long it takes, until history knows better."""
+    limits: Limits = Limits()
+    reboots: bool = False
+    may_lock_out: bool = False
+    remedies: tuple[Remedy, ...] = ()
+
+
+class Stage(Definition):
+    """One stage: a numbered folder."""
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-z_]+(/[0-9a-z_-]+)*$")]
+    """00, 10, … or 40/core/keycloak."""
+    title: str
+    summary: str = ""
+    requires: tuple[str, ...] | None = None
+    """Stages that come before; by default the one before in the catalogue's order."""
+    when: str | None = None
+    """A dotted path of site.yaml that must be set for the stage to run; otherwise it is skipped with that reason."""
+    steps: tuple[Step, ...]

@@ -1,0 +1,166 @@
+"""The command line: one module a noun; each parses, calls and prints.
+
+`main` imports the module of the verb that was asked for and no other: the command starts without a room that it
+does not need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import NamedTuple
+
+from homewright.errors import Cancelled, HomewrightError, UsageError
+
+PORTIONS = ("homewright.site", "homewright.screens", "homewright.stages", "homewright.assets")
+
+
+class Verb(NamedTuple):
+    """One verb: the module that holds `add_arguments(parser)` and `run(args, output) -> int`, and a line of help."""
+
+    module: str
+    help: str
+
+
+VERBS: dict[str, Verb] = {
+    "lab": Verb("homewright.cli.lab", "practice servers on this machine"),
+    "site": Verb("homewright.cli.site", "the answers: new, show, set, validate, inventory"),
+    "trust": Verb("homewright.cli.trust", "first contact with a server: host key, key, sudo"),
+    "discover": Verb("homewright.cli.discover", "facts of every server"),
+    "plan": Verb("homewright.cli.plan", "what would be done, where, and for how long"),
+    "apply": Verb("homewright.cli.apply", "do it"),
+    "verify": Verb("homewright.cli.verify", "prove again everything that was done"),
+    "rollback": Verb("homewright.cli.rollback", "take a stage back"),
+    "status": Verb("homewright.cli.status", "what is going on, or how it ended"),
+    "attach": Verb("homewright.cli.attach", "watch the run that is going on"),
+    "workspace": Verb("homewright.cli.workspace", "people's workspaces: create, list, show, start, stop, delete, …"),
+    "schema": Verb("homewright.cli.schema", "JSON schema of what --json prints"),
+    "completions": Verb("homewright.cli.completions", "completions for bash, zsh or fish"),
+}
+
+
+def version() -> str:
+    """The installed version."""
+    from importlib.metadata import version as installed
+
+    return installed("homewright")
+
+
+def check_installation() -> None:
+    """Every portion of the namespace package must be there. Raises UsageError with the missing ones."""
+    from importlib.util import find_spec
+
+    missing = [name for name in PORTIONS if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            "This installation of Homewright is not whole.",
+            f"Missing: {', '.join(missing)}.",
+            ["install it again: pipx install --force homewright"],
+        )
+
+
+def global_options(suppress: bool) -> argparse.ArgumentParser:
+    """The options that every verb takes, before it or after it."""
+    default = argparse.SUPPRESS if suppress else None
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--site", metavar="FILE", default=default, help="the site file")
+    options.add_argument("--state", metavar="DIR", default=default, help="the state folder")
+    options.add_argument(
+        "--stages", metavar="DIR", action="append", default=default, help="a further catalogue of stages"
+    )
+    options.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS if suppress else False, help="print JSON"
+    )
+    return options
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors have our three parts and exit code 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UsageError(f"{self.prog}: {message}.", "", [f"{self.prog} --help"])
+
+
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The parser; with `only`, just that verb's module is imported and filled in."""
+    parser = Parser(
+        prog="homewright",
+        parents=[global_options(suppress=False)],
+        description="Turns home servers into a Kubernetes platform for AI development. Without a verb: the wizard.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"homewright {version()}" if only is None else "homewright"
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+    shared = global_options(suppress=True)
+    for name, verb in VERBS.items():
+        child = verbs.add_parser(name, help=verb.help, description=verb.help, parents=[shared])
+        if only is None or only == name:
+            module(name).add_arguments(child)
+    return parser
+
+
+def module(verb: str) -> ModuleType:
+    return importlib.import_module(VERBS[verb].module)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the `homewright` command; returns the exit code (docs/decisions/0002-exit-codes.md)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        check_installation()
+        return _dispatch(arguments)
+    except KeyboardInterrupt:
+        return _report(Cancelled("Stopped by the keyboard."), arguments)
+    except HomewrightError as error:
+        return _report(error, arguments)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    verb = next((word for word in arguments if word in VERBS), None)
+    wants_everything = verb is None and any(word in ("-h", "--help", "--version") for word in arguments)
+    if verb is None and not wants_everything:
+        parser = build_parser(only="")
+        options = parser.parse_args(arguments)
+        return run_face(options)
+    args = build_parser(only=verb).parse_args(arguments)
+    if args.verb is None:
+        return run_face(args)
+    from homewright.cli.output import Output
+
+    code = module(args.verb).run(args, Output(json=args.json))
+    return int(code)
+
+
+def run_face(options: argparse.Namespace) -> int:
+    """The full-screen program, where the terminal can show it; else how to go on line by line."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") == "dumb":
+        raise UsageError(
+            "This terminal cannot show the full-screen program.",
+            "It is no terminal, or TERM is dumb.",
+            [
+                "the same line by line: homewright lab up, homewright site new, homewright plan, homewright apply --plain"
+            ],
+        )
+    from importlib.metadata import entry_points
+
+    for face in entry_points(group="homewright.faces", name="tui"):
+        return int(face.load()(options))
+    raise UsageError("The screens are not installed.", "", ["install Homewright again"])
+
+
+def _report(error: HomewrightError, arguments: Sequence[str]) -> int:
+    import json
+
+    if "--json" in arguments:
+        print(json.dumps(error.as_json(), ensure_ascii=False))
+    else:
+        print(error.as_text(), file=sys.stderr)
+    return error.exit_code

@@ -1,0 +1,43 @@
+"""What a verb prints: text for people, or one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from homewright.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+class Output:
+    """Standard output of one verb. Progress goes to standard error, so that `--json` stays one document."""
+
+    def __init__(self, json: bool = False) -> None:
+        self.json = json
+
+    def line(self, text: str = "") -> None:
+        """A line for people; nothing with --json."""
+        if not self.json:
+            print(text, flush=True)
+
+    def progress(self, text: str) -> None:
+        """What is going on, on standard error."""
+        print(text, file=sys.stderr, flush=True)
+
+    def document(self, model: BaseModel | dict[str, Any]) -> None:
+        """The verb's JSON document; nothing without --json."""
+        if self.json:
+            data = model if isinstance(model, dict) else model.model_dump(mode="json")
+            print(json.dumps(data, ensure_ascii=False, indent=2), flush=True)
+
+    def confirm(self, question: str, *, yes: bool, otherwise: str) -> bool:
+        """Ask on the terminal; `yes` answers beforehand. Raises UsageError where nobody can be asked (`otherwise`: how)."""
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise UsageError(question, "There is no terminal to ask on.", [otherwise])
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")

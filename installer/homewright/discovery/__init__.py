@@ -1,0 +1,1 @@
+"""What the machines are: one probe a host, and pure parsers from its raw bundle to facts."""

@@ -1,0 +1,39 @@
+"""The states that a run, a step and a step on one host can be in. Plain enums: viewers import this before anything heavy."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    ROLLED_BACK = "rolled-back"
+    INCOMPLETE = "incomplete"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self not in (State.PENDING, State.RUNNING)
+
+
+class Action(StrEnum):
+    """What a runner is asked to do with a step."""
+
+    RUN = "run"
+    VERIFY = "verify"
+    ROLLBACK = "rollback"
+    RECOVER = "recover"
+
+
+class Verdict(StrEnum):
+    """What a proof (x8) found. Cannot-tell never causes a re-run."""
+
+    PROVED = "proved"
+    BROKEN = "broken"
+    CANNOT_TELL = "cannot-tell"

@@ -1,0 +1,103 @@
+"""Errors that an operator reads: what happened, why, and what to do about it.
+
+Every error that Homewright raises on purpose is a `HomewrightError`. The screens show its three parts, the
+command line prints them on standard error and `--json` carries them; anything else that reaches the top is a
+bug of ours and is reported as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class HomewrightError(Exception):
+    """What happened (one sentence), why (one sentence or empty), and what to do (steps in order)."""
+
+    code: ClassVar[str] = "failed"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, why: str = "", do: Sequence[str] | str = ()) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.do: tuple[str, ...] = (do,) if isinstance(do, str) else tuple(do)
+
+    def as_json(self) -> dict[str, Any]:
+        """The wire shape: ``{"error": {"code", "what", "why", "do": [...]}}``."""
+        return {"error": {"code": self.code, "what": self.what, "why": self.why, "do": list(self.do)}}
+
+    def as_text(self) -> str:
+        """The error as the line-by-line face prints it."""
+        lines = [f"error: {self.what}"]
+        if self.why:
+            lines.append(f"  why: {self.why}")
+        lines += [f"  do:  {step}" for step in self.do]
+        return "\n".join(lines)
+
+
+class UsageError(HomewrightError):
+    """The command line, or a request, cannot be understood."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class SiteError(HomewrightError):
+    """The site's answers are missing, unreadable or wrong."""
+
+    code = "site"
+    exit_code = 2
+
+
+class CatalogueError(HomewrightError):
+    """A stage definition is wrong."""
+
+    code = "catalogue"
+    exit_code = 2
+
+
+class PlanMismatch(HomewrightError):
+    """The plan that was approved no longer fits the site, the catalogue or the facts."""
+
+    code = "plan-mismatch"
+    exit_code = 2
+
+
+class Busy(HomewrightError):
+    """Another engine, or another controller, holds the site or a server."""
+
+    code = "busy"
+    exit_code = 3
+
+
+class Cancelled(HomewrightError):
+    """The operator cancelled."""
+
+    code = "cancelled"
+    exit_code = 4
+
+
+class Unreachable(HomewrightError):
+    """A host or a cluster cannot be reached or does not let us in."""
+
+    code = "unreachable"
+    exit_code = 5
+
+
+class HostKeyError(Unreachable):
+    """A host's key is not known yet, or is another than the one that was trusted."""
+
+    code = "host-key"
+
+
+class StateError(HomewrightError):
+    """The state folder cannot be used: read-only, full, not ours, or on a network file system."""
+
+    code = "state"
+
+
+class LabError(HomewrightError):
+    """The practice servers cannot be made, reached or removed."""
+
+    code = "lab"

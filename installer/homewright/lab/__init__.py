@@ -1,0 +1,1 @@
+"""Practice servers: real LXD containers on this machine, to learn and to test on."""

@@ -1,0 +1,182 @@
+"""Where things are kept, and how files that must survive a power loss are written.
+
+No pydantic here: the first screen lists sites with this module alone.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from homewright.errors import SiteError, StateError
+
+NAME = "homewright"
+
+
+def config_home() -> Path:
+    """Folder of the sites' answers (``$XDG_CONFIG_HOME/homewright``)."""
+    return Path(platformdirs.user_config_dir(NAME))
+
+
+def state_home() -> Path:
+    """Folder of everything recorded (``$XDG_STATE_HOME/homewright``)."""
+    return Path(platformdirs.user_state_dir(NAME))
+
+
+def cache_home() -> Path:
+    """Folder of what can be fetched or built again (``$XDG_CACHE_HOME/homewright``)."""
+    return Path(platformdirs.user_cache_dir(NAME))
+
+
+def site_file(chosen: str | None = None) -> Path:
+    """The site file in force: ``--site``, ``HOMEWRIGHT_SITE``, ``./site.yaml``, else the only site under `config_home`.
+
+    Raises SiteError where there is none, or more than one to choose from.
+    """
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    named = os.environ.get("HOMEWRIGHT_SITE")
+    if named:
+        return Path(named).expanduser().absolute()
+    here = Path("site.yaml").absolute()
+    if here.exists():
+        return here
+    known = known_site_files()
+    if len(known) == 1:
+        return known[0]
+    if not known:
+        raise SiteError(
+            "There is no site yet.",
+            f"Neither ./site.yaml nor a site under {config_home()} exists.",
+            ["homewright site new NAME", "or practise on this machine: homewright lab up"],
+        )
+    names = ", ".join(path.parent.name for path in known)
+    raise SiteError(
+        "Which site?",
+        f"There are several: {names}.",
+        ["name one: homewright --site FILE …, or set HOMEWRIGHT_SITE"],
+    )
+
+
+def known_site_files() -> list[Path]:
+    """The site files under `config_home`, by name."""
+    return sorted(config_home().glob("*/site.yaml"))
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """The recorded state of one site. Every folder is 0700, every file 0600."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, site_name: str, chosen: str | None = None) -> StateFolder:
+        """The state folder of a site: ``--state`` or ``HOMEWRIGHT_STATE``, else one named after the site."""
+        named = chosen or os.environ.get("HOMEWRIGHT_STATE")
+        return cls(Path(named).expanduser().absolute() if named else state_home() / "sites" / site_name)
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal.db"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets.json"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.root / "known_hosts"
+
+    @property
+    def key(self) -> Path:
+        """The engine's own private key; its public half lies beside it with the suffix .pub."""
+        return self.root / "id_ed25519"
+
+    @property
+    def authority(self) -> Path:
+        """Folder of the site's private CA (ca.key, ca.crt)."""
+        return self.root / "ca"
+
+    @property
+    def facts(self) -> Path:
+        """Folder of the last facts, one JSON file a host."""
+        return self.root / "facts"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    def run(self, run: str) -> Path:
+        return self.runs / run
+
+    @property
+    def engine_lock(self) -> Path:
+        return self.root / "engine.lock"
+
+    @property
+    def engine_socket(self) -> Path:
+        return self.root / "engine.sock"
+
+    def create(self) -> StateFolder:
+        """Make the folder (0700) if it is missing, and prove that it can be written.
+
+        Raises StateError, with the reason, where it cannot be.
+        """
+        make_folder(self.root)
+        return self
+
+
+def make_folder(folder: Path) -> None:
+    """Make a private folder (0700) with its parents, durably. Raises StateError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid == os.getuid() and folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StateError(
+            f"The folder {folder} cannot be written.",
+            f"{error.strerror or error}.",
+            ["make it writable for you", "or choose another folder: homewright --state DIR …"],
+        ) from error
+
+
+def write_atomically(file: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace a file so that a power loss leaves the old or the new one whole: temp, fsync, rename, fsync of the folder.
+
+    Raises StateError when the disk is full or the folder cannot be written; the old file is then still there.
+    """
+    temporary: str | None = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        with os.fdopen(descriptor, "wb") as handle:
+            os.fchmod(handle.fileno(), mode)
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        Path(temporary).replace(file)
+        temporary = None
+        sync_folder(file.parent)
+    except OSError as error:
+        raise StateError(
+            f"{file} could not be saved.",
+            f"{error.strerror or error}. The old file is unchanged.",
+            ["free some space or mend the folder's permissions, then save again"],
+        ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new name in this folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

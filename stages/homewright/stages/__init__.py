@@ -1,0 +1,1 @@
+"""The stages that Homewright ships, as a catalogue of numbered folders."""
