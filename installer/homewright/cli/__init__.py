@@ -63,10 +63,17 @@ def check_installation() -> None:
         )
 
 
-def global_options(suppress: bool) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors have our three parts and exit code 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UsageError(f"{self.prog}: {message}.", "", [f"{self.prog} --help"])
+
+
+def global_options(suppress: bool) -> Parser:
     """The options that every verb takes, before it or after it."""
     default = argparse.SUPPRESS if suppress else None
-    options = argparse.ArgumentParser(add_help=False)
+    options = Parser(add_help=False)
     options.add_argument("--site", metavar="FILE", default=default, help="the site file")
     options.add_argument("--state", metavar="DIR", default=default, help="the state folder")
     options.add_argument(
@@ -78,14 +85,7 @@ def global_options(suppress: bool) -> argparse.ArgumentParser:
     return options
 
 
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors have our three parts and exit code 2."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise UsageError(f"{self.prog}: {message}.", "", [f"{self.prog} --help"])
-
-
-def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+def build_parser(only: str | None = None) -> Parser:
     """The parser; with `only`, just that verb's module is imported and filled in."""
     parser = Parser(
         prog="homewright",
@@ -145,9 +145,7 @@ def run_face(options: argparse.Namespace) -> int:
         raise UsageError(
             "This terminal cannot show the full-screen program.",
             "It is no terminal, or TERM is dumb.",
-            [
-                "the same line by line: homewright lab up, homewright site new, homewright plan, homewright apply --plain"
-            ],
+            ["the same line by line: homewright lab up, site new, trust, plan, apply --plain"],
         )
     from importlib.metadata import entry_points
 

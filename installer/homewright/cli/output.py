@@ -34,7 +34,7 @@ class Output:
             print(json.dumps(data, ensure_ascii=False, indent=2), flush=True)
 
     def confirm(self, question: str, *, yes: bool, otherwise: str) -> bool:
-        """Ask on the terminal; `yes` answers beforehand. Raises UsageError where nobody can be asked (`otherwise`: how)."""
+        """Ask on the terminal; `yes` answers beforehand. Raises UsageError, with `otherwise`, where nobody is there."""
         if yes:
             return True
         if not sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""The states that a run, a step and a step on one host can be in. Plain enums: viewers import this before anything heavy."""
+"""States of a run, a step and a step on one host. Plain enums: viewers import this before anything heavy."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class CodeServer(Model):
     """Which code-server the node workspaces run, and where it comes from."""
 
     bundle: str = "official"
-    """`official` for its release, or the path of a bundle (a .tar.gz with a `.sha256` file beside it) on this machine."""
+    """`official` for its release, or the path on this machine of a .tar.gz with a `.sha256` file beside it."""
     version: str = "4.139.1"
     """Its version; older than 4.124.2 is refused, because those have known holes."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None

@@ -147,8 +147,9 @@ def make_folder(folder: Path) -> None:
 
 
 def write_atomically(file: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace a file so that a power loss leaves the old or the new one whole: temp, fsync, rename, fsync of the folder.
+    """Replace a file so that a power loss leaves the old or the new one whole.
 
+    Temporary file, fsync, rename, fsync of the folder.
     Raises StateError when the disk is full or the folder cannot be written; the old file is then still there.
     """
     temporary: str | None = None
