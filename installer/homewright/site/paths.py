@@ -35,12 +35,13 @@ def cache_home() -> Path:
 def site_file(chosen: str | None = None) -> Path:
     """The site file in force: ``--site``, ``HOMEWRIGHT_SITE``, ``./site.yaml``, else the only site under `config_home`.
 
-    Raises SiteError where there is none, or more than one to choose from.
+    A bare word that is no file here names a site under `config_home`. Raises SiteError where there is none, or more than one to choose from.
     """
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    named = os.environ.get("HOMEWRIGHT_SITE")
+    named = chosen or os.environ.get("HOMEWRIGHT_SITE")
     if named:
+        known = config_home() / named / "site.yaml"
+        if "/" not in named and not Path(named).exists() and known.exists():
+            return known
         return Path(named).expanduser().absolute()
     here = Path("site.yaml").absolute()
     if here.exists():
