@@ -1,0 +1,93 @@
+# Homewright. `make try` runs the main job, `make test` runs every test; both fetch what they need and say so.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+UV_VERSION := 0.13.9
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/homewright
+UV := $(CACHE)/tools/uv-$(UV_VERSION)/bin/uv
+BIN := .venv/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# What the tests need beyond Python: the lab's own packages are named and installed by `homewright lab up`.
+TEST_PACKAGES := chromium libnss3-tools tmux strace openssl zsh fish git
+
+.PHONY: help try test test-long check bench format clean
+
+help:
+	@printf '%s\n' \
+	  'make try        practice servers on this machine, then the wizard (YES=1: line by line, to a running workspace)' \
+	  'make test       every test: lint, types, unit, practice servers, browser' \
+	  'make test-long  the campaigns: all power cuts, all kills, long fuzzing' \
+	  'make check      lint, types and unit tests, for every commit' \
+	  'make bench      figures, each as a ratio against a peer or a limit in the same run' \
+	  'make clean      practice servers down, build outputs away; caches stay'
+
+$(UV):
+	@python=$$(command -v python3) || { echo "Homewright needs Python 3.11, 3.12 or 3.13: $(SUDO) apt-get install python3" >&2; exit 1; }
+	$$python -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13))' || \
+	  { echo "Homewright needs Python 3.11, 3.12 or 3.13; this is $$($$python --version)" >&2; exit 1; }
+	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then
+	  echo "Installing python3-venv (Debian's package for virtual environments)"
+	  $(SUDO) apt-get update -qq
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv > /dev/null
+	fi
+	echo "Fetching uv $(UV_VERSION) into $(CACHE)/tools"
+	mkdir -p -m 0700 $(CACHE)
+	$$python -m venv $(CACHE)/tools/uv-$(UV_VERSION)
+	$(CACHE)/tools/uv-$(UV_VERSION)/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.made: uv.lock pyproject.toml | $(UV)
+	@echo "Installing Homewright and its pinned dependencies into .venv"
+	UV_PYTHON_DOWNLOADS=never $(UV) sync --frozen --quiet
+	touch $@
+
+try: .venv/.made
+	@if [ -t 0 ] && [ -t 1 ] && [ "$${TERM:-dumb}" != dumb ] && [ -z "$(YES)" ]; then
+	  $(BIN)/homewright lab up
+	  exec $(BIN)/homewright --site practice
+	fi
+	$(BIN)/homewright lab up --yes
+	$(BIN)/homewright --site practice trust --all --practice
+	$(BIN)/homewright --site practice apply --yes --plain
+	$(BIN)/homewright --site practice workspace create "$$(id -un)" --accept-shared-node
+	$(BIN)/homewright --site practice workspace open --print "$$(id -un)"
+
+check: .venv/.made
+	@$(BIN)/ruff format --check --quiet . || { echo "make format"; exit 1; }
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	imports=$$($(BIN)/lint-imports 2>&1) || { echo "$$imports"; exit 1; }
+	$(BIN)/pytest -q -m "not lab and not browser and not long"
+
+format: .venv/.made
+	@$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --fix --quiet .
+
+.PHONY: test-packages
+test-packages:
+	@missing=()
+	for package in $(TEST_PACKAGES); do
+	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || missing+=($$package)
+	done
+	if [ $${#missing[@]} -gt 0 ]; then
+	  echo "Installing for the tests: $${missing[*]}"
+	  $(SUDO) apt-get update -qq
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $${missing[*]} > /dev/null
+	fi
+
+test: check test-packages
+	@$(BIN)/homewright lab prepare --yes
+	$(BIN)/pytest -q -m "(lab or browser) and not long" --durations=15
+
+test-long: .venv/.made test-packages
+	@$(BIN)/homewright lab prepare --yes
+	$(BIN)/pytest -q -m long --durations=15
+
+bench: .venv/.made test-packages
+	@$(BIN)/python -m benchmarks
+
+clean:
+	@[ ! -x $(BIN)/homewright ] || $(BIN)/homewright lab down --yes
+	rm -rf .venv .pytest_cache .import_linter_cache .mypy_cache .ruff_cache dist build
