@@ -29,6 +29,7 @@ class Action(StrEnum):
     VERIFY = "verify"
     ROLLBACK = "rollback"
     RECOVER = "recover"
+    CAPTURE = "capture"  # `capture` of the x8 file, before the first run: what rollback needs of the state before
 
 
 class Verdict(StrEnum):
