@@ -1,0 +1,350 @@
+"""The one connection layer: strict about host keys, signed in by the engine's own key and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import paramiko
+
+from homewright.access import openssh
+from homewright.access.endpoint import Endpoint
+from homewright.access.handshake import open_strict
+from homewright.access.remote import (
+    CommandFailed,
+    Completed,
+    command_line,
+    last_lines,
+    shortened,
+    without_noise,
+    write_script,
+)
+from homewright.errors import HostKeyError, StateError, Unreachable
+
+__all__ = ["CommandFailed", "Completed", "Connection", "Endpoint", "HostKeyError", "Unreachable"]
+
+_CHUNK = 32_768
+_UPLOAD_CHUNK = 1 << 20
+_STALLED_S = 60.0
+
+
+class Connection:
+    """A signed-in connection to one server. Its methods may be called from several threads at once."""
+
+    def __init__(self, endpoint: Endpoint, transport: paramiko.Transport) -> None:
+        self.endpoint = endpoint
+        self._transport = transport
+
+    @classmethod
+    def open(cls, endpoint: Endpoint, timeout: float = 10.0) -> Connection:
+        """Connect within about `timeout` seconds a phase (TCP, handshake, sign-in).
+
+        Raises HostKeyError where the host key is not the trusted one, Unreachable where the server is down, closed or
+        does not accept our key, StateError where our key is missing or unreadable.
+        """
+        key = engine_key(endpoint.key_file)
+        transport = open_strict(endpoint, timeout)
+        try:
+            transport.auth_publickey(endpoint.user, key)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            said = _banner(transport)
+            transport.close()
+            raise _key_refused(endpoint, said, error) from error
+        return cls(endpoint, transport)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; harmless when done twice."""
+        self._transport.close()
+
+    @property
+    def alive(self) -> bool:
+        """False once the connection is known to be lost."""
+        return bool(self._transport.is_active())
+
+    @property
+    def _is_root(self) -> bool:
+        return self.endpoint.user == "root"
+
+    def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        sudo: bool = False,
+        stdin: bytes | None = None,
+        timeout: float | None = 60.0,
+        check: bool = True,
+    ) -> Completed:
+        """Run a command (a string for sh, or words) to its end.
+
+        `timeout` is in seconds for the whole of it. Raises CommandFailed where it runs out, or where `check` is set and
+        the exit code is not 0; Unreachable where the connection is lost meanwhile.
+        """
+        shown = command if isinstance(command, str) else shlex.join(command)
+        channel = self._start(command, sudo)
+        with channel:
+            completed, in_time = _exchange(channel, stdin, timeout)
+        if not in_time:
+            raise CommandFailed(
+                self.endpoint.name, shown, completed, f"It did not end within {timeout:g} s and may still be running."
+            )
+        if completed.exit_code == -1 and not self.alive:
+            raise self._lost(shown)
+        if check and completed.exit_code != 0:
+            raise CommandFailed(self.endpoint.name, shown, completed)
+        return completed
+
+    def stream(
+        self, command: str | Sequence[str], *, sudo: bool = False, timeout: float | None = None, check: bool = True
+    ) -> Iterator[str]:
+        """The lines of a command as they come, both its outputs together, without their line ends.
+
+        Closing the iterator hangs up on the command. Raises what `run` raises, after the last line.
+        """
+        shown = command if isinstance(command, str) else shlex.join(command)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._start(command, sudo, combined=True) as channel:
+            pending = b""
+            marked = False
+            while True:
+                channel.settimeout(None if deadline is None else max(0.01, deadline - time.monotonic()))
+                try:
+                    data = channel.recv(_CHUNK)
+                except TimeoutError:
+                    ended = Completed("", "", -1)
+                    why = f"It did not end within {timeout:g} s and may still be running."
+                    raise CommandFailed(self.endpoint.name, shown, ended, why) from None
+                pending += data
+                if not marked and (own := without_noise(pending)) is not pending:
+                    pending, marked = own, True
+                if marked:
+                    *lines, pending = pending.split(b"\n")
+                    for line in lines:
+                        yield line.decode(errors="replace").rstrip("\r")
+                if not data:
+                    break
+            if pending:
+                yield from pending.decode(errors="replace").splitlines()
+            code = channel.recv_exit_status()
+        if code == -1 and not self.alive:
+            raise self._lost(shown)
+        if check and code != 0:
+            raise CommandFailed(self.endpoint.name, shown, Completed("", "", code), "Its output is above.")
+
+    def read(self, path: str, sudo: bool = False) -> bytes:
+        """The content of a file. Raises CommandFailed where it is not there or may not be read."""
+        return self.run(["cat", "--", path], sudo=sudo, timeout=120).stdout_bytes
+
+    def write(
+        self, path: str, data: bytes, *, mode: int = 0o644, owner: str | None = "root:root", sudo: bool = True
+    ) -> None:
+        """Replace a file atomically and durably; the content travels on stdin, never in a command line.
+
+        Without `sudo` the file belongs to the user that we sign in as, and `owner` is not looked at.
+        Raises CommandFailed, with the server's reason (disk full, read-only, no such folder); the old file is then
+        still there.
+        """
+        privileged = sudo or self._is_root
+        script = write_script(path, len(data), mode, owner if privileged else None)
+        self.run(script, sudo=sudo, stdin=data, timeout=120)
+
+    def upload(
+        self,
+        local: Path,
+        remote: str,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        mode: int = 0o644,
+        owner: str | None = "root:root",
+        sudo: bool = False,
+    ) -> None:
+        """Send a big file, atomically, by ssh(1); `progress` gets bytes sent and bytes in all.
+
+        ssh(1) is several times as fast as a transport in Python (docs/decisions/0020-ssh.md has the figures).
+        Raises StateError where the local file cannot be read, CommandFailed as `write` does, Unreachable where the
+        connection breaks or takes nothing for a minute.
+        """
+        try:
+            source = local.open("rb")
+        except OSError as error:
+            raise StateError(f"{local} cannot be read.", f"{error.strerror or error}.") from error
+        with source:
+            size = local.stat().st_size
+            script = write_script(remote, size, mode, owner if sudo or self._is_root else None)
+            line = command_line(script, sudo=sudo and not self._is_root)
+            with subprocess.Popen(
+                openssh.command(self.endpoint, line),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            ) as process:  # fmt: skip
+                try:
+                    stdout, stderr = _feed(process, source.read, size, progress)
+                finally:
+                    process.kill()
+        completed = Completed(
+            without_noise(stdout).decode(errors="replace"), stderr.decode(errors="replace"), process.returncode
+        )
+        if completed.exit_code == 255 or completed.exit_code < 0:
+            raise self._lost(f"upload of {local.name}", last_lines(completed.stderr, 3))
+        if completed.exit_code != 0:
+            raise CommandFailed(self.endpoint.name, f"upload of {local.name} to {remote}", completed)
+
+    def _start(self, command: str | Sequence[str], sudo: bool, combined: bool = False) -> paramiko.Channel:
+        line = command_line(command, sudo=sudo and not self._is_root)
+        try:
+            channel = self._transport.open_session(timeout=30)
+            channel.set_combine_stderr(combined)
+            channel.exec_command(line)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise self._lost(command if isinstance(command, str) else shlex.join(command), str(error)) from error
+        return channel
+
+    def _lost(self, what: str, why: str = "") -> Unreachable:
+        return Unreachable(
+            f"The connection to {self.endpoint.name} was lost.",
+            why or f"It broke off during: {shortened(what)}",
+            [f"see whether {self.endpoint.name} ({self.endpoint.address}) is on and reachable, then try again"],
+        )
+
+
+def engine_key(file: Path) -> paramiko.PKey:
+    """The engine's private key. Raises StateError where it is missing or cannot be used."""
+    try:
+        return paramiko.Ed25519Key.from_private_key_file(str(file))
+    except FileNotFoundError as error:
+        raise StateError(
+            "This site has no key of its own yet.", f"{file} is made at first contact.", ["homewright trust --all"]
+        ) from error
+    except (OSError, paramiko.SSHException) as error:
+        raise StateError(
+            f"The site's key {file} cannot be used.",
+            f"{error}.",
+            ["give it back to its owner, mode 0600", "or remove it and make a new one: homewright trust --all"],
+        ) from error
+
+
+def _exchange(channel: paramiko.Channel, stdin: bytes | None, timeout: float | None) -> tuple[Completed, bool]:
+    """Feed and empty a channel; the two outputs share one window, so each has a reader of its own."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    outputs: tuple[list[bytes], list[bytes]] = ([], [])
+
+    def drain(receive: Callable[[int], bytes], into: list[bytes]) -> None:
+        while data := receive(_CHUNK):
+            into.append(data)
+
+    readers = [
+        threading.Thread(target=drain, args=(receive, into), daemon=True)
+        for receive, into in zip((channel.recv, channel.recv_stderr), outputs, strict=True)
+    ]
+    for reader in readers:
+        reader.start()
+
+    def remaining() -> float | None:
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    channel.settimeout(None)
+    in_time = True
+    writer = threading.Thread(target=_send, args=(channel, stdin or b""), daemon=True)
+    writer.start()
+    for reader in readers:
+        reader.join(remaining())
+        in_time = in_time and not reader.is_alive()
+    in_time = in_time and channel.status_event.wait(remaining())
+    code = channel.recv_exit_status() if in_time else -1
+    if not in_time:
+        channel.close()
+    stdout = without_noise(b"".join(outputs[0]))
+    stderr = b"".join(outputs[1])
+    return Completed(stdout.decode(errors="replace"), stderr.decode(errors="replace"), code, stdout), in_time
+
+
+def _send(channel: paramiko.Channel, data: bytes) -> None:
+    try:
+        offset = 0
+        while offset < len(data):
+            offset += channel.send(data[offset : offset + _CHUNK])
+        channel.shutdown_write()
+    except (OSError, EOFError):
+        pass  # the command does not read (any more): its exit code says the rest
+
+
+def _feed(
+    process: subprocess.Popen[bytes],
+    read: Callable[[int], bytes],
+    size: int,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[bytes, bytes]:
+    """Copy a file into ssh(1); a watcher ends a transfer that takes nothing for a minute."""
+    assert process.stdin and process.stdout and process.stderr
+    sent, moved, done = 0, time.monotonic(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(1.0):
+            if time.monotonic() - moved > _STALLED_S:
+                process.kill()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        while data := read(_UPLOAD_CHUNK):
+            process.stdin.write(data)
+            sent, moved = sent + len(data), time.monotonic()
+            if progress is not None:
+                progress(sent, size)
+        process.stdin.close()
+    except (BrokenPipeError, ConnectionResetError):
+        # ssh has ended: its exit code and its message say why
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    try:
+        # The remote side may still be syncing 200 MB to a slow disk; the watcher bounds it.
+        moved = time.monotonic() + 240
+        output, errors = process.stdout.read(), process.stderr.read()
+        process.wait()
+        return output, errors
+    finally:
+        done.set()
+
+
+def _banner(transport: paramiko.Transport) -> str:
+    said = transport.get_banner()
+    return said.decode(errors="replace").strip() if said else ""
+
+
+def _key_refused(endpoint: Endpoint, said: str, error: BaseException) -> Unreachable:
+    where = f"{endpoint.name} ({endpoint.address})"
+    if "expired" in said.lower():
+        return Unreachable(
+            f"{where} does not let {endpoint.user} in: the account has expired.",
+            last_lines(said, 2),
+            [f"on its console: sudo chage -E -1 {endpoint.user}"],
+        )
+    if isinstance(error, paramiko.AuthenticationException):
+        return Unreachable(
+            f"{where} does not accept Homewright's key for {endpoint.user}.",
+            "There was no first contact yet, or the key was taken out of authorized_keys, or the account is locked."
+            + (f" It says: {last_lines(said, 2)}" if said else ""),
+            [
+                f"homewright trust {endpoint.name}",
+                f"if that is refused too, on its console: sudo passwd -S {endpoint.user}; "
+                f"sudo chage -l {endpoint.user}; sudo journalctl -u ssh -n 20",
+            ],
+        )
+    return Unreachable(
+        f"{where} hung up while we signed in.",
+        f"{error}." if str(error) else "",
+        ["on its console: sudo journalctl -u ssh -n 20"],
+    )
