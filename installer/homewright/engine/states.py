@@ -29,7 +29,8 @@ class Action(StrEnum):
     VERIFY = "verify"
     ROLLBACK = "rollback"
     RECOVER = "recover"
-    CAPTURE = "capture"  # `capture` of the x8 file, before the first run: what rollback needs of the state before
+    CAPTURE = "capture"
+    """Record what rollback needs of the state before: `capture(host)` of the x8 file, once per step and host."""
 
 
 class Verdict(StrEnum):
