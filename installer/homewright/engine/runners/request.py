@@ -51,3 +51,5 @@ class StepRequest(BaseModel):
     """The fence number that this run holds on every host."""
     controller: str
     """Id of the controller that holds it."""
+    parent: int | None = None
+    """Process id of the engine: a runner that finds another parent at its start ends at once."""
