@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +11,6 @@ from types import TracebackType
 
 import paramiko
 
-from homewright.access import openssh
 from homewright.access.endpoint import Endpoint
 from homewright.access.handshake import open_strict
 from homewright.access.remote import (
@@ -30,8 +27,10 @@ from homewright.errors import HostKeyError, StateError, Unreachable
 __all__ = ["CommandFailed", "Completed", "Connection", "Endpoint", "HostKeyError", "Unreachable"]
 
 _CHUNK = 32_768
-_UPLOAD_CHUNK = 1 << 20
+_UPLOAD_CHUNK = 1 << 17
 _STALLED_S = 60.0
+_SETTLE_S = 300.0
+"""How long a slow disk may take to sync what was uploaded."""
 
 
 class Connection:
@@ -171,9 +170,8 @@ class Connection:
         owner: str | None = "root:root",
         sudo: bool = False,
     ) -> None:
-        """Send a big file, atomically, by ssh(1); `progress` gets bytes sent and bytes in all.
+        """Send a big file, atomically; `progress` gets bytes sent and bytes in all.
 
-        ssh(1) is several times as fast as a transport in Python (docs/decisions/0020-ssh.md has the figures).
         Raises StateError where the local file cannot be read, CommandFailed as `write` does, Unreachable where the
         connection breaks or takes nothing for a minute.
         """
@@ -181,25 +179,29 @@ class Connection:
             source = local.open("rb")
         except OSError as error:
             raise StateError(f"{local} cannot be read.", f"{error.strerror or error}.") from error
+        what = f"upload of {local.name} to {remote}"
         with source:
             size = local.stat().st_size
             script = write_script(remote, size, mode, owner if sudo or self._is_root else None)
-            line = command_line(script, sudo=sudo and not self._is_root)
-            with subprocess.Popen(
-                openssh.command(self.endpoint, line),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            ) as process:  # fmt: skip
+            with self._start(script, sudo) as channel:
+                channel.settimeout(_STALLED_S)
                 try:
-                    stdout, stderr = _feed(process, source.read, size, progress)
-                finally:
-                    process.kill()
-        completed = Completed(
-            without_noise(stdout).decode(errors="replace"), stderr.decode(errors="replace"), process.returncode
-        )
-        if completed.exit_code == 255 or completed.exit_code < 0:
-            raise self._lost(f"upload of {local.name}", last_lines(completed.stderr, 3))
-        if completed.exit_code != 0:
-            raise CommandFailed(self.endpoint.name, f"upload of {local.name} to {remote}", completed)
+                    sent = 0
+                    while data := source.read(_UPLOAD_CHUNK):
+                        channel.sendall(data)
+                        sent += len(data)
+                        if progress is not None:
+                            progress(sent, size)
+                except TimeoutError as error:
+                    raise self._lost(what, f"It took nothing for {_STALLED_S:g} s.") from error
+                except (OSError, EOFError):
+                    pass  # the script has ended: its exit code and its message say why
+                completed, in_time = _exchange(channel, None, _SETTLE_S)
+        if completed.exit_code == -1 and not self.alive:
+            raise self._lost(what)
+        if not in_time or completed.exit_code != 0:
+            why = "" if in_time else f"The server did not write it to its disk within {_SETTLE_S:g} s."
+            raise CommandFailed(self.endpoint.name, what, completed, why)
 
     def _start(self, command: str | Sequence[str], sudo: bool, combined: bool = False) -> paramiko.Channel:
         line = command_line(command, sudo=sudo and not self._is_root)
@@ -278,45 +280,6 @@ def _send(channel: paramiko.Channel, data: bytes) -> None:
         channel.shutdown_write()
     except (OSError, EOFError):
         pass  # the command does not read (any more): its exit code says the rest
-
-
-def _feed(
-    process: subprocess.Popen[bytes],
-    read: Callable[[int], bytes],
-    size: int,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[bytes, bytes]:
-    """Copy a file into ssh(1); a watcher ends a transfer that takes nothing for a minute."""
-    assert process.stdin and process.stdout and process.stderr
-    sent, moved, done = 0, time.monotonic(), threading.Event()
-
-    def watch() -> None:
-        while not done.wait(1.0):
-            if time.monotonic() - moved > _STALLED_S:
-                process.kill()
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        while data := read(_UPLOAD_CHUNK):
-            process.stdin.write(data)
-            sent, moved = sent + len(data), time.monotonic()
-            if progress is not None:
-                progress(sent, size)
-        process.stdin.close()
-    except (BrokenPipeError, ConnectionResetError):
-        # ssh has ended: its exit code and its message say why
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-    try:
-        # The remote side may still be syncing 200 MB to a slow disk; the watcher bounds it.
-        moved = time.monotonic() + 240
-        output, errors = process.stdout.read(), process.stderr.read()
-        process.wait()
-        return output, errors
-    finally:
-        done.set()
 
 
 def _banner(transport: paramiko.Transport) -> str:
