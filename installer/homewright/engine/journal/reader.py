@@ -1,0 +1,188 @@
+"""The viewers' side of the journal: read-only, short transactions, memory that does not grow with the journal.
+
+Every call opens the file, reads one snapshot and closes it again (about 0.2 ms), so a Reader may be shared between
+threads and never keeps the engine from checkpointing. A read-only connection cannot delete the WAL on close, which
+a read-write one would do as the last to leave.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from homewright.engine import lock
+from homewright.engine.events import Event
+from homewright.engine.journal.records import RunRecord, StepRecord, run_record, step_record
+from homewright.engine.states import State
+from homewright.errors import StateError, UsageError
+from homewright.site.paths import StateFolder
+
+Record = TypeVar("Record", RunRecord, StepRecord)
+
+BUSY_MS = 5000
+"""How long to wait for a lock; readers of a WAL only ever meet one while a file is being made."""
+
+
+class Reader:
+    """Reads what runs did. All methods raise StateError where the journal cannot be read."""
+
+    def __init__(self, state: StateFolder) -> None:
+        self.state = state
+
+    def exists(self) -> bool:
+        """Whether anything was ever recorded."""
+        return self.state.journal.exists()
+
+    def runs(self, limit: int = 100) -> list[RunRecord]:
+        """The latest runs, newest first."""
+        rows = self._rows(self.state.journal, "SELECT * FROM runs ORDER BY created DESC, rowid DESC LIMIT ?", (limit,))
+        return [self._alive(run_record(row)) for row in rows]
+
+    def run(self, run: str | None = None) -> RunRecord:
+        """One run; the latest where none is named. Raises UsageError where there is none."""
+        if run is None:
+            latest = self.runs(1)
+            if latest:
+                return latest[0]
+            raise UsageError("Nothing was run yet.", "The journal of this site has no run.", ["homewright apply"])
+        rows = self._rows(self.state.journal, "SELECT * FROM runs WHERE id = ?", (run,))
+        if not rows:
+            raise UsageError(f"There is no run {run}.", "The journal does not know it.", ["homewright status"])
+        return self._alive(run_record(rows[0]))
+
+    def steps(self, run: str) -> list[StepRecord]:
+        """The steps of a run in order, each (with an empty host) followed by its hosts."""
+        rows = self._rows(self.state.journal, "SELECT * FROM steps WHERE run = ? ORDER BY position, step, host", (run,))
+        records = [step_record(row) for row in rows]
+        if any(record.state is State.RUNNING for record in records) and self.run(run).state is State.INTERRUPTED:
+            return [_interrupted(record) if record.state is State.RUNNING else record for record in records]
+        return records
+
+    def events(
+        self, run: str, after: int = 0, limit: int = 1000, *, step: str | None = None, host: str | None = None
+    ) -> list[Event]:
+        """At most `limit` events of a run with a seq above `after`, in order; of one step or host where named.
+
+        A host's events include those of the step as a whole.
+        """
+        where: list[str] = ["seq > ?"]
+        values: list[object] = [after]
+        if step is not None:
+            where.append("step = ?")
+            values.append(step)
+        if host is not None:
+            where.append("host IN (?, '')")
+            values.append(host)
+        query = f"SELECT * FROM events WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
+        return [_event(row, run) for row in self._rows(self._events_file(run), query, (*values, limit))]
+
+    def last_events(self, run: str, limit: int, *, step: str, host: str | None = None) -> list[Event]:
+        """The last events of one step (and host), in order: what a failure looked like."""
+        query = "SELECT * FROM events WHERE step = ? AND (? IS NULL OR host IN (?, '')) ORDER BY seq DESC LIMIT ?"
+        rows = self._rows(self._events_file(run), query, (step, host, host, limit))
+        return [_event(row, run) for row in reversed(rows)]
+
+    def last_seq(self, run: str) -> int:
+        """The seq of the newest event of a run; 0 where there is none."""
+        rows = self._rows(self._events_file(run), "SELECT max(seq) AS seq FROM events", ())
+        return int(rows[0]["seq"] or 0) if rows else 0
+
+    def history(self) -> dict[str, float]:
+        """Minutes that each step took, the mean of its last five successes."""
+        query = """
+            SELECT step, avg(minutes) AS minutes FROM (
+                SELECT s.step, (s.finished - s.started) / 60.0 AS minutes,
+                       row_number() OVER (PARTITION BY s.step ORDER BY s.finished DESC) AS place
+                FROM steps s JOIN runs r ON r.id = s.run
+                WHERE s.host = '' AND s.state = 'succeeded' AND r.action = 'run' AND s.started IS NOT NULL
+            ) WHERE place <= 5 GROUP BY step
+        """
+        return {row["step"]: float(row["minutes"]) for row in self._rows(self.state.journal, query, ())}
+
+    def captures(self, step: str) -> dict[str, dict[str, Any]]:
+        """What was recorded of the state before a step, by host."""
+        rows = self._rows(self.state.journal, "SELECT host, data FROM captures WHERE step = ?", (step,))
+        return {row["host"]: json.loads(row["data"]) for row in rows}
+
+    def meta(self, key: str) -> str | None:
+        rows = self._rows(self.state.journal, "SELECT value FROM meta WHERE key = ?", (key,))
+        return str(rows[0]["value"]) if rows else None
+
+    def _events_file(self, run: str) -> Path:
+        return self.state.run(run) / "events.db"
+
+    def _alive(self, record: RunRecord) -> RunRecord:
+        """A run that is recorded as going on, without a live engine that says so, was interrupted."""
+        if record.state.final:
+            return record
+        holder = lock.holder(self.state)
+        if holder is not None and holder.run == record.id:
+            return record
+        fresh = self._rows(self.state.journal, "SELECT * FROM runs WHERE id = ?", (record.id,))
+        record = run_record(fresh[0]) if fresh else record  # it may have ended between the two looks
+        return record if record.state.final else _interrupted(record)
+
+    def _rows(self, file: Path, query: str, values: Sequence[object]) -> list[dict[str, Any]]:
+        if not file.exists():
+            return []
+        try:
+            with _opened(file) as connection:
+                cursor = connection.execute(query, values)
+                names = [column[0] for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in cursor]
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return []  # made, and not yet filled
+            raise _unreadable(file, error) from error
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(file, error) from error
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection. In a folder that cannot be written no WAL can be made; without one, none is needed."""
+    name = quote(str(file))
+    connection = sqlite3.connect(f"file:{name}?mode=ro", uri=True, timeout=BUSY_MS / 1000, isolation_level=None)
+    try:
+        try:
+            connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1")
+        except sqlite3.OperationalError:
+            connection.close()
+            if Path(f"{file}-wal").exists():
+                raise
+            connection = sqlite3.connect(f"file:{name}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        yield connection
+    finally:
+        connection.close()
+
+
+def _interrupted(record: Record) -> Record:
+    return replace(record, state=State.INTERRUPTED, reason=record.reason or "The engine ended in the middle.")
+
+
+def _event(row: dict[str, Any], run: str) -> Event:
+    return Event(
+        kind=row["kind"],
+        text=row["text"],
+        step=row["step"],
+        host=row["host"],
+        level=row["level"],
+        data=json.loads(row["data"]) if row["data"] else {},
+        seq=row["seq"],
+        ts=row["ts"],
+        run=run,
+    )
+
+
+def _unreadable(file: Path, error: sqlite3.Error) -> StateError:
+    return StateError(
+        f"The journal {file} cannot be read.",
+        f"{error}.",
+        ["look at its permissions and whether its disk is healthy", "or choose another state folder: --state DIR"],
+    )

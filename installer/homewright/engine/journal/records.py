@@ -1,0 +1,76 @@
+"""Rows of the journal, as viewers get them. Times are Unix seconds, durations seconds unless a name says minutes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from homewright.engine.states import Action, State
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run. A run recorded as running whose engine is dead is given out as interrupted."""
+
+    id: str
+    action: Action
+    state: State
+    created: float
+    changed: int = 0
+    started: float | None = None
+    finished: float | None = None
+    pid: int = 0
+    host: str = ""
+    """The machine that the engine ran on."""
+    percent: float = 0.0
+    left_s: float | None = None
+    reason: str = ""
+    catalogue_digest: str = ""
+    plan_digest: str = ""
+    only: str = ""
+    start_at: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it runs."""
+        return None if self.started is None or self.finished is None else self.finished - self.started
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step of a run (host is empty), or that step on one host."""
+
+    run: str
+    step: str
+    host: str
+    stage: str
+    title: str
+    runner: str
+    position: int
+    state: State
+    changed: int = 0
+    started: float | None = None
+    finished: float | None = None
+    attempt: int = 0
+    digest: str = ""
+    """Which version of the step this was: a digest over its definition and files."""
+    reason: str = ""
+    minutes: float = 0.0
+    """How long it was expected to take."""
+    say: str = ""
+    """What the failure means, from the remedy that matched it."""
+    do: tuple[str, ...] = ()
+    """What to do about it, in order."""
+
+
+def run_record(row: dict[str, Any]) -> RunRecord:
+    """A row of `runs`; columns of a newer version are left out."""
+    known = {name: row[name] for name in RunRecord.__dataclass_fields__ if name in row}
+    return RunRecord(**{**known, "action": Action(row["action"]), "state": State(row["state"])})
+
+
+def step_record(row: dict[str, Any]) -> StepRecord:
+    """A row of `steps`; columns of a newer version are left out."""
+    known = {name: row[name] for name in StepRecord.__dataclass_fields__ if name in row}
+    return StepRecord(**{**known, "state": State(row["state"]), "do": tuple(json.loads(row["do"] or "[]"))})

@@ -1,0 +1,192 @@
+"""Starts an engine that outlives the terminal, the screens and the login, and waits until it holds the site.
+
+Where systemd manages this machine the engine is a transient unit, out of reach of a dying session; elsewhere it is a
+process of its own session, adopted by init. No pydantic here: the screens start runs from their first second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from homewright import errors
+from homewright.engine import lock
+from homewright.engine.states import Action
+from homewright.errors import HomewrightError, StateError, UsageError
+from homewright.site.paths import StateFolder, make_folder, write_atomically
+
+ACTIONS = {"apply": Action.RUN, "verify": Action.VERIFY, "rollback": Action.ROLLBACK}
+START_LIMIT_S = 60.0
+"""How long an engine may take to hold the site; it takes half a second on an idle machine."""
+MARK = "HOMEWRIGHT_RUNNER"
+"""Environment variable that names an engine's run in everything that its runners leave behind."""
+_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+_KEPT_PREFIXES = ("LC_", "XDG_", "HOMEWRIGHT_")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What an engine is asked to do: `request.json` in the run's folder."""
+
+    action: str
+    only: str | None = None
+    start_at: str | None = None
+    plan_digest: str | None = None
+    stages: tuple[str, ...] = ()
+    version: int = 1
+
+    @classmethod
+    def read(cls, folder: Path) -> RunRequest:
+        """Raises StateError where there is none."""
+        try:
+            record = json.loads((folder / "request.json").read_text())
+            return cls(**{**record, "stages": tuple(record["stages"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise StateError(f"The request in {folder} cannot be read.", f"{error}.") from error
+
+
+def start(
+    site_file: Path,
+    state: StateFolder,
+    *,
+    action: str = "apply",
+    only: str | None = None,
+    start_at: str | None = None,
+    plan_digest: str | None = None,
+    stages: Sequence[Path] = (),
+) -> str:
+    """Start a run and return its id, once the engine holds the site and the run is in the journal.
+
+    `only` and `start_at` name stages. Raises Busy with who holds the site, or whatever error the engine met.
+    """
+    if action not in ACTIONS:
+        raise UsageError(f"There is no action {action}.", f"Known: {', '.join(ACTIONS)}.")
+    if action == "rollback" and not only:
+        raise UsageError("Which stage should be rolled back?", "", ["homewright rollback STAGE"])
+    state.create()
+    make_folder(state.runs)
+    run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    folder = state.run(run)
+    make_folder(folder)
+    request = RunRequest(action, only, start_at, plan_digest, tuple(str(Path(path).absolute()) for path in stages))
+    write_atomically(folder / "request.json", json.dumps(asdict(request)).encode())
+    command = [sys.executable, "-m", "homewright.engine"]
+    command += ["--site", str(Path(site_file).absolute()), "--state", str(state.root), "--run", run]
+    try:
+        _spawn(command, folder, run)
+        _wait(folder)
+    except HomewrightError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return run
+
+
+def environment(outer: Mapping[str, str]) -> dict[str, str]:
+    """What an engine inherits: places and language; no agent, no session, no secret that a shell may carry."""
+    kept = {key: value for key, value in outer.items() if key in _KEPT or key.startswith(_KEPT_PREFIXES)}
+    kept.pop(MARK, None)
+    return kept
+
+
+def _spawn(command: list[str], folder: Path, run: str) -> None:
+    unit = _systemd(run)
+    inherited = environment(os.environ)
+    if unit is not None:
+        settings = [f"--setenv={key}={value}" for key, value in inherited.items()]
+        asked = subprocess.run(
+            [*unit, *settings, "--", *command], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+        if asked.returncode == 0:
+            return
+    log = os.open(folder / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        # The process forks and ends, and its child goes on: nobody's child but init's, in a session without a terminal.
+        done = subprocess.run(
+            [*command, "--detach"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env=inherited,
+            timeout=START_LIMIT_S,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StateError("The engine could not be started.", f"{error}.") from error
+    finally:
+        os.close(log)
+    if done.returncode != 0:
+        raise _crashed(folder)
+
+
+def _systemd(run: str) -> list[str] | None:
+    """The systemd-run command for this user; None where systemd is not there or would not keep the engine."""
+    if not Path("/run/systemd/system").is_dir() or shutil.which("systemd-run") is None:
+        return None
+    unit = ["systemd-run", "--quiet", "--collect", f"--unit=homewright-engine-{run}", "--property=Type=exec"]
+    unit += ["--property=KillMode=control-group", "--property=OOMPolicy=continue", "--description=Homewright engine"]
+    if os.getuid() == 0:
+        return unit
+    with contextlib.suppress(KeyError):
+        # Without linger the user's manager ends with the last login, and takes its units along.
+        name = pwd.getpwuid(os.getuid()).pw_name
+        if (Path("/var/lib/systemd/linger") / name).exists() and "XDG_RUNTIME_DIR" in os.environ:
+            return [*unit, "--user"]
+    return None
+
+
+def _wait(folder: Path) -> None:
+    limit = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < limit:
+        if (folder / "ready").exists():
+            return
+        refusal = folder / "refused.json"
+        if refusal.exists():
+            raise _refused(refusal)
+        pid = _pid(folder)
+        if pid is not None and lock.start_ticks(pid) is None and not (folder / "ready").exists():
+            raise _refused(refusal) if refusal.exists() else _crashed(folder)
+        time.sleep(0.01)
+    raise StateError(
+        "The engine did not come up.",
+        f"It said nothing for {START_LIMIT_S:.0f} s.",
+        ["homewright status"],
+    )
+
+
+def _pid(folder: Path) -> int | None:
+    try:
+        return int((folder / "engine.pid").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _refused(file: Path) -> HomewrightError:
+    record = json.loads(file.read_text())["error"]
+    kinds: dict[str, type[HomewrightError]] = {}
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, HomewrightError):
+            kinds[kind.code] = kind
+    return kinds.get(record["code"], HomewrightError)(record["what"], record["why"], record["do"])
+
+
+def _crashed(folder: Path) -> StateError:
+    try:
+        last = (folder / "engine.log").read_text(errors="replace").strip().splitlines()[-1:]
+    except OSError:
+        last = []
+    return StateError(
+        "The engine ended before it began.",
+        f"It said: {last[0]}" if last else "It said nothing.",
+        ["look whether the installation is whole: homewright --version", "then try again"],
+    )
