@@ -63,9 +63,9 @@ class Guard:
         script = (
             f"left() {{ for e in $(grep -lzs '^{MARK}=' /proc/[0-9]*/environ); do "
             f"grep -qzs '^{self.mark}$' $e || {{ e=${{e#/proc/}}; echo ${{e%/environ}}; }}; done; }}; "
-            f"n=0; while p=$(left); [ -n \"$p\" ]; do "
+            f'n=0; while p=$(left); [ -n "$p" ]; do '
             f"if [ $n -lt {patience_s * 5} ]; then s=TERM; else s=KILL; fi; "
-            f"[ $n -gt {patience_s * 5 + 50} ] && {{ echo \"still there: $p\" >&2; exit 1; }}; "
+            f'[ $n -gt {patience_s * 5 + 50} ] && {{ echo "still there: $p" >&2; exit 1; }}; '
             f"kill -$s $p 2>/dev/null; n=$((n+1)); sleep 0.2; done; exit 0"
         )
         return f"env {self.mark} sh -c {shlex.quote(script)}"

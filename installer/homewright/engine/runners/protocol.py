@@ -59,7 +59,9 @@ class Emitter:
 
     def emit(self, kind: Kind, text: str = "", *, host: str = "", level: Level = Level.INFO, **data: Any) -> None:
         """One event, its text cut at `MAX_TEXT`. Ends the process where nobody reads any more."""
-        event = Event(kind, cut(text), step=self._step, host=host, level=level, data=data, ts=time.time())
+        self._write(Event(kind, cut(text), step=self._step, host=host, level=level, data=data, ts=time.time()))
+
+    def _write(self, event: Event) -> None:
         line = event.as_json().encode("utf-8", "backslashreplace") + b"\n"
         with self._lock:
             try:
@@ -96,7 +98,8 @@ class Emitter:
         self.emit(Kind.VERIFY, reason[:MAX_REASON], host=host, level=level, verdict=str(verdict))
 
     def capture(self, host: str, captured: Mapping[str, Any]) -> None:
-        self.emit(Kind.CAPTURE, host=host, captured=dict(captured))
+        """What rollback needs of the state before; the event's data is exactly that."""
+        self._write(Event(Kind.CAPTURE, step=self._step, host=host, data=dict(captured), ts=time.time()))
 
 
 UNREACHABLE = "unreachable"
@@ -179,11 +182,10 @@ def _catch_stray_output(emitter: Emitter) -> Callable[[], None]:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0, inheritable=True)
         os.close(nothing)
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
-
+    sys.stdout, sys.stderr = (
+        open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        for descriptor in (1, 2)
+    )
     drained = native("_thread", "allocate_lock")()
     drained.acquire()
 

@@ -84,12 +84,9 @@ class _Told(BaseStateCallback):  # type: ignore[misc]
 
     def say(self, message: Any = None, **_: Any) -> None:
         """pyinfra's echo: a line of a command's output, with the host's name in brackets before it."""
-        text = str(message or "")
-        host = ""
-        if text.startswith("[") and "] " in text:
-            host, _, text = text[1:].partition("] ")
-            self.lines.setdefault(host, []).append(text.strip())
-        self.emitter.line(text.rstrip(), host=host)
+        host, text = _addressee(str(message or ""))
+        self.lines.setdefault(host, []).append(text.strip())
+        self.emitter.line(text, host=host)
 
     def reason(self, host: str) -> str:
         tail = [line for line in self.lines.get(host, []) if line][-REASON_LINES:]
@@ -104,7 +101,16 @@ class _Log(logging.Handler):
         self.told = told
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.told.say(record.getMessage())
+        host, text = _addressee(record.getMessage())
+        self.told.emitter.line(text, host=host, level=Level.WARNING)
+
+
+def _addressee(line: str) -> tuple[str, str]:
+    """The host whose name pyinfra put in brackets before a line, and the rest of the line."""
+    if line.startswith("[") and "] " in line:
+        host, _, text = line[1:].partition("] ")
+        return host, text.rstrip()
+    return "", line.rstrip()
 
 
 def _name(state: Any, op_hash: str) -> str:
