@@ -51,5 +51,7 @@ class StepRequest(BaseModel):
     """The fence number that this run holds on every host."""
     controller: str
     """Id of the controller that holds it."""
+    accelerate: bool = True
+    """Whether Mitogen may carry Ansible's tasks where its version allows; false for plain SSH."""
     parent: int | None = None
     """Process id of the engine: a runner that finds another parent at its start ends at once."""

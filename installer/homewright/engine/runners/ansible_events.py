@@ -1,0 +1,152 @@
+"""From ansible-runner's events to ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from homewright.engine.events import Kind, Level
+from homewright.engine.runners.protocol import UNREACHABLE, Emitter
+from homewright.engine.states import State
+
+ORIGIN = re.compile(r"Origin: (?P<file>.+?):(?P<line>\d+)(:\d+)?$", re.MULTILINE)
+RESULTS = {
+    "runner_on_ok": "ok",
+    "runner_on_failed": "failed",
+    "runner_on_skipped": "skipped",
+    "runner_on_unreachable": "unreachable",
+}
+SHOWN_LINES = 60
+"""Lines of a failed command's output that are told; a module's traceback can have thousands."""
+
+
+@dataclass
+class HostEnd:
+    """What happened on one host so far."""
+
+    changed: int = 0
+    state: State | str = State.SUCCEEDED
+    reason: str = ""
+    tasks: int = 0
+
+
+class Translator:
+    """Takes ansible-runner's events one by one and tells ours."""
+
+    def __init__(self, emitter: Emitter, hosts: Sequence[str]) -> None:
+        self.emitter = emitter
+        self.hosts = {name: HostEnd() for name in hosts}
+        self.errors: list[str] = []
+        self.played = False
+        self.exit_code: int | None = 0
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        kind = str(event.get("event", ""))
+        data = event.get("event_data") or {}
+        if kind in ("playbook_on_task_start", "playbook_on_handler_task_start"):
+            self.emitter.task_started(str(data.get("name") or data.get("task") or ""))
+        elif kind in RESULTS:
+            self._result(RESULTS[kind], data)
+        elif kind == "runner_retry":
+            self._retry(data)
+        elif kind == "playbook_on_stats":
+            self.played = True
+        elif kind in ("error", "warning", "system_warning", "verbose"):
+            text = plain(str(event.get("stdout", "")))
+            if kind == "error" or text.startswith("[ERROR]"):
+                self.errors.append(text)
+            if text and kind != "verbose":
+                self.emitter.line(text, level=Level.ERROR if kind == "error" else Level.WARNING)
+            elif text and not self.played:
+                self.errors.append(text)
+
+    def _result(self, result: str, data: Mapping[str, Any]) -> None:
+        host = str(data.get("host", ""))
+        end = self.hosts.get(host)
+        output = data.get("res") or {}
+        if end is None or not isinstance(output, Mapping):
+            return
+        task = str(data.get("task") or "")
+        end.tasks += 1
+        if result == "failed" and data.get("ignore_errors"):
+            result = "ok"
+        if result == "ok" and output.get("changed"):
+            result = "changed"
+            end.changed += 1
+        if result in ("failed", "unreachable"):
+            end.state = UNREACHABLE if result == "unreachable" else State.FAILED
+            end.reason = f"{task}: {reason_of(output)}"
+            for line in shown_output(output):
+                self.emitter.line(line, host=host, level=Level.ERROR)
+        self.emitter.task_finished(task, host, result)
+
+    def _retry(self, data: Mapping[str, Any]) -> None:
+        output = data.get("res") or {}
+        self.emitter.emit(
+            Kind.RETRY,
+            f"{data.get('task', '')}: {reason_of(output)}",
+            host=str(data.get("host", "")),
+            level=Level.WARNING,
+            attempt=output.get("attempts"),
+            wait_s=None,
+        )
+
+    def finish(self, *, cancelled: bool) -> None:
+        """Tell every host's end."""
+        for name, end in self.hosts.items():
+            state, reason = end.state, end.reason
+            if state == State.SUCCEEDED and cancelled:
+                state, reason = State.CANCELLED, "Cancelled."
+            elif state == State.SUCCEEDED and (not self.played or (self.exit_code and not self._somebody_failed())):
+                state, reason = State.FAILED, self._why_not_played()
+            self.emitter.finished(name, state, changed=end.changed, reason=reason)
+
+    def _somebody_failed(self) -> bool:
+        return any(end.state != State.SUCCEEDED for end in self.hosts.values())
+
+    def _why_not_played(self) -> str:
+        text = "\n".join(self.errors).strip()
+        origin = ORIGIN.search(text)
+        first = next((line for line in text.splitlines() if line.strip()), "ansible-playbook said nothing")
+        message = re.sub(r"^\[?ERROR\]?[:!]\s*", "", first).strip()
+        if origin:
+            file = origin["file"].rsplit("/", 1)[-1]
+            return f"{file}, line {origin['line']}: {message}"
+        return f"{message} (ansible-playbook ended with {self.exit_code})"
+
+
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def plain(text: str) -> str:
+    return _ESCAPE.sub("", text).strip()
+
+
+def reason_of(output: Mapping[str, Any]) -> str:
+    """Why a task failed, in a line or two."""
+    if "censored" in output:
+        return "its output is hidden (no_log)"
+    items = [item for item in output.get("results") or [] if isinstance(item, Mapping) and item.get("failed")]
+    if items:
+        return reason_of(items[0])
+    message = str(output.get("msg") or "").strip()
+    stderr = str(output.get("stderr") or output.get("module_stderr") or "").strip()
+    tail = " ".join(stderr.splitlines()[-3:])
+    return ": ".join(part for part in (message, tail) if part) or "it gave no reason"
+
+
+def shown_output(output: Mapping[str, Any]) -> list[str]:
+    """The lines of a failed task that are worth showing; none of a task with no_log."""
+    if "censored" in output:
+        return []
+    lines: list[str] = []
+    for item in [output, *(output.get("results") or [])]:
+        if not isinstance(item, Mapping) or "censored" in item:
+            continue
+        for key in ("stdout", "stderr", "module_stdout", "module_stderr", "msg"):
+            lines += str(item.get(key) or "").splitlines()
+    if len(lines) > SHOWN_LINES:
+        lines = [*lines[:10], f"… {len(lines) - SHOWN_LINES} lines …", *lines[10 - SHOWN_LINES :]]
+    return lines

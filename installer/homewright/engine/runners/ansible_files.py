@@ -1,0 +1,112 @@
+"""What Ansible reads for one step: its inventory and its settings, made from the request. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from homewright.access import openssh
+from homewright.access.endpoint import Endpoint
+from homewright.engine.runners.guard import Guard
+from homewright.engine.runners.request import StepRequest
+
+TESTED = ((2, 16), (2, 19))
+"""The ansible-core versions, first and last, that Mitogen was tried with; others get plain SSH."""
+INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "TZ")
+"""What ansible-playbook keeps of our environment; ansible-runner writes all of it into a file."""
+
+
+def accelerated(ansible_version: str) -> bool:
+    """Whether Mitogen's strategy fits this ansible-core."""
+    numbers = tuple(int(part) for part in ansible_version.split(".")[:2])
+    return TESTED[0] <= numbers <= TESTED[1]
+
+
+def inventory(request: StepRequest) -> str:
+    """All servers of the site and their groups, as a YAML inventory; answers in it are data, never templates."""
+    guard = Guard.of(request)
+    captures = {host.name: host.capture or {} for host in request.hosts}
+    places = {server["name"]: server for server in request.site.get("servers", [])}
+    places |= {host.name: {"address": host.address, "port": host.port, "user": host.user} for host in request.hosts}
+    hosts: dict[str, Any] = {}
+    for name, place in places.items():
+        endpoint = Endpoint(
+            name, place["address"], place.get("port", 22), place["user"], request.key_file, request.known_hosts
+        )
+        hosts[name] = {
+            "ansible_host": endpoint.address,
+            "ansible_port": endpoint.port,
+            "ansible_user": endpoint.user,
+            "ansible_ssh_args": openssh.ansible_ssh_common_args(endpoint) + " -o ControlMaster=no -o ControlPath=none",
+            "ansible_ssh_private_key_file": str(endpoint.key_file),
+            "ansible_host_key_checking": True,
+            "capture": captures.get(name, {}),
+        }
+    groups: dict[str, dict[str, Any]] = {"servers": dict.fromkeys(places, {})}
+    for host in request.hosts:
+        for group in host.groups:
+            groups.setdefault(group, {})[host.name] = {}
+    document = {
+        "all": {
+            "hosts": hosts,
+            "vars": {"site": request.site, "ansible_python_interpreter": Trusted(guard.interpreter())},
+            "children": {group: {"hosts": members} for group, members in groups.items()},
+        }
+    }
+    return f"{_yaml(document)}\n"
+
+
+class Trusted(str):
+    """Text of our own that goes into the inventory as it is."""
+
+
+def _yaml(value: Any) -> str:
+    """JSON, which YAML contains, with every text that Jinja could take for a template marked as unsafe."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(key))}: {_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_yaml(item) for item in value) + "]"
+    text = json.dumps(value)
+    template = isinstance(value, str) and not isinstance(value, Trusted) and "{" in value
+    return f"!unsafe {text}" if template else text
+
+
+def environment(
+    request: StepRequest, inherited: Mapping[str, str], temporary: Path, strategy: Path | None
+) -> dict[str, str]:
+    """The whole environment of ansible-playbook. `strategy` is Mitogen's folder, or None for plain SSH."""
+    work = request.work
+    result = {name: inherited[name] for name in INHERITED if name in inherited}
+    result |= {
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "TMPDIR": str(temporary),
+        "ANSIBLE_CONFIG": str(work / "ansible.cfg"),
+        "ANSIBLE_HOME": str(work / "ansible"),
+        "ANSIBLE_LOCAL_TEMP": str(work / "ansible" / "tmp"),
+        "ANSIBLE_COLLECTIONS_PATH": "~/.ansible/collections:/usr/share/ansible/collections",
+        "ANSIBLE_REMOTE_TMP": "/tmp",  # ~/.ansible on a server would outlive the rollback
+        "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner turns it off where nobody says so
+        "ANSIBLE_PIPELINING": "True",
+        "ANSIBLE_SSH_EXECUTABLE": str(work / "ssh"),
+        "ANSIBLE_FORKS": str(max(1, min(20, len(request.hosts)))),
+        "ANSIBLE_NOCOLOR": "True",
+        "ANSIBLE_DEPRECATION_WARNINGS": "False",
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        "ANSIBLE_INVENTORY_ENABLED": "yaml",
+        "ANSIBLE_TIMEOUT": "10",
+        "HOMEWRIGHT_CANCEL_FILE": str(work / "cancel"),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if strategy is not None:
+        result |= {"ANSIBLE_STRATEGY_PLUGINS": str(strategy), "ANSIBLE_STRATEGY": "mitogen_linear"}
+        result |= {"MITOGEN_CPU_COUNT": "1"}  # one multiplexer is enough for twenty servers
+    return result
+
+
+SSH = """#!/bin/sh
+# ssh for Ansible: ends when what started it ends, so that nothing of a dead engine goes on.
+exec setpriv --pdeathsig KILL ssh "$@"
+"""
