@@ -8,6 +8,7 @@ bug of ours and is reported as one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 
@@ -43,11 +44,51 @@ class UsageError(HomewrightError):
     exit_code = 2
 
 
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a file. Lines and columns count from 1; 0 where the value is in no file yet."""
+
+    file: str
+    line: int
+    column: int
+    field: str
+    """Dotted, such as `servers.s1.address`; empty where it is about the whole file."""
+    reason: str
+    remedy: str
+
+    def where(self) -> str:
+        """File, line and field, as far as they are known."""
+        place = f"{self.file}, line {self.line}, column {self.column}" if self.line else self.file
+        return f"{place}: {self.field}" if self.field else place
+
+
 class SiteError(HomewrightError):
-    """The site's answers are missing, unreadable or wrong."""
+    """The site's answers are missing, unreadable or wrong; `problems` has one entry for each wrong answer."""
 
     code = "site"
     exit_code = 2
+    problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> SiteError:
+        """The error that names these problems (at least one)."""
+        first = problems[0]
+        if len(problems) == 1:
+            error = cls(f"{first.where()} is wrong.", f"{first.reason}.", [first.remedy])
+        else:
+            error = cls(
+                f"{len(problems)} answers in {first.file} are wrong.",
+                "\n       ".join(f"{problem.where()}: {problem.reason}." for problem in problems),
+                list(dict.fromkeys(problem.remedy for problem in problems)),
+            )
+        error.problems = tuple(problems)
+        return error
+
+    def as_json(self) -> dict[str, Any]:
+        document = super().as_json()
+        if self.problems:
+            document["error"]["problems"] = [asdict(problem) for problem in self.problems]
+        return document
 
 
 class CatalogueError(HomewrightError):

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 VERSION = 1
 
@@ -129,14 +130,15 @@ class CodeServer(Model):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """The checksum that the bundle must have; by default the one published with it."""
 
-    @model_validator(mode="after")
-    def _no_known_holes(self) -> CodeServer:
-        parts = self.version.split(".")
-        if len(parts) != 3 or not all(part.isdigit() for part in parts):
-            raise ValueError("version must look like 4.139.1")
+    @field_validator("version")
+    @classmethod
+    def _no_known_holes(cls, version: str) -> str:
+        parts = version.split(".")
+        if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 9 for part in parts):
+            raise ValueError("must look like 4.139.1")
         if tuple(int(part) for part in parts) < (4, 124, 2):
-            raise ValueError("version must be at least 4.124.2: older ones have known holes")
-        return self
+            raise ValueError("must be at least 4.124.2: older ones have known holes")
+        return version
 
 
 class WorkspaceSettings(Model):
@@ -153,8 +155,23 @@ class WorkspaceSettings(Model):
     code_server: CodeServer = CodeServer()
 
 
+class Origin:
+    """What a site was read from: the digest of its file. All origins are equal: sites are compared by their answers."""
+
+    def __init__(self, digest: str | None = None) -> None:
+        self.digest = digest
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origin)
+
+    def __hash__(self) -> int:
+        return 0
+
+
 class Site(Model):
     """All answers. `version` is raised by a migration only."""
+
+    _origin: Origin = PrivateAttr(default_factory=Origin)
 
     version: Literal[1] = 1
     name: HostName
@@ -178,7 +195,7 @@ class Site(Model):
         _refuse_twice("address", [server.address for server in self.servers])
         master = self.workspaces.master
         if master is not None and master not in {server.name for server in self.servers}:
-            raise ValueError(f"workspaces.master is {master}, which is no server of this site")
+            raise misfit(("workspaces", "master"), f"{master} is no server of this site")
         return self
 
     def server(self, name: str) -> Server:
@@ -196,9 +213,14 @@ class Site(Model):
         return self.server(self.workspaces.master) if self.workspaces.master else self.servers[0]
 
 
+def misfit(path: tuple[str | int, ...], reason: str) -> PydanticCustomError:
+    """Two answers that do not fit together, blamed on the one at `path`."""
+    return PydanticCustomError("misfit", "{reason}", {"reason": reason, "path": path})
+
+
 def _refuse_twice(what: str, values: Sequence[str]) -> None:
-    seen: set[str] = set()
-    for value in values:
+    seen: dict[str, int] = {}
+    for index, value in enumerate(values):
         if value in seen:
-            raise ValueError(f"two servers have the {what} {value}")
-        seen.add(value)
+            raise misfit(("servers", index, what), f"two servers have the {what} {value}")
+        seen[value] = index

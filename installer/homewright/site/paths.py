@@ -35,7 +35,8 @@ def cache_home() -> Path:
 def site_file(chosen: str | None = None) -> Path:
     """The site file in force: ``--site``, ``HOMEWRIGHT_SITE``, ``./site.yaml``, else the only site under `config_home`.
 
-    A bare word that is no file here names a site under `config_home`. Raises SiteError where there is none, or more than one to choose from.
+    A bare word that is no file here names a site under `config_home`. Raises SiteError where there is none, or more
+    than one to choose from.
     """
     named = chosen or os.environ.get("HOMEWRIGHT_SITE")
     if named:
@@ -46,16 +47,16 @@ def site_file(chosen: str | None = None) -> Path:
     here = Path("site.yaml").absolute()
     if here.exists():
         return here
-    known = known_site_files()
-    if len(known) == 1:
-        return known[0]
-    if not known:
+    sites = known_site_files()
+    if len(sites) == 1:
+        return sites[0]
+    if not sites:
         raise SiteError(
             "There is no site yet.",
             f"Neither ./site.yaml nor a site under {config_home()} exists.",
             ["homewright site new NAME", "or practise on this machine: homewright lab up"],
         )
-    names = ", ".join(path.parent.name for path in known)
+    names = ", ".join(path.parent.name for path in sites)
     raise SiteError(
         "Which site?",
         f"There are several: {names}.",
