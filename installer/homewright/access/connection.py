@@ -24,13 +24,19 @@ from homewright.access.remote import (
 )
 from homewright.errors import HostKeyError, StateError, Unreachable
 
-__all__ = ["CommandFailed", "Completed", "Connection", "Endpoint", "HostKeyError", "Unreachable"]
+__all__ = ["CommandFailed", "Completed", "Connection", "Endpoint", "HostKeyError", "KeyRefused", "Unreachable"]
 
 _CHUNK = 32_768
 _UPLOAD_CHUNK = 1 << 17
 _STALLED_S = 60.0
 _SETTLE_S = 300.0
 """How long a slow disk may take to sync what was uploaded."""
+
+
+class KeyRefused(Unreachable):
+    """The server is there, but the engine's key does not open it."""
+
+    code = "key-refused"
 
 
 class Connection:
@@ -86,16 +92,18 @@ class Connection:
         stdin: bytes | None = None,
         timeout: float | None = 60.0,
         check: bool = True,
+        prompt: bytes | None = None,
     ) -> Completed:
         """Run a command (a string for sh, or words) to its end.
 
-        `timeout` is in seconds for the whole of it. Raises CommandFailed where it runs out, or where `check` is set and
-        the exit code is not 0; Unreachable where the connection is lost meanwhile.
+        `timeout` is in seconds for the whole of it. With `prompt` the command gets a terminal (both outputs are then
+        stdout) and `stdin` is sent once the prompt was printed; a second prompt ends it with exit code -1.
+        Raises CommandFailed where time runs out, or where `check` is set and the exit code is not 0; Unreachable where
+        the connection is lost meanwhile.
         """
         shown = command if isinstance(command, str) else shlex.join(command)
-        channel = self._start(command, sudo)
-        with channel:
-            completed, in_time = _exchange(channel, stdin, timeout)
+        with self._start(command, sudo, tty=prompt is not None) as channel:
+            completed, in_time = _exchange(channel, stdin, timeout, prompt)
         if not in_time:
             raise CommandFailed(
                 self.endpoint.name, shown, completed, f"It did not end within {timeout:g} s and may still be running."
@@ -203,11 +211,15 @@ class Connection:
             why = "" if in_time else f"The server did not write it to its disk within {_SETTLE_S:g} s."
             raise CommandFailed(self.endpoint.name, what, completed, why)
 
-    def _start(self, command: str | Sequence[str], sudo: bool, combined: bool = False) -> paramiko.Channel:
+    def _start(
+        self, command: str | Sequence[str], sudo: bool, combined: bool = False, tty: bool = False
+    ) -> paramiko.Channel:
         line = command_line(command, sudo=sudo and not self._is_root)
         try:
             channel = self._transport.open_session(timeout=30)
             channel.set_combine_stderr(combined)
+            if tty:
+                channel.get_pty(width=1000)
             channel.exec_command(line)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._lost(command if isinstance(command, str) else shlex.join(command), str(error)) from error
@@ -237,29 +249,41 @@ def engine_key(file: Path) -> paramiko.PKey:
         ) from error
 
 
-def _exchange(channel: paramiko.Channel, stdin: bytes | None, timeout: float | None) -> tuple[Completed, bool]:
+def _exchange(
+    channel: paramiko.Channel, stdin: bytes | None, timeout: float | None, prompt: bytes | None = None
+) -> tuple[Completed, bool]:
     """Feed and empty a channel; the two outputs share one window, so each has a reader of its own."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    outputs: tuple[list[bytes], list[bytes]] = ([], [])
+    stdout, stderr = bytearray(), bytearray()
+    prompted = threading.Event()
+    if not prompt:
+        prompted.set()
 
-    def drain(receive: Callable[[int], bytes], into: list[bytes]) -> None:
+    def drain(receive: Callable[[int], bytes], into: bytearray) -> None:
         while data := receive(_CHUNK):
-            into.append(data)
+            into += data
+            if prompt and prompt in into:
+                prompted.set()
+            if prompt and into.count(prompt) > 1:
+                channel.close()  # it asks again: what it got was not what it wanted
+        prompted.set()
 
+    def feed() -> None:
+        prompted.wait()
+        _send(channel, stdin or b"")
+
+    channel.settimeout(None)
     readers = [
         threading.Thread(target=drain, args=(receive, into), daemon=True)
-        for receive, into in zip((channel.recv, channel.recv_stderr), outputs, strict=True)
+        for receive, into in ((channel.recv, stdout), (channel.recv_stderr, stderr))
     ]
-    for reader in readers:
-        reader.start()
+    for thread in (*readers, threading.Thread(target=feed, daemon=True)):
+        thread.start()
 
     def remaining() -> float | None:
         return None if deadline is None else max(0.0, deadline - time.monotonic())
 
-    channel.settimeout(None)
     in_time = True
-    writer = threading.Thread(target=_send, args=(channel, stdin or b""), daemon=True)
-    writer.start()
     for reader in readers:
         reader.join(remaining())
         in_time = in_time and not reader.is_alive()
@@ -267,9 +291,9 @@ def _exchange(channel: paramiko.Channel, stdin: bytes | None, timeout: float | N
     code = channel.recv_exit_status() if in_time else -1
     if not in_time:
         channel.close()
-    stdout = without_noise(b"".join(outputs[0]))
-    stderr = b"".join(outputs[1])
-    return Completed(stdout.decode(errors="replace"), stderr.decode(errors="replace"), code, stdout), in_time
+    raw = bytes(stdout) if prompt is None else bytes(stdout).replace(b"\r\n", b"\n")
+    own = without_noise(raw)
+    return Completed(own.decode(errors="replace"), bytes(stderr).decode(errors="replace"), code, own), in_time
 
 
 def _send(channel: paramiko.Channel, data: bytes) -> None:
@@ -296,7 +320,7 @@ def _key_refused(endpoint: Endpoint, said: str, error: BaseException) -> Unreach
             [f"on its console: sudo chage -E -1 {endpoint.user}"],
         )
     if isinstance(error, paramiko.AuthenticationException):
-        return Unreachable(
+        return KeyRefused(
             f"{where} does not accept Homewright's key for {endpoint.user}.",
             "There was no first contact yet, or the key was taken out of authorized_keys, or the account is locked."
             + (f" It says: {last_lines(said, 2)}" if said else ""),
