@@ -1,0 +1,258 @@
+"""The program: themes, the screens by name, and what works everywhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import App
+from textual.binding import Binding
+from textual.screen import Screen
+
+from homewright.errors import HomewrightError
+from homewright.screens.page import Page
+from homewright.screens.terminal import Terminal
+from homewright.screens.themes import THEMES, AsciiFilter
+from homewright.site.paths import StateFolder, config_home, state_home
+
+if TYPE_CHECKING:
+    from homewright.screens.services import Services
+
+HOUSEKEEPING = frozenset({"app.help", "app.palette", "app.leave"})
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """The site that is open: its file, its name, its recorded state."""
+
+    file: Path
+    name: str
+    state: StateFolder
+
+
+class HomewrightApp(App[int]):
+    """The full-screen program."""
+
+    TITLE = "Homewright"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+        (0, "-narrowest"),
+        (80, "-narrow"),
+        (100, "-wide"),
+        (160, "-widest"),
+    ]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-shortest"), (24, "-tall")]
+    BINDINGS = [
+        Binding("ctrl+p", "palette", "all actions", key_display="ctrl+p", show=False),
+        Binding("ctrl+q", "leave", "leave", key_display="ctrl+q", show=True, priority=True),
+        Binding("ctrl+c", "leave", show=False, priority=False),
+    ]
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        *,
+        terminal: Terminal | None = None,
+        services: Services | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.terminal = terminal or Terminal()
+        super().__init__()
+        self.options = options
+        self.clock = clock
+        self.sitting: Sitting | None = None
+        self._services = services
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = self._first_theme()
+        if self.terminal.ascii:
+            self._filters.append(AsciiFilter())
+
+    @property
+    def services(self) -> Services:
+        """What the screens ask of the rooms behind them; made when first asked for."""
+        if self._services is None:
+            from homewright.screens.services import Services
+
+            self._services = Services()
+        return self._services
+
+    @property
+    def site_name(self) -> str:
+        return self.sitting.name if self.sitting else ""
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return {"keys": "ansi_yellow", "quiet": "ansi_default", "cursor": "ansi_blue", "cursor-off": "ansi_default"}
+
+    def _first_theme(self) -> str:
+        if not self.terminal.colours:
+            return "monochrome"
+        if os.environ.get("TERM") == "linux":
+            return "ansi-dark"
+        try:
+            chosen = (config_home() / "theme").read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            chosen = ""
+        return chosen if chosen in {theme.name for theme in THEMES} else "dark"
+
+    def on_mount(self) -> None:
+        from homewright.screens.welcome import Welcome
+
+        self.push_screen(Welcome())
+
+    def open_site(self, file: Path, name: str) -> Sitting:
+        """Work on this site from now on."""
+        self.sitting = Sitting(file, name, StateFolder.of(name, self.options.state))
+        return self.sitting
+
+    @property
+    def page(self) -> Page | None:
+        """The page in front, whatever box lies over it."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, Page):
+                return screen
+        return None
+
+    def go(self, page: str) -> None:
+        """Show a page of the wizard or the manager in place of the one in front, Welcome staying beneath."""
+        new = make_page(page)
+        if len(self.screen_stack) > 2:
+            self.switch_screen(new)
+        else:
+            self.push_screen(new)
+
+    def back_to_welcome(self) -> None:
+        """Close everything above Welcome."""
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
+        self.sitting = None
+        if self.page:
+            self.page.retitle("")
+
+    # What works everywhere
+
+    def keys_now(self) -> list[tuple[str, str, str]]:
+        """Key, label and action of everything that works now in front."""
+        found: dict[str, tuple[str, str, str]] = {}
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if binding.description and active.enabled and binding.action not in found:
+                found[binding.action] = (self.get_key_display(binding), binding.description, binding.action)
+        return list(found.values())
+
+    def action_help(self) -> None:
+        from homewright.screens.help import HelpBox
+
+        page = self.page
+        if page is not None and page is self.screen:
+            self.push_screen(HelpBox(page.WHERE, page.HELP, [(key, label) for key, label, _ in self.keys_now()]))
+
+    def action_palette(self) -> None:
+        from homewright.screens.palette import Command, PaletteBox
+
+        if self.page is not self.screen:
+            return
+        commands = [Command(label, key, action) for key, label, action in self.keys_now() if action != "app.palette"]
+        commands += [Command(f"theme: {theme.name}", "", f"app.wear('{theme.name}')") for theme in THEMES]
+
+        async def do(action: str | None) -> None:
+            if action:
+                page = cast("Screen[object]", self.screen)
+                await self.run_action(action, page.focused or page)
+
+        self.push_screen(PaletteBox(commands), do)
+
+    def action_wear(self, theme: str) -> None:
+        """Wear a theme, now and next time."""
+        from homewright.site.paths import make_folder, write_atomically
+
+        self.theme = theme
+        try:
+            make_folder(config_home())
+            write_atomically(config_home() / "theme", f"{theme}\n".encode())
+        except HomewrightError as error:
+            if self.page:
+                self.page.say(f"The theme is worn but could not be kept: {error.why}", "warning")
+
+    def action_leave(self) -> None:
+        """Leave; while a run or a job goes on, say what becomes of it first."""
+        from homewright.screens.ask import AskBox
+
+        if isinstance(self.screen, AskBox):
+            return
+        lines = self.services.unfinished(self.sitting.state) if self.sitting else []
+        page = self.page
+        if page is not None and page.jobs.running("lab"):
+            lines = [
+                "The practice servers are still being made. Leaving stops that; doing it again goes on from there."
+            ]
+        if not lines:
+            self.exit(0)
+            return
+
+        def answer(yes: bool | None) -> None:
+            if yes:
+                self.exit(0)
+
+        self.push_screen(AskBox("leave?", lines, "leave"), answer)
+
+    def action_quit_now(self) -> None:
+        self.exit(0)
+
+    def unexpected(self, error: BaseException) -> None:
+        """Something that we did not foresee went wrong in a job: a calm word and a file for the report."""
+        from homewright.screens.ask import ProblemBox
+
+        self.push_screen(ProblemBox(unforeseen(error)))
+
+    def _fatal_error(self) -> None:
+        """Leave with a calm word instead of a traceback. (The toolkit's own prints local variables: passwords too.)"""
+        error = self._exception
+        problem = unforeseen(error) if error else HomewrightError("Something unexpected went wrong.")
+        self._exit_renderables.append(problem.as_text())
+        self._close_messages_no_wait()
+
+
+def unforeseen(error: BaseException) -> HomewrightError:
+    """The error for a mistake of ours: its traceback, without values, goes into a file."""
+    import traceback
+
+    from homewright.site.paths import make_folder, write_atomically
+
+    file = state_home() / f"unexpected-{time.strftime('%Y%m%d-%H%M%S')}.txt"
+    text = "".join(traceback.format_exception(error))
+    do = ["start Homewright again: a run in progress was not touched by this"]
+    try:
+        make_folder(file.parent)
+        write_atomically(file, text.encode())
+        do.append(f"report it, with {file}")
+    except HomewrightError:
+        pass
+    return HomewrightError("Something unexpected went wrong in the screens.", f"{type(error).__name__}.", do)
+
+
+def make_page(name: str) -> Page:
+    """A page by its name; its module is imported only now."""
+    from importlib import import_module
+
+    module, cls = PAGES[name]
+    return cast(Page, getattr(import_module(f"homewright.screens.{module}"), cls)())
+
+
+PAGES = {
+    "site": ("new_site", "NewSite"),
+    "servers": ("servers", "Servers"),
+    "hardware": ("hardware", "Hardware"),
+    "plan": ("plan", "PlanPage"),
+    "deploy": ("deploy", "Deploy"),
+    "finished": ("finished", "Finished"),
+    "workspaces": ("workspaces", "Workspaces"),
+    "new-workspace": ("new_workspace", "NewWorkspace"),
+    "practice": ("practice", "Practice"),
+}

@@ -1,0 +1,117 @@
+"""Boxes over a page: a question, an error, one line to type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from homewright.errors import HomewrightError
+from homewright.screens.page import Box, TooSmall
+from homewright.screens.widgets.field import Field, Rule, first_wrong
+
+
+class AskBox(Box[bool]):
+    """A question. Where `typed` is given, the answer is yes only once that very word has been typed."""
+
+    BINDINGS = [
+        Binding("enter", "yes", "yes", show=False),
+        Binding("y", "yes", show=False),
+        Binding("n", "close", show=False),
+    ]
+
+    def __init__(self, title: str, lines: Sequence[str], yes: str, *, no: str = "stay", typed: str = "") -> None:
+        super().__init__()
+        self._title = title
+        self._lines = lines
+        self._yes = yes
+        self._no = no
+        self._typed = typed
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box") as box:
+            box.border_title = self._title
+            for line in self._lines:
+                yield Static(line, markup=False)
+            if self._typed:
+                yield Static(f"\nType {self._typed} to go on:", markup=False)
+                yield Input(compact=True)
+                yield Static("", id="mismatch")
+            yield Static(
+                Content.assemble(("enter ", "bold"), f"{self._yes}    ", ("esc ", "bold"), self._no), classes="buttons"
+            )
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        if self._typed:
+            self.query_one(Input).focus()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.action_yes()
+
+    def action_yes(self) -> None:
+        if self._typed and self.query_one(Input).value.strip() != self._typed:
+            self.query_one("#mismatch", Static).update(Content.styled(f"✗ that is not {self._typed}", "$text-error"))
+            return
+        self.dismiss(True)
+
+
+class LineBox(Box[str]):
+    """One line to type, validated as it is typed."""
+
+    def __init__(
+        self, title: str, label: str, *, value: str = "", rule: Rule | None = None, hint: str = "", yes: str = "go on"
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._field = Field("line", label, value=value, rule=rule, hint=hint)
+        self._yes = yes
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box") as box:
+            box.border_title = self._title
+            yield self._field
+            yield Static(
+                Content.assemble(("enter ", "bold"), f"{self._yes}    ", ("esc ", "bold"), "back"), classes="buttons"
+            )
+        yield TooSmall()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        if first_wrong([self._field]) is None:
+            self.dismiss(self._field.value)
+
+
+def parts_of(error: HomewrightError) -> Content:
+    """What happened, why, and what to do, as the screens show them."""
+    lines: list[Content] = [Content.styled(f"✗ {error.what}", "bold $text-error")]
+    if error.why:
+        lines += [Content(), Content.assemble(("Why   ", "bold"), error.why)]
+    if error.do:
+        lines += [Content(), Content.styled("What to do", "bold")]
+        lines += [Content(f"  {number}. {step}") for number, step in enumerate(error.do, 1)]
+    return Content("\n").join(lines)
+
+
+class ProblemBox(Box[None]):
+    """An error's three parts."""
+
+    BINDINGS = [Binding("enter", "close", show=False)]
+
+    def __init__(self, error: HomewrightError) -> None:
+        super().__init__(classes="-error")
+        self.error = error
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box") as box:
+            box.border_title = "that did not work"
+            with VerticalScroll():
+                yield Static(parts_of(self.error))
+            yield Static(Content.assemble(("esc ", "bold"), "back"), classes="buttons")
+        yield TooSmall()

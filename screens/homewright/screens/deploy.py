@@ -1,0 +1,446 @@
+"""Deploy: the run that goes on, or how the last one ended. Everything shown here is read from the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from homewright.engine.journal import RunRecord, StepRecord
+from homewright.engine.lines import render
+from homewright.engine.states import Action, State
+from homewright.errors import HomewrightError, PlanMismatch, StateError
+from homewright.screens import progress
+from homewright.screens.feed import Feed, Looked
+from homewright.screens.loglines import LogLines, View, read_on
+from homewright.screens.page import Page
+from homewright.screens.widgets.log_pane import LogPane
+from homewright.screens.widgets.table import Column, Table
+
+QUIET_S = 5.0
+"""After this long without a line, the pane says for how long there was none."""
+PANES = 4
+"""At most so many panes side by side on a very wide terminal."""
+LAST_LINES = 20
+
+
+class Deploy(Page):
+    """Stage tree, log, hosts and progress; a failure takes the lower half."""
+
+    WHERE = "Deploy"
+    STEP = 5
+    HELP = """
+The run goes on without this screen: you may leave with d or ctrl+q, lose the connection or close the terminal.
+`homewright` brings you back here; `homewright attach` shows the same line by line.
+
+Left     the stages and their steps; a running step names the servers that it is at work on
+Right    the log: of the whole run while it follows (f), of one step when you move to it
+Beneath  every server with its state, and how far the run is
+
+tab goes through the servers: all, then each alone. Enter puts you into the log, esc back to the stages.
+In the log, up and down scroll, left and right show long lines. Scrolled up, nothing slides away.
+
+When a step fails, what could go on without it goes on, and then the run ends. What happened, why, and what
+to do stand in the lower half. r begins a new run: steps that are done are proved again, not done again.
+"""
+    BINDINGS = [
+        Binding("f", "follow", "follow"),
+        Binding("tab", "host", "host", key_display="tab"),
+        Binding("enter", "read", "log", key_display="enter"),
+        Binding("slash", "search", "search", key_display="/"),
+        Binding("s", "save", "save log"),
+        Binding("r", "again", "new run"),
+        Binding("d", "detach", "detach"),
+        Binding("ctrl+n", "next", "next", key_display="ctrl+n"),
+        Binding("escape", "back", "back", key_display="esc"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._feed: Feed | None = None
+        self._run: RunRecord | None = None
+        self._steps: tuple[StepRecord, ...] = ()
+        self._titles: dict[str, str] = {}
+        self._step: str | None = None
+        self._host: str | None = None
+        self._placed = ""
+        self._problem = ""
+
+    def body(self) -> ComposeResult:
+        with Horizontal(id="panes"):
+            yield Table([Column(), Column(width=8, right=True)], id="tree", empty="getting ready")
+            with Horizontal(id="logs"):
+                yield LogPane(id="log", empty="Waiting for the first line.")
+        with VerticalScroll(id="problem"):
+            yield Static(id="problem-text")
+        with Vertical(id="progress"):
+            yield Static(id="bar")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        for id in ("tree", "log", "problem", "progress"):
+            self.query_one(f"#{id}").add_class("frame")
+        self.query_one("#tree").border_title = "stages"
+        self.query_one("#problem").display = False
+        self.query_one("#tree", Table).focus()
+        self._watch()
+        services = self.home.services
+        stages = self.home.options.stages
+        self.start("titles", lambda: services.stage_titles(stages), self._named, lambda _: None, quiet=True)
+        self.set_interval(1.0, self._tick)
+
+    def on_unmount(self) -> None:
+        if self._feed is not None:
+            self._feed.stop()
+
+    def _watch(self) -> None:
+        """Read the newest run from the journal, from its first line."""
+        sitting = self.home.sitting
+        assert sitting is not None
+        if self._feed is not None:
+            self._feed.stop()
+        self._run = None
+        self._problem = ""
+        reader = self.home.services.reader(sitting.state)
+        panes = self._lines
+        self._feed = Feed(self, reader, None, panes)
+        self._feed.start()
+
+    def _lines(self) -> list[LogLines]:
+        return [pane.lines for pane in self.query(LogPane) if pane.lines is not None]
+
+    def _named(self, titles: dict[str, str]) -> None:
+        self._titles = titles
+        self._draw()
+
+    # What the feed brings
+
+    def on_looked(self, message: Looked) -> None:
+        snapshot = message.snapshot
+        if snapshot is None:
+            if message.error is not None:
+                self.say(message.error.what, "failed")
+            return
+        fresh = self._run is None or self._run.id != snapshot.run.id
+        ended = not fresh and self._run is not None and not self._run.state.final and snapshot.run.state.final
+        self._run, self._steps = snapshot.run, snapshot.steps
+        if fresh:
+            self._step = None
+            self._show_log()
+        for batch in snapshot.batches:
+            for pane in self.query(LogPane):
+                pane.add(batch)
+        self._draw()
+        if self._feed is not None:
+            self._feed.applied()
+        if (ended or fresh) and snapshot.run.state is State.SUCCEEDED:
+            self.say(self._end_words(snapshot.run), "ok")
+        self.refresh_bindings()
+
+    def _end_words(self, run: RunRecord) -> str:
+        changed = f"{run.changed} changed" if run.changed else "nothing changed"
+        if run.action is Action.RUN:
+            return f"Done, {changed}. ctrl+n: what was proved, and what to do next."
+        return f"Done, {changed}."
+
+    def _draw(self) -> None:
+        run = self._run
+        if run is None:
+            return
+        table = self.query_one("#tree", Table)
+        table.set_rows(progress.tree(run, self._steps, self._titles, self.now(), self.ascii))
+        if self.query_one("#log", LogPane).follow:
+            self._place(table)
+        self.query_one("#progress").border_title = progress.host_line(self._steps, self.ascii)
+        self._tick()
+        self._draw_problem()
+
+    def _place(self, table: Table) -> None:
+        """While following, the cursor is on the step that runs, or on the one that failed."""
+        at = next((step for step in progress.whole(self._steps) if step.state is State.RUNNING), None)
+        at = at or progress.failed_step(self._steps)
+        if at is not None and at.step != table.cursor_key:
+            self._placed = at.step
+            table.move_to(at.step)
+
+    def _tick(self) -> None:
+        run = self._run
+        if run is None:
+            return
+        self.retitle(progress.summary(run, self._steps, self.now()))
+        bar = self.query_one("#bar", Static)
+        words = progress.counted(self._steps)
+        width = max(bar.size.width - len(words) - 2, 10)
+        percent = 100.0 if run.state is State.SUCCEEDED else run.percent
+        bar.update(f"{progress.bar(percent, width)}  {words}")
+        pane = self.query_one("#log", LogPane)
+        quiet = ""
+        if not run.state.final and pane.lines is not None and len(pane.lines):
+            since = self.now() - self._last_ts(pane.lines)
+            quiet = f"no output for {since:.0f} s" if since >= QUIET_S else ""
+        pane.border_subtitle = quiet or ("following" if pane.follow and not run.state.final else "")
+
+    def _last_ts(self, lines: LogLines) -> float:
+        if getattr(self, "_seen_after", None) != (lines.view, lines.after):
+            self._seen_after = (lines.view, lines.after)
+            self._seen_ts = self.now()
+        return self._seen_ts
+
+    def where(self) -> str:
+        if self._run is None:
+            return super().where()
+        return progress.heading(self._run, self._steps)
+
+    # The log
+
+    def _hosts(self) -> list[str]:
+        return sorted(progress.hosts(self._steps))
+
+    def _show_log(self) -> None:
+        """Show the lines of the step and the host that are chosen, from the journal."""
+        run = self._run
+        sitting = self.home.sitting
+        if run is None or sitting is None:
+            return
+        reader = self.home.services.reader(sitting.state)
+        panes = list(self.query(LogPane))
+        for number, pane in enumerate(panes):
+            host = self._host if len(panes) == 1 else self._hosts()[number]
+            view = View(run.id, self._step, host)
+            if pane.lines is None or pane.lines.view != view:
+                pane.show(LogLines(reader, view), "No line yet.")
+            pane.border_title = f"{self._step_title()} · {host or 'all servers'}"
+        self._fill()
+
+    def _fill(self) -> None:
+        """Bring up to date at once what a change of view shows (the feed only comes by when there is news)."""
+        for pane in self.query(LogPane):
+            lines = pane.lines
+            if lines is not None and not len(lines):
+                batch = read_on(lines.source, lines.view, 0)
+                pane.add(batch)
+
+    def _step_title(self) -> str:
+        if self._step is None:
+            return "whole run"
+        record = next((step for step in self._steps if step.step == self._step and not step.host), None)
+        return f"{self._step} {record.title}" if record else self._step
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """One pane, or on a very wide terminal one for each server."""
+        hosts = self._hosts()
+        wanted = len(hosts) if self.app.size.width >= 160 and 2 <= len(hosts) <= PANES else 1
+        panes = list(self.query(LogPane))
+        if not panes or len(panes) == wanted:
+            return
+        box = self.query_one("#logs", Horizontal)
+        for pane in panes[wanted:]:
+            pane.remove()
+        for _ in range(wanted - len(panes)):
+            box.mount(LogPane(classes="frame"))
+        self.call_after_refresh(self._show_log)
+
+    @on(Table.Highlighted, "#tree")
+    def _moved(self, message: Table.Highlighted) -> None:
+        if message.key == self._placed:
+            self._placed = ""
+            return
+        self._placed = ""
+        self._set_follow(False)
+        self._step = None if message.key.startswith("stage ") else message.key
+        self._show_log()
+
+    def _set_follow(self, follow: bool) -> None:
+        for pane in self.query(LogPane):
+            pane.set_follow(follow)
+        self.refresh_bindings()
+        self._tick()
+
+    @on(LogPane.ScrolledAway)
+    def _scrolled(self) -> None:
+        self._set_follow(False)
+
+    # A failure
+
+    def _draw_problem(self) -> None:
+        run = self._run
+        box = self.query_one("#problem")
+        step = progress.failed_step(self._steps)
+        if run is None or (step is None and not (run.state.final and run.state is not State.SUCCEEDED)):
+            box.display = False
+            return
+        told = f"{run.id} {run.state} {step.step if step else ''} {step.state if step else ''}"
+        if told == self._problem:
+            return
+        self._problem = told
+        box.display = True
+        box.border_title = "what went wrong"
+        self.query_one("#problem-text", Static).update(self._problem_words(run, step))
+        self.call_after_refresh(lambda: self.query_one("#tree", Table)._reveal())
+
+    def _problem_words(self, run: RunRecord, step: StepRecord | None) -> Content:
+        if step is None:
+            return Content(f"The run is {run.state}. {run.reason}".strip())
+        rows = progress.failed_hosts(self._steps, step.step)
+        where = f" on {', '.join(row.host for row in rows)}" if rows else ""
+        word = "failed" if step.state is State.FAILED else str(step.state)
+        parts = [Content.styled(f"✗ {step.step} {step.title} {word}{where}.", "bold $text-error")]
+        reasons = dict.fromkeys(f"{row.host}: {row.reason}" for row in rows if row.reason)
+        parts += [Content(f"  {reason}") for reason in reasons]
+        if step.reason and not reasons:
+            parts.append(Content(f"  {step.reason}"))
+        why = step.say or next((row.say for row in rows if row.say), "")
+        do = step.do or next((row.do for row in rows if row.do), ())
+        if why:
+            parts.append(Content.assemble(("Why   ", "bold"), why))
+        if do:
+            parts.append(Content.styled("What to do", "bold"))
+            parts += [Content(f"  {number}. {line}") for number, line in enumerate(do, 1)]
+        again = "Then press r for a new run: what is done is proved again, not done again."
+        parts.append(Content.styled(again if run.state.final else "What can go on without it goes on.", "$quiet"))
+        lines = self._last_lines(run, step, rows[0].host if rows else None)
+        if lines:
+            parts.append(Content.styled("The last lines", "bold"))
+            parts += [Content(f"  {line}") for line in lines]
+        return Content("\n").join(parts)
+
+    def _last_lines(self, run: RunRecord, step: StepRecord, host: str | None) -> list[str]:
+        sitting = self.home.sitting
+        assert sitting is not None
+        try:
+            events = self.home.services.reader(sitting.state).last_events(run.id, LAST_LINES, step=step.step, host=host)
+        except HomewrightError:
+            return []
+        return [line for event in events for line in (render(event) or "").split("\n") if line][-LAST_LINES:]
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if not super().check_action(action, parameters):
+            return False
+        run = self._run
+        if action == "follow":
+            return run is not None and not run.state.final
+        if action in ("host", "search", "save", "read"):
+            return run is not None
+        if action == "again":
+            return run is not None and run.state.final and run.state is not State.SUCCEEDED
+        if action == "detach":
+            return run is not None and not run.state.final
+        if action == "next":
+            return run is not None and run.state is State.SUCCEEDED
+        return True
+
+    def action_follow(self) -> None:
+        self._step = None
+        self._set_follow(True)
+        self._show_log()
+        self._draw()
+
+    def action_host(self) -> None:
+        """All servers, then each alone."""
+        around: list[str | None] = [None, *self._hosts()]
+        at = around.index(self._host) if self._host in around else 0
+        self._host = around[(at + 1) % len(around)]
+        self._show_log()
+
+    def action_read(self) -> None:
+        self.query_one("#log", LogPane).focus()
+
+    def action_back(self) -> None:
+        if isinstance(self.focused, LogPane):
+            self.query_one("#tree", Table).focus()
+        else:
+            self.home.back_to_welcome()
+
+    def action_search(self) -> None:
+        from homewright.screens.ask import LineBox
+
+        pane = self.query_one("#log", LogPane)
+
+        def wanted(needle: str | None) -> None:
+            if needle is None:
+                return
+            pane.found = needle
+            lines = pane.lines
+            if not needle or lines is None:
+                pane.refresh()
+                return
+            start = pane.top + 1 if pane.found == needle else pane.top
+            self.start("search", lambda: lines.find(needle, start, 1), lambda at: self._found(needle, at))
+
+        box = LineBox("search the log", "Text", value=pane.found, hint="The next line with this text", yes="find")
+        self.app.push_screen(box, wanted)
+
+    def _found(self, needle: str, at: int | None) -> None:
+        pane = self.query_one("#log", LogPane)
+        if at is None:
+            self.say(f"No line of this log has {needle}.", "warning")
+            return
+        self._set_follow(False)
+        pane.focus()
+        pane.jump(at)
+        self.say(f"Line {at + 1}. / again for the next one.")
+
+    def action_save(self) -> None:
+        """The whole log of the run, as text, into the operator's home."""
+        run, sitting = self._run, self.home.sitting
+        if run is None or sitting is None:
+            return
+        reader = self.home.services.reader(sitting.state)
+        file = Path.home() / f"homewright-{sitting.name}-{run.id}.log"
+
+        def write() -> int:
+            count = 0
+            try:
+                with file.open("w", encoding="utf-8") as handle:
+                    file.chmod(0o600)
+                    batch = read_on(reader, View(run.id), 0)
+                    while True:
+                        handle.writelines(f"{line.text}\n" for line in batch.lines)
+                        count += len(batch.lines)
+                        if not batch.more:
+                            return count
+                        batch = read_on(reader, View(run.id), batch.after)
+            except OSError as error:
+                raise StateError(f"{file} could not be written.", f"{error.strerror}.") from error
+
+        self.start("save", write, lambda count: self.say(f"{count} lines saved in {file}", "ok"))
+
+    def action_again(self) -> None:
+        """A new run on the plan that was approved; where that no longer fits, the plan is shown again."""
+        sitting, run = self.home.sitting, self._run
+        if sitting is None or run is None:
+            return
+        services, stages = self.home.services, self.home.options.stages
+
+        def begun(_: str) -> None:
+            self.say("A new run has begun.", "ok")
+            self._host = None
+            self._set_follow(True)
+            self._watch()
+
+        def refused(error: HomewrightError) -> None:
+            if isinstance(error, PlanMismatch):
+                self.home.go("plan")
+            else:
+                self.problem(error)
+
+        self.say("Starting …")
+        digest = run.plan_digest or None
+        self.start("begin", lambda: services.begin(sitting.file, sitting.state, digest, stages), begun, refused)
+
+    def action_detach(self) -> None:
+        self.app.exit(0, message="The run goes on. Come back to it with: homewright")
+
+    def action_next(self) -> None:
+        self.home.go("finished")

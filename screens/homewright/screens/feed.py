@@ -1,0 +1,107 @@
+"""Looks at the journal for a screen: at most ten times a second, one snapshot in flight, from a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from textual.message import Message
+from textual.message_pump import MessagePump
+
+from homewright.engine.journal import Reader, RunRecord, StepRecord
+from homewright.errors import HomewrightError
+from homewright.screens.loglines import Batch, LogLines, read_on
+
+INTERVAL_S = 0.1
+"""The least time between two looks."""
+IDLE_S = 0.5
+"""Between two looks at a run that has ended."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run as it was at one look."""
+
+    run: RunRecord
+    steps: tuple[StepRecord, ...]
+    batches: tuple[Batch, ...]
+
+
+@dataclass
+class Looked(Message):
+    """The feed has looked, and something is new."""
+
+    snapshot: Snapshot | None
+    error: HomewrightError | None = None
+
+
+class Feed:
+    """Reads a run and the lines of the panes until it is stopped."""
+
+    def __init__(
+        self, owner: MessagePump, reader: Reader, run: str | None, panes: Callable[[], Sequence[LogLines]]
+    ) -> None:
+        self._owner = owner
+        self._reader = reader
+        self._run = run
+        self._panes = panes
+        self._stop = threading.Event()
+        self._applied = threading.Event()
+        self._applied.set()
+        self._last: tuple[RunRecord, tuple[StepRecord, ...]] | None = None
+        self._seq = -1
+
+    def start(self) -> None:
+        threading.Thread(target=self._loop, name="journal feed", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._applied.set()
+
+    def applied(self) -> None:
+        """The screen has taken in the last snapshot: look again."""
+        self._applied.set()
+
+    def _loop(self) -> None:
+        failing = ""
+        while not self._stop.is_set():
+            self._applied.wait()
+            if self._stop.is_set():
+                return
+            pause = INTERVAL_S
+            try:
+                snapshot, more = self._look()
+                failing = ""
+                if snapshot is not None:
+                    self._applied.clear()
+                    self._owner.post_message(Looked(snapshot))
+                    pause = 0.0 if more else INTERVAL_S
+                elif self._last is not None and self._last[0].state.final:
+                    pause = IDLE_S
+            except HomewrightError as error:
+                if error.what != failing:
+                    failing = error.what
+                    self._owner.post_message(Looked(None, error))
+                pause = IDLE_S
+            self._stop.wait(pause)
+
+    def _look(self) -> tuple[Snapshot | None, bool]:
+        run = self._reader.run(self._run)
+        seq = self._reader.last_seq(run.id)
+        steps = self._last[1] if self._last else ()
+        if seq != self._seq or self._last is None or self._last[0] != run:
+            steps = tuple(self._reader.steps(run.id))
+        batches = [
+            batch
+            for lines in self._panes()
+            if lines.view.run == run.id
+            and lines.after < seq
+            and (batch := read_on(self._reader, lines.view, lines.after)).after > lines.after
+        ]
+        fresh = (run, steps)
+        if fresh == self._last and not batches:
+            self._seq = seq
+            return None, False
+        self._last, self._seq = fresh, seq
+        return Snapshot(run, steps, tuple(batches)), any(batch.more for batch in batches)

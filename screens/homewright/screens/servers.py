@@ -1,0 +1,371 @@
+"""Servers: which they are, whether they are reached, and first contact with each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from homewright.screens.glyphs import look
+from homewright.screens.page import Box, Page, TooSmall
+from homewright.screens.widgets.cells import Cell
+from homewright.screens.widgets.field import Field, first_wrong
+from homewright.screens.widgets.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from homewright.screens.services import Reach, ServerAnswer
+    from homewright.site.models import Site
+
+
+class Servers(Page):
+    """A table of servers; each must be reached before the wizard goes on."""
+
+    WHERE = "Servers"
+    STEP = 2
+    HELP = """
+The servers of the site, the control plane first. Every server needs a fixed address and an account that
+can use sudo. Homewright signs in with a key of its own, which first contact installs.
+
+Name      what the server is called, here and on every other server (servers.name)
+Address   its fixed IPv4 address (servers.address)
+User      the account that Homewright signs in as (servers.user)
+Port      the port of its SSH server, usually 22 (servers.port)
+Host key  its fingerprint, if you know it already (servers.host_key); else it is shown and you compare it
+
+State     reached: signed in by key, and sudo works without a password
+          no first contact yet: press c
+          anything else says why, and what to do is in the box beneath
+"""
+    BINDINGS = [
+        Binding("a", "add", "add"),
+        Binding("enter", "edit", "edit", key_display="enter"),
+        Binding("D", "remove", "remove"),
+        Binding("i", "import", "import"),
+        Binding("c", "contact", "contact"),
+        Binding("C", "contact_all", "contact all"),
+        Binding("r", "recheck", "recheck"),
+        Binding("ctrl+n", "next", "next", key_display="ctrl+n"),
+        Binding("escape", "back", "back", key_display="esc"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._site: Site | None = None
+        self._reach: dict[str, Reach] = {}
+
+    def body(self) -> ComposeResult:
+        columns = [Column("name", 14), Column("address", 16), Column("user", 12), Column("state")]
+        yield Table(columns, id="servers", empty="No servers yet. Press a to add one.")
+        yield Static(id="detail", classes="frame")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#detail").border_title = "what to do"
+        self._load()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        if self._site is not None:
+            self._load()
+
+    def _load(self) -> None:
+        sitting = self.home.sitting
+        assert sitting is not None
+        self.start("load", lambda: self.home.services.load(sitting.file), self._loaded)
+
+    def _loaded(self, site: Site) -> None:
+        self._site = site
+        self._draw()
+        self.action_recheck()
+
+    def action_recheck(self) -> None:
+        """Try every server again, each in its own thread."""
+        site, sitting = self._site, self.home.sitting
+        if site is None or sitting is None:
+            return
+        services = self.home.services
+        for server in site.servers:
+            name = server.name
+            self._reach.pop(name, None)
+
+            def reached(reach: Reach, name: str = name) -> None:
+                self._reach[name] = reach
+                self._draw()
+
+            self.start(f"reach {name}", lambda server=server: services.reach(server, sitting.state), reached)  # type: ignore[misc]
+        self._draw()
+
+    def _draw(self) -> None:
+        site = self._site
+        if site is None:
+            return
+        rows = []
+        for server in site.servers:
+            address = server.address if server.port == 22 else f"{server.address}:{server.port}"
+            rows.append(Row(server.name, (server.name, address, server.user, self._state(server.name))))
+        self.query_one(Table).set_rows(rows)
+        count = sum(1 for reach in self._reach.values() if reach.ok)
+        self.retitle(f"{count} of {len(rows)} reached" if rows else "")
+        self._detail()
+        self.refresh_bindings()
+
+    def _state(self, name: str) -> Cell:
+        reach = self._reach.get(name)
+        if reach is None:
+            seen = look("running")
+            return f"{seen.mark(self.ascii)} trying …", seen.tone
+        seen = look("done" if reach.ok else "pending" if reach.new else "failed")
+        return f"{seen.mark(self.ascii)} {reach.text}", seen.tone
+
+    @on(Table.Highlighted)
+    def _detail(self) -> None:
+        detail = self.query_one("#detail", Static)
+        site = self._site
+        if site is None:
+            return
+        name = self.query_one(Table).cursor_key
+        reach = self._reach.get(name)
+        if not site.servers:
+            text = Content("Add the servers of this site: a. The first one becomes the control plane.")
+        elif reach is None:
+            text = Content(f"{name} is being tried.")
+        elif reach.error is not None:
+            steps = [Content(f"{number}. {step}") for number, step in enumerate(reach.error.do, 1)]
+            text = Content("\n").join([Content(f"{reach.error.what} {reach.error.why}".strip()), *steps])
+        elif reach.new:
+            text = Content(
+                f"First contact with {name}: press c. Its host key is shown for you to compare before any\n"
+                "password is sent; then Homewright's own key is installed and sudo is proved."
+            )
+        else:
+            others = [server.name for server in site.servers if not self._ok(server.name)]
+            text = Content(
+                f"{name} is reached. Still to do: {', '.join(others)}."
+                if others
+                else "Every server is reached. Go on: ctrl+n."
+            )
+        detail.update(text)
+
+    def _ok(self, name: str) -> bool:
+        reach = self._reach.get(name)
+        return reach is not None and reach.ok
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("edit", "remove", "contact", "contact_all", "recheck"):
+            return (
+                self._site is not None and bool(self._site.servers) and bool(super().check_action(action, parameters))
+            )
+        return super().check_action(action, parameters)
+
+    # Verbs
+
+    @on(Table.Chosen)
+    def action_edit(self) -> None:
+        site = self._site
+        name = self.query_one(Table).cursor_key
+        if site is None or not name:
+            return
+        old = site.server(name)
+
+        def done(answer: ServerAnswer | None) -> None:
+            if answer is not None:
+                self._put([answer if server.name == name else server for server in site.servers], answer.name)
+
+        from homewright.screens.services import answer_of
+
+        self.app.push_screen(ServerBox(site, answer_of(old)), done)
+
+    def action_add(self) -> None:
+        site = self._site
+        if site is None:
+            return
+
+        def done(answer: ServerAnswer | None) -> None:
+            if answer is not None:
+                self._put([*site.servers, answer], answer.name)
+
+        self.app.push_screen(ServerBox(site, None), done)
+
+    def action_import(self) -> None:
+        from homewright.screens.importing import ImportBox
+
+        site = self._site
+        if site is None:
+            return
+
+        def done(answers: list[ServerAnswer] | None) -> None:
+            if answers:
+                self._put([*site.servers, *answers], answers[0].name)
+
+        self.app.push_screen(ImportBox({server.address for server in site.servers}), done)
+
+    def action_remove(self) -> None:
+        from homewright.screens.ask import AskBox
+
+        site = self._site
+        name = self.query_one(Table).cursor_key
+        if site is None or not name:
+            return
+
+        def answer(yes: bool | None) -> None:
+            if yes:
+                self._put([server for server in site.servers if server.name != name], "")
+
+        lines = [f"{name} leaves site.yaml. Nothing is changed on the server itself."]
+        self.app.push_screen(AskBox(f"remove {name}?", lines, "remove", typed=name), answer)
+
+    def _put(self, servers: Sequence[object], cursor: str) -> None:
+        sitting = self.home.sitting
+        assert sitting is not None
+        services = self.home.services
+
+        def saved(site: Site) -> None:
+            self.say("Saved in site.yaml.", "ok")
+            self._loaded(site)
+            self.query_one(Table).move_to(cursor)
+
+        self.start("save", lambda: services.put_servers(sitting.file, servers), saved)
+
+    def action_contact(self) -> None:
+        name = self.query_one(Table).cursor_key
+        if name:
+            self._contact([name])
+
+    def action_contact_all(self) -> None:
+        if self._site is not None:
+            names = [server.name for server in self._site.servers if not self._ok(server.name)]
+            self._contact(names or [server.name for server in self._site.servers])
+
+    def _contact(self, names: Sequence[str]) -> None:
+        from homewright.screens.contact import Contact
+
+        assert self._site is not None
+        self.app.push_screen(Contact([self._site.server(name) for name in names]))
+
+    def action_next(self) -> None:
+        """Go on to the hardware, or to the first thing that is missing."""
+        site = self._site
+        if site is None:
+            return
+        table = self.query_one(Table)
+        table.focus()
+        if not site.servers:
+            self.say("Add a server first: a.", "failed")
+            return
+        for server in site.servers:
+            if not self._ok(server.name):
+                table.move_to(server.name)
+                reach = self._reach.get(server.name)
+                if reach is None:
+                    self.say(f"{server.name} is still being tried.", "warning")
+                elif reach.new:
+                    self.say(f"{server.name}: no first contact yet. Press c, or C for all.", "failed")
+                else:
+                    self.say(f"{server.name}: {reach.text}", "failed")
+                return
+        self.home.go("hardware")
+
+    def action_back(self) -> None:
+        self.home.back_to_welcome()
+
+
+class ServerBox(Box["ServerAnswer"]):
+    """The answers about one server."""
+
+    BINDINGS = [Binding("ctrl+s", "save", show=False)]
+
+    def __init__(self, site: Site, old: ServerAnswer | None) -> None:
+        super().__init__()
+        self._site = site
+        self._old = old
+
+    def compose(self) -> ComposeResult:
+        old = self._old
+        last = self._site.servers[-1] if self._site.servers else None
+        user = old.user if old else last.user if last else ""
+        with Vertical(classes="box") as box:
+            box.border_title = f"server {old.name}" if old else "another server"
+            yield Field("name", "Name", value=old.name if old else "", rule=self._name, hint="Such as attic-1")
+            yield Field(
+                "address",
+                "Address",
+                value=old.address if old else "",
+                rule=self._address,
+                hint="Its fixed IPv4 address",
+            )
+            hint = "The account to sign in as; it must be able to use sudo"
+            yield Field("user", "User", value=user, rule=self._rule("user"), hint=hint)
+            yield Field("port", "SSH port", value=str(old.port) if old else "22", rule=self._rule("port"))
+            yield Field(
+                "host_key",
+                "Host key",
+                value=(old.host_key or "") if old else "",
+                rule=self._rule("host_key", empty_is_fine=True),
+                hint="SHA256:… if you know it; else you compare it at first contact",
+            )
+            yield Static(
+                Content.assemble(
+                    ("enter ", "bold"), "next field    ", ("ctrl+s ", "bold"), "save    ", ("esc ", "bold"), "back"
+                ),
+                classes="buttons",
+            )
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        self.query(Input).first().focus()
+
+    def _rule(self, field: str, empty_is_fine: bool = False):  # type: ignore[no-untyped-def]
+        def rule(value: str) -> str:
+            if not value:
+                return "" if empty_is_fine else "this is needed"
+            return self.home.services.reason("server", field, value)
+
+        return rule
+
+    def _others(self) -> list[object]:
+        return [server for server in self._site.servers if not self._old or server.name != self._old.name]
+
+    def _name(self, value: str) -> str:
+        if value in [server.name for server in self._site.servers if not self._old or server.name != self._old.name]:
+            return f"there is already a server called {value}"
+        reason: str = self._rule("name")(value)
+        return reason
+
+    def _address(self, value: str) -> str:
+        for server in self._site.servers:
+            if server.address == value and (not self._old or server.name != self._old.name):
+                return f"{server.name} has this address already"
+        reason: str = self._rule("address")(value)
+        return reason
+
+    @on(Input.Submitted)
+    def _submitted(self, message: Input.Submitted) -> None:
+        fields = list(self.query(Field))
+        at = next((i for i, field in enumerate(fields) if field.control_widget is message.input), 0)
+        if at + 1 < len(fields):
+            fields[at].insist()
+            fields[at + 1].control_widget.focus()
+        else:
+            self.action_save()
+
+    def action_save(self) -> None:
+        from homewright.screens.services import ServerAnswer
+
+        fields = {field.field: field for field in self.query(Field)}
+        if first_wrong(list(fields.values())) is not None:
+            return
+        self.dismiss(
+            ServerAnswer(
+                name=fields["name"].value,
+                address=fields["address"].value,
+                user=fields["user"].value,
+                port=int(fields["port"].value),
+                host_key=fields["host_key"].value or None,
+            )
+        )

@@ -1,0 +1,276 @@
+"""What the screens ask of the rooms behind them. Every room is imported when it is first asked, never before.
+
+Nothing here decides: it calls, and gives the screens what they show. Methods that take time run in threads.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homewright.errors import HomewrightError
+from homewright.site.paths import StateFolder, config_home, known_site_files
+
+if TYPE_CHECKING:
+    from homewright.discovery.facts import HostFacts
+    from homewright.engine.journal import Reader
+    from homewright.site.models import Server, Site
+
+ANSWER_S = 2.0
+"""How long Welcome waits for a server's SSH port."""
+
+
+@dataclass(frozen=True)
+class SiteGlimpse:
+    """A site as Welcome shows it: read without the models, so that the first frame waits for nothing."""
+
+    file: Path
+    name: str
+    servers: tuple[tuple[str, int], ...]
+    """Address and port of each."""
+
+
+@dataclass(frozen=True)
+class RunGlimpse:
+    """The last run of a site. `ended_at` is Unix seconds; the start while it goes on."""
+
+    id: str
+    state: str
+    ended_at: float
+
+
+@dataclass(frozen=True)
+class ServerAnswer:
+    """What the form about one server holds."""
+
+    name: str
+    address: str
+    user: str
+    port: int = 22
+    host_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Whether a server is reached by key with working sudo. `new`: no first contact yet."""
+
+    ok: bool
+    text: str
+    new: bool = False
+    error: HomewrightError | None = None
+
+
+def answer_of(server: Server) -> ServerAnswer:
+    """A server of the site as its form shows it."""
+    return ServerAnswer(server.name, server.address, server.user, server.port, server.host_key)
+
+
+def glimpse(file: Path) -> SiteGlimpse:
+    """Name and addresses in a site file, by eye: enough to list it. Anything more asks the models."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")[:200_000]
+    except OSError:
+        return SiteGlimpse(file, file.parent.name, ())
+    name = re.search(r"^name:\s*[\"']?([a-z0-9-]+)", text, re.MULTILINE)
+    servers: list[tuple[str, int]] = []
+    for match in re.finditer(r"^[\s-]*(address|port):\s*[\"']?([0-9.]+)", text, re.MULTILINE):
+        if match[1] == "address":
+            servers.append((match[2], 22))
+        elif servers:
+            servers[-1] = (servers[-1][0], int(match[2].split(".")[0]))
+    return SiteGlimpse(file, name[1] if name else file.parent.name, tuple(servers))
+
+
+class Services:
+    """The rooms, as the screens use them."""
+
+    # Sites
+
+    def sites(self, chosen: str | None) -> list[SiteGlimpse]:
+        """The sites to show: the chosen one first, then ./site.yaml, then the known ones."""
+        files: list[Path] = []
+        named = chosen or os.environ.get("HOMEWRIGHT_SITE")
+        if named:
+            path = Path(named).expanduser()
+            kept = config_home() / named / "site.yaml"
+            files.append(kept if not path.exists() and "/" not in named and kept.exists() else path.absolute())
+        here = Path("site.yaml").absolute()
+        files += [here] if here.exists() else []
+        files += known_site_files()
+        return [glimpse(file) for file in dict.fromkeys(files) if file.exists()]
+
+    def place_of(self, name: str) -> Path:
+        """Where a new site's answers are kept."""
+        return config_home() / name / "site.yaml"
+
+    def name_taken(self, name: str) -> str:
+        """Why a new site cannot have this name; empty where it can."""
+        return f"there is already a site {name}" if self.place_of(name).exists() else ""
+
+    def reason(self, model: str, field: str, value: str) -> str:
+        """Why a value does not fit a field of site.yaml; empty where it does."""
+        adapter = _adapter(model, field)
+        from pydantic import ValidationError
+
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            return (
+                reason.removeprefix("Value error, ").removeprefix("Input ")[:1].lower()
+                + reason.removeprefix("Value error, ").removeprefix("Input ")[1:]
+            )
+        return ""
+
+    def make_site(self, name: str) -> Path:
+        """Write a new site. Raises SiteError or StateError."""
+        from homewright.site import files
+        from homewright.site.models import Site
+
+        file = self.place_of(name)
+        files.save(file, Site(name=name))
+        return file
+
+    def load(self, file: Path) -> Site:
+        """Raises SiteError with everything that is wrong in it."""
+        from homewright.site import files
+
+        return files.load(file)
+
+    def put_servers(self, file: Path, servers: Sequence[object]) -> Site:
+        """Write the list of servers; the site as it is then. Raises SiteError or StateError."""
+        from homewright.site import files
+        from homewright.site.models import Server
+
+        plain = [
+            Server(
+                name=server.name,
+                address=server.address,
+                user=server.user,
+                port=server.port,
+                host_key=server.host_key,
+            )
+            for server in servers
+            if isinstance(server, ServerAnswer | Server)
+        ]
+        files.update(file, {"servers": plain})
+        return files.load(file)
+
+    # Where a site stands
+
+    def reader(self, state: StateFolder) -> Reader:
+        """The journal of a site."""
+        from homewright.engine.journal import Reader
+
+        return Reader(state)
+
+    def last_run(self, state: StateFolder) -> RunGlimpse | None:
+        """The newest run that did something; None where nothing was run. Raises StateError."""
+        if not state.journal.exists():
+            return None
+        runs = self.reader(state).runs(1)
+        if not runs:
+            return None
+        run = runs[0]
+        return RunGlimpse(run.id, str(run.state), run.finished or run.started or run.created)
+
+    def answering(self, servers: Sequence[tuple[str, int]]) -> int:
+        """How many of these addresses answer on their SSH port."""
+
+        def answers(server: tuple[str, int]) -> bool:
+            try:
+                with socket.create_connection(server, timeout=ANSWER_S):
+                    return True
+            except OSError:
+                return False
+
+        with ThreadPoolExecutor(max_workers=min(len(servers), 16)) as pool:
+            return sum(pool.map(answers, servers))
+
+    def where_to_go(self, file: Path, chosen_state: str | None) -> tuple[str, str]:
+        """Name of the site in this file, and the page where it was left. Raises SiteError or StateError."""
+        site = self.load(file)
+        state = StateFolder.of(site.name, chosen_state)
+        run = self.last_run(state)
+        if run is not None:
+            return site.name, "workspaces" if run.state == "succeeded" else "deploy"
+        if not site.servers or not all(self.known(server, state) for server in site.servers):
+            return site.name, "servers"
+        return site.name, "plan" if all(host in self.facts(state) for host in self._names(site)) else "hardware"
+
+    @staticmethod
+    def _names(site: Site) -> list[str]:
+        return [server.name for server in site.servers]
+
+    def unfinished(self, state: StateFolder) -> list[str]:
+        """What to say before leaving while a run goes on; nothing where none does."""
+        try:
+            run = self.last_run(state)
+        except HomewrightError:
+            return []
+        if run is None or run.state != "running":
+            return []
+        return [
+            "The run goes on without this program, and without this login.",
+            "Come back to it with: homewright",
+            "or line by line:      homewright attach",
+        ]
+
+    # Practice
+
+    def lab_possible(self) -> bool:
+        """Whether this machine may run practice servers at all."""
+        import sys
+
+        return sys.platform == "linux"
+
+    # First contact
+
+    def known(self, server: Server, state: StateFolder) -> bool:
+        """Whether the server's host key is trusted already."""
+        from homewright.access import known_hosts
+
+        return bool(known_hosts.lookup(state.known_hosts, server.address, server.port))
+
+    def reach(self, server: Server, state: StateFolder) -> Reach:
+        """Try a server: host key, our key, sudo. Never raises HomewrightError: the reason is in what it gives."""
+        if not state.key.exists() or not self.known(server, state):
+            return Reach(False, "no first contact yet", new=True)
+        from homewright.access.connection import Connection
+        from homewright.access.endpoint import Endpoint
+
+        try:
+            with Connection.open(Endpoint.of(server, state)) as connection:
+                connection.run(["true"], sudo=True)
+        except HomewrightError as error:
+            return Reach(False, error.what, new=error.code == "password-needed", error=error)
+        return Reach(True, "reached")
+
+    # Facts
+
+    def facts(self, state: StateFolder) -> Mapping[str, HostFacts]:
+        """The facts that were recorded last, by server."""
+        from homewright import discovery
+
+        return discovery.recorded(state)
+
+
+@functools.lru_cache(maxsize=64)
+def _adapter(model: str, field: str) -> Any:
+    from typing import Annotated
+
+    from pydantic import TypeAdapter
+
+    from homewright.site import models
+
+    classes = {"site": models.Site, "server": models.Server}
+    info = classes[model].model_fields[field]
+    kind = info.annotation
+    return TypeAdapter(Annotated[kind, info] if info.metadata else kind)  # type: ignore[valid-type]

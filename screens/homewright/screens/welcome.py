@@ -1,0 +1,209 @@
+"""Welcome: what was found on this machine, and what can be done from here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.widgets import Static
+
+from homewright.screens.glyphs import look
+from homewright.screens.page import Page, age_text
+from homewright.screens.widgets.table import Column, Row, Table
+from homewright.site.paths import StateFolder
+
+if TYPE_CHECKING:
+    from homewright.screens.services import RunGlimpse, SiteGlimpse
+
+
+class Welcome(Page):
+    """Sites with their last run, and the ways to begin."""
+
+    WHERE = "welcome"
+    HELP = """
+Homewright turns home servers into a platform for AI development, and looks after the workspaces of the
+people who use it. This screen shows the sites that it found: in ./site.yaml, in HOMEWRIGHT_SITE and in your
+configuration folder. A site is one file, site.yaml, with all answers and no secrets.
+
+Enter on a site goes on where it was left: at the servers, the hardware, the plan, a run that is going on, or
+the workspaces. A run never depends on this program: it goes on when you leave.
+
+Practice servers are real LXD containers on this machine. They cost nothing but some disk and memory, and
+`homewright lab down` removes them.
+"""
+    BINDINGS = [
+        Binding("enter", "enter", "open", key_display="enter"),
+        Binding("n", "new", "new site"),
+        Binding("w", "workspaces", "workspaces"),
+        Binding("p", "practice", "practise here"),
+        Binding("o", "open", "open a file"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sites: dict[str, SiteGlimpse] = {}
+        self._runs: dict[str, RunGlimpse | None] = {}
+        self._answering: dict[str, int] = {}
+
+    def body(self) -> ComposeResult:
+        yield Static(
+            "Home servers in, a platform for AI development out, with a VS Code workspace for "
+            "each of your people. No server is changed before you have approved a plan.",
+            classes="lead",
+            id="lead",
+        )
+        yield Table([Column(width=26), Column()], id="choices")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.look_again()
+        self.query_one(Table).focus()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Read the sites' files now; their runs and servers in threads."""
+        options = self.home.options
+        self._sites = {str(site.file): site for site in self.home.services.sites(options.site)}
+        self._draw()
+        for site in self._sites.values():
+            self._look_at(site)
+
+    def _look_at(self, site: SiteGlimpse) -> None:
+        state = StateFolder.of(site.name, self.home.options.state)
+        services, key = self.home.services, str(site.file)
+
+        def ran(run: RunGlimpse | None) -> None:
+            self._runs[key] = run
+            self._draw()
+
+        def answered(count: int) -> None:
+            self._answering[key] = count
+            self._draw()
+
+        self.start(f"run {key}", lambda: services.last_run(state), ran, lambda _: None, quiet=True)
+        if site.servers:
+            self.start(f"reach {key}", lambda: services.answering(site.servers), answered, lambda _: None, quiet=True)
+
+    def _draw(self) -> None:
+        rows: list[Row] = []
+        if self._sites:
+            rows.append(Row("", (("Your sites" if len(self._sites) > 1 else "Your site", "strong"),), heading=True))
+            for key, site in self._sites.items():
+                rows.append(Row(f"site {key}", (site.name, self._about(key, site))))
+                run = self._runs.get(key)
+                if run is not None and run.state == "succeeded":
+                    rows.append(
+                        Row(f"workspaces {key}", (f"  workspaces of {site.name}", ("who works on it", "muted")))
+                    )
+            rows.append(Row("", ("",), heading=True))
+        rows.append(Row("", (("Begin something", "strong"),), heading=True))
+        rows.append(Row("new", ("New site", ("name it, list its servers", "muted"))))
+        if self.home.services.lab_possible():
+            rows.append(
+                Row("practice", ("Practise on this machine", ("three practice servers to try it all on", "muted")))
+            )
+        rows.append(Row("open", ("Open a site file", ("a site.yaml kept elsewhere", "muted"))))
+        self.query_one(Table).set_rows(rows)
+        self.refresh_bindings()
+
+    def _about(self, key: str, site: SiteGlimpse) -> tuple[str, str]:
+        count = len(site.servers)
+        words = ["no servers yet" if not count else f"{count} server{'s' if count != 1 else ''}"]
+        if key in self._answering and count:
+            there = self._answering[key]
+            words[0] += ", all answer" if there == count else f", {there} answer{'s' if there == 1 else ''}"
+        run = self._runs.get(key)
+        tone = "plain"
+        if run is not None:
+            seen = look(run.state)
+            tone = seen.tone if seen.tone in ("failed", "running", "warning") else "plain"
+            when = "" if run.state == "running" else f" {age_text(self.now() - run.ended_at)} ago"
+            words.append(f"{seen.mark(self.ascii)} run {seen.word}{when}")
+        elif key in self._runs:
+            words.append("nothing done yet")
+        return " · ".join(words), tone
+
+    # What can be done
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "workspaces":
+            run = self._runs.get(self._site_key())
+            return run is not None and run.state == "succeeded"
+        if action == "practice":
+            return self.home.services.lab_possible()
+        return super().check_action(action, parameters)
+
+    def _site_key(self) -> str:
+        for table in self.query(Table):
+            kind, _, key = table.cursor_key.partition(" ")
+            if kind in ("site", "workspaces"):
+                return key
+        return next(iter(self._sites), "")
+
+    @on(Table.Highlighted)
+    def _moved(self) -> None:
+        self.refresh_bindings()
+
+    @on(Table.Chosen)
+    def _chosen(self, message: Table.Chosen) -> None:
+        kind, _, key = message.key.partition(" ")
+        if kind == "site":
+            self._continue(key)
+        elif kind == "workspaces":
+            self._open(key, "workspaces")
+        elif kind == "new":
+            self.action_new()
+        elif kind == "practice":
+            self.action_practice()
+        elif kind == "open":
+            self.action_open()
+
+    def action_enter(self) -> None:
+        self.query_one(Table).action_choose()
+
+    def action_new(self) -> None:
+        self.home.go("site")
+
+    def action_workspaces(self) -> None:
+        self._open(self._site_key(), "workspaces")
+
+    def action_practice(self) -> None:
+        self.home.go("practice")
+
+    def action_open(self) -> None:
+        from homewright.screens.ask import LineBox
+
+        def there(value: str) -> str:
+            if not value:
+                return "type where the file is"
+            return "" if Path(value).expanduser().is_file() else "there is no such file"
+
+        def opened(value: str | None) -> None:
+            if value:
+                self._continue(str(Path(value).expanduser().absolute()))
+
+        hint = "Such as ~/attic/site.yaml"
+        self.app.push_screen(LineBox("open a site file", "Site file", rule=there, hint=hint, yes="open"), opened)
+
+    def _open(self, key: str, page: str) -> None:
+        site = self._sites[key]
+        self.home.open_site(site.file, site.name)
+        self.home.go(page)
+
+    def _continue(self, key: str) -> None:
+        self.say("Opening …")
+
+        def opened(where: tuple[str, str]) -> None:
+            name, page = where
+            self.say("")
+            self.home.open_site(Path(key), name)
+            self.home.go(page)
+
+        services, state = self.home.services, self.home.options.state
+        self.start("open", lambda: services.where_to_go(Path(key), state), opened)

@@ -1,0 +1,163 @@
+"""A pane of log lines: only visible rows are fetched; when scrolled up, nothing slides."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import Binding
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from homewright.screens.loglines import Batch, Line, LogLines
+from homewright.screens.widgets.cells import TONES, fit
+
+_SGR = re.compile(r"\x1b\[[0-9;]*m")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class LogPane(ScrollView, can_focus=True):
+    """Lines by absolute number. Following is explicit: it goes on only while `follow` is true."""
+
+    COMPONENT_CLASSES = {f"tone--{tone}" for tone in TONES} | {"log--found"}
+    BINDINGS = [
+        Binding("up", "by(-1)", show=False),
+        Binding("down", "by(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("home", "top", show=False),
+        Binding("end", "bottom", show=False),
+        Binding("left", "aside(-8)", show=False),
+        Binding("right", "aside(8)", show=False),
+    ]
+
+    @dataclass
+    class ScrolledAway(Message):
+        """The operator scrolled up, so the pane no longer follows."""
+
+        pane: LogPane
+
+    def __init__(self, *, id: str | None = None, empty: str = "") -> None:
+        super().__init__(id=id)
+        self.lines: LogLines | None = None
+        self.follow = True
+        self.empty = empty
+        self.found = ""
+        self._shift = 0
+
+    def show(self, lines: LogLines, empty: str = "") -> None:
+        """Show other lines."""
+        self.lines = lines
+        self.empty = empty
+        self._shift = 0
+        self._grow()
+        self.scroll_to(y=0, animate=False, immediate=True)
+
+    def add(self, batch: Batch) -> None:
+        """Take in new lines; the view stays where it is unless it follows."""
+        if self.lines is None or batch.view != self.lines.view or batch.after <= self.lines.after:
+            return
+        self.lines.add(batch)
+        self._grow()
+
+    def set_follow(self, follow: bool) -> None:
+        """Keep the newest line in view, or stop doing so."""
+        self.follow = follow
+        if follow:
+            self._grow()
+
+    def _grow(self) -> None:
+        count = len(self.lines) if self.lines is not None else 0
+        self.virtual_size = Size(0, count)
+        if self.follow:
+            self.scroll_to(y=max(count - self.size.height, 0), animate=False, immediate=True)
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self._grow()
+
+    # Scrolling by hand ends following; coming back to the end does not begin it again: that is a key of its own.
+
+    def _go(self, y: float) -> None:
+        if self.follow and y < self.scroll_offset.y:
+            self.follow = False
+            self.post_message(self.ScrolledAway(self))
+        self.scroll_to(y=y, animate=False, immediate=True)
+        self.refresh()
+
+    def action_by(self, amount: int) -> None:
+        self._go(self.scroll_offset.y + amount)
+
+    def action_page(self, way: int) -> None:
+        self._go(self.scroll_offset.y + way * max(self.size.height - 1, 1))
+
+    def action_top(self) -> None:
+        self._go(0)
+
+    def action_bottom(self) -> None:
+        self._go(self.max_scroll_y)
+
+    def action_aside(self, by: int) -> None:
+        self._shift = max(self._shift + by, 0)
+        self.refresh()
+
+    def on_mouse_scroll_up(self) -> None:
+        if self.follow:
+            self.follow = False
+            self.post_message(self.ScrolledAway(self))
+
+    def jump(self, number: int) -> None:
+        """Bring a line into the middle of the view."""
+        self._go(max(number - self.size.height // 2, 0))
+
+    @property
+    def top(self) -> int:
+        """Number of the first line in view."""
+        return int(self.scroll_offset.y)
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        number = y + self.scroll_offset.y
+        if self.lines is None or not len(self.lines):
+            text = self.empty if y == 0 else ""
+            return Strip([Segment(fit(text, width), self._tone("muted"))], width)
+        if number >= len(self.lines):
+            return Strip.blank(width, self.rich_style)
+        line = self.lines.line(number)
+        # What comes from the journal is clean but for colours; those would not survive being cut to the pane.
+        text = _CONTROL.sub("", _SGR.sub("", line.text)).expandtabs(4)
+        tone = self._tone(tone_of(line))
+        if self.found and (at := text.lower().find(self.found.lower())) >= 0:
+            end = at + len(self.found)
+            found = tone + self.get_component_rich_style("log--found", partial=True)
+            strip = Strip([Segment(text[:at], tone), Segment(text[at:end], found), Segment(text[end:], tone)])
+            return strip.crop(self._shift, self._shift + width).extend_cell_length(width, tone)
+        shifted = text[self._shift :]
+        return Strip([Segment(fit(shifted, width), tone)], width)
+
+    def _tone(self, tone: str) -> Style:
+        return self.rich_style + self.get_component_rich_style(f"tone--{tone}", partial=True)
+
+
+_WORDS = (
+    ("failed", re.compile(r"\b(fatal|failed|unreachable|broken)\b[:!]")),
+    ("warning", re.compile(r"\bchanged:")),
+    ("ok", re.compile(r"\b(proved)\b")),
+    ("strong", re.compile(r"\btask: ")),
+)
+
+
+def tone_of(line: Line) -> str:
+    """The tone of a line: its level, else what it says of itself."""
+    if line.level == "error":
+        return "failed"
+    if line.level == "warning":
+        return "warning"
+    if line.level == "debug":
+        return "muted"
+    head = line.text[:60]
+    return next((tone for tone, pattern in _WORDS if pattern.search(head)), "plain")
