@@ -28,6 +28,12 @@ class SignInRefused(Unreachable):
     code = "sign-in"
 
 
+class PasswordRefused(SignInRefused):
+    """The server does not take the password, and does not say why."""
+
+    code = "password-refused"
+
+
 class PasswordNeeded(Unreachable):
     """Nothing that we hold opens this server: its password (or a key, or an agent) has to be given."""
 
@@ -188,18 +194,19 @@ def server_says(transport: paramiko.Transport) -> str:
 
 
 def refused(endpoint: Endpoint, said: str) -> SignInRefused:
-    """The error for a password that is not taken. A server never tells which of the reasons it is."""
-    expired = "expired" in said.lower()
-    return SignInRefused(
-        f"{endpoint.name} ({endpoint.address}) does not let {endpoint.user} in"
-        + (": the account has expired." if expired else "."),
-        said
-        if expired
-        else "The password is wrong, or there is no such account, or it is locked, expired or may not sign in over SSH."
+    """The error for a password that is not taken. A server hardly ever tells which of the reasons it is."""
+    where = f"{endpoint.name} ({endpoint.address})"
+    if "expired" in said.lower():
+        return SignInRefused(
+            f"{where} does not let {endpoint.user} in: the account has expired.",
+            said,
+            [f"on its console: sudo chage -E -1 {endpoint.user}"],
+        )
+    return PasswordRefused(
+        f"{where} does not let {endpoint.user} in.",
+        "The password is wrong, or there is no such account, or it is locked, expired or may not sign in over SSH."
         + (f" It says: {said}" if said else ""),
-        [f"on its console: sudo chage -E -1 {endpoint.user}"]
-        if expired
-        else [
+        [
             "try the password again",
             f"on its console: sudo passwd -S {endpoint.user}; sudo chage -l {endpoint.user}   (L: locked)",
             "on its console: sudo journalctl -u ssh -n 20",

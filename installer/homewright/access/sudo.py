@@ -24,6 +24,12 @@ class SudoRefused(HomewrightError):
     code = "sudo"
 
 
+class SudoPasswordRefused(SudoRefused):
+    """Sudo does not take the password."""
+
+    code = "sudo-password-refused"
+
+
 class SudoPasswordNeeded(SudoRefused):
     """Sudo wants a password and none was given."""
 
@@ -173,7 +179,7 @@ def _not_installed(name: str, user: str, completed: Completed, password: str | N
     if password is not None and (
         "incorrect password" in said or "try again" in said or "no password was provided" in said
     ):
-        return SudoRefused(
+        return SudoPasswordRefused(
             f"sudo on {name} did not take the password.",
             f"It is not the one that sudo wants from {user} there, or the account is locked.",
             [f"try on its console: su - {user}, then sudo -k true", f"homewright trust {name}   (asks again)"],

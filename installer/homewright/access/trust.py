@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,9 @@ from homewright.access.handshake import (
     seen_key,
 )
 from homewright.access.known_hosts import HostKey
-from homewright.access.sign_in import Means, PasswordNeeded, SignInRefused, password_expired, sign_in
-from homewright.access.sudo import Sudo, SudoPasswordNeeded, SudoRefused, remove_sudoers
-from homewright.errors import HostKeyError, Unreachable
+from homewright.access.sign_in import Means, PasswordNeeded, PasswordRefused, SignInRefused, password_expired, sign_in
+from homewright.access.sudo import Sudo, SudoPasswordNeeded, SudoPasswordRefused, SudoRefused, remove_sudoers
+from homewright.errors import HomewrightError, HostKeyError, Unreachable
 
 if TYPE_CHECKING:
     from homewright.site.models import Server
@@ -36,12 +37,15 @@ __all__ = [
     "HostKeyOffer",
     "Means",
     "PasswordNeeded",
+    "PasswordRefused",
     "SignInRefused",
     "SudoPasswordNeeded",
+    "SudoPasswordRefused",
     "SudoRefused",
     "Trusted",
     "accept",
     "console_command",
+    "each",
     "first_contact",
     "remove_sudoers",
     "scan",
@@ -187,6 +191,19 @@ def untrust(server: Server, state: StateFolder, timeout: float = 10.0) -> None:
         remove_sudoers(connection)
         connection.run(engine_key.removal_script(public))
     known_hosts.forget(state.known_hosts, server.address, server.port)
+
+
+def each(servers: Sequence[Server], act: Callable[[Server], Trusted]) -> dict[str, Trusted | HomewrightError]:
+    """Do something with several servers side by side; one that fails holds up no other."""
+
+    def attempt(server: Server) -> Trusted | HomewrightError:
+        try:
+            return act(server)
+        except HomewrightError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=min(16, len(servers) or 1), thread_name_prefix="trust") as pool:
+        return dict(zip([server.name for server in servers], pool.map(attempt, servers), strict=True))
 
 
 _SUDO_WORDS = {
