@@ -23,7 +23,8 @@ from ansible_runner.config.runner import RunnerConfig
 from ansible_runner.runner import Runner
 
 from homewright.engine.runners.ansible_events import Translator
-from homewright.engine.runners.ansible_files import SSH, accelerated, environment, inventory
+from homewright.engine.runners.ansible_files import accelerated, environment, inventory, ssh_script
+from homewright.engine.runners.guard import Guard
 from homewright.engine.runners.protocol import Cancel, Emitter, run
 from homewright.engine.runners.request import StepRequest
 from homewright.engine.states import Action, State
@@ -64,12 +65,13 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
 
 
 def _play(request: StepRequest, translator: Translator, cancel: Cancel, temporary: Path) -> None:
-    _file(request.work / "inventory.yaml", inventory(request))
+    strategy = mitogen_strategy(request)
+    _file(request.work / "inventory.yaml", inventory(request, mitogen=strategy is not None))
     _file(request.work / "ansible.cfg", "[defaults]\n")
-    _file(request.work / "ssh", SSH, 0o700)
+    _file(request.work / "ssh", ssh_script(None if strategy else Guard.of(request)), 0o700)
     cancel_file = request.work / "cancel"
     cancel_file.unlink(missing_ok=True)
-    settings = environment(request, os.environ, temporary, mitogen_strategy(request))
+    settings = environment(request, os.environ, temporary, strategy)
     settings["HOMEWRIGHT_PARENT"] = str(os.getpid())
     os.environ.clear()
     os.environ.update(settings)

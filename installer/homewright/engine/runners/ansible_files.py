@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from homewright.access import openssh
 from homewright.access.endpoint import Endpoint
-from homewright.engine.runners.guard import Guard
+from homewright.engine.runners.guard import MARK, Guard
 from homewright.engine.runners.request import StepRequest
 
 TESTED = ((2, 16), (2, 19))
@@ -24,9 +25,15 @@ def accelerated(ansible_version: str) -> bool:
     return TESTED[0] <= numbers <= TESTED[1]
 
 
-def inventory(request: StepRequest) -> str:
-    """All servers of the site and their groups, as a YAML inventory; answers in it are data, never templates."""
+def inventory(request: StepRequest, *, mitogen: bool) -> str:
+    """All servers of the site and their groups, as a YAML inventory; answers in it are data, never templates.
+
+    Mitogen takes the guard as a part of the interpreter's command line. Plain SSH quotes that as one path, so there the
+    guard is in our ssh (`ssh_script`), and sudo, which empties the environment, sets the mark again.
+    """
     guard = Guard.of(request)
+    python = {"ansible_python_interpreter": Trusted(guard.interpreter() if mitogen else "/usr/bin/python3")}
+    become = {} if mitogen else {"ansible_become_flags": f"-H -S -n --preserve-env={MARK}"}
     captures = {host.name: host.capture or {} for host in request.hosts}
     places = {server["name"]: server for server in request.site.get("servers", [])}
     places |= {host.name: {"address": host.address, "port": host.port, "user": host.user} for host in request.hosts}
@@ -44,14 +51,14 @@ def inventory(request: StepRequest) -> str:
             "ansible_host_key_checking": True,
             "capture": captures.get(name, {}),
         }
-    groups: dict[str, dict[str, Any]] = {"servers": dict.fromkeys(places, {})}
+    groups: dict[str, dict[str, Any]] = {"servers": {name: {} for name in places}}
     for host in request.hosts:
         for group in host.groups:
             groups.setdefault(group, {})[host.name] = {}
     document = {
         "all": {
             "hosts": hosts,
-            "vars": {"site": request.site, "ansible_python_interpreter": Trusted(guard.interpreter())},
+            "vars": {"site": request.site, **python, **become},
             "children": {group: {"hosts": members} for group, members in groups.items()},
         }
     }
@@ -90,6 +97,7 @@ def environment(
         "ANSIBLE_REMOTE_TMP": "/tmp",  # ~/.ansible on a server would outlive the rollback
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner turns it off where nobody says so
         "ANSIBLE_PIPELINING": "True",
+        "ANSIBLE_SSH_TRANSFER_METHOD": "piped",  # files go through the same guarded command
         "ANSIBLE_SSH_EXECUTABLE": str(work / "ssh"),
         "ANSIBLE_FORKS": str(max(1, min(20, len(request.hosts)))),
         "ANSIBLE_NOCOLOR": "True",
@@ -106,7 +114,22 @@ def environment(
     return result
 
 
-SSH = """#!/bin/sh
-# ssh for Ansible: ends when what started it ends, so that nothing of a dead engine goes on.
-exec setpriv --pdeathsig KILL ssh "$@"
+def ssh_script(guard: Guard | None) -> str:
+    """An ssh for Ansible that ends when what started it ends; it puts the guard around the remote command, if given."""
+    return _SSH.format(guarding="" if guard is None else _GUARDING.format(prefix=shlex.quote(guard.prefix)))
+
+
+_SSH = """#!/bin/sh
+{guarding}exec setpriv --pdeathsig KILL ssh "$@"
+"""
+_GUARDING = r"""count=$#
+index=0
+for word do
+    shift
+    index=$((index + 1))
+    if [ $index -eq $count ] && [ $count -gt 4 ]; then
+        word={prefix}"'$(printf %s "$word" | sed "s/'/'\\\\''/g")'"
+    fi
+    set -- "$@" "$word"
+done
 """

@@ -1,9 +1,9 @@
 """The mark and the guard that every remote command of a step carries.
 
-The mark is a variable in the environment of the remote process and of all its children, inside sudo too, so that a later
-engine finds and ends whatever an earlier one left behind. The guard refuses the command where the fence has moved on.
-The mark is set before the guard looks, and a later engine moves the fence before it looks for marks: so a command either
-sees the moved fence or is itself seen.
+The mark is a variable in the environment of the remote process and of all its children, inside sudo too, so that a
+later engine finds and ends whatever an earlier one left behind. The guard refuses the command where the fence has moved
+on. The mark is set before the guard looks, and a later engine moves the fence before it looks for marks: so a command
+either sees the moved fence or is itself seen.
 """
 
 from __future__ import annotations
@@ -49,6 +49,12 @@ class Guard:
     def around(self, command: str) -> str:
         """The shell command, marked and guarded; what it reads and prints, and its exit code, are unchanged."""
         return f"env {self.mark} sh -c {shlex.quote(f'{self.check}; {command}')}"
+
+    @property
+    def prefix(self) -> str:
+        """What goes before a whole command that is one shell-quoted word."""
+        script = f'{self.check}; exec sh -c "$0"'
+        return f"exec env {self.mark} sh -c {shlex.quote(script)} "
 
     def interpreter(self, path: str = "/usr/bin/python3") -> str:
         """A command that starts this Python marked and guarded: Ansible's `ansible_python_interpreter`."""

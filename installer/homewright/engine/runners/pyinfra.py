@@ -1,6 +1,6 @@
 """The pyinfra runner: one deploy file on some hosts, in a process of its own.
 
-gevent goes first: pyinfra's API does not patch by itself, and its context is the process's, so there is one run a process.
+gevent goes first: pyinfra's API does not patch by itself. Its context is the process's, so there is one run a process.
 """
 
 # ruff: noqa: E402, I001 - the order of these imports is the point

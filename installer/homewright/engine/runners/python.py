@@ -67,6 +67,8 @@ def hosts_of(request: StepRequest, emitter: Emitter, cancel: Cancel) -> list[Hos
 def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
     """Carry the file's function out. Tells every host's end."""
     name = FUNCTIONS[request.action]
+    function: Any = None
+    whole: Any = None
     try:
         module = loaded(request.file)
         function = getattr(module, name, None)
