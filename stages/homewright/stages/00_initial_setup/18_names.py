@@ -1,0 +1,29 @@
+"""Every name resolves to its server's address and to nothing else, and the host name is the site's."""
+
+from homewright.engine.runners.host import Host, Proof, broken, proved
+from homewright.stages import hosts_file
+
+
+def verify(host: Host) -> Proof:
+    called = host.run("hostname; cat /etc/hostname", sudo=False).stdout.split()
+    if called != [host.name, host.name]:
+        return broken(f"{host.name} is called {called[0] if called else '(nothing)'}, /etc/hostname says {called[1:]}.")
+    names = [(name, one.address) for one in host.site.servers for name in hosts_file.names_of(host.site, one.name)]
+    script = "; ".join(f"echo {name} $(getent ahostsv4 {name} | cut -d' ' -f1 | sort -u)" for name, _ in names)
+    found = dict(line.partition(" ")[::2] for line in host.run(script, sudo=False).stdout.splitlines())
+    for name, address in names:
+        if found.get(name, "") != address:
+            return broken(f"{name} resolves to {found.get(name) or 'nothing'} on {host.name}, not to {address}.")
+    return proved(f"{len(names)} names resolve to their servers.")
+
+
+def capture(host: Host) -> dict[str, object]:
+    hosts = host.read("/etc/hosts")
+    hostname = host.read("/etc/hostname")
+    return {
+        "hosts": None if hosts is None else hosts.decode("utf-8", "surrogateescape"),
+        "hosts_state": host.stat("/etc/hosts"),
+        "hostname_state": host.stat("/etc/hostname"),
+        "hostname_file": None if hostname is None else hostname.decode(),
+        "hostname": host.run("hostname", sudo=False).stdout.strip(),
+    }

@@ -1,0 +1,56 @@
+"""The environment file of a server: facts of the site, no secrets. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+
+from homewright.site.models import Site
+
+FOLDER = "/etc/homewright"
+FILE = f"{FOLDER}/environment"
+HOOK = "/etc/profile.d/homewright.sh"
+HOOK_TEXT = f"""# Kept by Homewright: every login shell knows the site.
+if [ -r {FILE} ]; then
+    set -a
+    . {FILE}
+    set +a
+fi
+"""
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def venv_of(site: Site, server: str) -> str:
+    """Where the Python environment of a server is (stage 00, step 40)."""
+    user = site.server(server).user
+    home = "/root" if user == "root" else f"/home/{user}"
+    return site.host_venv.folder or f"{home}/.venv"
+
+
+def text(site: Site, server: str, groups: Iterable[str]) -> str:
+    """The file for one server: lines that a shell and systemd's EnvironmentFile both read.
+
+    Raises ValueError where an extra line of the site cannot be written so.
+    """
+    this = site.server(server)
+    roles = sorted(set(groups) | ({"master"} if site.master == this else set()))
+    values = {
+        "HOMEWRIGHT_SITE_NAME": site.name,
+        "HOMEWRIGHT_ZONE": site.zone or "",
+        "HOMEWRIGHT_HOST": this.name,
+        "HOMEWRIGHT_ADDRESS": this.address,
+        "HOMEWRIGHT_SERVERS": " ".join(f"{one.name}={one.address}" for one in site.servers),
+        "HOMEWRIGHT_ROLES": " ".join(roles),
+        "HOMEWRIGHT_DATA_ROOT": site.workspaces.data_root,
+        "HOMEWRIGHT_DATA_GROUP": site.workspaces.data_group,
+        "HOMEWRIGHT_VENV": venv_of(site, server),
+    }
+    for name, value in site.environment.items():
+        if not _NAME.fullmatch(name) or name in values:
+            raise ValueError(f"environment: {name!r} cannot be the name of a variable here")
+        if "\n" in value or "\r" in value:
+            raise ValueError(f"environment: the value of {name} has more than one line")
+        values[name] = value
+    lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
+    return "\n".join(["# Kept by Homewright. Facts of the site; no secrets.", *lines]) + "\n"

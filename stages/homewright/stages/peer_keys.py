@@ -1,0 +1,177 @@
+"""The account whose keys open it on every server of the site (stage 00, step 20).
+
+It has no sudo, its keys are good from their own server's address only, and they forward nothing.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from homewright.engine.runners.host import Host
+from homewright.site.models import Server, Site
+from homewright.stages.hosts_file import names_of
+
+ACCOUNT = "homewright-peer"
+OWNER = f"{ACCOUNT}:{ACCOUNT}"
+HOME = "/var/lib/homewright-peer"
+ABOUT = "Homewright, keys between servers"
+"""The account's full name, by which it is known as ours."""
+FOLDER = f"{HOME}/.ssh"
+KEY = f"{FOLDER}/id_ed25519"
+AUTHORIZED = f"{FOLDER}/authorized_keys"
+KNOWN = f"{FOLDER}/known_hosts"
+SETTINGS = f"{FOLDER}/config"
+_AS_ACCOUNT = f"runuser -u {ACCOUNT} -- "
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What one server is to the others."""
+
+    name: str
+    address: str
+    public: str
+    """The account's public key there, without a comment."""
+    host_keys: tuple[str, ...]
+    """The server's public host keys, without comments."""
+
+
+def everyone(hosts: Sequence[Host]) -> list[Host]:
+    """These hosts and all other servers of the site."""
+    return [*hosts, *(peer for peer in hosts[0].peers if not peer.requested)] if hosts else []
+
+
+def account_exists(host: Host) -> bool:
+    return host.run(["getent", "passwd", ACCOUNT], check=False).exit_code == 0
+
+
+def account_is_ours(host: Host) -> bool:
+    fields = host.run(["getent", "passwd", ACCOUNT], check=False).stdout.strip().split(":")
+    return len(fields) == 7 and fields[4] == ABOUT and fields[5] == HOME
+
+
+def make_account(host: Host) -> bool:
+    """True where it was not there. Raises PermissionError where one of this name is not ours."""
+    if account_is_ours(host):
+        return False
+    if account_exists(host):
+        raise PermissionError(f"The account {ACCOUNT} on {host.name} belongs to somebody else.")
+    # The password * lets nobody in by password, and unlike ! does not lock the account for its keys.
+    words = ["useradd", "--system", "--user-group", "--home-dir", HOME, "--create-home", "--shell", "/bin/sh"]
+    host.run([*words, "--password", "*", "--skel", "/nonexistent", "--comment", ABOUT, ACCOUNT])
+    host.run(["chmod", "700", HOME])
+    return True
+
+
+def make_key(host: Host) -> bool:
+    """The key is made on its server and never leaves it; true where there was none."""
+    if host.exists(KEY) and host.stat(FOLDER) == f"700 {OWNER}" and host.stat(KEY) == f"600 {OWNER}":
+        return False
+    script = (
+        f"set -e; install -d -m 700 -o {ACCOUNT} -g {ACCOUNT} {FOLDER}; "
+        f"[ -e {KEY} ] || {_AS_ACCOUNT} ssh-keygen -q -t ed25519 -N '' -C {ACCOUNT}@{host.name} -f {KEY}; "
+        f"chown {OWNER} {KEY}; chmod 600 {KEY}; sync {KEY}"
+    )
+    host.run(script)
+    return True
+
+
+def identity(host: Host) -> Identity:
+    """What the others need to know of this server."""
+    public = host.run(["ssh-keygen", "-y", "-f", KEY]).stdout.split()
+    lines = host.run("cat /etc/ssh/ssh_host_*_key.pub").stdout.splitlines()
+    host_keys = tuple(sorted(" ".join(line.split()[:2]) for line in lines if line.strip()))
+    return Identity(host.name, host.address, " ".join(public[:2]), host_keys)
+
+
+def authorized(identities: Iterable[Identity], kept: Sequence[str] = ()) -> str:
+    """authorized_keys: each server's key, good from that server's address alone, and for no forwarding."""
+    lines = [f'restrict,from="{one.address}" {one.public} {ACCOUNT}@{one.name}' for one in identities]
+    return "".join(f"{line}\n" for line in sorted([*lines, *kept]))
+
+
+def known_hosts(site: Site, identities: Iterable[Identity], kept: Sequence[str] = ()) -> str:
+    """known_hosts: every server by name and by address."""
+    lines = [f"{patterns_of(site, site.server(one.name))} {key}" for one in identities for key in one.host_keys]
+    return "".join(f"{line}\n" for line in sorted([*lines, *kept]))
+
+
+def patterns_of(site: Site, server: Server) -> str:
+    names = [*names_of(site, server.name), server.address]
+    return ",".join(name if server.port == 22 else f"[{name}]:{server.port}" for name in names)
+
+
+def client_settings(site: Site) -> str:
+    """The account's ssh_config: strict, and each server's port."""
+    blocks = ["Host *", "    StrictHostKeyChecking yes", "    BatchMode yes", f"    IdentityFile {KEY}"]
+    for server in site.servers:
+        if server.port != 22:
+            blocks += [f"Host {' '.join([*names_of(site, server.name), server.address])}", f"    Port {server.port}"]
+    return "\n".join(blocks) + "\n"
+
+
+def comment_of(line: str) -> str:
+    """Whose key a line of authorized_keys is: the server's name."""
+    return line.rsplit(" ", 1)[-1].removeprefix(f"{ACCOUNT}@")
+
+
+def lines_of(text: bytes | None, servers: Sequence[str]) -> list[str]:
+    """The lines of authorized_keys for these servers."""
+    return [line for line in (text or b"").decode().splitlines() if comment_of(line) in servers]
+
+
+def lines_about(text: bytes | None, site: Site, servers: Sequence[str]) -> list[str]:
+    """The lines of known_hosts about these servers."""
+    patterns = {patterns_of(site, site.server(name)) for name in servers}
+    return [line for line in (text or b"").decode().splitlines() if line.split(" ", 1)[0] in patterns]
+
+
+def unguarded(text: str, site: Site) -> str:
+    """A line of authorized_keys that is not limited as it should be; empty where all are."""
+    addresses = {server.name: server.address for server in site.servers}
+    for line in text.splitlines():
+        name = comment_of(line)
+        if not line.startswith(f'restrict,from="{addresses.get(name, "")}" ssh-ed25519 '):
+            return line
+    return ""
+
+
+def has_no_sudo(host: Host) -> bool:
+    told = host.run(f"LC_ALL=C sudo -n -l -U {ACCOUNT} 2>&1", check=False).stdout
+    tried = host.run(f"{_AS_ACCOUNT} sudo -n true", check=False)
+    return "not allowed to run sudo" in told and tried.exit_code != 0
+
+
+def reached(host: Host, targets: Sequence[str]) -> dict[str, str]:
+    """`account@server` for each target that answered, or ssh's last word where it did not."""
+    ask = shlex.quote('echo "$(id -un)@$(hostname)"')
+    script = "; ".join(
+        f"(said=$({_AS_ACCOUNT} ssh -n -o ConnectTimeout=5 {target} {ask} 2>&1 | tail -n 1); echo {target} $said) &"
+        for target in targets
+    ).replace("&;", "&")
+    lines = host.run(f"cd /; {script} wait", timeout=60).stdout.splitlines()
+    told = dict(line.partition(" ")[::2] for line in lines)
+    return {target: told.get(target, "").strip() for target in targets}
+
+
+def from_elsewhere(host: Host) -> str:
+    """What the server says to its own key when it comes from the loopback."""
+    words = f"ssh -n -o ConnectTimeout=5 -o HostKeyAlias={host.address} -p {host.port} 127.0.0.1 true 2>&1"
+    if host.port != 22:
+        words = words.replace(f"HostKeyAlias={host.address}", f"HostKeyAlias=[{host.address}]:{host.port}")
+    said = host.run(f"cd /; {_AS_ACCOUNT} {words}; echo $?", check=False).stdout.strip()
+    return said.replace("\n", " ")
+
+
+def remove_account(host: Host) -> bool:
+    """True where there was something of ours to remove."""
+    there = account_is_ours(host)
+    if there:
+        host.run(f"pkill -KILL -u {ACCOUNT}; userdel {ACCOUNT}")
+        host.run(f"getent group {ACCOUNT} >/dev/null && groupdel {ACCOUNT}", check=False)
+    if there or (host.exists(HOME) and not account_exists(host)):
+        host.remove(HOME)
+        return True
+    return False
