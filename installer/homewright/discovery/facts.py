@@ -28,6 +28,12 @@ class System(Fact):
     systemd: bool = False
     kvm: bool = False
     """/dev/kvm is there."""
+    vhost_vsock: bool = False
+    """/dev/vhost-vsock is there (LXD needs it for virtual machines)."""
+    sudo: bool | None = None
+    """`sudo -n true` ended with 0 (or the account is root); None where it was not tried."""
+    product: str = ""
+    """Maker and model, as the firmware says."""
     uptime_s: float | None = None
 
 
@@ -92,6 +98,8 @@ class Gpu(Fact):
     iommu_group: int | None = None
     """None where the IOMMU is off or cannot be seen."""
     memory: int | None = None
+    driver_version: str = ""
+    """Of NVIDIA's driver, where nvidia-smi works."""
 
 
 class Missing(Fact):
@@ -115,3 +123,21 @@ class HostFacts(Fact):
     pci: tuple[PciFunction, ...] = ()
     gpus: tuple[Gpu, ...] = ()
     missing: tuple[Missing, ...] = ()
+
+
+class Failure(Fact):
+    """A host that gave no facts, and why."""
+
+    host: str
+    code: str
+    what: str
+    why: str = ""
+    do: tuple[str, ...] = ()
+
+
+class FactsDocument(Fact):
+    """What `homewright discover --json` prints."""
+
+    version: Literal[1] = 1
+    hosts: tuple[HostFacts, ...] = ()
+    failures: tuple[Failure, ...] = ()

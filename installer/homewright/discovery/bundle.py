@@ -1,0 +1,146 @@
+"""The raw bundle: what every command of the probe printed on one host, unread. It can be kept and parsed again."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from homewright.errors import SiteError
+
+MARK = "\036"
+"""ASCII's record separator: no command of the probe prints one."""
+
+MISSING = 127
+"""A shell's exit code for a command that is not there."""
+
+_CHUNK = re.compile(rf"\n?{MARK}source ([\w.-]+)\n")
+_EXIT = re.compile(rf"\n?{MARK}exit (\d+)\n?\Z")
+_NOT_THERE = re.compile(r"command not found|No such file or directory|not installed", re.IGNORECASE)
+
+
+class Source(BaseModel):
+    """One command's output."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    stdout: str = ""
+    stderr: str = ""
+    exit_code: int | None = None
+    """None where it is not known: recorded text, or a probe that was cut off."""
+
+    @property
+    def absent(self) -> bool:
+        """The command is not there: a shell says so by its exit code, or in words."""
+        said = (self.stderr.strip() or self.stdout.strip()).splitlines()
+        return self.exit_code == MISSING or any(_NOT_THERE.search(line) for line in said[:1])
+
+    @property
+    def reason(self) -> str:
+        """Why it is of no use, in a few words."""
+        said = (self.stderr.strip() or self.stdout.strip()).splitlines()
+        if self.absent:
+            return said[0][:200] if said else "not installed"
+        if self.exit_code == 124:
+            return "gave no answer in time"
+        if self.exit_code:
+            return f"ended with {self.exit_code}" + (f": {said[-1][:200]}" if said else "")
+        return "printed nothing that is understood" if said else "printed nothing"
+
+
+class RawBundle(BaseModel):
+    """Everything that one host said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    version: Literal[1] = 1
+    host: str
+    gathered_at: float
+    """Unix seconds."""
+    sources: dict[str, Source] = {}
+    """By the name of the command, as in lspci-Dnnk."""
+
+    def source(self, name: str) -> Source:
+        """That command's output; an empty one where it was not run."""
+        return self.sources.get(name, Source(exit_code=None))
+
+    def text(self, *names: str) -> str:
+        """What the first of these sources that ended well has printed; empty where none did."""
+        for name in names:
+            source = self.sources.get(name)
+            if source is not None and source.stdout.strip() and source.exit_code in (0, None):
+                return source.stdout
+        return ""
+
+    def all(self, prefix: str) -> dict[str, Source]:
+        """Every source whose name begins like this."""
+        return {name: source for name, source in self.sources.items() if name.startswith(prefix)}
+
+
+def framed(host: str, gathered_at: float, stdout: str, stderr: str) -> RawBundle:
+    """The bundle in the probe's two outputs. A probe that was cut off gives what it got to."""
+    errors = dict(_chunks(stderr))
+    sources = {}
+    for name, text in _chunks(stdout):
+        ended = _EXIT.search(text)
+        sources[name] = Source(
+            stdout=text[: ended.start()] if ended else text,
+            stderr=errors.get(name, "").strip("\n"),
+            exit_code=int(ended.group(1)) if ended else None,
+        )
+    return RawBundle(host=host, gathered_at=gathered_at, sources=sources)
+
+
+def load(path: Path) -> tuple[RawBundle, ...]:
+    """Recorded bundles: a .json file of ours, a folder of them, or a folder for each machine with one text a command.
+
+    Raises SiteError where there is none, or one cannot be read.
+    """
+    if path.is_file():
+        return (_load_json(path),)
+    if not path.is_dir():
+        raise SiteError(f"{path} is not there.", "", ["name a folder that `homewright discover --save` wrote"])
+    files = sorted(path.glob("*.json"))
+    bundles = [_load_json(file) for file in files if file.name != "probe.json"]
+    folders = (path, *sorted(entry for entry in path.iterdir() if entry.is_dir()))
+    bundles += [of_texts(folder) for folder in folders if any(folder.glob("*.txt"))]
+    if not bundles:
+        raise SiteError(
+            f"{path} holds no recorded machine.", "", ["name a folder that `homewright discover --save` wrote"]
+        )
+    return tuple(bundles)
+
+
+def of_texts(folder: Path) -> RawBundle:
+    """The bundle of a folder with one text file a command (lscpu.txt, lspci-nnk.txt)."""
+    sources = {
+        file.stem: Source(stdout=file.read_text(encoding="utf-8", errors="replace"))
+        for file in sorted(folder.iterdir())
+        if file.suffix in (".txt", ".xml", ".conf")
+    }
+    return RawBundle(host=folder.name, gathered_at=newest(folder), sources=sources)
+
+
+def newest(folder: Path) -> float:
+    return max((file.stat().st_mtime for file in folder.iterdir()), default=time.time())
+
+
+def _load_json(file: Path) -> RawBundle:
+    try:
+        return RawBundle.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise SiteError(f"{file} cannot be read.", f"{error.strerror or error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SiteError(
+            f"{file} is no recorded machine.", f"{where}: {first['msg']}." if where else first["msg"]
+        ) from error
+
+
+def _chunks(text: str) -> list[tuple[str, str]]:
+    parts = _CHUNK.split(text)
+    return list(zip(parts[1::2], parts[2::2], strict=True))

@@ -1,0 +1,83 @@
+"""Facts of every host at once, and where the last ones are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from homewright.access.connection import Connection, Endpoint
+from homewright.discovery.bundle import RawBundle
+from homewright.discovery.facts import HostFacts
+from homewright.discovery.parsing import parse
+from homewright.discovery.probe import probe
+from homewright.errors import HomewrightError
+from homewright.site.models import Server, Site
+from homewright.site.paths import StateFolder, make_folder, write_atomically
+
+AT_ONCE = 32
+"""How many hosts are asked side by side; each is one SSH connection and waits nearly all the time."""
+
+OnEvent = Callable[[str, HostFacts | HomewrightError], None]
+
+
+def gather(
+    site: Site,
+    state: StateFolder,
+    hosts: Iterable[str] | None = None,
+    on_event: OnEvent = lambda host, outcome: None,
+    *,
+    on_bundle: Callable[[RawBundle], None] = lambda bundle: None,
+    timeout: float = 10.0,
+) -> dict[str, HostFacts | HomewrightError]:
+    """Ask hosts (all of the site's by default) side by side; their facts are recorded in the state folder.
+
+    One that cannot be reached holds up no other: its place has the error. `on_event` is called as each one is done,
+    `on_bundle` with what it literally said, both on the calling thread. Order as in the site.
+    """
+    wanted = None if hosts is None else set(hosts)
+    servers = [server for server in site.servers if wanted is None or server.name in wanted]
+    outcomes: dict[str, HostFacts | HomewrightError] = {}
+    with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(servers) or 1), thread_name_prefix="discover") as pool:
+        pending = {pool.submit(_ask, server, state, timeout): server for server in servers}
+        for future in as_completed(pending):
+            name = pending[future].name
+            try:
+                bundle = future.result()
+                on_bundle(bundle)
+                outcomes[name] = facts = parse(bundle)
+                remember(state, facts)
+            except HomewrightError as error:
+                outcomes[name] = error
+            on_event(name, outcomes[name])
+    return {server.name: outcomes[server.name] for server in servers}
+
+
+def remember(state: StateFolder, facts: HostFacts) -> None:
+    """Keep the last facts of a host. Raises StateError where the state folder cannot be written."""
+    make_folder(state.facts)
+    write_atomically(state.facts / f"{facts.host}.json", facts.model_dump_json(indent=1).encode())
+
+
+def recorded(state: StateFolder) -> dict[str, HostFacts]:
+    """The last facts of every host, by name. A file that cannot be read is as if it were not there: ask again."""
+    found = {}
+    for file in sorted(state.facts.glob("*.json")) if state.facts.is_dir() else []:
+        facts = _load(file)
+        if facts is not None:
+            found[facts.host] = facts
+    return found
+
+
+def _load(file: Path) -> HostFacts | None:
+    try:
+        return HostFacts.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _ask(server: Server, state: StateFolder, timeout: float) -> RawBundle:
+    with Connection.open(Endpoint.of(server, state), timeout) as connection:
+        return probe(connection)
