@@ -1,0 +1,94 @@
+"""What all parts of a running engine share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from homewright.catalogue import Catalogue
+from homewright.catalogue.models import Group
+from homewright.discovery.facts import HostFacts
+from homewright.engine.fence import Fences
+from homewright.engine.journal.writer import Writer
+from homewright.engine.redaction import Redactor
+from homewright.engine.runners.request import HostRequest
+from homewright.errors import HomewrightError
+from homewright.planning.groups import members
+from homewright.site.models import Site
+from homewright.site.paths import StateFolder
+from homewright.site.secrets import Secrets
+
+GROUPS: tuple[Group, ...] = (
+    "servers",
+    "lxd_servers",
+    "instances",
+    "kubernetes_control_plane",
+    "kubernetes_workers",
+    "gpu_hosts",
+    "dns_server",
+    "controller",
+)
+
+
+@dataclass
+class Context:
+    """One run of one engine."""
+
+    run: str
+    site: Site
+    state: StateFolder
+    catalogue: Catalogue
+    facts: dict[str, HostFacts]
+    writer: Writer
+    controller: str
+    fences: Fences
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the run is to end early."""
+    interrupted: bool = False
+    """It is the engine that is to end (shutdown), not the run that is cancelled."""
+    failure: HomewrightError | None = None
+    """The journal could not be written."""
+    calls: int = 0
+    """How many runner processes were started."""
+
+    @property
+    def folder(self) -> Path:
+        return self.state.run(self.run)
+
+    def host_request(self, host: str, capture: dict[str, object] | None) -> HostRequest:
+        server = self.site.server(host)
+        groups = tuple(group for group in GROUPS if host in members(group, self.site, self.facts))
+        return HostRequest(
+            name=host, address=server.address, port=server.port, user=server.user, groups=groups, capture=capture
+        )
+
+
+class SecretsWatch:
+    """Keeps the writer's redactor in step with the secrets file, which others may add to while a run goes on."""
+
+    def __init__(self, state: StateFolder, writer: Writer) -> None:
+        self._state = state
+        self._writer = writer
+        self._seen: tuple[int, int] | None = None
+        self._fixed = [text for file in (state.key, state.authority / "ca.key") if (text := _text(file))]
+        self.look(first=True)
+
+    def look(self, first: bool = False) -> None:
+        """Load the secrets where the file has changed. Costs one stat(2) where it has not."""
+        try:
+            status = self._state.secrets.stat()
+            seen: tuple[int, int] | None = (status.st_mtime_ns, status.st_ino)
+        except OSError:
+            seen = None
+        if seen != self._seen or first:
+            self._seen = seen
+            values = Secrets(self._state.secrets).values() if seen is not None else ()
+            self._writer.redactor = Redactor([*values, *self._fixed])
+
+
+def _text(file: Path) -> str:
+    with contextlib.suppress(OSError):
+        return file.read_text(errors="replace")
+    return ""

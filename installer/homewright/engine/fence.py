@@ -1,0 +1,189 @@
+"""The lock on each server: who works on it, and a number that rises with every run.
+
+`/var/lib/homewright/fence.json` is replaced under a flock. A runner's commands look at it before they begin
+(`runners.guard`), so what an older run left behind, here or on the server, is refused from the moment that a newer one
+has taken the server. A controller that has not given a server back keeps others off it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from homewright.access.connection import CommandFailed, Connection
+from homewright.access.endpoint import Endpoint
+from homewright.engine.journal.writer import Writer
+from homewright.engine.runners.guard import FENCE_FILE, Guard
+from homewright.errors import Busy, HomewrightError
+from homewright.site.models import Site
+from homewright.site.paths import StateFolder
+
+_TAKE = r"""
+import fcntl, json, os, sys
+wanted = json.loads(sys.argv[1])
+path = sys.argv[2]
+folder = os.path.dirname(path)
+os.makedirs(folder, 0o755, exist_ok=True)
+lock = os.open(folder + "/fence.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+fcntl.flock(lock, fcntl.LOCK_EX)
+try:
+    with open(path) as file:
+        held = json.load(file)
+    int(held["fence"])
+except (OSError, ValueError, KeyError, TypeError):
+    held = None
+answer = {"before": held, "taken": False}
+foreign = held is not None and held.get("controller") != wanted["controller"]
+if wanted["released"]:
+    write = held is not None and not foreign and held["fence"] == wanted["fence"]
+else:
+    write = held is None or (held["fence"] < wanted["fence"] and (held.get("released") or not foreign))
+if write:
+    temporary = path + ".new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(file.fileno(), 0o644)
+        file.write(json.dumps(wanted) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(temporary, path)
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    answer["taken"] = True
+print(json.dumps(answer))
+"""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a server answered: whether the fence is ours now, and what stood there before."""
+
+    taken: bool
+    before: dict[str, object] | None
+
+    @property
+    def number(self) -> int:
+        return int(str(self.before["fence"])) if self.before else 0
+
+
+class Fences:
+    """The fences of one run: one number, on every server that it works on."""
+
+    def __init__(self, site: Site, state: StateFolder, writer: Writer, controller: str) -> None:
+        self._site = site
+        self._state = state
+        self._writer = writer
+        self._controller = controller
+        self._since = time.time()
+        self._held: set[str] = set()
+        self.number = 1 + int(writer.query("SELECT coalesce(max(fence), 0) FROM fences")[0][0])
+
+    async def hold(self, hosts: Iterable[str]) -> dict[str, HomewrightError]:
+        """Take the fence of every host that does not have it yet; the errors of those that could not be taken.
+
+        Where a server's number is higher than ours, ours rises above it on all servers.
+        """
+        wanted = [host for host in hosts if host not in self._held]
+        errors: dict[str, HomewrightError] = {}
+        while wanted:
+            number = self.number
+            self._writer.change(*(self._writer.set_fence(host, number, None) for host in wanted))
+            answers = await asyncio.gather(*(asyncio.to_thread(self._take, host) for host in wanted))
+            higher = 0
+            again = []
+            for host, answer in zip(wanted, answers, strict=True):
+                if isinstance(answer, HomewrightError):
+                    errors[host] = answer
+                elif answer.taken:
+                    self._held.add(host)
+                elif self._foreign(answer):
+                    errors[host] = self._busy(host, answer)
+                else:
+                    higher = max(higher, answer.number)
+                    again.append(host)
+            wanted = again
+            if higher:
+                self.number = higher + 1
+                wanted = [*again, *self._held]
+                self._held.clear()
+        return errors
+
+    async def release(self) -> list[str]:
+        """Give every server back; names of those that could not be reached for it."""
+        hosts, self._held = sorted(self._held), set()
+        answers = await asyncio.gather(*(asyncio.to_thread(self._release, host) for host in hosts))
+        done = [host for host, answer in zip(hosts, answers, strict=True) if answer]
+        if done:
+            now = time.time()
+            self._writer.change(*(self._writer.set_fence(host, self.number, now) for host in done))
+        return [host for host in hosts if host not in done]
+
+    def _take(self, host: str) -> Held | HomewrightError:
+        try:
+            with Connection.open(Endpoint.of(self._site.server(host), self._state)) as connection:
+                answer = _ask(connection, self._record(released=False))
+                before = answer.before
+                if answer.taken and before is not None and not before.get("released"):
+                    # An earlier run of ours never gave the server back: nothing of it may go on working.
+                    sweep = Guard(self._controller, self.number).sweep()
+                    connection.run(sweep, sudo=True, timeout=60)
+                return answer
+        except CommandFailed as error:
+            return _not_taken(host, error)
+        except HomewrightError as error:
+            return error
+
+    def _release(self, host: str) -> bool:
+        try:
+            with Connection.open(Endpoint.of(self._site.server(host), self._state)) as connection:
+                return _ask(connection, self._record(released=True)).taken
+        except HomewrightError:
+            return False
+
+    def _record(self, released: bool) -> dict[str, object]:
+        return {
+            "controller": self._controller,
+            "fence": self.number,
+            "run": self._writer.run,
+            "host": socket.gethostname(),
+            "site": self._site.name,
+            "since": round(self._since),
+            "released": released,
+        }
+
+    def _foreign(self, answer: Held) -> bool:
+        before = answer.before or {}
+        return before.get("controller") != self._controller and not before.get("released")
+
+    def _busy(self, host: str, answer: Held) -> Busy:
+        before = answer.before or {}
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(str(before.get("since", 0)))))
+        return Busy(
+            f"Another controller holds {host}.",
+            f"It is {before.get('host', 'unknown')} for the site {before.get('site', 'unknown')}, "
+            f"run {before.get('run', 'unknown')}, since {since}.",
+            [
+                f"wait until its run has ended: on {before.get('host', 'that machine')}: homewright status",
+                f"if that controller is gone for good, on {host}: sudo rm {FENCE_FILE}",
+            ],
+        )
+
+
+def _ask(connection: Connection, record: dict[str, object]) -> Held:
+    # The script travels on stdin: nothing of it stands in the server's process list but who we are.
+    command = f"python3 - {shlex.quote(json.dumps(record))} {FENCE_FILE}"
+    answer = json.loads(connection.run(command, sudo=True, stdin=_TAKE.encode(), timeout=60).stdout)
+    return Held(bool(answer["taken"]), answer["before"])
+
+
+def _not_taken(host: str, error: CommandFailed) -> HomewrightError:
+    last = error.why.strip().splitlines()[-1:] or [error.what]
+    if "python3" in error.why and "not found" in error.why:
+        return HomewrightError(f"{host} has no Python.", last[0], [f"on {host}: sudo apt-get install python3"])
+    return HomewrightError(f"{host} could not be locked for this run.", f"{last[0]}", list(error.do))

@@ -1,0 +1,273 @@
+"""The life of an engine: takes the site, freezes what it runs on, carries the plan out, records the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sqlite3
+import time
+from pathlib import Path
+
+from homewright.access.connection import Connection
+from homewright.access.endpoint import Endpoint
+from homewright.access.sudo import remove_sudoers
+from homewright.catalogue import load, shipped
+from homewright.engine import control, launch, leftovers
+from homewright.engine.context import Context, SecretsWatch
+from homewright.engine.events import Event, Kind, Level
+from homewright.engine.fence import Fences
+from homewright.engine.journal import Reader
+from homewright.engine.journal.writer import Writer
+from homewright.engine.lock import EngineLock
+from homewright.engine.schedule import RunEnd, Schedule
+from homewright.engine.states import Action, State
+from homewright.errors import Busy, HomewrightError, PlanMismatch
+from homewright.planning import Plan, plan
+from homewright.planning.known import known_facts
+from homewright.site import files
+from homewright.site.paths import StateFolder, write_atomically
+
+KEPT_RUNS = 30
+"""Runs whose events are kept; older ones keep their states only."""
+LEFT_LIMIT_S = 15.0
+
+
+class Engine:
+    """One engine for one run."""
+
+    def __init__(self, site_file: Path, state: StateFolder, run: str) -> None:
+        self.site_file = site_file
+        self.state = state
+        self.run = run
+        self.request = launch.RunRequest.read(state.run(run))
+        self.action = launch.ACTIONS[self.request.action]
+
+    def live(self) -> int:
+        """Holds the site until the run has ended; the exit code of the command. Raises what keeps it from starting."""
+        lock = EngineLock.take(self.state, self.run)
+        try:
+            writer = Writer(self.state, self.run)
+            try:
+                context, schedule = self._prepare(writer)
+                return asyncio.run(self._conduct(context, schedule, lock))
+            finally:
+                writer.close()
+        finally:
+            lock.release()
+
+    def _prepare(self, writer: Writer) -> tuple[Context, Schedule]:
+        """Everything that may refuse the run comes before its row; then the run is in the journal."""
+        folder = self.state.run(self.run)
+        self._prove_empty()
+        SecretsWatch(self.state, writer)
+        site = files.load(self.site_file)
+        write_atomically(folder / "site.yaml", self.site_file.read_bytes())
+        catalogue = load([shipped(), *map(Path, self.request.stages)]).copy(folder / "catalogue")
+        facts = known_facts(site, self.state)
+        history = Reader(self.state).history()
+        planned = plan(site, catalogue, facts, history, only=self.request.only, start_at=self.request.start_at)
+        if self.request.plan_digest not in (None, planned.digest):
+            raise PlanMismatch(
+                "The plan that was approved no longer fits.",
+                "The site, the catalogue or a server is another one since.",
+                ["look at the new plan: homewright plan", "then apply that"],
+            )
+        controller = _controller(writer)
+        context = Context(
+            self.run,
+            site,
+            self.state,
+            catalogue,
+            facts,
+            writer,
+            controller,
+            Fences(site, self.state, writer, controller),
+        )
+        schedule = Schedule(context, planned, self.action)
+        self._record(writer, planned, catalogue.digest)
+        schedule.record()
+        now = time.time()
+        event = Event(
+            Kind.RUN_STARTED, self._beginning(planned), data={"action": self.action, "digest": planned.digest}
+        )
+        writer.transition(event, writer.set_run(state=State.RUNNING, started=now))
+        return context, schedule
+
+    def _prove_empty(self) -> None:
+        """Nothing of an earlier engine may still be at work. Raises Busy where something cannot be ended."""
+        left = leftovers.end(leftovers.site_mark(self.state), ask_s=2.0, limit_s=LEFT_LIMIT_S)
+        if left:
+            raise Busy(
+                "Processes of an earlier run are still at work.",
+                f"They could not be ended: {leftovers.described(left)}.",
+                ["look at them: ps -fp " + ",".join(map(str, left)), "end them, then try again"],
+            )
+
+    def _record(self, writer: Writer, planned: Plan, catalogue_digest: str) -> None:
+        interrupted = State.INTERRUPTED
+        reason = "The engine ended in the middle."
+
+        def tidy(connection: sqlite3.Connection) -> None:
+            for table in ("steps", "runs"):
+                connection.execute(
+                    f"UPDATE {table} SET state = ?, reason = ?, finished = ? WHERE state = 'running'",
+                    (interrupted, reason, time.time()),
+                )
+
+        row = writer.add_run(
+            action=self.action,
+            state=State.PENDING,
+            created=time.time(),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            catalogue_digest=catalogue_digest,
+            plan_digest=planned.digest,
+            only=self.request.only or "",
+            start_at=self.request.start_at or "",
+        )
+        writer.change(tidy, writer.forget_children(), row)
+        self._rotate()
+
+    def _rotate(self) -> None:
+        runs = sorted(path for path in self.state.runs.iterdir() if path.is_dir())
+        for old in runs[:-KEPT_RUNS]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _beginning(self, planned: Plan) -> str:
+        word = {Action.RUN: "apply", Action.VERIFY: "verify", Action.ROLLBACK: "rollback"}[self.action]
+        steps, servers = len(planned.steps()), len(planned.hosts)
+        return (
+            f"Run {self.run}: {word} {_count(steps, 'step')} on {_count(servers, 'server')} of the site {planned.site}."
+        )
+
+    async def _conduct(self, context: Context, schedule: Schedule, lock: EngineLock) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGINT):
+            # Handlers and not SIG_IGN: children inherit what is ignored, and a playbook must end with its terminal.
+            loop.add_signal_handler(number, lambda: None)
+
+        def shut_down() -> None:
+            context.interrupted = True
+            context.stop.set()
+
+        loop.add_signal_handler(signal.SIGTERM, shut_down)
+        began = time.monotonic()
+
+        def accept(identity: str, command: str) -> int:
+            event = Event(Kind.CONTROL, f"{command} was asked for", data={"id": identity, "command": command})
+            seq = context.writer.transition(event)
+            context.stop.set()
+            return seq
+
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(control.serving(self.state, accept))
+            except OSError as error:
+                said = f"The control socket could not be made ({error.strerror}): this run cannot be cancelled."
+                context.writer.transition(Event(Kind.LINE, said, level=Level.WARNING))
+            write_atomically(self.state.run(self.run) / "ready", b"")
+            try:
+                end = await schedule.carry_out()
+            except HomewrightError as error:
+                end = RunEnd(State.FAILED, 0, f"{error.what} {error.why}".strip(), error.exit_code)
+                self._abandon(context.writer, end.reason)
+            except Exception as error:  # a fault of ours; the log of the engine has the traceback
+                end = RunEnd(State.FAILED, 0, f"The engine failed: {type(error).__name__}: {error}", 1)
+                self._abandon(context.writer, end.reason)
+                self._finish(context.writer, end, time.monotonic() - began, lock)
+                raise
+            await self._leave_hosts(context)
+            self._finish(context.writer, end, time.monotonic() - began, lock)
+        return end.exit_code
+
+    async def _leave_hosts(self, context: Context) -> None:
+        with contextlib.suppress(HomewrightError):
+            left = await context.fences.release()
+            if left:
+                said = f"{', '.join(left)} could not be given back; the next run of this site takes them over."
+                context.writer.transition(Event(Kind.LINE, said, level=Level.WARNING))
+        if self.action is Action.RUN and not context.site.sudo.keep:
+            names = [server.name for server in context.site.servers]
+            told = await asyncio.gather(*(asyncio.to_thread(_without_sudoers, context, name) for name in names))
+            for name, text in zip(names, told, strict=True):
+                if text:
+                    context.writer.line(Event(Kind.LINE, text, host=name))
+
+    def _abandon(self, writer: Writer, reason: str) -> None:
+        """Steps that were running when the engine had to give up have failed."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE steps SET state = 'failed', reason = ?, finished = ? WHERE run = ? AND state = 'running'",
+                (reason, time.time(), self.run),
+            )
+
+        with contextlib.suppress(HomewrightError):
+            writer.change(change)
+
+    def _finish(self, writer: Writer, end: RunEnd, seconds: float, lock: EngineLock) -> None:
+        reason = end.reason
+        if writer.full and not reason:
+            reason = "The disk that holds the state folder is full; lines were lost."
+        event = Event(
+            Kind.RUN_FINISHED,
+            _ending(self.action, dataclasses.replace(end, reason=reason), seconds),
+            level=Level.INFO if end.exit_code == 0 else Level.ERROR,
+            data={"state": end.state, "changed": end.changed, "exit_code": end.exit_code, "reason": reason},
+        )
+        values = {"state": end.state, "changed": end.changed, "finished": time.time(), "reason": reason}
+        if end.exit_code == 0:
+            values |= {"percent": 100.0, "left_s": 0.0}
+        lock.finishing()
+        writer.transition(event, writer.set_run(**values))
+
+
+def refuse(state: StateFolder, run: str, error: HomewrightError) -> None:
+    """Tell whoever started this engine why it does not run."""
+    write_atomically(state.run(run) / "refused.json", json.dumps(error.as_json()).encode())
+
+
+def _controller(writer: Writer) -> str:
+    """Who we are on the servers: made once with the journal."""
+    known = writer.query("SELECT value FROM meta WHERE key = 'controller'")
+    if known:
+        return str(known[0][0])
+    made = secrets.token_hex(8)
+    writer.change(writer.set_meta("controller", made))
+    return made
+
+
+def _without_sudoers(context: Context, host: str) -> str:
+    try:
+        with Connection.open(Endpoint.of(context.site.server(host), context.state)) as connection:
+            return "its sudoers file was taken away" if remove_sudoers(connection) else ""
+    except HomewrightError as error:
+        return f"its sudoers file could not be taken away: {error.what}"
+
+
+def _ending(action: Action, end: RunEnd, seconds: float) -> str:
+    took = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    made = _count(end.changed, "change") if end.changed else "nothing changed"
+    match end.state:
+        case State.SUCCEEDED if action is Action.VERIFY:
+            return f"Everything is proved. It took {took}."
+        case State.SUCCEEDED:
+            return f"Done: {made}. It took {took}."
+        case State.ROLLED_BACK:
+            return f"Taken back: {made}. It took {took}."
+        case _:
+            why = f" {end.reason}." if end.reason and not end.reason.endswith(".") else f" {end.reason}".rstrip()
+            return (
+                f"The run is {end.state}:{why} It took {took}." if why else f"The run is {end.state}. It took {took}."
+            )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

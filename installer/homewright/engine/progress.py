@@ -1,0 +1,39 @@
+"""How far a run is, weighted by how long its steps are expected to take. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from homewright.engine.states import State
+
+ALMOST = 0.95
+"""A step that takes longer than expected stays here until it has ended."""
+
+
+@dataclass(frozen=True)
+class Portion:
+    """One step's share of a run."""
+
+    minutes: float
+    """Expected."""
+    state: State
+    elapsed_s: float = 0.0
+    """How long it has been running."""
+
+
+def progress(portions: Iterable[Portion]) -> tuple[float, float]:
+    """Percent done (0 to 100) and seconds left, by expectation."""
+    total = done = left = 0.0
+    for portion in portions:
+        expected = max(portion.minutes * 60, 0.5)
+        total += expected
+        if portion.state is State.RUNNING:
+            part = min(portion.elapsed_s / expected, ALMOST)
+            done += part * expected
+            left += (1 - part) * expected
+        elif portion.state is State.PENDING:
+            left += expected
+        else:
+            done += expected
+    return (round(100 * done / total, 1) if total else 100.0, round(left, 1))

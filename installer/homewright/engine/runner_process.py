@@ -1,0 +1,204 @@
+"""One step runner as a child process: started, listened to, limited in time, and gone when it is over.
+
+The engine waits for the process, not for the end of its pipes, which a master connection of ssh may hold open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from homewright.catalogue.models import Limits
+from homewright.engine import leftovers
+from homewright.engine.events import Event, Kind, Level
+from homewright.engine.launch import MARK, environment
+from homewright.engine.redaction import LineAssembler
+
+LONGEST_EVENT = 4 * 1024 * 1024
+"""Bytes of one event's line; only a capture comes near it."""
+CHUNK = 64 * 1024
+GRACE_S = 10.0
+"""From asking a runner to stop until it is ended by force."""
+TICK_S = 0.5
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a runner process ended."""
+
+    exit_code: int
+    reason: str = ""
+    """Why the engine ended it; empty where it ended by itself."""
+    cancelled: bool = False
+
+
+@dataclass
+class RunnerProcess:
+    """Runs one request. `on_event` gets every event; stray output comes as line events."""
+
+    module: str
+    request: Path
+    step: str
+    mark: str
+    """Value of the mark that all its descendants carry."""
+    limits: Limits
+    on_event: Callable[[Event], None]
+    on_start: Callable[[int], None] = lambda pid: None
+
+    async def run(self, stop: asyncio.Event) -> Ending:
+        """Until the process has ended, by itself, by a limit or because `stop` was set; nothing of it is left then."""
+        reader, writer = os.pipe()
+        command = [sys.executable, "-m", "homewright.engine.child", str(writer), str(os.getpid()), self.module]
+        try:
+            process = _started([*command, str(self.request)], writer, self.mark)
+        except BaseException:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+        assert process.stdout is not None and process.stderr is not None
+        sources = [
+            _Source(reader, LineAssembler(LONGEST_EVENT), self._event_line),
+            _Source(process.stdout.fileno(), LineAssembler(), self._stray_line),
+            _Source(process.stderr.fileno(), LineAssembler(), self._stray_line),
+        ]
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            self.on_start(process.pid)
+            for source in sources:
+                os.set_blocking(source.descriptor, False)
+                loop.add_reader(source.descriptor, source.read, loop)
+            loop.add_reader(pidfd, ended.set)
+            return await self._watch(process, sources, ended, stop)
+        finally:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+            if process.poll() is None:
+                _signal_group(process.pid, signal.SIGKILL)
+            await asyncio.to_thread(leftovers.end, self.mark)
+            process.wait()
+            for source in sources:
+                source.drain(loop)
+            os.close(reader)
+            process.stdout.close()
+            process.stderr.close()
+
+    async def _watch(
+        self, process: subprocess.Popen[bytes], sources: list[_Source], ended: asyncio.Event, stop: asyncio.Event
+    ) -> Ending:
+        begin = time.monotonic()
+        warned = False
+        reason, cancelled, force_at = "", False, 0.0
+        stopping = asyncio.ensure_future(stop.wait())
+        ending = asyncio.ensure_future(ended.wait())
+        try:
+            while not ended.is_set():
+                waiting = {ending} if cancelled else {ending, stopping}
+                await asyncio.wait(waiting, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
+                now = time.monotonic()
+                if ended.is_set():
+                    break
+                if force_at:
+                    if now >= force_at:
+                        _signal_group(process.pid, signal.SIGKILL)
+                    continue
+                quiet = now - max(begin, *(source.heard for source in sources))
+                if stop.is_set():
+                    reason, cancelled = "It was cancelled.", True
+                elif now - begin > self.limits.hard * 60:
+                    reason = f"It took longer than its hard limit of {self.limits.hard:g} minutes."
+                elif quiet > self.limits.silent * 60:
+                    reason = f"It said nothing for {self.limits.silent:g} minutes."
+                elif now - begin > self.limits.soft * 60 and not warned:
+                    warned = True
+                    said = f"It takes longer than {self.limits.soft:g} minutes, its soft limit; it goes on."
+                    self.on_event(Event(Kind.LINE, said, step=self.step, level=Level.WARNING))
+                if reason:
+                    _signal_group(process.pid, signal.SIGTERM)
+                    force_at = now + GRACE_S
+        finally:
+            stopping.cancel()
+            ending.cancel()
+        return Ending(process.wait(), reason, cancelled)
+
+    def _event_line(self, line: bytes) -> None:
+        try:
+            self.on_event(Event.from_json(line))
+        except (ValueError, TypeError, AttributeError):
+            text = line[:2000].decode("utf-8", "replace")
+            said = f"The runner said something that is no event: {text}"
+            self.on_event(Event(Kind.LINE, said, step=self.step, level=Level.WARNING))
+
+    def _stray_line(self, line: bytes) -> None:
+        self.on_event(Event(Kind.LINE, line.decode("utf-8", "replace"), step=self.step))
+
+
+class _Source:
+    """One pipe from the runner."""
+
+    def __init__(self, descriptor: int, lines: LineAssembler, take: Callable[[bytes], None]) -> None:
+        self.descriptor = descriptor
+        self.heard = 0.0
+        """When it last said something (monotonic seconds)."""
+        self._lines = lines
+        self._take = take
+
+    def read(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One chunk; the event loop calls again while there is more."""
+        if not self._read_once():
+            loop.remove_reader(self.descriptor)
+
+    def drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What is still in the pipe when the process has ended."""
+        loop.remove_reader(self.descriptor)
+        with contextlib.suppress(BlockingIOError):
+            while self._read_once(patient=False):
+                pass
+        for line in self._lines.rest():
+            self._take(line)
+
+    def _read_once(self, patient: bool = True) -> bool:
+        try:
+            chunk = os.read(self.descriptor, CHUNK)
+        except BlockingIOError:
+            return patient
+        except OSError:
+            return False
+        if chunk:
+            self.heard = time.monotonic()
+            for line in self._lines.feed(chunk):
+                self._take(line)
+        return bool(chunk)
+
+
+def _environment(outer: Mapping[str, str], mark: str) -> dict[str, str]:
+    return environment(outer) | {MARK: mark, "PYTHONUNBUFFERED": "1", "LC_ALL": "C.UTF-8"}
+
+
+def _started(command: list[str], writer: int, mark: str) -> subprocess.Popen[bytes]:
+    """Leader of a session of its own. Started by the engine's main thread, whose end the kernel tells the child of."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=(writer,),
+        start_new_session=True,
+        env=_environment(os.environ, mark),
+    )
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    """The runner leads a session and a group of its own, so both have its number."""
+    with contextlib.suppress(OSError):
+        os.killpg(pid, number)

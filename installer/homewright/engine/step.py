@@ -1,0 +1,337 @@
+"""Carrying out one step on its hosts: lock them, capture, run, prove."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from homewright.catalogue.models import Step
+from homewright.engine import leftovers, lock, remedies
+from homewright.engine.context import Context
+from homewright.engine.conversation import Conversation, HostEnd
+from homewright.engine.events import Event, Kind, Level
+from homewright.engine.runner_process import RunnerProcess
+from homewright.engine.runners.request import StepRequest
+from homewright.engine.states import Action, State, Verdict
+from homewright.errors import HomewrightError
+from homewright.planning import PlanStep
+from homewright.site.paths import make_folder, write_atomically
+
+WAITS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Pauses between proofs that cannot tell; a host that boots needs up to a minute."""
+_BEGIN = {Action.RUN: "started on", Action.VERIFY: "proving on", Action.ROLLBACK: "taking back on"}
+_END = {
+    State.SUCCEEDED: "done",
+    State.ROLLED_BACK: "taken back",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
+    State.INTERRUPTED: "interrupted",
+}
+
+
+@dataclass
+class StepEnd:
+    """How a step ended."""
+
+    state: State
+    changed: int
+    hosts: dict[str, HostEnd] = field(default_factory=dict)
+
+
+def runner_kind(step: Step, action: Action) -> str:
+    """Proofs and captures are Python; else the file's suffix decides between the step's runner and the others."""
+    if action in (Action.VERIFY, Action.CAPTURE):
+        return "python"
+    name = {Action.ROLLBACK: step.rollback, Action.RECOVER: step.recover or ""}.get(action, step.run)
+    if name.endswith((".yaml", ".yml")):
+        return "ansible"
+    if action is Action.RECOVER:
+        return "python"
+    return "pyinfra" if step.runner == "pyinfra" else "python"
+
+
+def captures(file: Path) -> bool:
+    """Whether a proof's file says what is to be recorded of the state before."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return False
+    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return bool(names & {"capture", "capture_all"})
+
+
+class StepWork:
+    """One step of a run."""
+
+    def __init__(self, context: Context, plan: PlanStep, action: Action) -> None:
+        self._context = context
+        self._plan = plan
+        self._action = action
+        self._step = context.catalogue.step(plan.id)
+        self._writer = context.writer
+        self._ends: dict[str, HostEnd] = {}
+        self._done: dict[str, HostEnd] = {}
+        """Hosts on which the work was done and not yet proved."""
+        self._talks: list[Conversation] = []
+
+    async def carry_out(self) -> StepEnd:
+        """To its recorded end. Raises StateError where the journal cannot be written."""
+        hosts = self._plan.hosts
+        began = time.time()
+        self._begin(began)
+        held = await self._lock(hosts)
+        if held and self._action is Action.RUN:
+            held = await self._capture(held)
+        if held and self._action is not Action.VERIFY and not self._context.stop.is_set():
+            held = await self._act(held)
+        if held and not self._context.stop.is_set():
+            await self._prove(held)
+        for host in hosts:
+            self._ends.setdefault(host, HostEnd(self._stopped(), reason="The run was stopped before."))
+        return self._end(began)
+
+    def _begin(self, began: float) -> None:
+        text = f"{self._plan.id} {self._plan.title}: {_BEGIN[self._action]} {', '.join(self._plan.hosts)}"
+        event = Event(Kind.STEP_STARTED, text, step=self._plan.id, data={"action": self._action, "attempt": 1})
+        running = {"state": State.RUNNING, "started": began, "attempt": 1}
+        rows = ("", *self._plan.hosts)
+        self._writer.transition(event, *(self._writer.set_step(self._plan.id, host, **running) for host in rows))
+
+    async def _lock(self, hosts: Sequence[str]) -> list[str]:
+        errors = await self._context.fences.hold(hosts)
+        for host, error in errors.items():
+            reason = f"{error.what} {error.why}".strip()
+            self._fail(host, HostEnd(State.FAILED, 0, reason, error.code), tell=True)
+        return [host for host in hosts if host not in errors]
+
+    async def _capture(self, hosts: list[str]) -> list[str]:
+        """Record what rollback needs, once per step and host; a host where that fails is not touched."""
+        if not captures(self._context.catalogue.file(self._step, "verify")):
+            return hosts
+        wanted = [host for host in hosts if host not in self._captured()]
+        if not wanted:
+            return hosts
+        talk = await self._call(Action.CAPTURE, wanted)
+        for host in wanted:
+            end = talk.ends[host]
+            if end.state is State.SUCCEEDED and host in talk.captures:
+                try:
+                    keep = self._writer.keep_capture(self._plan.id, host, talk.captures[host])
+                except HomewrightError as error:
+                    self._fail(host, HostEnd(State.FAILED, 0, f"{error.what} {error.why}"), tell=True)
+                    continue
+                said = Event(Kind.CAPTURE, "the state before was recorded", step=self._plan.id, host=host)
+                self._writer.transition(said, keep)
+            else:
+                reason = end.reason or "The step's capture function gave nothing."
+                self._fail(host, HostEnd(_failed(end), 0, f"Before the step: {reason}", end.code))
+        return [host for host in hosts if host not in self._ends]
+
+    async def _act(self, hosts: list[str]) -> list[str]:
+        talk = await self._call(self._action, hosts)
+        for host in hosts:
+            if talk.ends[host].state is not State.SUCCEEDED:
+                self._fail(host, talk.ends[host])
+        self._done = {host: talk.ends[host] for host in hosts if host not in self._ends}
+        return list(self._done)
+
+    async def _prove(self, hosts: list[str]) -> None:
+        """Prove, and wait where a proof cannot tell. After a rollback the proof must find it gone."""
+        waiting = hosts
+        for attempt, pause in enumerate((*WAITS_S, None), start=1):
+            talk = await self._call(Action.VERIFY, waiting)
+            unsure = {}
+            for host in waiting:
+                end, (verdict, why) = talk.ends[host], talk.verdicts.get(host, (None, ""))
+                if verdict is Verdict.CANNOT_TELL:
+                    unsure[host] = why
+                elif verdict is None:
+                    self._fail(host, HostEnd(_failed(end), 0, f"Its proof failed: {end.reason}", end.code))
+                else:
+                    self._judge(host, verdict, why)
+            if not unsure:
+                return
+            if pause is None or self._context.stop.is_set():
+                for host, why in unsure.items():
+                    self._judge(host, Verdict.CANNOT_TELL, why)
+                return
+            for host, why in unsure.items():
+                data = {"attempt": attempt + 1, "wait_s": pause}
+                text = f"the proof cannot tell: {why}" if why else "the proof cannot tell"
+                retry = Event(Kind.RETRY, text, step=self._plan.id, host=host, level=Level.WARNING, data=data)
+                self._writer.transition(retry)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._context.stop.wait(), pause)
+            waiting = list(unsure)
+
+    def _judge(self, host: str, verdict: Verdict, why: str) -> None:
+        changed = self._done[host].changed if self._action is not Action.VERIFY else 0
+        if self._action is Action.ROLLBACK:
+            if verdict is Verdict.PROVED:
+                self._fail(host, HostEnd(State.FAILED, changed, "It was taken back, and yet its proof still holds."))
+            else:
+                self._settle(host, HostEnd(State.ROLLED_BACK, changed))
+        elif verdict is Verdict.PROVED:
+            self._settle(host, HostEnd(State.SUCCEEDED, changed))
+        elif verdict is Verdict.BROKEN:
+            self._fail(host, HostEnd(State.FAILED, changed, f"Its proof says broken: {why}"))
+        else:
+            self._fail(
+                host, HostEnd(State.FAILED, changed, f"Its proof could not tell, and waiting did not help: {why}")
+            )
+
+    async def _call(self, action: Action, hosts: Sequence[str]) -> Conversation:
+        """One runner process to its end."""
+        context = self._context
+        context.calls += 1
+        folder = context.folder / "steps" / f"{context.calls:03d}-{self._plan.id.replace('/', '-')}-{action}"
+        make_folder(folder)
+        work = folder / "work"
+        make_folder(work)
+        captured = self._captured()
+        part = {Action.ROLLBACK: "rollback", Action.RECOVER: "recover", Action.RUN: "run"}.get(action, "verify")
+        request = StepRequest(
+            run=context.run,
+            step=self._plan.id,
+            action=action,
+            file=context.catalogue.file(self._step, part),
+            hosts=tuple(context.host_request(host, captured.get(host)) for host in hosts),
+            site=context.site.model_dump(mode="json"),
+            key_file=context.state.key,
+            known_hosts=context.state.known_hosts,
+            secrets_file=context.state.secrets,
+            work=work,
+            fence=context.fences.number,
+            controller=context.controller,
+        )
+        file = folder / "request.json"
+        write_atomically(file, request.model_dump_json().encode())
+        talk = Conversation(self._writer, self._plan.id, action, hosts)
+        self._talks.append(talk)
+
+        def take(event: Event) -> None:
+            try:
+                talk.take(event)
+            except HomewrightError as error:  # the journal cannot be written: nothing more may happen
+                context.failure = context.failure or error
+                context.stop.set()
+
+        process = RunnerProcess(
+            module=f"homewright.engine.runners.{runner_kind(self._step, action)}",
+            request=file,
+            step=self._plan.id,
+            mark=f"{leftovers.site_mark(context.state)}{context.run}:{context.calls}.",
+            limits=self._step.limits,
+            on_event=take,
+            on_start=self._record_child,
+        )
+        ending = await process.run(context.stop)
+        talk.close(ending)
+        shutil.rmtree(work, ignore_errors=True)
+        if context.failure is not None:
+            raise context.failure
+        return talk
+
+    def _record_child(self, pid: int) -> None:
+        self._writer.change(self._writer.add_child(pid, lock.start_ticks(pid) or 0, lock.boot_id()))
+
+    def _captured(self) -> dict[str, dict[str, Any]]:
+        rows = self._writer.query("SELECT host, data FROM captures WHERE step = ?", self._plan.id)
+        return {host: json.loads(data) for host, data in rows}
+
+    def _settle(self, host: str, end: HostEnd) -> None:
+        """A host has ended well."""
+        self._ends[host] = end
+        row = self._writer.set_step(
+            self._plan.id, host, state=end.state, changed=end.changed, finished=time.time(), reason=end.reason
+        )
+        self._writer.change(*(row, *self._forgotten(host, end)))
+
+    def _forgotten(self, host: str, end: HostEnd) -> Iterable[Any]:
+        """What was recorded of the state before is no longer needed once that state is back."""
+        if end.state is State.ROLLED_BACK:
+            yield lambda connection: connection.execute(
+                "DELETE FROM captures WHERE step = ? AND host = ?", (self._plan.id, host)
+            )
+
+    def _fail(self, host: str, end: HostEnd, *, tell: bool = False) -> None:
+        if end.state is State.CANCELLED:
+            end = HostEnd(self._stopped(), end.changed, end.reason, end.code)
+        self._ends[host] = end
+        remedy = remedies.match(self._step.remedies, [end.reason, *self._lines([host])])
+        row = self._writer.set_step(
+            self._plan.id,
+            host,
+            state=end.state,
+            changed=end.changed,
+            finished=time.time(),
+            reason=end.reason,
+            say=remedy.say if remedy else "",
+            do=json.dumps(remedy.do if remedy else ()),
+        )
+        if tell:
+            data = {"state": "unreachable" if end.code in ("unreachable", "host-key") else "failed"}
+            data |= {"reason": end.reason}
+            event = Event(Kind.HOST_FINISHED, step=self._plan.id, host=host, level=Level.ERROR, data=data)
+            self._writer.transition(event, row)
+        else:
+            self._writer.change(row)
+
+    def _stopped(self) -> State:
+        return State.INTERRUPTED if self._context.interrupted else State.CANCELLED
+
+    def _lines(self, hosts: Sequence[str]) -> list[str]:
+        return [text for talk in self._talks for text in talk.lines(hosts)]
+
+    def _end(self, began: float) -> StepEnd:
+        bad = {host: end for host, end in self._ends.items() if end.state not in (State.SUCCEEDED, State.ROLLED_BACK)}
+        changed = sum(end.changed for end in self._ends.values())
+        good = State.ROLLED_BACK if self._action is Action.ROLLBACK else State.SUCCEEDED
+        states = {end.state for end in bad.values()}
+        state = good if not bad else State.FAILED if State.FAILED in states else states.pop()
+        finished = time.time()
+        reason = "; ".join(f"{host}: {end.reason}" for host, end in list(bad.items())[:3])
+        reason += f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
+        remedy = None
+        if state is State.FAILED:
+            remedy = remedies.match(self._step.remedies, [reason, *self._lines(list(bad))])
+        where = f" on {', '.join(bad)}" if bad else ""
+        made = "" if self._action is Action.VERIFY else f", {changed} changed" if changed else ", nothing changed"
+        text = f"{self._plan.id} {self._plan.title}: {_END[state]}{where}{made}, {finished - began:.1f} s"
+        data: dict[str, Any] = {
+            "action": self._action,
+            "state": state,
+            "changed": changed,
+            "seconds": round(finished - began, 3),
+        }
+        if reason:
+            data["reason"] = reason
+        if remedy is not None:
+            data["remedy"] = {"say": remedy.say, "do": list(remedy.do)}
+        level = Level.INFO if not bad else Level.ERROR
+        row = self._writer.set_step(
+            self._plan.id,
+            "",
+            state=state,
+            changed=changed,
+            finished=finished,
+            reason=reason,
+            digest=self._context.catalogue.step_digest(self._step),
+            say=remedy.say if remedy else "",
+            do=json.dumps(remedy.do if remedy else ()),
+        )
+        event = Event(Kind.STEP_FINISHED, text, step=self._plan.id, level=level, data=data)
+        self._writer.transition(event, row)
+        return StepEnd(state, changed, dict(self._ends))
+
+
+def _failed(end: HostEnd) -> State:
+    return State.FAILED if end.state is State.SUCCEEDED else end.state
