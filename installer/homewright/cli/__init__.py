@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from homewright.errors import Cancelled, HomewrightError, UsageError
 
@@ -28,7 +28,7 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "lab": Verb("homewright.cli.lab", "practice servers on this machine"),
-    "site": Verb("homewright.cli.site", "the answers: new, show, set, validate, inventory"),
+    "site": Verb("homewright.cli.site", "the answers: new, show, set, unset, validate, inventory"),
     "trust": Verb("homewright.cli.trust", "first contact with a server: host key, key, sudo"),
     "discover": Verb("homewright.cli.discover", "facts of every server"),
     "plan": Verb("homewright.cli.plan", "what would be done, where, and for how long"),
@@ -41,6 +41,9 @@ VERBS: dict[str, Verb] = {
     "schema": Verb("homewright.cli.schema", "JSON schema of what --json prints"),
     "completions": Verb("homewright.cli.completions", "completions for bash, zsh or fish"),
 }
+
+VALUED = ("--site", "--state", "--stages")
+"""Global options that take a value: the word after one is no verb."""
 
 
 def version() -> str:
@@ -64,9 +67,12 @@ def check_installation() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors have our three parts and exit code 2."""
+    """An ArgumentParser whose errors have our three parts and exit code 2. Options are never guessed from a part."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {message}.", "", [f"{self.prog} --help"])
 
 
@@ -74,7 +80,7 @@ def global_options(suppress: bool) -> Parser:
     """The options that every verb takes, before it or after it."""
     default = argparse.SUPPRESS if suppress else None
     options = Parser(add_help=False)
-    options.add_argument("--site", metavar="FILE", default=default, help="the site file")
+    options.add_argument("--site", metavar="FILE", default=default, help="the site file, or a site's name")
     options.add_argument("--state", metavar="DIR", default=default, help="the state folder")
     options.add_argument(
         "--stages", metavar="DIR", action="append", default=default, help="a further catalogue of stages"
@@ -92,9 +98,7 @@ def build_parser(only: str | None = None) -> Parser:
         parents=[global_options(suppress=False)],
         description="Turns home servers into a Kubernetes platform for AI development. Without a verb: the wizard.",
     )
-    parser.add_argument(
-        "--version", action="version", version=f"homewright {version()}" if only is None else "homewright"
-    )
+    parser.add_argument("--version", action="store_true", help="print the version")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
     shared = global_options(suppress=True)
     for name, verb in VERBS.items():
@@ -105,13 +109,31 @@ def build_parser(only: str | None = None) -> Parser:
 
 
 def module(verb: str) -> ModuleType:
+    """The module of a verb."""
     return importlib.import_module(VERBS[verb].module)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the `homewright` command; returns the exit code (docs/decisions/0002-exit-codes.md)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    from homewright.cli.output import fit_streams
+
+    fit_streams()
     try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`). What is still buffered must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        if arguments == ["--version"]:
+            print(f"homewright {version()}")
+            return 0
         check_installation()
         return _dispatch(arguments)
     except KeyboardInterrupt:
@@ -119,34 +141,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HomewrightError as error:
         return _report(error, arguments)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
+    except Exception as error:
+        from homewright.cli.defects import defect
+
+        return _report(defect(error), arguments)
+
+
+def split(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The verb, and the arguments with those before it moved behind it, where its own parser reads them all.
+
+    Raises UsageError, with the nearest ones, where there is no such verb.
+    """
+    place = 0
+    while place < len(arguments) and arguments[place].startswith("-") and arguments[place] != "--":
+        place += 2 if arguments[place] in VALUED else 1
+    if place >= len(arguments):
+        return None, list(arguments)
+    verb = arguments[place]
+    if verb not in VERBS:
+        from difflib import get_close_matches
+
+        close = get_close_matches(verb, VERBS, n=2, cutoff=0.5)
+        remedies = [f"did you mean: homewright {name}?" for name in close]
+        raise UsageError(f"There is no verb {verb}.", "", [*remedies, "see them all: homewright --help"])
+    return verb, [verb, *arguments[:place], *arguments[place + 1 :]]
 
 
 def _dispatch(arguments: list[str]) -> int:
-    verb = next((word for word in arguments if word in VERBS), None)
-    wants_everything = verb is None and any(word in ("-h", "--help", "--version") for word in arguments)
-    if verb is None and not wants_everything:
-        parser = build_parser(only="")
-        options = parser.parse_args(arguments)
-        return run_face(options)
-    args = build_parser(only=verb).parse_args(arguments)
-    if args.verb is None:
-        return run_face(args)
+    verb, ordered = split(arguments)
+    args = build_parser(only=verb or "").parse_args(ordered)
+    if args.version:
+        print(f"homewright {version()}")
+        return 0
     from homewright.cli.output import Output
 
-    code = module(args.verb).run(args, Output(json=args.json))
-    return int(code)
+    output = Output(json=args.json)
+    if verb is None:
+        return run_face(args, output)
+    return int(module(verb).run(args, output))
 
 
-def run_face(options: argparse.Namespace) -> int:
-    """The full-screen program, where the terminal can show it; else how to go on line by line."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") == "dumb":
-        raise UsageError(
-            "This terminal cannot show the full-screen program.",
-            "It is no terminal, or TERM is dumb.",
-            ["the same line by line: homewright lab up, site new, trust, plan, apply --plain"],
-        )
+def run_face(options: argparse.Namespace, output: Any) -> int:
+    """The full-screen program, where the terminal can show it; else where things stand, line by line."""
+    if options.json or not full_screen(sys.stdin.isatty() and sys.stdout.isatty(), os.environ.get("TERM", "")):
+        from homewright.cli.standing import run
+
+        return run(options, output)
     from importlib.metadata import entry_points
 
     for face in entry_points(group="homewright.faces", name="tui"):
@@ -154,11 +195,17 @@ def run_face(options: argparse.Namespace) -> int:
     raise UsageError("The screens are not installed.", "", ["install Homewright again"])
 
 
+def full_screen(terminal: bool, kind: str) -> bool:
+    """Whether a terminal of this kind can show the full-screen program."""
+    return terminal and kind not in ("", "dumb", "unknown")
+
+
 def _report(error: HomewrightError, arguments: Sequence[str]) -> int:
     import json
 
     if "--json" in arguments:
-        print(json.dumps(error.as_json(), ensure_ascii=False))
+        print(json.dumps(error.as_json()), flush=True)
     else:
-        print(error.as_text(), file=sys.stderr)
+        sys.stdout.flush()
+        print(error.as_text(), file=sys.stderr, flush=True)
     return error.exit_code

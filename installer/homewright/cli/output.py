@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
+import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from homewright.errors import UsageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+ASCII = {
+    "✓": "ok", "▶": ">>", "·": "..", "✗": "XX", "!": "!!", "?": "??", "↺": "<>", "⊘": "--", "◌": "~~",
+    "…": "...", "→": "->", "←": "<-", "–": "-", "—": "-", "×": "x", "≥": ">=", "≤": "<=", "•": "*", "█": "#", "░": ".",
+    "“": '"', "”": '"', "‘": "'", "’": "'",
+}  # fmt: skip
+"""What stands for a glyph where the terminal's encoding has none."""
+
+
+def fit_streams(environment: Mapping[str, str] = os.environ) -> None:
+    """Let no character end the program: one that the terminal's encoding lacks is shown by others.
+
+    With LC_ALL=C Python writes UTF-8 regardless; who sets that wants ASCII.
+    """
+    codecs.register_error("homewright", _replace)
+    plain = environment.get("LC_ALL") in ("C", "POSIX")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="ascii" if plain else None, errors="homewright")
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(ASCII.get(character, "?") for character in error.object[error.start : error.end]), error.end
 
 
 class Output:
@@ -31,7 +60,8 @@ class Output:
         """The verb's JSON document; nothing without --json."""
         if self.json:
             data = model if isinstance(model, dict) else model.model_dump(mode="json")
-            print(json.dumps(data, ensure_ascii=False, indent=2), flush=True)
+            readable = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+            print(json.dumps(data, ensure_ascii=not readable, indent=2), flush=True)
 
     def confirm(self, question: str, *, yes: bool, otherwise: str) -> bool:
         """Ask on the terminal; `yes` answers beforehand. Raises UsageError, with `otherwise`, where nobody is there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from collections.abc import Sequence
@@ -87,7 +88,7 @@ def _words(error: ErrorDetails, path: Path, model: type[BaseModel]) -> tuple[str
 
 
 def _correct(path: Path) -> str:
-    return "correct it; `homewright site schema` says what each field takes" if not path else "correct this value"
+    return "correct this value" if path else "see what each field takes: homewright schema site"
 
 
 def _quoted(given: Any, reason: str) -> str:
@@ -95,10 +96,9 @@ def _quoted(given: Any, reason: str) -> str:
 
 
 def _shown(given: Any) -> str:
-    text = {None: "nothing", True: "true", False: "false"}.get(given) if given is None or given is True else None
-    text = text or (
-        "false" if given is False else "a list or mapping" if isinstance(given, list | dict) else str(given)
-    )
+    if isinstance(given, list | dict):
+        return "a list" if isinstance(given, list) else "a mapping"
+    text = json.dumps(given) if given is None or isinstance(given, bool) else str(given)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

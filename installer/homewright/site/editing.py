@@ -39,11 +39,21 @@ def new_text(site: Site) -> str:
     lines = [
         f"# The answers of the site {site.name}. No secrets belong here.",
         "# Change them in this file, in the wizard, or by: homewright site set FIELD VALUE",
-        "# A field that is missing here has its default; all fields: homewright site schema",
+        "# A field that is missing here has its default; all fields: homewright schema site",
         "",
         *_block(fields, 0, 2, Site),
     ]
     return "\n".join(lines) + "\n"
+
+
+def effective_text(site: Site) -> str:
+    """Every answer in force, defaults included, as YAML with comments."""
+    return "\n".join(_block(site.model_dump(mode="json"), 0, 2, Site)) + "\n"
+
+
+def value_text(value: Any) -> str:
+    """One plain value on one line of YAML."""
+    return _inline(value)
 
 
 def changed_text(text: str, old: Site, new: Site) -> str:

@@ -38,12 +38,14 @@ def load(path: Path) -> Site:
 
     Raises SiteError with file, line, column, field, reason and remedy of everything that is wrong with it.
     """
-    return parse(_read(path), str(path))
+    site, _ = _parse(_read(path), str(path))
+    return site
 
 
 def parse(data: bytes, file: str) -> Site:
-    """The site in these bytes; `file` is what errors call it. Raises SiteError."""
+    """The site in these bytes, which are in no file yet; `file` is what errors call them. Raises SiteError."""
     site, _ = _parse(data, file)
+    site._origin = Origin()
     return site
 
 
@@ -99,7 +101,7 @@ def update(path: Path, changes: Mapping[str, Any], *, since: Site | None = None)
             if _value_at(seen, field) != _value_at(shown, field):
                 raise _changed_meanwhile(path, field)
             _change(data, field, value, str(path))
-        changed = _validated(data, None, str(path))
+        changed = check(data, None, str(path))
         return _write(target, changed, before) if changed != current else current
 
 
@@ -151,7 +153,7 @@ def _parse(data: bytes, file: str) -> tuple[Site, Node]:
     except DocumentError as error:
         field = complaints.dotted(error.path, None)
         raise SiteError.of([Problem(file, error.line, error.column, field, error.reason, error.remedy)]) from None
-    site = _validated(tree.plain(), tree, file)
+    site = check(tree.plain(), tree, file)
     site._origin = Origin(_digest(data))
     return site, tree
 
@@ -166,7 +168,8 @@ def _decode(data: bytes, file: str) -> str:
         raise SiteError.of([Problem(file, line, column, "", reason, "save the file as UTF-8")]) from None
 
 
-def _validated(data: Any, tree: Node | None, file: str) -> Site:
+def check(data: Any, tree: Node | None, file: str) -> Site:
+    """The site that these answers make; `tree` knows the lines that they are on. Raises SiteError with all problems."""
     # By way of JSON: only there does strict mode take a list for a tuple, and strict mode it must be, or the text
     # "22" would pass for a port and "yes" for true.
     try:
@@ -183,7 +186,7 @@ def _write(target: Path, site: Site, before: bytes | None) -> Site:
         current, _ = _parse(before, str(target))
         text = editing.changed_text(_decode(before, str(target)), current, site)
     data = text.encode()
-    written = parse(data, str(target))
+    written, _ = _parse(data, str(target))
     if written != site:
         raise AssertionError("the text that would be saved does not hold the answers that it was made from")
     if data != before:

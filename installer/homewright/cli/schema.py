@@ -1,0 +1,43 @@
+"""`homewright schema NAME`: the JSON schema of a document that `--json` prints, or of the site file."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import TYPE_CHECKING, cast
+
+from homewright.cli.output import Output
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+SCHEMAS: dict[str, str] = {
+    "site": "homewright.site.models:Site",
+    "facts": "homewright.discovery.facts:FactsDocument",
+    "plan": "homewright.planning.plan:Plan",
+    "run": "homewright.engine.documents:RunDocument",
+    "workspaces": "homewright.workspaces.models:WorkspacesDocument",
+    "trust": "homewright.access.report:TrustDocument",
+}
+"""Each document's model, as module:class. Every one has a field `version`, raised where its shape changes."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", choices=[*SCHEMAS], metavar="NAME", help=", ".join(SCHEMAS))
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    if args.name is None:
+        for name in SCHEMAS:
+            output.line(name)
+        output.document({"version": 1, "schemas": list(SCHEMAS)})
+        return 0
+    # A schema is JSON for people and programs alike.
+    Output(json=True).document(model(args.name).model_json_schema(mode="serialization"))
+    return 0
+
+
+def model(name: str) -> type[BaseModel]:
+    """The model of a document; KeyError where there is none of this name."""
+    place, _, symbol = SCHEMAS[name].partition(":")
+    return cast("type[BaseModel]", getattr(importlib.import_module(place), symbol))

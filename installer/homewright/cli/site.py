@@ -1,0 +1,239 @@
+"""`homewright site …`: the answers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homewright.cli.output import Output
+from homewright.errors import SiteError, UsageError
+
+if TYPE_CHECKING:
+    from homewright.site.models import Server, Site
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(name, help=text, description=text, parents=[_shared()])
+
+    new = action("new", "start a site: by options, or by questions where there is a terminal")
+    new.add_argument("name", nargs="?", metavar="NAME", help="what the site is called")
+    new.add_argument(
+        "--server", action="append", default=[], metavar="NAME=USER@ADDRESS[:PORT]", help="a server; once for each"
+    )
+    new.add_argument(
+        "--host-key", action="append", default=[], metavar="NAME=KEY", help="a server's SSH host key or fingerprint"
+    )
+    new.add_argument("--zone", metavar="DOMAIN", help="the DNS zone of the platform")
+    new.add_argument("--here", action="store_true", help="write ./site.yaml instead of one under ~/.config")
+
+    show = action("show", "the answers in force, defaults included")
+    show.add_argument("field", nargs="?", metavar="FIELD", help="one field only, such as servers.s1.address")
+
+    change = action("set", "change answers")
+    change.add_argument("changes", nargs="+", metavar="FIELD VALUE", help="such as: servers.s1.port 2222")
+
+    unset = action("unset", "take answers back: their defaults hold again")
+    unset.add_argument("fields", nargs="+", metavar="FIELD", help="such as: zone, or servers.s3")
+
+    action("validate", "check the file: exit 0, or 2 with everything that is wrong")
+    action("inventory", "an Ansible inventory: ansible-playbook -i <(homewright site inventory) PLAYBOOK")
+
+
+def _shared() -> argparse.ArgumentParser:
+    from homewright.cli import global_options
+
+    return global_options(suppress=True)
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    if args.action == "new":
+        return _new(args, output)
+    from homewright.site import files
+    from homewright.site.paths import site_file
+
+    path = site_file(args.site)
+    if args.action == "set":
+        return _set(path, args.changes, output)
+    if args.action == "unset":
+        return _changed(path, files.update(path, dict.fromkeys(args.fields, files.UNSET)), args.fields, output)
+    site = files.load(path)
+    if args.action == "show":
+        return _show(site, args.field, output)
+    if args.action == "inventory":
+        return _inventory(site, args, output)
+    servers = f"{len(site.servers)} server{'' if len(site.servers) == 1 else 's'}"
+    output.line(f"{path}: valid; site {site.name}, {servers}")
+    output.document({"version": 1, "file": str(path), "valid": True, "name": site.name, "servers": len(site.servers)})
+    return 0
+
+
+def _new(args: argparse.Namespace, output: Output) -> int:
+    from homewright.site import files
+    from homewright.site.paths import config_home
+
+    answers: dict[str, Any] = {"servers": [_server(text) for text in args.server]}
+    name = args.name
+    if name is None or not (args.server or args.host_key or args.zone):
+        name = _ask_for_all(name, answers)
+    _add_host_keys(answers["servers"], args.host_key)
+    if args.zone:
+        answers["zone"] = args.zone
+    site = _validated({"name": name, **answers})
+    if args.here and args.site:
+        raise UsageError("--here and --site name two places.", "", ["leave one of them out"])
+    path = Path("site.yaml").absolute() if args.here else config_home() / site.name / "site.yaml"
+    if args.site:
+        path = Path(args.site).expanduser().absolute()
+    files.save(path, site)
+    output.line(f"Written: {path}")
+    output.line("Next:    " + ("homewright trust --all" if site.servers else "homewright site set, or the wizard"))
+    output.document({"version": 1, "file": str(path), "name": site.name, "servers": len(site.servers)})
+    return 0
+
+
+def _validated(answers: dict[str, Any]) -> Site:
+    """The site that these answers make. Raises SiteError with everything that is wrong with them."""
+    from homewright.site import files
+
+    return files.check({"version": 1, **answers}, None, "the new site")
+
+
+def _server(text: str) -> dict[str, Any]:
+    """One `--server`. Raises UsageError where it has another form."""
+    import re
+
+    found = re.fullmatch(r"([^=@:\s]+)=([^@:\s]+)@([^@:\s]+)(?::(\d{1,5}))?", text)
+    if found is None:
+        raise UsageError(
+            f"--server {text} is not understood.",
+            "It is NAME=USER@ADDRESS, or NAME=USER@ADDRESS:PORT.",
+            ["for example: --server s1=ann@192.168.1.11"],
+        )
+    name, user, address, port = found.groups()
+    return {"name": name, "address": address, "user": user, **({"port": int(port)} if port else {})}
+
+
+def _add_host_keys(servers: list[dict[str, Any]], given: list[str]) -> None:
+    for text in given:
+        name, _, key = text.partition("=")
+        server = next((server for server in servers if server["name"] == name), None)
+        if server is None or not key:
+            raise UsageError(
+                f"--host-key {text} is not understood.",
+                "It is NAME=KEY, where NAME is that of a --server.",
+                ["for example: --host-key s1=SHA256:…"],
+            )
+        server["host_key"] = key
+
+
+def _ask_for_all(name: str | None, answers: dict[str, Any]) -> str:
+    """Ask on the terminal for what the options leave open. Raises UsageError where nobody is there."""
+    if not sys.stdin.isatty():
+        if name is not None:
+            return name
+        raise UsageError(
+            "What is the site called?",
+            "There is no terminal to ask on.",
+            ["homewright site new NAME --server NAME=USER@ADDRESS …"],
+        )
+    name = name or _ask("Name of the site", lambda text: _validated({"name": text}))
+    servers: list[dict[str, Any]] = answers["servers"]
+    while True:
+        text = _ask(
+            f"Server {len(servers) + 1} as NAME=USER@ADDRESS (empty: no more)",
+            lambda text: text and _validated({"name": name, "servers": [*servers, _server(text)]}),
+        )
+        if not text:
+            return name
+        servers.append(_server(text))
+
+
+def _ask(question: str, check: Any) -> str:
+    """Ask until the answer passes. Raises UsageError at the end of input."""
+    while True:
+        print(f"{question}: ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            print(file=sys.stderr)
+            raise UsageError("The questions were not answered.", "The input ended.", ["homewright site new NAME"])
+        try:
+            check(line.strip())
+        except (SiteError, UsageError) as error:
+            print(error.as_text(), file=sys.stderr)
+        else:
+            return line.strip()
+
+
+def _show(site: Site, field: str | None, output: Output) -> int:
+    from homewright.site import editing, fields
+
+    if field is None:
+        output.line(editing.effective_text(site).rstrip("\n"))
+        output.document(site)
+        return 0
+    value = fields.value_at(site, field)
+    output.line(editing.value_text(value))
+    output.document({"version": 1, "field": field, "value": value})
+    return 0
+
+
+def _set(path: Path, words: list[str], output: Output) -> int:
+    from homewright.site import fields, files
+    from homewright.site.paths import state_home
+
+    if len(words) % 2:
+        raise UsageError(
+            f"{words[-1]} has no value.",
+            "set takes pairs of FIELD and VALUE.",
+            ["homewright site set zone home.internal"],
+        )
+    if "name" in words[::2]:
+        raise UsageError(
+            "A site is not renamed by this command.",
+            "Its key, host keys, secrets and runs are kept in a folder of the old name.",
+            [f"rename its folder in {state_home() / 'sites'}, then change `name:` in {path}"],
+        )
+    changes = {field: fields.parse(field, text) for field, text in zip(words[::2], words[1::2], strict=True)}
+    return _changed(path, files.update(path, changes), list(changes), output)
+
+
+def _changed(path: Path, site: Site, named: list[str], output: Output) -> int:
+    from homewright.site import editing, fields
+
+    values = {field: fields.value_at(site, field) for field in named}
+    for field, value in values.items():
+        output.line(f"{field}: {editing.value_text(value)}")
+    output.line(f"Saved:  {path}")
+    output.document({"version": 1, "file": str(path), "changed": values})
+    return 0
+
+
+def _inventory(site: Site, args: argparse.Namespace, output: Output) -> int:
+    from typing import get_args
+
+    from homewright.access.endpoint import Endpoint
+    from homewright.access.openssh import ansible_ssh_common_args
+    from homewright.catalogue.models import Group
+    from homewright.discovery import recorded
+    from homewright.planning.groups import members
+    from homewright.site import inventory
+    from homewright.site.paths import StateFolder
+
+    state = StateFolder.of(site.name, args.state)
+    facts = recorded(state)
+    groups = {group: members(group, site, facts) for group in get_args(Group)}
+
+    def arguments(server: Server) -> str:
+        return ansible_ssh_common_args(Endpoint.of(server, state))
+
+    document = inventory.document(
+        site, groups, {server.name: arguments(server) for server in site.servers}, str(state.key)
+    )
+    output.line(inventory.text(document).rstrip("\n"))
+    output.document(document)
+    return 0
