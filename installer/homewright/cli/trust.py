@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--identity", metavar="FILE", type=Path, help="sign in with this SSH key the first time")
     parser.add_argument("--agent", action="store_true", help="sign in with the SSH agent's keys the first time")
-    parser.add_argument("--practice-password", action="store_true", help="practice servers: use the lab's own password")
+    parser.add_argument("--practice", action="store_true", help="practice servers: use the lab's own password")
     parser.add_argument("--remove", action="store_true", help="take our key and our sudoers file away and forget it")
 
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     given = _password_line() if args.password_stdin else None
 
     def means(server: Server) -> Means:
-        password = _practice_password(site.name, server.name) if args.practice_password else given
+        password = _practice_password(site.name, server.name) if args.practice else given
         return Means(password=password, identity=args.identity, agent=args.agent)
 
     outcomes: dict[str, Trusted | HomewrightError] = {}

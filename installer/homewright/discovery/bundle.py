@@ -106,7 +106,7 @@ def load(path: Path) -> tuple[RawBundle, ...]:
     files = sorted(path.glob("*.json"))
     bundles = [_load_json(file) for file in files if file.name != "probe.json"]
     folders = (path, *sorted(entry for entry in path.iterdir() if entry.is_dir()))
-    bundles += [of_texts(folder) for folder in folders if any(folder.glob("*.txt"))]
+    bundles += [of_texts(folder) for folder in folders if any(map(_is_text, folder.iterdir()))]
     if not bundles:
         raise SiteError(
             f"{path} holds no recorded machine.", "", ["name a folder that `homewright discover --save` wrote"]
@@ -119,12 +119,16 @@ def of_texts(folder: Path) -> RawBundle:
     sources = {
         file.stem: Source(stdout=file.read_text(encoding="utf-8", errors="replace"))
         for file in sorted(folder.iterdir())
-        if file.suffix in (".txt", ".xml", ".conf")
+        if _is_text(file)
     }
-    return RawBundle(host=folder.name, gathered_at=newest(folder), sources=sources)
+    return RawBundle(host=folder.name, gathered_at=_newest(folder), sources=sources)
 
 
-def newest(folder: Path) -> float:
+def _is_text(file: Path) -> bool:
+    return file.suffix in (".txt", ".xml") and file.is_file()
+
+
+def _newest(folder: Path) -> float:
     return max((file.stat().st_mtime for file in folder.iterdir()), default=time.time())
 
 
