@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 DEFAULT_NAME = "default"
 
@@ -26,17 +27,34 @@ class WorkspaceModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Key(WorkspaceModel):
-    """What names a workspace. Written USER or USER/NAME; of the node template USER, USER/NAME or USER/NAME@NODE."""
+def _printable(value: str) -> str:
+    if any(unicodedata.category(character).startswith("C") for character in value):
+        raise ValueError("must not contain control characters")
+    if "/" in value or value != value.strip():
+        raise ValueError("must not contain a slash, nor spaces at its ends")
+    return value
 
-    user: Annotated[str, Field(min_length=1, max_length=253)]
+
+def _without_at(value: str) -> str:
+    if "@" in value:
+        raise ValueError("must not contain an @: what follows it would be read as the node")
+    return value
+
+
+class Key(WorkspaceModel):
+    """What names a workspace. Written USER or USER/NAME; of the node template also USER/NAME@NODE."""
+
+    user: Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_printable)]
     """The user's true id, such as alice or bob@corp.com."""
-    name: Annotated[str, Field(min_length=1, max_length=63)] = DEFAULT_NAME
+    name: Annotated[
+        str, Field(min_length=1, max_length=63), AfterValidator(_printable), AfterValidator(_without_at)
+    ] = DEFAULT_NAME
     node: str | None = None
 
     def __str__(self) -> str:
-        text = self.user if self.name == DEFAULT_NAME else f"{self.user}/{self.name}"
-        return f"{text}@{self.node}" if self.node else text
+        if self.node:  # a user's id may hold an @, so the name is always said before a node
+            return f"{self.user}/{self.name}@{self.node}"
+        return self.user if self.name == DEFAULT_NAME else f"{self.user}/{self.name}"
 
 
 class Specification(WorkspaceModel):
@@ -58,6 +76,8 @@ class Workspace(WorkspaceModel):
     state: WorkspaceState
     reason: str = ""
     """Why it is in this state, in words; empty when there is nothing to say."""
+    remedy: str = ""
+    """What to do about it; empty when there is nothing to do."""
     node: str = ""
     port: int | None = None
     address: str = ""
@@ -67,6 +87,38 @@ class Workspace(WorkspaceModel):
     last_active_at: float | None = None
     """code-server's last heartbeat, Unix seconds; None when there was none since the start."""
     cpu: float | None = None
-    """Processors in use."""
+    """Processors in use; None until two looks could be compared."""
     memory: int | None = None
     """Bytes in use."""
+    connections: int | None = None
+    """Browser connections that are open now."""
+    notes: tuple[str, ...] = ()
+    """What is worth knowing besides its state: a certificate near its end, limits that the node cannot enforce."""
+
+
+class WorkspacesDocument(WorkspaceModel):
+    """What `homewright workspace list --json` prints."""
+
+    version: Literal[1] = 1
+    workspaces: tuple[Workspace, ...] = ()
+    unreachable: dict[str, str] = {}
+    """Nodes that did not answer, and why: what lives there is not in the list."""
+    polled_at: float = 0.0
+
+
+class WorkspaceDocument(WorkspaceModel):
+    """What `create`, `show`, `start` and `stop` print with --json."""
+
+    version: Literal[1] = 1
+    workspace: Workspace
+    existed: bool | None = None
+    """Of `create`: it was there before."""
+    warnings: tuple[str, ...] = ()
+
+
+class Session(WorkspaceModel):
+    """One computer that has the workspace open."""
+
+    address: str
+    """Where from."""
+    connections: int

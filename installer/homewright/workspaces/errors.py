@@ -1,0 +1,54 @@
+"""Errors of workspaces, by their meanings."""
+
+from __future__ import annotations
+
+from homewright.errors import HomewrightError, UsageError
+
+
+class WorkspaceError(HomewrightError):
+    """A workspace cannot be made, reached or changed."""
+
+    code = "workspace"
+
+
+class InstanceNotFound(UsageError):
+    """There is no such workspace."""
+
+    code = "instance-not-found"
+
+
+class NotOurs(WorkspaceError):
+    """Something of this name is there, and belongs to somebody else or was not made by Homewright."""
+
+    code = "not-ours"
+
+
+class ChangedMeanwhile(WorkspaceError):
+    """Somebody else changed the workspace between our look and our action."""
+
+    code = "changed-meanwhile"
+
+
+class StorageFailed(WorkspaceError):
+    """Its folders cannot be made: disk full, read-only."""
+
+    code = "storage-failed"
+
+
+class InstanceFailed(WorkspaceError):
+    """Its unit cannot be made or started, or does not answer."""
+
+    code = "instance-failed"
+
+
+class BundleError(WorkspaceError):
+    """code-server cannot be had, or is not what it should be."""
+
+    code = "bundle"
+
+
+class NeedsAcceptance(WorkspaceError):
+    """Nothing was done: there is a warning that somebody must accept first (`accept_shared_node`)."""
+
+    code = "needs-acceptance"
+    exit_code = 2
