@@ -10,12 +10,13 @@ from typing import Any
 
 from homewright.access import openssh
 from homewright.access.endpoint import Endpoint
+from homewright.engine import launch
 from homewright.engine.runners.guard import MARK, Guard
 from homewright.engine.runners.request import StepRequest
 
 TESTED = ((2, 16), (2, 19))
 """The ansible-core versions, first and last, that Mitogen was tried with; others get plain SSH."""
-INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "TZ")
+INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "TZ", "PYTHONPATH", launch.MARK)
 """What ansible-playbook keeps of our environment; ansible-runner writes all of it into a file."""
 
 

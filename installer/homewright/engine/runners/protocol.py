@@ -98,8 +98,8 @@ class Emitter:
         self.emit(Kind.VERIFY, reason[:MAX_REASON], host=host, level=level, verdict=str(verdict))
 
     def capture(self, host: str, captured: Mapping[str, Any]) -> None:
-        """What rollback needs of the state before; the event's data is exactly that."""
-        self._write(Event(Kind.CAPTURE, step=self._step, host=host, data=dict(captured), ts=time.time()))
+        """What rollback needs of the state before."""
+        self.emit(Kind.CAPTURE, host=host, captured=dict(captured))
 
 
 UNREACHABLE = "unreachable"

@@ -8,6 +8,9 @@ def verify(host: Host) -> Proof:
     called = host.run("hostname; cat /etc/hostname", sudo=False).stdout.split()
     if called != [host.name, host.name]:
         return broken(f"{host.name} is called {called[0] if called else '(nothing)'}, /etc/hostname says {called[1:]}.")
+    block = "\n".join(["", *hosts_file.entries(host.site), hosts_file.END])
+    if block not in (host.read("/etc/hosts") or b"").decode("utf-8", "replace"):
+        return broken(f"/etc/hosts on {host.name} does not name the servers of this site.")
     names = [(name, one.address) for one in host.site.servers for name in hosts_file.names_of(host.site, one.name)]
     script = "; ".join(f"echo {name} $(getent ahostsv4 {name} | cut -d' ' -f1 | sort -u)" for name, _ in names)
     found = dict(line.partition(" ")[::2] for line in host.run(script, sudo=False).stdout.splitlines())

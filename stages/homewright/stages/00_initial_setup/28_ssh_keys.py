@@ -1,4 +1,4 @@
-"""From this server the account really reaches every server, by name and by address, from here alone, and has no sudo."""
+"""From here the account really reaches every server, by name and by address, from no other address, without sudo."""
 
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
 from homewright.stages import hosts_file

@@ -1,0 +1,53 @@
+"""The virtual environment belongs to the server's user, has the pinned packages, and they really load and run."""
+
+import shlex
+from pathlib import Path, PurePosixPath
+
+from homewright.engine.runners.host import Host, Proof, broken, proved
+from homewright.stages.environment_file import venv_of
+
+FAMILY = "python3-venv python3.[0-9]*-venv python3-pip-whl python3-setuptools-whl python3-distutils python3-lib2to3"
+"""What python3-venv brings with it, and what rollback may take away again; the same list is in the x9 file."""
+
+
+def verify(host: Host) -> Proof:
+    venv = venv_of(host.site, host.name)
+    owner = host.run(["stat", "-c", "%U", venv], check=False).stdout.strip()
+    if owner != host.user:
+        return broken(f"{venv} on {host.name} " + (f"belongs to {owner}." if owner else "is missing."))
+    python = f"{venv}/bin/python"
+    pins = (Path(__file__).parent / "pins.py").read_bytes()
+    words = shlex.join([python, "-I", "-", *host.site.host_venv.packages])
+    checked = host.run(f"cd /; {words}", sudo=False, stdin=pins, check=False)
+    if checked.exit_code != 0:
+        return broken(f"{host.name}: {checked.stdout.strip() or _last(checked.stderr) or 'its Python does not start'}.")
+    tried = [(module, f"{python} -I -c 'import {module}'") for module in ("kubernetes", "ansible")] + [
+        ("copier", f"{venv}/bin/copier --version"),
+        ("ansible-playbook", f"{venv}/bin/ansible-playbook --version"),
+    ]
+    # Trying ansible must leave no ~/.ansible behind.
+    before = "cd /; d=$(mktemp -d); trap 'rm -rf $d' EXIT; export ANSIBLE_HOME=$d; "
+    script = before + "; ".join(
+        f"{command} >/dev/null 2>$d/said || {{ echo {name}; cat $d/said; exit 1; }}" for name, command in tried
+    )
+    used = host.run(script, sudo=False, timeout=120, check=False)
+    if used.exit_code != 0:
+        name, _, said = used.stdout.partition("\n")
+        return broken(f"{name} in {venv} on {host.name} does not work: {_last(said)}.")
+    return proved(f"{', '.join(host.site.host_venv.packages)} are in {venv} and work.")
+
+
+def _last(text: str) -> str:
+    return text.strip().rsplit("\n", 1)[-1]
+
+
+def capture(host: Host) -> dict[str, object]:
+    venv = venv_of(host.site, host.name)
+    missing = [str(path) for path in PurePosixPath(venv).parents if not host.exists(str(path))]
+    listed = host.run(f"dpkg-query -W -f '${{db:Status-Abbrev}} ${{Package}}\\n' {_quoted(FAMILY)}", check=False).stdout
+    packages = [line.split()[1] for line in listed.splitlines() if line.startswith("ii ")]
+    return {"venv": host.stat(venv), "missing": missing, "packages": packages}
+
+
+def _quoted(patterns: str) -> str:
+    return " ".join(shlex.quote(pattern) for pattern in patterns.split())
