@@ -17,6 +17,7 @@ SCHEMAS: dict[str, str] = {
     "plan": "homewright.planning.plan:Plan",
     "run": "homewright.engine.documents:RunDocument",
     "workspaces": "homewright.workspaces.models:WorkspacesDocument",
+    "workspace": "homewright.workspaces.models:WorkspaceDocument",
     "trust": "homewright.access.report:TrustDocument",
 }
 """Each document's model, as module:class. Every one has a field `version`, raised where its shape changes."""

@@ -1,0 +1,283 @@
+"""`homewright workspace …`: people's workspaces."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from homewright.cli.output import Output
+from homewright.errors import Cancelled, UsageError
+
+if TYPE_CHECKING:
+    from homewright.workspaces.manager import Manager
+    from homewright.workspaces.models import Key, Workspace
+
+_GLYPHS = {
+    "pending": "·",
+    "starting": "▶",
+    "running": "✓",
+    "stopping": "▶",
+    "stopped": "·",
+    "error": "✗",
+    "unknown": "?",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, text: str, *, key: bool = True) -> argparse.ArgumentParser:
+        child: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text, parents=[_shared()])
+        if key:
+            child.add_argument("workspace", metavar="USER[/NAME]", help="whose, and which: alice, or alice/train")
+            child.add_argument("--node", metavar="NODE", help="the server that it is on")
+        return child
+
+    create = action("create", "make a workspace and wait until it answers; one that is there is shown")
+    create.add_argument("--template", default="node", metavar="TEMPLATE", help="what it is made from (node)")
+    create.add_argument("--preset", metavar="PRESET", help="its size; by default the template's")
+    create.add_argument(
+        "--accept-shared-node", action="store_true", help="accept a second owner on a node before there is a zone"
+    )
+    action("list", "all workspaces of all nodes", key=False)
+    show = action("show", "one workspace as it is now")
+    show.add_argument("--password", action="store_true", help="its password, and nothing else")
+    action("start", "start it and wait until it answers")
+    stop = action("stop", "stop it; its data stays")
+    stop.add_argument("--yes", action="store_true", help="even while somebody is on")
+    delete = action("delete", "take it away; its data stays for the next workspace of this name")
+    delete.add_argument("--with-storage", action="store_true", help="move its data aside too")
+    delete.add_argument("--yes", action="store_true", help="ask nothing")
+    logs = action("logs", "its log")
+    logs.add_argument("-n", "--lines", type=_count, default=100, metavar="N", help="how many lines (100)")
+    logs.add_argument("-f", "--follow", action="store_true", help="and what comes, until ctrl+c")
+    action("open", "where to open it, and how to get there")
+    action("templates", "what workspaces can be made from", key=False)
+
+
+def _shared() -> argparse.ArgumentParser:
+    from homewright.cli import global_options
+
+    return global_options(suppress=True)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) > 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines")
+    return int(text)
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    from homewright.site import files
+    from homewright.site.paths import StateFolder, site_file
+    from homewright.workspaces.manager import Manager
+
+    if args.action == "templates":
+        return _templates(output)
+    site = files.load(site_file(args.site))
+    state = StateFolder.of(site.name, args.state).create()
+    with Manager(site, state) as manager:
+        if args.action == "list":
+            return _list(manager, output)
+        from homewright.workspaces.naming import parse_key
+
+        key = parse_key(args.workspace, args.node)
+        return int(_ACTIONS[args.action](manager, key, args, output))
+
+
+def _create(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
+    from homewright.workspaces.backends.node import require_template
+    from homewright.workspaces.models import Specification, WorkspaceDocument
+
+    template = require_template(manager.templates(), args.template)
+    spec = Specification(key=key, template=template.name, preset=args.preset or template.default_preset)
+    began = time.monotonic()
+    created = manager.create(spec, output.progress, accept_shared_node=args.accept_shared_node)
+    workspace = created.workspace
+    if created.existed:
+        output.line(f"{workspace.key} is there already: {_state(workspace)}.")
+        if workspace.preset != spec.preset:
+            output.progress(f"warning: it keeps its preset {workspace.preset}; {spec.preset} was not applied")
+    else:
+        output.line(f"{workspace.key} is ready after {time.monotonic() - began:.0f} s.")
+    for warning in created.warnings:
+        output.line(f"warning: {warning}")
+    for note in workspace.notes:
+        output.line(f"note: {note}")
+    output.line(f"Its password: homewright workspace show --password {shlex.quote(str(workspace.key))}")
+    output.line(workspace.address)
+    output.document(WorkspaceDocument(workspace=workspace, existed=created.existed, warnings=created.warnings))
+    return 0
+
+
+def _list(manager: Manager, output: Output) -> int:
+    listing = manager.list()
+    if listing.workspaces:
+        rows = [("user", "name", "node", "preset", "state", "memory", "address")]
+        rows += [
+            (one.key.user, one.key.name, one.node, one.preset, _state(one), _size(one.memory), one.address)
+            for one in listing.workspaces
+        ]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            output.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    elif not listing.unreachable:
+        output.line("There are no workspaces yet: homewright workspace create USER")
+    for node, why in listing.unreachable.items():
+        output.line(f"? {node} does not answer, so what lives there is not in this list: {why}")
+    output.document(listing.document())
+    return 5 if listing.unreachable and len(listing.unreachable) == len(manager.site.servers) else 0
+
+
+def _show(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
+    from homewright.workspaces.models import WorkspaceDocument
+
+    if args.password:
+        password = manager.password(key)
+        output.line(password)
+        output.document({"version": 1, "password": password})
+        return 0
+    workspace = manager.show(key)
+    rows = {
+        "workspace": str(workspace.key),
+        "state": _state(workspace),
+        "what to do": workspace.remedy,
+        "address": workspace.address,
+        "template": f"{workspace.template}, {workspace.preset}",
+        "memory": _size(workspace.memory),
+        "connections": "" if workspace.connections is None else str(workspace.connections),
+        "created": _moment(workspace.created_at),
+        "started": _moment(workspace.started_at),
+        "last active": _moment(workspace.last_active_at),
+    }
+    for name, value in rows.items():
+        if value:
+            output.line(f"{name:12} {value}")
+    for note in workspace.notes:
+        output.line(f"{'note':12} {note}")
+    output.document(WorkspaceDocument(workspace=workspace))
+    return 0
+
+
+def _start(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
+    from homewright.workspaces.models import WorkspaceDocument
+
+    workspace = manager.start(key, output.progress)
+    output.line(f"{workspace.key}: {_state(workspace)}")
+    output.line(workspace.address)
+    output.document(WorkspaceDocument(workspace=workspace))
+    return 0
+
+
+def _stop(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
+    from homewright.workspaces.models import WorkspaceDocument
+
+    _ask_who_is_on(manager, key, args.yes, output, "Stop it all the same?")
+    workspace = manager.stop(key)
+    output.line(f"{workspace.key}: {_state(workspace)}")
+    output.document(WorkspaceDocument(workspace=workspace))
+    return 0
+
+
+def _delete(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
+    workspace = manager.show(key)
+    _ask_who_is_on(manager, workspace.key, args.yes, output, "Delete it all the same?")
+    if args.with_storage and not args.yes:
+        _type_the_name(f"{workspace.key.user}/{workspace.key.name}")
+    elif not output.confirm(f"Delete {workspace.key}? Its data stays.", yes=args.yes, otherwise="say --yes"):
+        raise Cancelled(f"{workspace.key} was not deleted.")
+    storage = manager.delete(workspace.key, args.with_storage)
+    output.line(f"{workspace.key} is deleted.")
+    if storage and args.with_storage:
+        output.line(f"Its data was moved aside on {workspace.node}: {storage}")
+        output.line(f"To be rid of it for good: sudo rm -r {shlex.quote(storage)}")
+    elif storage:
+        output.line(f"Its data stays on {workspace.node}: {storage}")
+    output.document({"version": 1, "deleted": str(workspace.key), "storage": storage, "moved": args.with_storage})
+    return 0
+
+
+def _logs(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
+    lines = manager.logs(key, args.lines, args.follow)
+    if output.json and not args.follow:
+        output.document({"version": 1, "lines": list(lines)})
+        return 0
+    for line in lines:
+        print(line, flush=True)
+    return 0
+
+
+def _open(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
+    workspace = manager.show(key)
+    local, command = manager.forward(workspace)
+    if workspace.state.value != "running":
+        output.line(f"{workspace.key} is {_state(workspace)}.")
+    output.line(f"Its password: homewright workspace show --password {shlex.quote(str(workspace.key))}")
+    output.line(f"Where the browser's computer does not reach {workspace.node}, run this and open {local} instead:")
+    output.line(f"  {shlex.join(command)}")
+    output.line(workspace.address)
+    output.document({"version": 1, "address": workspace.address, "forward": {"address": local, "command": command}})
+    return 0
+
+
+def _templates(output: Output) -> int:
+    from homewright.workspaces.templates import TemplatesDocument, shipped
+
+    templates = shipped()
+    for template in templates.values():
+        output.line(f"{template.name}: {template.title}")
+        output.line(f"  {template.summary}")
+        output.line(f"  {template.warning}")
+        for name, preset in template.presets.items():
+            default = " (default)" if name == template.default_preset else ""
+            output.line(f"  preset {name}: {preset.title}{default}")
+    output.document(TemplatesDocument(templates=tuple(templates.values())))
+    return 0
+
+
+_ACTIONS = {
+    "create": _create,
+    "show": _show,
+    "start": _start,
+    "stop": _stop,
+    "delete": _delete,
+    "logs": _logs,
+    "open": _open,
+}
+
+
+def _ask_who_is_on(manager: Manager, key: Key, yes: bool, output: Output, question: str) -> None:
+    """What ends a live session asks first, and says who is on."""
+    if yes:
+        return
+    guests = manager.sessions(key)
+    if guests:
+        who = ", ".join(f"{guest.address} ({guest.connections} connections)" for guest in guests)
+        if not output.confirm(f"{key} is open on {who}. {question}", yes=False, otherwise="say --yes"):
+            raise Cancelled(f"{key} goes on.")
+
+
+def _type_the_name(name: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"Delete {name} with its storage?", "There is no terminal to type its name on.", ["say --yes as well"]
+        )
+    print(f"Its storage goes too. Type {name} to delete it: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != name:
+        raise Cancelled(f"{name} was not deleted.", "What was typed is another name.")
+
+
+def _state(workspace: Workspace) -> str:
+    reason = f" · {workspace.reason}" if workspace.reason else ""
+    return f"{_GLYPHS[workspace.state]} {workspace.state}{reason}"
+
+
+def _size(size: int | None) -> str:
+    return "–" if size is None else f"{size / (1 << 20):.0f} MiB"
+
+
+def _moment(moment: float | None) -> str:
+    return "" if moment is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
