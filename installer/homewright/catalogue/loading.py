@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from homewright.catalogue import prompts, rules
 from homewright.catalogue.models import Stage, Step
+from homewright.catalogue.text import read
 from homewright.errors import CatalogueError, Problem
 from homewright.site import complaints
-from homewright.site.document import DocumentError, Node, read
+from homewright.site.document import DocumentError, Node
 
 STAGE_FILE = "stage.yaml"
 LEFT_OUT = ("__pycache__", ".git", ".venv", ".mypy_cache", ".ruff_cache", "node_modules")
