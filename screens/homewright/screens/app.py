@@ -253,6 +253,5 @@ PAGES = {
     "deploy": ("deploy", "Deploy"),
     "finished": ("finished", "Finished"),
     "workspaces": ("workspaces", "Workspaces"),
-    "new-workspace": ("new_workspace", "NewWorkspace"),
     "practice": ("practice", "Practice"),
 }

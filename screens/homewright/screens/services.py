@@ -9,7 +9,7 @@ import functools
 import os
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,14 @@ from homewright.errors import HomewrightError
 from homewright.site.paths import StateFolder, config_home, known_site_files
 
 if TYPE_CHECKING:
+    from homewright.access.trust import HostKeyOffer
+    from homewright.catalogue import Catalogue
     from homewright.discovery.facts import HostFacts
-    from homewright.engine.journal import Reader
+    from homewright.engine.journal import Reader, RunRecord, StepRecord
+    from homewright.planning import Plan
+    from homewright.screens.importing import Candidate
     from homewright.site.models import Server, Site
+    from homewright.workspaces.manager import Manager
 
 ANSWER_S = 2.0
 """How long Welcome waits for a server's SSH port."""
@@ -65,6 +70,24 @@ class Reach:
     text: str
     new: bool = False
     error: HomewrightError | None = None
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A host key to compare; None where there is nothing to compare."""
+
+    offer: HostKeyOffer | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run leaves."""
+
+    site: Site
+    run: RunRecord
+    steps: tuple[StepRecord, ...]
+    certificate: Path
+    fingerprint: str
 
 
 def answer_of(server: Server) -> ServerAnswer:
@@ -163,6 +186,36 @@ class Services:
         files.update(file, {"servers": plain})
         return files.load(file)
 
+    def ssh_hosts(self, file: Path, taken: set[str]) -> list[Candidate]:
+        """The hosts of an ssh_config file, each with why it cannot be taken. A file that is not there has none."""
+        import getpass
+
+        import paramiko
+
+        from homewright.screens.importing import Candidate
+
+        try:
+            config = paramiko.SSHConfig.from_path(str(file))
+        except (OSError, paramiko.ConfigParseError, UnicodeDecodeError):
+            return []
+        found: list[Candidate] = []
+        for alias in sorted(name for name in config.get_hostnames() if not set(name) & set("*?!")):
+            host = config.lookup(alias)
+            user = str(host.get("user", getpass.getuser()))
+            name = re.sub(r"[^a-z0-9-]+", "-", alias.lower()).strip("-")
+            server = ServerAnswer(name, str(host.get("hostname", alias)), user, int(str(host.get("port", 22))))
+            found.append(Candidate(server, self._not_importable(server, taken)))
+        return found
+
+    def _not_importable(self, server: ServerAnswer, taken: set[str]) -> str:
+        if server.address in taken:
+            return "is here already"
+        for field, value in (("name", server.name), ("address", server.address), ("user", server.user)):
+            reason = self.reason("server", field, value)
+            if reason:
+                return f"{field} {reason}"
+        return ""
+
     # Where a site stands
 
     def reader(self, state: StateFolder) -> Reader:
@@ -253,13 +306,105 @@ class Services:
             return Reach(False, error.what, new=error.code == "password-needed", error=error)
         return Reach(True, "reached")
 
+    def scan(self, server: Server, state: StateFolder) -> Scanned:
+        """The host key to compare; none where it is trusted already or the site's answers have it.
+
+        Raises Unreachable where no SSH server answers.
+        """
+        if server.host_key is not None or self.known(server, state):
+            return Scanned(None)
+        from homewright.access import trust
+
+        return Scanned(trust.scan(server.address, server.port, name=server.name))
+
+    def console_command(self, key_type: str) -> str:
+        """What prints the fingerprint on the server's own console."""
+        from homewright.access import trust
+
+        return trust.console_command(key_type)
+
+    def accept(self, server: Server, state: StateFolder, offer: HostKeyOffer) -> None:
+        """Trust this host key for this server. Raises StateError."""
+        from homewright.access import trust
+
+        trust.accept(state.create(), server, offer)
+
+    def contact(
+        self, server: Server, state: StateFolder, password: str | None, identity: str, say: Callable[[str], None]
+    ) -> object:
+        """First contact, or the proof that it was made. Raises what `trust.first_contact` raises."""
+        from homewright.access import trust
+
+        means = trust.Means(password=password, identity=Path(identity).expanduser() if identity else None)
+        return trust.first_contact(server, state.create(), means=means, say=say)
+
     # Facts
+
+    def gather(self, site: Site, state: StateFolder, host: str) -> HostFacts:
+        """Facts of one server, recorded. Raises what kept it from answering."""
+        from homewright import discovery
+
+        outcome = discovery.gather(site, state, [host])[host]
+        if isinstance(outcome, HomewrightError):
+            raise outcome
+        return outcome
 
     def facts(self, state: StateFolder) -> Mapping[str, HostFacts]:
         """The facts that were recorded last, by server."""
         from homewright import discovery
 
         return discovery.recorded(state)
+
+    # The plan and its run
+
+    def catalogue(self, stages: Sequence[str] | None) -> Catalogue:
+        """The shipped stages, with further folders. Raises CatalogueError."""
+        from homewright import catalogue
+
+        return catalogue.load([catalogue.shipped(), *(Path(folder) for folder in stages or ())])
+
+    def stage_titles(self, stages: Sequence[str] | None) -> dict[str, str]:
+        """Title of every stage."""
+        return {stage.id: stage.title for stage in self.catalogue(stages).stages}
+
+    def plan(self, file: Path, state: StateFolder, stages: Sequence[str] | None) -> Plan:
+        """What a run would do. Raises SiteError or CatalogueError."""
+        from homewright import planning
+        from homewright.planning.known import known_facts
+
+        site = self.load(file)
+        history = self.reader(state).history()
+        return planning.plan(site, self.catalogue(stages), known_facts(site, state), history)
+
+    def begin(self, file: Path, state: StateFolder, digest: str | None, stages: Sequence[str] | None) -> str:
+        """Begin a run; its id. Raises Busy, PlanMismatch, or whatever else the engine met."""
+        from homewright.engine import launch
+
+        return launch.start(file, state, plan_digest=digest, stages=[Path(folder) for folder in stages or ()])
+
+    def outcome(self, file: Path, state: StateFolder) -> Outcome:
+        """What a finished run leaves: its steps, and the site's certificate authority. Raises StateError."""
+        from homewright.site.authority import Authority
+
+        site = self.load(file)
+        reader = self.reader(state)
+        run = reader.run()
+        authority = Authority.of(state.authority, site.name)
+        return Outcome(site, run, tuple(reader.steps(run.id)), state.authority / "ca.crt", authority.fingerprint)
+
+    # Workspaces
+
+    def login(self) -> str:
+        """Who sits here: the likeliest user of a new workspace."""
+        import getpass
+
+        return getpass.getuser()
+
+    def manager(self, file: Path, state: StateFolder) -> Manager:
+        """The manager of a site's workspaces. Raises SiteError."""
+        from homewright.workspaces.manager import Manager
+
+        return Manager(self.load(file), state)
 
 
 @functools.lru_cache(maxsize=64)
@@ -269,8 +414,9 @@ def _adapter(model: str, field: str) -> Any:
     from pydantic import TypeAdapter
 
     from homewright.site import models
+    from homewright.workspaces.models import Key
 
-    classes = {"site": models.Site, "server": models.Server}
+    classes = {"site": models.Site, "server": models.Server, "key": Key}
     info = classes[model].model_fields[field]
     kind = info.annotation
     return TypeAdapter(Annotated[kind, info] if info.metadata else kind)  # type: ignore[valid-type]

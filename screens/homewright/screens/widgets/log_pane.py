@@ -16,7 +16,7 @@ from textual.strip import Strip
 from homewright.screens.loglines import Batch, Line, LogLines
 from homewright.screens.widgets.cells import TONES, fit
 
-_SGR = re.compile(r"\x1b\[[0-9;]*m")
+_SGR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|\x1b[@-_]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -129,7 +129,7 @@ class LogPane(ScrollView, can_focus=True):
             return Strip.blank(width, self.rich_style)
         line = self.lines.line(number)
         # What comes from the journal is clean but for colours; those would not survive being cut to the pane.
-        text = _CONTROL.sub("", _SGR.sub("", line.text)).expandtabs(4)
+        text = clean(line.text)
         tone = self._tone(tone_of(line))
         if self.found and (at := text.lower().find(self.found.lower())) >= 0:
             end = at + len(self.found)
@@ -141,6 +141,11 @@ class LogPane(ScrollView, can_focus=True):
 
     def _tone(self, tone: str) -> Style:
         return self.rich_style + self.get_component_rich_style(f"tone--{tone}", partial=True)
+
+
+def clean(text: str) -> str:
+    """Text from elsewhere without escape sequences and control characters, tabs as spaces."""
+    return _CONTROL.sub("", _SGR.sub("", text).expandtabs(4))
 
 
 _WORDS = (

@@ -1,0 +1,137 @@
+"""Finished: what was proved, what can be opened, how to trust it, and what is worth doing next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from homewright.engine.states import State
+from homewright.screens import progress
+from homewright.screens.glyphs import look
+from homewright.screens.page import Page, span_text
+
+if TYPE_CHECKING:
+    from homewright.screens.services import Outcome
+
+
+class Finished(Page):
+    """The end of the wizard."""
+
+    WHERE = "Finished"
+    STEP = 6
+    HELP = """
+What the run has proved: a step counts as done only once its own proof has passed on every server.
+
+Every workspace is served over TLS with a certificate of the site's own authority, which no browser knows
+yet. The steps below make your computer trust it, once. Compare the fingerprint before you do.
+
+ctrl+s saves all of this as text, to carry it to the computer that should trust the authority.
+"""
+    BINDINGS = [
+        Binding("ctrl+n", "workspaces", "workspaces", key_display="ctrl+n"),
+        Binding("ctrl+s", "save", "save as text", key_display="ctrl+s"),
+        Binding("l", "log", "log of the run"),
+        Binding("escape", "back", "back", key_display="esc"),
+    ]
+    AUTO_FOCUS = "#finished"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._outcome: Outcome | None = None
+
+    def body(self) -> ComposeResult:
+        with VerticalScroll(id="finished"):
+            yield Static("Reading the journal …", id="told")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        sitting = self.home.sitting
+        assert sitting is not None
+        services = self.home.services
+        self.start("outcome", lambda: services.outcome(sitting.file, sitting.state), self._read)
+
+    def _read(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self.retitle(f"{look(outcome.run.state).word} · {span_text(outcome.run.seconds or 0)}")
+        lines: list[Content] = []
+        for text in told(outcome, self.ascii):
+            heading = bool(text) and not text.startswith(" ")
+            lines.append(Content.styled(text, "bold") if heading else Content(text))
+        self.query_one("#told", Static).update(Content("\n").join(lines))
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "save":
+            return self._outcome is not None and bool(super().check_action(action, parameters))
+        return super().check_action(action, parameters)
+
+    def action_save(self) -> None:
+        from homewright.site.paths import write_atomically
+
+        if self._outcome is None:
+            return
+        file = Path.home() / f"homewright-{self._outcome.site.name}-finished.txt"
+        data = ("\n".join(told(self._outcome, ascii=False)) + "\n").encode()
+        self.start("save", lambda: write_atomically(file, data), lambda _: self.say(f"Saved in {file}", "ok"))
+
+    def action_workspaces(self) -> None:
+        self.home.go("workspaces")
+
+    def action_log(self) -> None:
+        self.home.go("deploy")
+
+    def action_back(self) -> None:
+        self.home.back_to_welcome()
+
+
+def told(outcome: Outcome, ascii: bool) -> list[str]:
+    """Everything that the screen says, line by line; headings begin at the margin."""
+    run, site = outcome.run, outcome.site
+    done = look("done").mark(ascii)
+    changed = f"{run.changed} changed" if run.changed else "nothing had to be changed"
+    lines = [f"Proved, {changed}"]
+    for step in progress.whole(outcome.steps):
+        hosts = [row.host for row in outcome.steps if row.step == step.step and row.host]
+        mark = done if step.state is State.SUCCEEDED else look(step.state).mark(ascii)
+        where = " ".join(hosts)
+        lines.append(f"  {mark} {step.step:<6} {step.title:<34} {where}".rstrip())
+    lines += ["", "To open", "  Workspaces: ctrl+n makes the first one and shows its address."]
+    if site.zone is None:
+        lines.append("  Addresses are the servers' own until the site has a zone: no name has to be resolved.")
+    else:
+        lines += [
+            f"  Names end in {site.zone}. Your computer resolves them when its resolver, or your router,",
+            f"  asks {site.servers[0].address} for {site.zone}. To see: nslookup test.{site.zone}",
+        ]
+    file = outcome.certificate
+    lines += [
+        "",
+        "To trust the site's certificate authority, once on each computer that opens a workspace",
+        f"  File         {file}",
+        f"  Fingerprint  {outcome.fingerprint}",
+        "  Carry the file over as homewright-ca.crt (it is no secret), compare the fingerprint, then:",
+        "",
+        "  Debian, Ubuntu  sudo cp homewright-ca.crt /usr/local/share/ca-certificates/",
+        "                  sudo update-ca-certificates",
+        "  Fedora          sudo cp homewright-ca.crt /etc/pki/ca-trust/source/anchors/",
+        "                  sudo update-ca-trust",
+        "  macOS           sudo security add-trusted-cert -d -r trustRoot \\",
+        "                    -k /Library/Keychains/System.keychain homewright-ca.crt",
+        "  Windows         certutil -addstore -f Root homewright-ca.crt   (as administrator)",
+        "  Firefox         Settings, Privacy & Security, View Certificates, Authorities, Import;",
+        "                  tick: trust this authority to identify websites",
+        "  Chrome (Linux)  Settings, Privacy and security, Security, Manage certificates, Authorities, Import",
+        "  Chrome, Edge and Safari elsewhere use the computer's own store: the lines above are enough.",
+        "  To see that it worked: open a workspace's address; the browser shows a closed lock, no warning.",
+        "",
+        "Worth doing next",
+        "  Make a workspace for everybody who needs one: ctrl+n, then n.",
+        f"  Keep a copy of {outcome.certificate.parent.parent} in a safe place: it holds the site's keys.",
+    ]
+    return lines

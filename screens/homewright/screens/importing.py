@@ -1,0 +1,96 @@
+"""Import: servers from the user's own ~/.ssh/config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from homewright.screens.page import Box, TooSmall
+from homewright.screens.widgets.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from homewright.screens.services import ServerAnswer
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A host of the user's SSH configuration; `reason` says why it cannot be taken, and is empty where it can."""
+
+    server: ServerAnswer
+    reason: str = ""
+
+
+class ImportBox(Box["list[ServerAnswer]"]):
+    """The hosts found; space marks, enter takes the marked ones (else the one under the cursor)."""
+
+    BINDINGS = [
+        Binding("space", "mark", show=False),
+        Binding("enter", "take", show=False),
+    ]
+
+    def __init__(self, taken: set[str], file: Path | None = None) -> None:
+        super().__init__()
+        self._taken = taken
+        self._file = file or Path.home() / ".ssh" / "config"
+        self._found: dict[str, Candidate] = {}
+        self._marked: set[str] = set()
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box") as box:
+            box.border_title = "import servers"
+            yield Static(f"Hosts in {self._file}:\n", markup=False)
+            yield Table(
+                [Column(width=3), Column("name", 16), Column("address", 16), Column("user", 12), Column("")],
+                empty="none that could be a server",
+            )
+            yield Static(
+                Content.assemble(
+                    ("space ", "bold"), "mark    ", ("enter ", "bold"), "take them    ", ("esc ", "bold"), "back"
+                ),
+                classes="buttons",
+            )
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        self._found = {one.server.name: one for one in self.home.services.ssh_hosts(self._file, self._taken)}
+        self._draw()
+        self.query_one(Table).focus()
+
+    def _draw(self) -> None:
+        rows = []
+        for name, one in self._found.items():
+            mark = "[x]" if name in self._marked else "[ ]" if not one.reason else ""
+            tone = "muted" if one.reason else "plain"
+            cells = (
+                (mark, tone),
+                (name, tone),
+                (one.server.address, tone),
+                (one.server.user, tone),
+                (one.reason, tone),
+            )
+            rows.append(Row(name, cells))
+        self.query_one(Table).set_rows(rows)
+
+    def action_mark(self) -> None:
+        key = self.query_one(Table).cursor_key
+        if key in self._found and not self._found[key].reason:
+            self._marked ^= {key}
+            self._draw()
+            self.query_one(Table).action_move(1)
+
+    @on(Table.Chosen)
+    def action_take(self) -> None:
+        key = self.query_one(Table).cursor_key
+        marked = [one.server for name, one in self._found.items() if name in self._marked]
+        if not marked and key in self._found and not self._found[key].reason:
+            marked = [self._found[key].server]
+        if marked:
+            self.dismiss(marked)
