@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "rollback": Verb("homewright.cli.rollback", "take a stage back"),
     "status": Verb("homewright.cli.status", "what is going on, or how it ended"),
     "attach": Verb("homewright.cli.attach", "watch the run that is going on"),
+    "cancel": Verb("homewright.cli.cancel", "end the run that is going on"),
     "workspace": Verb("homewright.cli.workspace", "people's workspaces: create, list, show, start, stop, delete, …"),
     "schema": Verb("homewright.cli.schema", "JSON schema of what --json prints"),
     "completions": Verb("homewright.cli.completions", "completions for bash, zsh or fish"),

@@ -1,0 +1,40 @@
+"""`homewright apply`: carry the plan out, in an engine that outlives this command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from homewright.cli import plan as plan_verb
+from homewright.cli import runs
+from homewright.cli.output import Output
+from homewright.errors import Cancelled
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    runs.add_start_arguments(parser)
+    plan_verb.add_choice_arguments(parser)
+    parser.add_argument("--plan", metavar="FILE", type=Path, help="a plan that was saved; another one is refused")
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    file, site, state = runs.place(args)
+    planned = plan_verb.compute(args, site, state)
+    if args.plan is not None:
+        plan_verb.require_same(plan_verb.saved(args.plan), planned)
+    if not args.jsonl:
+        for line in plan_verb.lines(planned):
+            output.line(line)
+        output.line()
+    if not output.confirm("Carry this out?", yes=args.yes, otherwise="say yes beforehand: homewright apply --yes"):
+        raise Cancelled("Nothing was done.")
+    return runs.start(
+        args,
+        output,
+        "apply",
+        file=file,
+        state=state,
+        only=args.only,
+        start_at=args.start_at,
+        plan_digest=planned.digest,
+    )

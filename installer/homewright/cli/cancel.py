@@ -1,0 +1,21 @@
+"""`homewright cancel`: end the run that is going on."""
+
+from __future__ import annotations
+
+import argparse
+
+from homewright.cli import runs
+from homewright.cli.output import Output
+from homewright.engine import client
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing to choose."""
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    _, _, state = runs.place(args)
+    seq = client.cancel(state)
+    output.line("The run ends after what cannot be interrupted. Watch it: " + runs.command(args, "attach"))
+    output.document({"version": 1, "seq": seq})
+    return 0

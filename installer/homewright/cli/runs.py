@@ -1,0 +1,127 @@
+"""What the verbs that start or watch a run share: finding it, following it by the journal, and how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from homewright.cli.output import Output
+from homewright.engine import launch
+from homewright.engine.events import Event, Kind
+from homewright.engine.follow import follow
+from homewright.engine.journal import Reader
+from homewright.engine.lines import render
+from homewright.engine.states import State
+from homewright.site.paths import StateFolder, site_file
+
+if TYPE_CHECKING:
+    from homewright.site.models import Site
+
+DETACHED = 130
+"""Exit code of a watcher that was ended by ctrl-C; the run goes on."""
+_SGR = re.compile(r"\x1b\[[0-9;:]*m")
+
+
+def add_watch_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a run is shown."""
+    parser.add_argument("--plain", action="store_true", help="line by line, which is also the default")
+    parser.add_argument("--jsonl", action="store_true", help="every event as a line of JSON")
+
+
+def add_start_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a run is started."""
+    add_watch_arguments(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--detach", action="store_true", help="start it and come back at once")
+
+
+def place(args: argparse.Namespace) -> tuple[Path, Site, StateFolder]:
+    """The site file in force, the site and its state folder. Raises SiteError."""
+    from homewright.site import files
+
+    file = site_file(args.site)
+    site = files.load(file)
+    return file, site, StateFolder.of(site.name, args.state)
+
+
+def stages(args: argparse.Namespace) -> list[Path]:
+    """The further catalogues that were named."""
+    return [Path(folder).expanduser().absolute() for folder in args.stages or ()]
+
+
+def command(args: argparse.Namespace, verb: str) -> str:
+    """A command for the same site, to print."""
+    words = ["homewright"]
+    words += ["--site", str(args.site)] if args.site else []
+    words += ["--state", str(args.state)] if args.state else []
+    return " ".join([*words, verb])
+
+
+def start(
+    args: argparse.Namespace,
+    output: Output,
+    action: str,
+    *,
+    file: Path,
+    state: StateFolder,
+    only: str | None = None,
+    start_at: str | None = None,
+    plan_digest: str | None = None,
+) -> int:
+    """Start a run and watch it to its end, unless it is to be left alone; the exit code."""
+    further: Sequence[Path] = stages(args)
+    run = launch.start(
+        file, state, action=action, only=only, start_at=start_at, plan_digest=plan_digest, stages=further
+    )
+    if args.detach:
+        output.line(f"Run {run} has started. Watch it: {command(args, 'attach')}")
+        output.document({"version": 1, "id": run})
+        return 0
+    return watch(args, output, state, run)
+
+
+def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str, after: int = 0) -> int:
+    """Print a run's events until it has ended. ctrl-C leaves it alone and says how to come back."""
+    reader = Reader(state)
+    code: int | None = None
+    coloured = sys.stdout.isatty()
+    try:
+        for event in follow(reader, run, after):
+            if event.kind == Kind.RUN_FINISHED:
+                code = int(event.data.get("exit_code", 1))
+            _show(event, output, jsonl=args.jsonl, coloured=coloured)
+    except KeyboardInterrupt:
+        output.progress(f"\nThe run goes on without you. Watch it again: {command(args, 'attach')}")
+        output.progress(f"To end it: {command(args, 'cancel')}")
+        return DETACHED
+    record = reader.run(run)
+    if code is None:
+        code = exit_code(reader, run, record.state)
+    if record.state is State.INTERRUPTED and not args.jsonl:
+        output.progress("The engine ended in the middle of the run; run it again to go on.")
+    if output.json and not args.jsonl:
+        from homewright.engine.documents import run_document
+
+        output.document(run_document(record, reader.steps(run), reader.last_seq(run)))
+    return code
+
+
+def exit_code(reader: Reader, run: str, state: State) -> int:
+    """The exit code that a run that has ended stands for."""
+    last = reader.events(run, max(0, reader.last_seq(run) - 1), 1)
+    if last and last[0].kind == Kind.RUN_FINISHED:
+        return int(last[0].data.get("exit_code", 1))
+    return {State.SUCCEEDED: 0, State.ROLLED_BACK: 0, State.CANCELLED: 4}.get(state, 1)
+
+
+def _show(event: Event, output: Output, *, jsonl: bool, coloured: bool) -> None:
+    if jsonl:
+        print(event.as_json(), flush=True)
+        return
+    text = render(event)
+    if text is not None:
+        output.line(text if coloured else _SGR.sub("", text))

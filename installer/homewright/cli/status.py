@@ -1,0 +1,74 @@
+"""`homewright status`: what is going on, or how it ended. Exits 0 whenever it can answer."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+
+from homewright.cli import runs
+from homewright.cli.output import Output
+from homewright.engine.journal import Reader, RunRecord, StepRecord
+from homewright.engine.states import Action, State
+
+_WORDS = {Action.RUN: "apply", Action.VERIFY: "verify", Action.ROLLBACK: "rollback"}
+_LABEL = {State.SUCCEEDED: "done"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", metavar="ID", help="another run than the latest")
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    _, site, state = runs.place(args)
+    reader = Reader(state)
+    record = reader.run(args.run) if args.run else next(iter(reader.runs(1)), None)
+    if record is None:
+        output.line(f"Nothing was run yet on the site {site.name}. Begin with: {runs.command(args, 'plan')}")
+    else:
+        for line in lines(record, reader.steps(record.id), args):
+            output.line(line)
+    if output.json:
+        from homewright.engine.documents import RunDocument, run_document
+
+        output.document(
+            RunDocument(id=None)
+            if record is None
+            else run_document(record, reader.steps(record.id), reader.last_seq(record.id))
+        )
+    return 0
+
+
+def lines(record: RunRecord, steps: Sequence[StepRecord], args: argparse.Namespace) -> Iterator[str]:
+    """A run in words, failures with what they mean and what to do."""
+    yield f"Run {record.id}: {_WORDS.get(record.action, record.action)}, {_summary(record)}."
+    if record.reason:
+        yield f"  why: {record.reason}"
+    for step in steps:
+        if step.host:
+            continue
+        took = f", {_clock(step.finished - step.started)}" if step.finished and step.started else ""
+        changed = f", {step.changed} changed" if step.changed else ""
+        yield f"  {_LABEL.get(step.state, step.state)}: {step.step} {step.title}{changed}{took}"
+        if step.reason and step.state is not State.SUCCEEDED:
+            yield f"    why: {step.reason}"
+        if step.say:
+            yield f"    that means: {step.say}"
+        yield from (f"    do: {line}" for line in step.do)
+    if not record.state.final:
+        yield f"Watch it: {runs.command(args, 'attach')}"
+    elif record.state is not State.SUCCEEDED and record.action is Action.RUN:
+        yield f"Run it again when that is mended: {runs.command(args, 'apply')}"
+
+
+def _summary(record: RunRecord) -> str:
+    if not record.state.final:
+        left = f", about {_clock(record.left_s)} left" if record.left_s is not None else ""
+        return f"{record.state}, {record.percent:.0f} percent{left}"
+    changed = "nothing changed" if not record.changed else f"{record.changed} changed"
+    when = f", ended {time.strftime('%Y-%m-%d %H:%M', time.localtime(record.finished))}" if record.finished else ""
+    return f"{record.state}, {changed}{when}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
