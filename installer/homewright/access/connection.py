@@ -12,7 +12,7 @@ from types import TracebackType
 import paramiko
 
 from homewright.access.endpoint import Endpoint
-from homewright.access.handshake import open_strict
+from homewright.access.handshake import hang_up, open_strict
 from homewright.access.remote import (
     CommandFailed,
     Completed,
@@ -59,7 +59,7 @@ class Connection:
             transport.auth_publickey(endpoint.user, key)
         except (paramiko.SSHException, OSError, EOFError) as error:
             said = _banner(transport)
-            transport.close()
+            hang_up(transport)
             raise _key_refused(endpoint, said, error) from error
         return cls(endpoint, transport)
 
@@ -73,7 +73,7 @@ class Connection:
 
     def close(self) -> None:
         """Hang up; harmless when done twice."""
-        self._transport.close()
+        hang_up(self._transport)
 
     @property
     def alive(self) -> bool:

@@ -101,14 +101,14 @@ def negotiate(
             raise paramiko.SSHException(f"no agreement within {timeout:g} s")
         transport.get_remote_server_key()
     except paramiko.ssh_exception.IncompatiblePeer as error:
-        transport.close()
+        hang_up(transport)
         raise Unreachable(
             f"{name}'s SSH server is too old or too strict for us.",
             f"{error}.",
             ["update openssh-server there", "or take its Ciphers, MACs and KexAlgorithms lines back to the defaults"],
         ) from error
     except (paramiko.SSHException, OSError, EOFError) as error:
-        transport.close()
+        hang_up(transport)
         raise Unreachable(
             f"{name} answers, but not as an SSH server.",
             f"{_reason(error)}.",
@@ -119,6 +119,12 @@ def negotiate(
         ) from error
     transport.set_keepalive(KEEPALIVE_S)
     return transport
+
+
+def hang_up(transport: paramiko.Transport) -> None:
+    """Close a transport and its socket, which paramiko leaves open where the server hung up first."""
+    transport.close()
+    transport.sock.close()
 
 
 def seen_key(transport: paramiko.Transport) -> HostKey:
@@ -137,7 +143,7 @@ def open_strict(endpoint: Endpoint, timeout: float) -> paramiko.Transport:
     transport = negotiate(connected, endpoint.name, timeout, prefer=[key.key_type for key in trusted])
     seen = seen_key(transport)
     if seen not in trusted:
-        transport.close()
+        hang_up(transport)
         raise not_trusted(endpoint.name, endpoint.address, seen, trusted)
     return transport
 

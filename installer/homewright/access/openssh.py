@@ -54,7 +54,11 @@ def command(endpoint: Endpoint, *words: str) -> list[str]:
 
 
 def ansible_ssh_common_args(endpoint: Endpoint) -> str:
-    """The value for Ansible's variable `ansible_ssh_common_args`: the same options as one shell-quoted line."""
+    """The same options as one shell-quoted line, for Ansible's variable `ansible_ssh_common_args`.
+
+    Set `ansible_host_key_checking: true` beside it (or use `ansible_ssh_args` instead): otherwise Ansible puts an
+    option of its own in front of ours where the user's settings have host key checking off.
+    """
     return shlex.join(options(endpoint))
 
 

@@ -169,13 +169,13 @@ def _identity(file: Path) -> paramiko.PKey:
             f"The key {file} has a passphrase.", "", ["ssh-add it, then: homewright trust … --agent"]
         ) from error
     except (OSError, ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
-        if "encrypted" in str(error).lower():
+        if "encrypted" in str(error).lower() or "protected" in str(error).lower():
             raise StateError(
                 f"The key {file} has a passphrase.", "", ["ssh-add it, then: homewright trust … --agent"]
             ) from error
         raise StateError(
             f"The key {file} cannot be used.",
-            f"{getattr(error, 'strerror', None) or error or type(error).__name__}.",
+            f"{str(getattr(error, 'strerror', None) or error or type(error).__name__).rstrip('.')}.",
             ["name the private half of an SSH key that the server knows"],
         ) from error
 

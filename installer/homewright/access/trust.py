@@ -19,6 +19,7 @@ from homewright.access.handshake import (
     KEY_TYPES,
     console_command,
     dial,
+    hang_up,
     negotiate,
     not_trusted,
     open_strict,
@@ -82,7 +83,7 @@ def scan(address: str, port: int = known_hosts.STANDARD_PORT, timeout: float = 1
     try:
         return seen_key(transport)
     finally:
-        transport.close()
+        hang_up(transport)
 
 
 def scan_all(
@@ -98,7 +99,7 @@ def scan_all(
             failed = error
             continue
         offers.append(seen_key(transport))
-        transport.close()
+        hang_up(transport)
     if not offers and failed is not None:
         raise failed
     return tuple(offers)
@@ -234,7 +235,7 @@ def _bootstrap(endpoint: Endpoint, means: Means, timeout: float) -> Iterator[Con
         _runs_commands(guest)
         yield guest
     finally:
-        transport.close()
+        hang_up(transport)
 
 
 def _runs_commands(guest: Connection) -> None:
