@@ -198,7 +198,7 @@ answer sudo.keep in site.yaml.
             return Content.assemble(
                 f"{name} shows this host key ({standing.offer.key_type}):\n  ",
                 (standing.offer.fingerprint, "bold"),
-                "\nOn the console of the server itself, this prints the fingerprint that it must be:\n  ",
+                "\nOn the server's own console, this prints the one that it must be:\n  ",
                 (self.home.services.console_command(standing.offer.key_type), "bold"),
                 "\nThe same? ",
                 ("y", "bold $keys"),

@@ -77,9 +77,12 @@ class Jobs:
 
         threading.Thread(target=body, name=f"job {name}", daemon=True).start()
 
-    def teller(self, name: str, say: Callable[[str], None]) -> Callable[[str], None]:
-        """A function that a job may call from its thread; `say` runs on the screen's thread, while the job is new."""
-        number = self._numbers.get(name, 0) + 1
+    def teller(self, name: str, say: Callable[[str], None], now: bool = False) -> Callable[[str], None]:
+        """A function that a job may call from its thread; `say` runs on the screen's thread, while the job is new.
+
+        Made before the job begins, or with `now` while it is at work.
+        """
+        number = self._numbers.get(name, 0) + (0 if now else 1)
 
         def tell(text: str) -> None:
             self._owner.post_message(JobSays(name, number, lambda: say(text)))

@@ -39,7 +39,7 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
         Binding("ctrl+n", "approve", "approve", key_display="ctrl+n"),
         Binding("v", "turn", "by server"),
         Binding("ctrl+s", "save", "save", key_display="ctrl+s"),
-        Binding("r", "again", "plan again"),
+        Binding("r", "again", "again"),
         Binding("escape", "back", "back", key_display="esc"),
     ]
 
@@ -136,7 +136,9 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
         if plan is None or sitting is None:
             return
         steps = sum(len(stage.steps) for stage in plan.stages if not stage.skipped)
-        lines = [f"{steps} steps on {len(plan.hosts)} servers, about {max(round(plan.minutes), 1)} minutes."]
+        lines = [
+            f"{_count(steps, 'step')} on {_count(len(plan.hosts), 'server')}, about {max(round(plan.minutes), 1)} minutes."
+        ]
         lines += [f"! {', '.join(plan.reboots)} will be rebooted."] if plan.reboots else []
         lines += [f"! {', '.join(plan.may_lock_out)} could lock you out."] if plan.may_lock_out else []
         lines.append("The run goes on even if you leave or lose the connection.")
@@ -162,6 +164,10 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
         self.home.go("hardware")
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _minutes(minutes: float) -> str:
     return f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.1f}"
 
@@ -169,7 +175,7 @@ def _minutes(minutes: float) -> str:
 def _totals(plan: Plan) -> Content:
     steps = sum(len(stage.steps) for stage in plan.stages if not stage.skipped)
     parts = [
-        f"{steps} steps on {len(plan.hosts)} servers, about {max(round(plan.minutes), 1)} min",
+        f"{_count(steps, 'step')} on {_count(len(plan.hosts), 'server')}, about {max(round(plan.minutes), 1)} min",
         f"reboots {', '.join(plan.reboots)}" if plan.reboots else "no reboot",
         f"could lock you out: {', '.join(plan.may_lock_out)}" if plan.may_lock_out else "nothing can lock you out",
     ]

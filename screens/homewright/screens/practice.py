@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from queue import Queue
+
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
@@ -9,7 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from homewright.errors import HomewrightError
-from homewright.screens.ask import parts_of
+from homewright.screens.ask import AskBox, parts_of
 from homewright.screens.page import Page, span_text
 
 SERVERS = 3
@@ -40,14 +43,15 @@ The password of every practice server is shown here once they are up, and by `ho
         super().__init__()
         self._lines: list[str] = []
         self._begun = 0.0
-        self._up: str | None = None
+        self._up: Path | None = None
 
     def body(self) -> ComposeResult:
         with VerticalScroll(id="steps"):
             yield Static(
                 f"This makes {SERVERS} practice servers on this machine: LXD containers with systemd and SSH.\n"
-                "The first time takes about three minutes, later half a minute.\n\n"
-                "Looking at what this machine has …",
+                "The first time takes about three minutes, later half a minute. It needs root, by sudo;\n"
+                "Debian packages that are missing are named before anything is installed.\n\n"
+                "enter makes them; esc goes back, and nothing is done.",
                 id="practice-text",
                 markup=False,
             )
@@ -55,18 +59,6 @@ The password of every practice server is shown here once they are up, and by `ho
     def on_mount(self) -> None:
         super().on_mount()
         self.set_interval(1.0, self._tick)
-        services = self.home.services
-        self.start("look", services.lab_missing, self._looked, self._failed)
-
-    def _looked(self, missing: list[str]) -> None:
-        text = self.query_one("#practice-text", Static)
-        head = (
-            f"This makes {SERVERS} practice servers on this machine: LXD containers with systemd and SSH.\n"
-            "The first time takes about three minutes, later half a minute.\n\n"
-        )
-        if missing:
-            head += "These Debian packages are missing and will be installed:\n  " + " ".join(missing) + "\n\n"
-        text.update(Content(head + "enter makes them; esc goes back, and nothing is done."))
 
     def _tick(self) -> None:
         if self.jobs.running("lab"):
@@ -76,7 +68,7 @@ The password of every practice server is shown here once they are up, and by `ho
         if not super().check_action(action, parameters):
             return False
         if action == "begin":
-            return self._up is None and not self.jobs.running("lab") and not self.jobs.running("look")
+            return self._up is None and not self.jobs.running("lab")
         if action == "next":
             return self._up is not None
         return True
@@ -87,20 +79,29 @@ The password of every practice server is shown here once they are up, and by `ho
         self.query_one("#practice-text", Static).update(Content("\n".join(self._lines)))
         services = self.home.services
         tell = self.jobs.teller("lab", self._said)
-        self.start("lab", lambda: services.lab_up(SERVERS, tell), self._made, self._failed)
+        self.start("lab", lambda: services.lab_up(SERVERS, tell, self._agree), self._made, self._failed)
+
+    def _agree(self, question: str) -> bool:
+        """Ask, from the job's thread, and wait for the answer there."""
+        answered: Queue[bool] = Queue(1)
+        self.jobs.teller("lab", lambda text: self._ask(text, answered), now=True)(question)
+        return answered.get()
+
+    def _ask(self, question: str, answered: Queue[bool]) -> None:
+        self.app.push_screen(
+            AskBox("may this be done?", [question], "yes", no="no"), lambda yes: answered.put(bool(yes))
+        )
 
     def _said(self, line: str) -> None:
         self._lines.append(f"  {span_text(self.now() - self._begun)}  {line}")
         self.query_one("#practice-text", Static).update(Content("\n".join(self._lines)))
         self.query_one("#steps").scroll_end(animate=False)
 
-    def _made(self, made: tuple[str, str, str]) -> None:
+    def _made(self, made: tuple[str, Path, str]) -> None:
         name, file, password = made
         self._up = file
         self.retitle(f"ready after {span_text(self.now() - self._begun)}")
-        from pathlib import Path
-
-        self.home.open_site(Path(file), name)
+        self.home.open_site(file, name)
         self._lines += [
             "",
             "The practice servers are up.",

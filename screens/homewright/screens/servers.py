@@ -299,7 +299,7 @@ class ServerBox(Box["ServerAnswer"]):
                 rule=self._address,
                 hint="Its fixed IPv4 address",
             )
-            hint = "The account to sign in as; it must be able to use sudo"
+            hint = "An account that can use sudo"
             yield Field("user", "User", value=user, rule=self._rule("user"), hint=hint)
             yield Field("port", "SSH port", value=str(old.port) if old else "22", rule=self._rule("port"))
             yield Field(
@@ -307,7 +307,7 @@ class ServerBox(Box["ServerAnswer"]):
                 "Host key",
                 value=(old.host_key or "") if old else "",
                 rule=self._rule("host_key", empty_is_fine=True),
-                hint="SHA256:… if you know it; else you compare it at first contact",
+                hint="SHA256:… if you know it; else it is shown later",
             )
             yield Static(
                 Content.assemble(

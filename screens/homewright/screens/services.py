@@ -284,6 +284,15 @@ class Services:
 
         return sys.platform == "linux"
 
+    def lab_up(self, servers: int, say: Callable[[str], None], agree: Callable[[str], bool]) -> tuple[str, Path, str]:
+        """Make the practice servers; name and file of their site, and their password. Raises LabError or Busy."""
+        from homewright import lab
+
+        status = lab.up(servers, say=say, agree=agree)
+        file = self.place_of(lab.SITE_NAME)
+        password = lab.password(lab.SITE_NAME, status.servers[0].name) or ""
+        return lab.SITE_NAME, file, password
+
     # First contact
 
     def known(self, server: Server, state: StateFolder) -> bool:
