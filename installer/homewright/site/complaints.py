@@ -25,8 +25,19 @@ def problems(
     errors: Sequence[ErrorDetails], model: type[BaseModel], tree: Node | None, data: Any, file: str
 ) -> list[Problem]:
     """One problem an error, in the file's order. Without a tree (the answers are not in a file yet) without lines."""
-    found = [_problem(error, model, tree, data, file) for error in errors]
+    told = [error for error in errors if not _misspelt(error, errors, model)]
+    found = [_problem(error, model, tree, data, file) for error in told]
     return sorted(dict.fromkeys(found), key=lambda problem: (problem.line, problem.column))[:MOST]
+
+
+def _misspelt(missing: ErrorDetails, errors: Sequence[ErrorDetails], model: type[BaseModel]) -> bool:
+    """Whether a field is missing only because it is spelt otherwise: one problem, not two."""
+    return missing["type"] == "missing" and any(
+        other["type"] == "extra_forbidden"
+        and other["loc"][:-1] == missing["loc"][:-1]
+        and _nearest(str(other["loc"][-1]), other["loc"], model) == missing["loc"][-1]
+        for other in errors
+    )
 
 
 def _problem(error: ErrorDetails, model: type[BaseModel], tree: Node | None, data: Any, file: str) -> Problem:
@@ -103,12 +114,23 @@ def _shown(given: Any) -> str:
 
 
 def _suggest(key: str, path: Path, model: type[BaseModel]) -> str:
-    holder = _model_at(path[:-1], model)
-    known = list(holder.model_fields) if holder is not None else []
-    close = get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.6)
+    close = _nearest(key, path, model)
     if close:
-        return f"did you mean {close[0]}?"
+        return f"did you mean {close}?"
+    known = _known(path, model)
     return f"remove it, or use one of: {', '.join(known)}" if known else "remove it"
+
+
+def _nearest(key: str, path: Path, model: type[BaseModel]) -> str | None:
+    """The known field that a key was probably meant to be."""
+    close = get_close_matches(key.lower().replace("-", "_"), _known(path, model), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def _known(path: Path, model: type[BaseModel]) -> list[str]:
+    """The fields of the model that holds the one at a path."""
+    holder = _model_at(path[:-1], model)
+    return list(holder.model_fields) if holder is not None else []
 
 
 def _model_at(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:

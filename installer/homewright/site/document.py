@@ -234,6 +234,10 @@ class _Builder:
             parent.node.value.append(node)
         elif isinstance(parent.node.value, dict) and parent.key is not None:
             key = parent.key
+            if node.start == node.end and not isinstance(node.value, list | dict):
+                # The parser places a value that is not there at the next thing that is.
+                colon = self._text.find(":", key.end) + 1
+                node.start = node.end = colon or key.end
             parent.node.value[key.text] = Entry(key.line, key.column, key.start, key.end, node)
             parent.key = None
         return path

@@ -1,0 +1,70 @@
+"""Fields by dotted name, the inventory, and the site verb's reading of values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from homewright.errors import SiteError
+from homewright.site import fields, inventory
+from homewright.site.models import Server, Site
+
+SITE = Site(
+    name="attic",
+    servers=(
+        Server(name="s1", address="10.0.0.1", user="ann"),
+        Server(name="s2", address="10.0.0.2", user="bob", port=2222),
+    ),
+    environment={"A": "{{ lookup('pipe', 'id') }}"},
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("zone", "home.internal", "home.internal"),
+        ("environment.A", "12", "12"),
+        ("environment.A", "[x", "[x"),
+        ("servers.s1.port", "2222", 2222),
+        ("servers.s1.port", "many", "many"),
+        ("sudo.keep", "false", False),
+        ("host_venv.packages", "[a, b]", ["a", "b"]),
+        ("servers", "[{name: s1, address: 10.0.0.1, user: ann}]", [{"name": "s1", "address": "10.0.0.1", "user": "ann"}]),
+        ("environment", "{A: x}", {"A": "x"}),
+    ],
+)  # fmt: skip
+def test_a_text_means_what_its_field_takes(field: str, text: str, value: Any) -> None:
+    assert fields.parse(field, text) == value
+
+
+@pytest.mark.parametrize(
+    ("field", "remedy"),
+    [
+        ("zoen", "did you mean zone?"),
+        ("workspaces.frist_port", "did you mean workspaces.first_port?"),
+        ("a.b.c", "schema"),
+    ],
+)
+def test_an_unknown_field_is_told_with_the_nearest(field: str, remedy: str) -> None:
+    for act in (lambda: fields.parse(field, "x"), lambda: fields.value_at(SITE, field)):
+        with pytest.raises(SiteError) as caught:
+            act()
+        assert remedy in caught.value.as_text()
+
+
+def test_every_field_has_a_name_and_a_value() -> None:
+    known = fields.names()
+    assert {"name", "zone", "servers.NAME.address", "environment.NAME", "workspaces.code_server.sha256"} <= set(known)
+    for name in known:
+        fields.value_at(SITE, name.replace("NAME", "s1"))
+    assert fields.value_at(SITE, "servers.s2.port") == 2222
+
+
+def test_the_inventory_has_the_contracts_groups_and_marks_templates_as_data() -> None:
+    groups = {"servers": ["s1", "s2"], "kubernetes_control_plane": ["s1"], "instances": []}
+    document = inventory.document(SITE, groups, {"s1": "-o A=b", "s2": "-o A=b"}, "/k")
+    text = inventory.text(document)
+    assert document["all"]["children"]["microk8s_control_plane"] == {"hosts": {"s1": {}}}
+    assert document["all"]["hosts"]["s2"]["ansible_port"] == 2222
+    assert "A: !unsafe \"{{ lookup('pipe', 'id') }}\"" in text

@@ -1,0 +1,111 @@
+"""Where things are kept, and files that survive a power loss."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from homewright.errors import SiteError, StateError
+from homewright.site import paths
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("CONFIG", "STATE", "CACHE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
+    for name in ("HOMEWRIGHT_SITE", "HOMEWRIGHT_STATE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+def known(name: str) -> Path:
+    file = paths.config_home() / name / "site.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"version: 1\nname: {name}\n")
+    return file
+
+
+def test_the_site_in_force(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SiteError, match="no site yet"):
+        paths.site_file()
+    attic = known("attic")
+    assert paths.site_file() == attic
+    cellar = known("cellar")
+    with pytest.raises(SiteError, match="Which site") as caught:
+        paths.site_file()
+    assert "attic, cellar" in caught.value.why
+    assert paths.site_file("cellar") == cellar
+    monkeypatch.setenv("HOMEWRIGHT_SITE", str(attic))
+    assert paths.site_file() == attic
+    assert paths.site_file("cellar") == cellar
+    monkeypatch.delenv("HOMEWRIGHT_SITE")
+    Path("site.yaml").write_text("x")
+    assert paths.site_file() == home / "here" / "site.yaml"
+    Path("cellar").write_text("x")
+    assert paths.site_file("cellar") == home / "here" / "cellar"
+
+
+def test_the_state_folder_is_private(home: Path) -> None:
+    state = paths.StateFolder.of("attic")
+    assert state.root == home / "state" / "homewright" / "sites" / "attic"
+    state.root.mkdir(parents=True, mode=0o755)
+    state.create()
+    assert stat.S_IMODE(state.root.stat().st_mode) == 0o700
+    assert paths.StateFolder.of("attic", "/x/y").root == Path("/x/y")
+
+
+def test_a_folder_that_cannot_be_made_is_told(home: Path) -> None:
+    (home / "file").write_text("x")
+    with pytest.raises(StateError, match="cannot be written"):
+        paths.StateFolder(home / "file" / "below").create()
+
+
+def test_a_save_replaces_as_a_whole_and_leaves_nothing_behind(home: Path) -> None:
+    file = home / "a"
+    paths.write_atomically(file, b"one")
+    inode = file.stat().st_ino
+    paths.write_atomically(file, b"two", mode=0o640)
+    assert file.read_bytes() == b"two" and file.stat().st_ino != inode
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    with pytest.raises(StateError, match="could not be saved"):
+        paths.write_atomically(home / "none" / "a", b"x")
+    assert sorted(path.name for path in home.iterdir()) == ["a", "here"]
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("site.yaml", "files.save(Path('site.yaml'), Site(name='attic'))"),
+        ("secrets.json", "Secrets(Path('secrets.json')).set('a', 'b')"),
+    ],
+)
+def test_data_is_on_the_disk_before_the_name_and_the_name_before_the_end(what: str, code: str, home: Path) -> None:
+    trace = home / "trace"
+    program = (
+        "from pathlib import Path; from homewright.site import files; from homewright.site.models import Site\n"
+        f"from homewright.site.secrets import Secrets\n{code}"
+    )
+    calls = "trace=openat,write,fsync,fdatasync,rename,renameat,renameat2"
+    command = ["strace", "-f", "-y", "-e", calls, "-o", str(trace), sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if "PTRACE" in result.stderr:
+        pytest.skip("tracing is forbidden here")
+    assert result.returncode == 0, result.stderr
+    lines = trace.read_text().splitlines()
+
+    def at(*words: str) -> int:
+        return next(number for number, line in enumerate(lines) if all(word in line for word in words))
+
+    written = at("write(", f".{what}.")
+    synced = at("fsync(", f".{what}.")
+    renamed = at("rename", f"{what}")
+    folder = max(number for number, line in enumerate(lines) if "fsync(" in line and f"{home / 'here'}>" in line)
+    assert written < synced < renamed < folder
