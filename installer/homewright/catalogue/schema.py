@@ -1,0 +1,13 @@
+"""Writes the JSON schema of ``stage.yaml`` for editors: ``python -m homewright.catalogue.schema FILE``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from homewright.catalogue.models import Stage
+
+if __name__ == "__main__":
+    file = Path(sys.argv[1])
+    file.write_text(json.dumps(Stage.model_json_schema(), indent=2, ensure_ascii=False) + "\n")
