@@ -56,6 +56,7 @@ def test_every_value_knows_its_line_and_column(path: tuple[str | int, ...], plac
         ("- " * (MAX_DEPTH + 1), 1, "deeper"),
         ("- 1\n" * (MAX_VALUES + 1), MAX_VALUES, "more than"),
     ],
+    ids=lambda value: str(value)[:20],
 )
 def test_what_is_refused_says_where_and_why(text: str, line: int, reason: str) -> None:
     with pytest.raises(DocumentError) as caught:

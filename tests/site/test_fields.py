@@ -30,7 +30,7 @@ SITE = Site(
         ("servers.s1.port", "many", "many"),
         ("sudo.keep", "false", False),
         ("host_venv.packages", "[a, b]", ["a", "b"]),
-        ("servers", "[{name: s1, address: 10.0.0.1, user: ann}]", [{"name": "s1", "address": "10.0.0.1", "user": "ann"}]),
+        ("servers", "[{name: s1, address: 10.0.0.1}]", [{"name": "s1", "address": "10.0.0.1"}]),
         ("environment", "{A: x}", {"A": "x"}),
     ],
 )  # fmt: skip

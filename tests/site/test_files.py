@@ -110,6 +110,7 @@ def test_all_problems_are_told_at_once_in_order(tmp_path: Path) -> None:
         (b"\x00\x01\x02", "character"),
         ("version: 1\nname: attic\n".encode("utf-16"), "no UTF-8"),
     ],
+    ids=lambda value: ascii(value)[:20],
 )
 def test_what_is_no_site_is_told_so(data: bytes, words: str, tmp_path: Path) -> None:
     assert words in failing(data, tmp_path).as_text()

@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        if arguments == ["--version"]:
+        if arguments[:1] == ["--version"]:
             print(f"homewright {version()}")
             return 0
         check_installation()

@@ -1,0 +1,220 @@
+"""The frame of the command line: what no typing mistake, pipe, locale, defect or missing terminal breaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from homewright import cli
+from homewright.cli import VERBS, full_screen, split
+from homewright.errors import UsageError
+
+if TYPE_CHECKING:
+    from .conftest import Run
+
+MAIN = "import sys; from homewright.cli import main; sys.exit(main())"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verb", "ordered"),
+    [
+        ([], None, []),
+        (["--site", "lab"], None, ["--site", "lab"]),
+        (["--site", "lab", "status"], "status", ["status", "--site", "lab"]),
+        (["--site=lab", "status", "--json"], "status", ["status", "--site=lab", "--json"]),
+        (["--json", "site", "show", "name"], "site", ["site", "--json", "show", "name"]),
+        (["--stages", "site", "--state", "plan", "apply"], "apply", ["apply", "--stages", "site", "--state", "plan"]),
+        (["site", "set", "name", "lab"], "site", ["site", "set", "name", "lab"]),
+        (["--help"], None, ["--help"]),
+    ],
+)
+def test_the_verb_is_never_an_options_value(arguments: list[str], verb: str | None, ordered: list[str]) -> None:
+    assert split(arguments) == (verb, ordered)
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("stauts", "status"), ("workspaces", "workspace"), ("aply", "apply")])
+def test_an_unknown_verb_is_answered_with_the_nearest(typed: str, meant: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        split([typed])
+    assert f"did you mean: homewright {meant}?" in caught.value.do
+
+
+def test_every_verb_has_a_module_that_says_what_it_does() -> None:
+    text = cli.build_parser().format_help()
+    for verb in VERBS:
+        assert verb in text
+        assert callable(cli.module(verb).run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("stauts",), 2, "did you mean: homewright status?"),
+        (("--nonsense",), 2, "--nonsense"),
+        (("site",), 2, "ACTION"),
+        (("site", "shwo"), 2, "shwo"),
+        (("site", "show", "--si", "x"), 2, "unrecognized arguments"),
+        (("schema", "nonsense"), 2, "nonsense"),
+        (("--site",), 2, "--site"),
+        (("--site", "nowhere.yaml", "site", "show"), 2, "There is no site file"),
+    ],
+)
+def test_usage_errors_have_three_parts_and_code_2(
+    homewright: Run, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    result = homewright(*arguments)
+    assert result.returncode == code
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ") and words in result.stderr and "Traceback" not in result.stderr
+    document = json.loads(homewright(*arguments, "--json").stdout)
+    assert document["error"]["code"] in ("usage", "site") and document["error"]["what"]
+
+
+def test_help_and_version(homewright: Run) -> None:
+    assert homewright("--version").stdout == f"homewright {cli.version()}\n"
+    assert homewright("--version", "lab").stdout == f"homewright {cli.version()}\n"
+    everything = homewright("--help")
+    assert everything.returncode == 0 and all(verb in everything.stdout for verb in VERBS)
+    assert "validate" in homewright("site", "--help").stdout
+
+
+def test_without_a_terminal_it_says_where_things_stand(homewright: Run) -> None:
+    nothing = homewright()
+    assert nothing.returncode == 0 and "homewright lab up" in nothing.stdout
+    homewright("site", "new", "attic", "--server", "s1=ann@10.0.0.1")
+    homewright("site", "new", "cellar")
+    for environment in ({}, {"TERM": "dumb"}):
+        result = homewright(**environment)
+        assert "site attic: 1 server, not yet trusted" in result.stdout
+        assert "next: homewright --site attic trust --all" in result.stdout
+        assert "site cellar: no servers yet" in result.stdout
+    document = json.loads(homewright("--json").stdout)
+    assert [site["name"] for site in document["sites"]] == ["attic", "cellar"]
+    assert document["version"] == 1
+
+
+def test_a_broken_site_is_part_of_where_things_stand(homewright: Run, tmp_path: Path) -> None:
+    (tmp_path / "here" / "site.yaml").write_text("nmae: x\n")
+    result = homewright()
+    assert result.returncode == 0 and "site validate" in result.stdout and "wrong" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("terminal", "kind", "full"),
+    [
+        (True, "xterm-256color", True),
+        (True, "linux", True),
+        (True, "dumb", False),
+        (True, "", False),
+        (False, "xterm", False),
+    ],
+)
+def test_which_terminals_get_the_screens(terminal: bool, kind: str, full: bool) -> None:
+    assert full_screen(terminal, kind) is full
+
+
+def test_a_reader_that_leaves_ends_it_quietly(environment: dict[str, str], tmp_path: Path) -> None:
+    program = f"{sys.executable} -c '{MAIN}' schema site | head -n 1; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(
+        ["bash", "-c", program], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60, check=False
+    )
+    assert result.stdout == "{\n0\n" and result.stderr == ""
+    closed = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -c '{MAIN}' schema site >&-"],
+        capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in closed.stderr
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [{"LC_ALL": "C"}, {"LC_ALL": "POSIX"}, {"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii:strict"}],
+)
+def test_glyphs_have_an_ascii_form_where_there_is_no_utf_8(homewright: Run, locale: dict[str, str]) -> None:
+    result = homewright(**locale)
+    assert result.returncode == 0 and result.stderr == ""
+    assert "NAME=USER@ADDRESS ..." in result.stdout
+    homewright("site", "new", "attic", "--here")
+    homewright("site", "set", "environment.A", "é☃")
+    assert json.loads(homewright("site", "show", "environment.A", "--json", **locale).stdout)["value"] == "é☃"
+
+
+def test_a_defect_shows_no_traceback_and_keeps_it_privately(environment: dict[str, str], tmp_path: Path) -> None:
+    code = f"import homewright.cli as c\nc.VERBS['site'] = c.Verb('homewright.no_such_module', '')\n{MAIN}"
+    for options in ([], ["--json"]):
+        result = subprocess.run(
+            [sys.executable, "-c", code, "site", "show", "canary-value", *options],
+            capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60, check=False,
+        )  # fmt: skip
+        assert result.returncode == 1
+        assert "Traceback" not in result.stdout + result.stderr
+        assert "defect of Homewright" in (result.stdout if options else result.stderr)
+    for file in (tmp_path / "state" / "homewright" / "defects").iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert "ModuleNotFoundError" in file.read_text() and "canary" not in file.read_text()
+
+
+def test_a_defect_without_a_state_folder_still_ends_well(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    code = f"import homewright.cli as c\nc.VERBS['site'] = c.Verb('homewright.no_such_module', '')\n{MAIN}"
+    result = subprocess.run(
+        [sys.executable, "-c", code, "site", "show"],
+        capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
+        env={**environment, "XDG_STATE_HOME": str(tmp_path / "file")},
+    )  # fmt: skip
+    assert result.returncode == 1 and result.stderr.startswith("error: This is a defect of Homewright.")
+
+
+def test_the_keyboard_stops_it_with_code_4(environment: dict[str, str], tmp_path: Path) -> None:
+    main, terminal = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", MAIN, "site", "new"],
+        stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=tmp_path,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        assert process.stderr.read(len("Name of the site: ")) == b"Name of the site: "
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    os.close(main)
+    os.close(terminal)
+    assert process.returncode == 4 and b"Stopped by the keyboard" in errors and b"Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (
+            ("--version",),
+            ("argparse.pydantic", "pydantic", "rich", "textual", "yaml", "ruamel", "paramiko", "kubernetes"),
+        ),
+        (("--help",), ("pydantic", "rich", "textual", "ruamel", "paramiko", "kubernetes")),
+        (("completions", "bash"), ("pydantic", "rich", "textual", "paramiko", "ansible", "pyinfra", "kubernetes")),
+        (("stauts",), ("pydantic", "rich", "textual", "ruamel", "paramiko", "kubernetes")),
+        (("site", "validate"), ("rich", "textual", "paramiko", "ansible", "pyinfra", "kubernetes", "cryptography")),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_a_verb_imports_no_room_that_it_does_not_need(
+    environment: dict[str, str], tmp_path: Path, arguments: tuple[str, ...], unwanted: tuple[str, ...]
+) -> None:
+    (tmp_path / "site.yaml").write_text("version: 1\nname: attic\n")
+    code = (
+        "import sys\nfrom homewright.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60, check=False,
+    )  # fmt: skip
+    loaded = set(result.stderr.splitlines()[-1].split())
+    assert "argparse" in loaded
+    assert not loaded & set(unwanted)
