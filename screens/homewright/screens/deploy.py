@@ -68,7 +68,6 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         self._titles: dict[str, str] = {}
         self._step: str | None = None
         self._host: str | None = None
-        self._placed = ""
         self._problem = ""
 
     def body(self) -> ComposeResult:
@@ -153,7 +152,9 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         if run is None:
             return
         table = self.query_one("#tree", Table)
-        table.set_rows(progress.tree(run, self._steps, self._titles, self.now(), self.ascii))
+        rows = progress.tree(run, self._steps, self._titles, self.now(), self.ascii)
+        table.set_columns([Column(), Column(width=progress.aside(rows), right=True)])
+        table.set_rows(rows)
         if self.query_one("#log", LogPane).follow:
             self._place(table)
         self.query_one("#progress").border_title = progress.host_line(self._steps, self.ascii)
@@ -165,7 +166,6 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         at = next((step for step in progress.whole(self._steps) if step.state is State.RUNNING), None)
         at = at or progress.failed_step(self._steps)
         if at is not None and at.step != table.cursor_key:
-            self._placed = at.step
             table.move_to(at.step)
 
     def _tick(self) -> None:
@@ -177,7 +177,8 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         words = progress.counted(self._steps)
         width = max(bar.size.width - len(words) - 2, 10)
         percent = 100.0 if run.state is State.SUCCEEDED else run.percent
-        bar.update(f"{progress.bar(percent, width)}  {words}")
+        full, rest = progress.bar(percent, width)
+        bar.update(Content.assemble((full, "$primary"), (rest, "$quiet"), f"  {words}"))
         pane = self.query_one("#log", LogPane)
         quiet = ""
         if not run.state.final and pane.lines is not None and len(pane.lines):
@@ -251,10 +252,8 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
 
     @on(Table.Highlighted, "#tree")
     def _moved(self, message: Table.Highlighted) -> None:
-        if message.key == self._placed:
-            self._placed = ""
+        if not message.by_hand:
             return
-        self._placed = ""
         self._set_follow(False)
         self._step = None if message.key.startswith("stage ") else message.key
         self._show_log()
@@ -285,7 +284,7 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         box.display = True
         box.border_title = "what went wrong"
         self.query_one("#problem-text", Static).update(self._problem_words(run, step))
-        self.call_after_refresh(lambda: self.query_one("#tree", Table)._reveal())
+        self.call_after_refresh(lambda: self.query_one("#tree", Table).reveal())
 
     def _problem_words(self, run: RunRecord, step: StepRecord | None) -> Content:
         if step is None:

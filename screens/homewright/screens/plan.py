@@ -136,9 +136,8 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
         if plan is None or sitting is None:
             return
         steps = sum(len(stage.steps) for stage in plan.stages if not stage.skipped)
-        lines = [
-            f"{_count(steps, 'step')} on {_count(len(plan.hosts), 'server')}, about {max(round(plan.minutes), 1)} minutes."
-        ]
+        where = f"{_count(steps, 'step')} on {_count(len(plan.hosts), 'server')}"
+        lines = [f"{where}, about {max(round(plan.minutes), 1)} min."]
         lines += [f"! {', '.join(plan.reboots)} will be rebooted."] if plan.reboots else []
         lines += [f"! {', '.join(plan.may_lock_out)} could lock you out."] if plan.may_lock_out else []
         lines.append("The run goes on even if you leave or lose the connection.")

@@ -8,6 +8,7 @@ from homewright.engine.journal import RunRecord, StepRecord
 from homewright.engine.states import Action, State
 from homewright.screens.glyphs import look
 from homewright.screens.page import span_text
+from homewright.screens.widgets.cells import split
 from homewright.screens.widgets.table import Row
 
 _ORDER = (State.FAILED, State.RUNNING, State.INTERRUPTED, State.CANCELLED)
@@ -44,7 +45,7 @@ def tree(run: RunRecord, steps: Sequence[StepRecord], titles: Mapping[str, str],
             hosts = [row.host for row in steps if row.step == step.step and row.host and row.state is State.RUNNING]
             took = " ".join(hosts) if step.state is State.RUNNING and hosts else _took([step], now)
             name = step.step.removeprefix(f"{stage}/")
-            rows.append(Row(step.step, ((f"  {seen.mark(ascii)} {name} {step.title}", seen.tone), (took, "muted"))))
+            rows.append(Row(step.step, ((f" {seen.mark(ascii)} {name} {step.title}", seen.tone), (took, "muted"))))
     return rows
 
 
@@ -74,10 +75,15 @@ def host_line(steps: Sequence[StepRecord], ascii: bool) -> str:
     return "  ".join(f"{name} {look(state).mark(ascii)}" for name, state in sorted(hosts(steps).items()))
 
 
-def bar(percent: float, width: int) -> str:
-    """A progress bar of this many cells."""
+def bar(percent: float, width: int) -> tuple[str, str]:
+    """A progress bar of this many cells: what is done, and what is left."""
     full = round(width * min(max(percent, 0), 100) / 100)
-    return "█" * full + "░" * (width - full)
+    return "█" * full, "░" * (width - full)
+
+
+def aside(rows: Sequence[Row]) -> int:
+    """How many cells the times and names at the right of the tree need: enough for the longest, at most eleven."""
+    return min(max((len(split(row.cells[1])[0]) for row in rows), default=4), 11) or 4
 
 
 def counted(steps: Sequence[StepRecord]) -> str:

@@ -123,8 +123,12 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
         if run is not None:
             seen = look(run.state)
             tone = seen.tone if seen.tone in ("failed", "running", "warning") else "plain"
-            when = "" if run.state == "running" else f" {age_text(self.now() - run.ended_at)} ago"
-            words.append(f"{seen.mark(self.ascii)} run {seen.word}{when}")
+            what = (
+                "a run goes on"
+                if run.state == "running"
+                else f"run {seen.word} {age_text(self.now() - run.ended_at)} ago"
+            )
+            words.append(f"{seen.mark(self.ascii)} {what}")
         elif key in self._runs:
             words.append("nothing done yet")
         return " · ".join(words), tone

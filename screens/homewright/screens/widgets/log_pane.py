@@ -120,7 +120,7 @@ class LogPane(ScrollView, can_focus=True):
         return int(self.scroll_offset.y)
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self.scrollable_content_region.width
         number = y + self.scroll_offset.y
         if self.lines is None or not len(self.lines):
             text = self.empty if y == 0 else ""

@@ -54,10 +54,11 @@ class Table(ScrollView, can_focus=True):
 
     @dataclass
     class Highlighted(Message):
-        """The cursor came to a row, by a key or because its row went away."""
+        """The cursor came to a row: `by_hand`, or because the rows changed or a program put it there."""
 
         table: Table
         key: str
+        by_hand: bool = False
 
         @property
         def control(self) -> Table:
@@ -122,7 +123,7 @@ class Table(ScrollView, can_focus=True):
         """Put the cursor on this row; False where there is none of that key."""
         for index, row in enumerate(self._rows):
             if row.key == key and not row.heading:
-                self._set_cursor(index)
+                self._set_cursor(index, by_hand=False)
                 return True
         return False
 
@@ -160,20 +161,21 @@ class Table(ScrollView, can_focus=True):
         self._cursor = -1
         return False
 
-    def _set_cursor(self, index: int) -> None:
+    def _set_cursor(self, index: int, by_hand: bool = True) -> None:
         if index == self._cursor:
             return
         self._cursor = index
-        self._reveal()
+        self.reveal()
         self.refresh()
-        self._tell()
+        self._tell(by_hand)
 
-    def _tell(self) -> None:
+    def _tell(self, by_hand: bool = False) -> None:
         if self.is_mounted:
             self._place_terminal_cursor()
-            self.post_message(self.Highlighted(self, self.cursor_key))
+            self.post_message(self.Highlighted(self, self.cursor_key, by_hand))
 
-    def _reveal(self) -> None:
+    def reveal(self) -> None:
+        """Scroll so that the cursor's row is seen, with the headings above it."""
         if not self.size.height:
             return
         above = self._cursor
@@ -211,10 +213,10 @@ class Table(ScrollView, can_focus=True):
     def _jump(self, target: int, step: int) -> None:
         before = self.cursor_key
         if self._move_to(target, step):
-            self._reveal()
+            self.reveal()
             self.refresh()
             if self.cursor_key != before:
-                self._tell()
+                self._tell(by_hand=True)
 
     def key_enter(self) -> None:
         """Enter opens, where the page says nothing else about it."""
@@ -233,7 +235,7 @@ class Table(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self._resize()
-        self._reveal()
+        self.reveal()
 
     def on_click(self, event: events.Click) -> None:
         index = event.y + self.scroll_offset.y - self._head
@@ -261,7 +263,7 @@ class Table(ScrollView, can_focus=True):
         return widths
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if self._head and y == 0:
             return self._line([(column.label, "head") for column in self.columns], "  ", None, width)
         index = y + self.scroll_offset.y - self._head
