@@ -1,0 +1,35 @@
+"""Runs of a tiny kind: runner processes that this folder's own modules play, and journals in a folder of the test's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from homewright.engine.journal.writer import Writer
+from homewright.site.paths import StateFolder
+
+LIMIT_S = 20.0
+
+
+def wait_for(condition: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> None:
+    """Until the condition holds; fails with `what` after the limit."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {limit_s} s"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateFolder:
+    return StateFolder(tmp_path / "state").create()
+
+
+@pytest.fixture
+def writer(state: StateFolder) -> Iterator[Writer]:
+    made = Writer(state, "r1")
+    made.change(made.add_run(action="run", state="running", created=time.time()))
+    yield made
+    made.close()
