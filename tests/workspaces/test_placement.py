@@ -1,0 +1,81 @@
+"""Where a workspace goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from homewright.errors import Unreachable, UsageError
+from homewright.site.models import Server, Site
+from homewright.workspaces import placement
+from homewright.workspaces.models import Key
+from homewright.workspaces.placement import Place
+
+
+def site(count: int, zone: str | None = None) -> Site:
+    servers = tuple(Server(name=f"s{n}", address=f"10.0.0.{n}", user="lab") for n in range(1, count + 1))
+    return Site(name="attic", servers=servers, zone=zone)
+
+
+def places(**owners: str) -> dict[str, Place]:
+    return {
+        node: Place(node, tuple(Key(user=user, name=f"n{at}", node=node) for at, user in enumerate(users.split())))
+        for node, users in owners.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("owners", "chosen"),
+    [
+        ({"s2": "", "s3": ""}, "s2"),
+        ({"s2": "bob", "s3": ""}, "s3"),
+        ({"s2": "bob", "s3": "alice"}, "s3"),
+        ({"s2": "bob bob", "s3": "bob"}, "s3"),
+        ({"s3": "bob bob"}, "s3"),
+        ({"s1": "", "s2": "bob", "s3": "bob"}, "s2"),
+    ],
+)
+def test_the_node_with_the_fewest_workspaces_is_chosen(owners: dict[str, str], chosen: str) -> None:
+    assert placement.choose(site(3), "alice", None, places(**owners), {}).node == chosen
+
+
+def test_the_master_gets_none_unless_it_is_the_only_server() -> None:
+    assert placement.allowed(site(3)) == ("s2", "s3")
+    assert placement.allowed(site(1)) == ("s1",)
+    with pytest.raises(UsageError, match="master"):
+        placement.choose(site(3), "alice", "s1", places(s1="", s2=""), {})
+    alone = placement.choose(site(1), "alice", None, places(s1=""), {})
+    assert alone.node == "s1"
+    assert "one server" in placement.warnings(site(1), alone)[0]
+    assert placement.warnings(site(3), alone) == ()
+
+
+def test_a_node_that_does_not_answer_says_why() -> None:
+    with pytest.raises(Unreachable) as refused:
+        placement.choose(site(3), "alice", "s2", places(s3=""), {"s2": "It is off."})
+    assert refused.value.why == "It is off."
+    with pytest.raises(Unreachable) as refused:
+        placement.choose(site(3), "alice", None, {}, {"s2": "It is off.", "s3": "Port closed."})
+    assert "s2: It is off." in refused.value.why
+    assert "s3: Port closed." in refused.value.why
+
+
+def test_an_unknown_server_is_no_node() -> None:
+    with pytest.raises(UsageError, match="no server s9"):
+        placement.choose(site(3), "alice", "s9", {}, {})
+    with pytest.raises(UsageError, match="no servers"):
+        placement.choose(Site(name="attic"), "alice", None, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("zone", "owners", "must"),
+    [
+        (None, "", False),
+        (None, "alice alice", False),
+        (None, "alice bob", True),
+        ("home.internal", "alice bob", False),
+    ],
+)
+def test_a_second_owner_must_be_accepted_before_there_is_a_zone(zone: str | None, owners: str, must: bool) -> None:
+    warning = placement.shared_node(site(3, zone), places(s2=owners)["s2"], "alice")
+    assert bool(warning) is must
+    assert not must or "bob" in warning
