@@ -61,24 +61,53 @@ def practice(lab: Any) -> Practice:
     return Practice(lab, files.load(Path(lab.site_file)).servers[-1])
 
 
+def create(practice: Practice, *, sudo: bool = True, shell: str = "/bin/bash") -> Account:
+    """An account: with sudo by password, or without sudo."""
+    account = Account(practice, f"hw{secrets.token_hex(4)}", f"Canary {secrets.token_urlsafe(12)}")
+    practice.sh(
+        f"useradd -m -s {shell} {'-G sudo' if sudo else ''} {account.user} && "
+        f"printf '%s' '{account.user}:{account.password}' | chpasswd"
+    )
+    return account
+
+
+def remove(account: Account) -> None:
+    user = account.user
+    account.practice.sh(
+        f"pkill -KILL -u {user}; userdel -rf {user}; rm -f /etc/sudoers.d/*{user}*; "
+        f"f=/etc/ssh/sshd_config.d/{user}.conf; if [ -e $f ]; then rm $f; systemctl reload ssh; fi"
+    )
+
+
 @pytest.fixture
 def make_account(practice: Practice) -> Iterator[Callable[..., Account]]:
-    """Makes accounts: with sudo by password, or `sudo=False`, and the shell that is asked for."""
-    made: list[str] = []
+    """Makes accounts for one test: with sudo by password, or `sudo=False`, and the shell that is asked for."""
+    made: list[Account] = []
 
     def make(*, sudo: bool = True, shell: str = "/bin/bash") -> Account:
-        account = Account(practice, f"hw{secrets.token_hex(4)}", f"Canary {secrets.token_urlsafe(12)}")
-        made.append(account.user)
-        practice.sh(
-            f"useradd -m -s {shell} {'-G sudo' if sudo else ''} {account.user} && "
-            f"printf '%s' '{account.user}:{account.password}' | chpasswd"
-        )
-        return account
+        made.append(create(practice, sudo=sudo, shell=shell))
+        return made[-1]
 
     yield make
-    for user in made:
-        practice.sh(f"pkill -KILL -u {user}; userdel -rf {user}; rm -f /etc/sudoers.d/*{user}*")
-        practice.sh(f"rm -f /etc/ssh/sshd_config.d/{user}.conf && systemctl reload ssh")
+    for account in made:
+        remove(account)
+
+
+@pytest.fixture(scope="module")
+def shared_account(practice: Practice) -> Iterator[Account]:
+    """One account for all tests of a module that do not break it."""
+    account = create(practice)
+    yield account
+    remove(account)
+
+
+@pytest.fixture(scope="module")
+def shared_endpoint(shared_account: Account, tmp_path_factory: pytest.TempPathFactory) -> Endpoint:
+    """That account after first contact."""
+    state = StateFolder(tmp_path_factory.mktemp("shared") / "a state").create()
+    trust.accept(state, shared_account.server, shared_account.practice.host_key())
+    trust.first_contact(shared_account.server, state, shared_account.password)
+    return Endpoint.of(shared_account.server, state)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_os_release(text: str, expected: tuple[str, str]) -> None:
     ("text", "expected"),
     [
         ("Linux s1 6.1.0-18-amd64 #1 SMP Debian 6.1.76-1 x86_64 GNU/Linux", ("s1", "6.1.0-18-amd64", "x86_64")),
-        ("Linux s1 5.15.0-91-generic #101-Ubuntu x86_64 x86_64 x86_64 GNU/Linux\n", ("s1", "5.15.0-91-generic", "x86_64")),
+        ("Linux s1 5.15.0-91-generic #101 x86_64 x86_64 x86_64 GNU/Linux\n", ("s1", "5.15.0-91-generic", "x86_64")),
         ("Linux box 6.6.0 #1 SMP aarch64", ("box", "6.6.0", "aarch64")),
         ("Darwin mac 23.0", ("", "", "")),
         ("", ("", "", "")),

@@ -63,9 +63,11 @@ def sign_in(transport: paramiko.Transport, endpoint: Endpoint, means: Means) -> 
     allowed = _allowed(transport, endpoint)
     if allowed is None:
         return
-    keys = [*([_identity(means.identity)] if means.identity else []), *(_agent_keys() if means.agent else [])]
-    if "publickey" in allowed:
-        for key in keys:
+    with contextlib.ExitStack() as held:
+        keys = [_identity(means.identity)] if means.identity else []
+        if means.agent:
+            keys += _agent_keys(held)
+        for key in keys if "publickey" in allowed else ():
             with contextlib.suppress(paramiko.AuthenticationException):
                 left = _attempt(transport, endpoint, functools.partial(transport.auth_publickey, endpoint.user, key))
                 _finished(endpoint, left)
@@ -180,11 +182,13 @@ def _identity(file: Path) -> paramiko.PKey:
         ) from error
 
 
-def _agent_keys() -> Sequence[paramiko.PKey]:
+def _agent_keys(held: contextlib.ExitStack) -> Sequence[paramiko.PKey]:
     try:
-        return paramiko.Agent().get_keys()
+        agent = paramiko.Agent()
     except (paramiko.SSHException, OSError):
         return ()
+    held.callback(agent.close)
+    return agent.get_keys()
 
 
 def server_says(transport: paramiko.Transport) -> str:
