@@ -48,7 +48,7 @@ GENERAL = (
         do=("Find out why it changed", "If it is right: homewright trust HOST"),
     ),
     Remedy(
-        when=r"(?i)unreachable|connection (was lost|refused|reset|timed out|closed)|no route to host|"
+        when=r"(?i)unreachable|connection\b.{0,80}(was lost|refused|reset|timed out|closed)|no route to host|"
         r"timed out|broken pipe|hung up",
         say="The server could not be reached, or went away in the middle.",
         do=("See whether it is on and on the network", "Then apply again: what is done is not done twice"),
