@@ -133,7 +133,8 @@ def reason_of(output: Mapping[str, Any]) -> str:
         return reason_of(items[0])
     message = str(output.get("msg") or "").strip()
     stderr = str(output.get("stderr") or output.get("module_stderr") or "").strip()
-    tail = " ".join(stderr.splitlines()[-3:])
+    raised = str(output.get("exception") or "").strip().splitlines()[-1:]
+    tail = " ".join(stderr.splitlines()[-3:] or raised)
     return ": ".join(part for part in (message, tail) if part) or "it gave no reason"
 
 

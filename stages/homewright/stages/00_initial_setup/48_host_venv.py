@@ -15,12 +15,16 @@ def verify(host: Host) -> Proof:
     owner = host.run(["stat", "-c", "%U", venv], check=False).stdout.strip()
     if owner != host.user:
         return broken(f"{venv} on {host.name} " + (f"belongs to {owner}." if owner else "is missing."))
+    strange = host.run(["find", venv, "!", "-user", host.user, "-print", "-quit"]).stdout.strip()
+    if strange:
+        return broken(f"{strange} on {host.name} does not belong to {host.user}.")
     python = f"{venv}/bin/python"
     pins = (Path(__file__).parent / "pins.py").read_bytes()
     words = shlex.join([python, "-I", "-", *host.site.host_venv.packages])
     checked = host.run(f"cd /; {words}", sudo=False, stdin=pins, check=False)
     if checked.exit_code != 0:
-        return broken(f"{host.name}: {checked.stdout.strip() or _last(checked.stderr) or 'its Python does not start'}.")
+        said = checked.stdout.partition("\n")[0] or _last(checked.stderr) or "its Python does not start"
+        return broken(f"{venv} on {host.name}: {said}.")
     tried = [(module, f"{python} -I -c 'import {module}'") for module in ("kubernetes", "ansible")] + [
         ("copier", f"{venv}/bin/copier --version"),
         ("ansible-playbook", f"{venv}/bin/ansible-playbook --version"),

@@ -1,19 +1,30 @@
-"""Run by a virtual environment's own Python: says which of the packages named are missing or of another version."""
+"""Run by a virtual environment's own Python with pinned requirements as arguments: whether they are met, and whole.
+
+Prints what is wrong, and on a second line the packages whose files are not all there. Exit code 3 where something is
+wrong; any other than 0 and 3 means that this environment is of no use at all.
+"""
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 
 from pip._vendor.packaging.requirements import Requirement
+from pip._vendor.packaging.utils import canonicalize_name
 
+there = {canonicalize_name(found.metadata["Name"]): found for found in distributions()}
 wrong = []
 for text in sys.argv[1:]:
     requirement = Requirement(text)
-    try:
-        found = version(requirement.name)
-    except PackageNotFoundError:
+    found = there.get(canonicalize_name(requirement.name))
+    if found is None:
         wrong.append(f"{requirement.name} is missing")
-        continue
-    if not requirement.specifier.contains(found, prereleases=True):
-        wrong.append(f"{requirement.name} is {found}, not {requirement.specifier}")
+    elif not requirement.specifier.contains(found.version, prereleases=True):
+        wrong.append(f"{requirement.name} is {found.version}, not {requirement.specifier}")
+damaged = []
+for name, found in sorted(there.items()):
+    lost = [file for file in found.files or [] if file.suffix != ".pyc" and not file.locate().exists()]
+    if lost:
+        wrong.append(f"{name} lacks {len(lost)} files, such as {lost[0]}")
+        damaged.append(f"{name}=={found.version}")
 print("; ".join(wrong))
-sys.exit(bool(wrong))
+print(" ".join(damaged))
+sys.exit(3 if wrong else 0)
