@@ -177,6 +177,7 @@ def first_contact(
         connection = _open_again(endpoint, timeout)
     with connection:
         way = sudo.prove(connection, means.password)
+        _complete_host_keys(server, state, connection, timeout)
     say(f"{server.name}: {_SUDO_WORDS[way].format(user=server.user)}")
     key = known_hosts.lookup(state.known_hosts, server.address, server.port)[0]
     return Trusted(server.name, server.address, key.key_type, key.fingerprint, way, already)
@@ -223,6 +224,21 @@ def _settle_host_key(server: Server, state: StateFolder, say: Callable[[str], No
     elif not recorded:
         offer = scan(server.address, server.port, timeout, server.name)
         raise not_trusted(server.name, server.address, offer, ())
+
+
+def _complete_host_keys(server: Server, state: StateFolder, connection: Connection, timeout: float) -> None:
+    """Where an RSA or ECDSA key was verified, also record the Ed25519 key that other tools ask for first.
+
+    pyinfra does not ask for the kind that is on record and would take the other one for a changed key. It is believed
+    because the server itself lists it over the connection that was verified.
+    """
+    recorded = known_hosts.lookup(state.known_hosts, server.address, server.port)
+    if any(key.key_type == KEY_TYPES[0] for key in recorded):
+        return
+    shown = scan(server.address, server.port, timeout, server.name)
+    listed = connection.run("cat /etc/ssh/*.pub", check=False).stdout.splitlines()
+    if shown not in recorded and shown.public.split() in [line.split()[:2] for line in listed]:
+        known_hosts.record(state.known_hosts, server.address, server.port, [*recorded, shown])
 
 
 @contextlib.contextmanager
