@@ -1,0 +1,129 @@
+"""The intent record on a node: claims, ports, owners."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homewright.workspaces import naming
+from homewright.workspaces.nodeside import records
+from homewright.workspaces.nodeside.records import Refused, free_port
+
+
+@pytest.mark.parametrize(
+    ("first", "given", "listening", "port"),
+    [
+        (8500, set(), set(), 8500),
+        (8500, {8500}, set(), 8501),
+        (8500, {8501}, {8500}, 8502),
+        (8500, {8500, 8502}, {}, 8501),
+        (65535, set(), set(), 65535),
+        (8500, set(range(8500, 8600)), {8600: (0, "1")}, 8601),
+    ],
+)
+def test_the_lowest_free_port_is_given(first: int, given: Any, listening: Any, port: int) -> None:
+    assert free_port(first, given, listening) == port
+
+
+def test_no_port_left_says_so() -> None:
+    with pytest.raises(Refused) as refused:
+        free_port(65534, {65534}, {65535})
+    assert refused.value.answer["do"]
+
+
+def request(user: str, name: str = "default", **more: Any) -> dict[str, Any]:
+    slug = naming.slug(user, name)
+    return {
+        "key": {"user": user, "name": name, "node": "s2"}, "slug": slug, "template": "node", "preset": "small",
+        "first_port": 8500, "unit": naming.unit(slug), "system_user": naming.system_user(slug),
+        "data_root": "/srv/homewright/data", "at": 1000.0, "who": "root@here", **more,
+    }  # fmt: skip
+
+
+def test_a_claim_is_written_once_and_found_again(tmp_path: Path) -> None:
+    root = tmp_path / "workspaces"
+    record, new = records.claim(request("alice"), (), root)
+    assert new
+    assert (record.port, record.generation, record.history) == (8500, 1, ((1000.0, "root@here", "created"),))
+    again, new = records.claim(request("alice"), {8500}, root)
+    assert not new
+    assert again == record
+    other, _ = records.claim(request("bob@corp.com", "train"), {8501}, root)
+    assert other.port == 8502
+    file = root / "alice" / "workspace.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    assert {found.slug for found in records.everything(root)[0]} == {"alice", other.slug}
+
+
+def test_another_true_user_under_the_same_slug_is_refused(tmp_path: Path) -> None:
+    records.claim(request("alice"), (), tmp_path)
+    foreign = request("alice") | {"key": {"user": "Alice", "name": "default", "node": "s2"}}
+    for act in (
+        lambda: records.claim(foreign, (), tmp_path),
+        lambda: records.require("alice", foreign["key"], None, tmp_path),
+    ):
+        with pytest.raises(Refused) as refused:
+            act()
+        assert refused.value.answer["code"] == "not-ours"
+
+
+def test_one_that_was_made_again_is_another_one(tmp_path: Path) -> None:
+    record, _ = records.claim(request("alice"), (), tmp_path)
+    key = {"user": "alice", "name": "default"}
+    assert records.require("alice", key, record.uid, tmp_path) == record
+    with pytest.raises(Refused) as refused:
+        records.require("alice", key, "another uid", tmp_path)
+    assert refused.value.answer["code"] == "changed-meanwhile"
+    with pytest.raises(Refused) as refused:
+        records.require("bob", {"user": "bob", "name": "default"}, None, tmp_path)
+    assert refused.value.answer["code"] == "instance-not-found"
+
+
+def test_the_history_keeps_the_last_changes(tmp_path: Path) -> None:
+    record, _ = records.claim(request("alice"), (), tmp_path)
+    for at in range(30):
+        record = records.save(record.said(float(at), "root@here", "start"), tmp_path)
+    assert len(record.history) == records.HISTORY
+    assert record.history[-1] == (29.0, "root@here", "start")
+    assert record.generation == 31
+    assert records.load("alice", tmp_path) == record
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"version": 2}', '{"version": 1}', '{"version": 1, "new": 1}'])
+def test_a_record_that_cannot_be_read_hides_nobody_else(tmp_path: Path, text: str) -> None:
+    records.claim(request("alice"), (), tmp_path)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "workspace.json").write_text(text)
+    found, unreadable = records.everything(tmp_path)
+    assert [record.slug for record in found] == ["alice"]
+    assert set(unreadable) == {"broken"}
+
+
+def test_many_claims_at_once_get_ports_of_their_own(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(12) as pool:  # a lock belongs to an open file, so threads compete for it as processes do
+        list(pool.map(lambda number: records.claim(request(f"user{number}"), (), tmp_path), range(12)))
+    found, _ = records.everything(tmp_path)
+    assert sorted(record.port for record in found) == list(range(8500, 8512))
+
+
+def test_a_full_disk_leaves_the_old_record_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, _ = records.claim(request("alice"), (), tmp_path)
+    before = (tmp_path / "alice" / "workspace.json").read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(records.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        records.save(record.said(1.0, "root@here", "start"), tmp_path)
+    assert (tmp_path / "alice" / "workspace.json").read_bytes() == before
+    assert [file.name for file in (tmp_path / "alice").iterdir()] == ["workspace.json"]
+    assert json.loads(before)["user"] == "alice"
