@@ -59,7 +59,7 @@ check: .venv/.made
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	imports=$$($(BIN)/lint-imports 2>&1) || { echo "$$imports"; exit 1; }
-	$(BIN)/pytest -q -m "not lab and not browser and not long"
+	$(BIN)/pytest -q -m "not lab and not browser and not install and not long"
 
 format: .venv/.made
 	@$(BIN)/ruff format --quiet .
@@ -79,7 +79,7 @@ test-packages:
 
 test: check test-packages
 	@$(BIN)/homewright lab prepare --yes
-	$(BIN)/pytest -q -m "(lab or browser) and not long" --durations=15
+	$(BIN)/pytest -q -m "(lab or browser or install) and not long" --durations=15
 
 test-long: .venv/.made test-packages
 	@$(BIN)/homewright lab prepare --yes

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homewright.errors import UsageError
@@ -30,9 +29,9 @@ def fit_streams(environment: Mapping[str, str] = os.environ) -> None:
     With LC_ALL=C Python writes UTF-8 regardless; who sets that wants ASCII.
     """
     if sys.stdout is None:  # started with standard output closed
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     codecs.register_error("homewright", _replace)
     plain = environment.get("LC_ALL") in ("C", "POSIX")
     for stream in (sys.stdout, sys.stderr):
