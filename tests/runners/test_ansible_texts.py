@@ -1,0 +1,181 @@
+"""What Ansible is given, and what is made of its events: pure functions, tables of cases."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from homewright.engine.events import Event, Kind
+from homewright.engine.runners.ansible_events import Translator, reason_of, shown_output
+from homewright.engine.runners.ansible_files import accelerated, environment, inventory
+from homewright.engine.runners.protocol import Ledger
+from homewright.engine.runners.request import StepRequest
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> StepRequest:
+    return StepRequest.model_validate(
+        {
+            "run": "r",
+            "step": "00/40",
+            "action": "run",
+            "file": "/x.yaml",
+            "hosts": [
+                {
+                    "name": "one",
+                    "address": "10.0.0.1",
+                    "port": 22,
+                    "user": "me",
+                    "groups": ["servers", "gpu_hosts"],
+                    "capture": {"text": "{{ 1 + 1 }}"},
+                }
+            ],
+            "site": {
+                "name": "s",
+                "environment": {"A": "{{ lookup('pipe', 'id') }}", "B": 'quote " and \\ and: #'},
+                "servers": [
+                    {"name": "one", "address": "10.0.0.1", "user": "me", "port": 22},
+                    {"name": "two", "address": "10.0.0.2", "user": "you", "port": 2222},
+                ],
+            },
+            "key_file": "/a b/key",
+            "known_hosts": "/a b/known",
+            "secrets_file": "/a b/secrets",
+            "work": str(tmp_path),
+            "fence": 4,
+            "controller": "us",
+        }
+    )
+
+
+def parsed(text: str) -> Any:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.constructor.add_constructor("!unsafe", lambda loader, node: ("unsafe", node.value))
+    return yaml.load(text)
+
+
+def test_inventory_has_all_servers_and_the_hosts_groups(request_: StepRequest) -> None:
+    everything = parsed(inventory(request_, mitogen=True))["all"]
+    assert sorted(everything["hosts"]) == ["one", "two"]
+    assert everything["hosts"]["two"]["ansible_port"] == 2222
+    assert everything["children"]["servers"]["hosts"] == {"one": {}, "two": {}}
+    assert everything["children"]["gpu_hosts"]["hosts"] == {"one": {}}
+
+
+def test_answers_are_never_templates(request_: StepRequest) -> None:
+    everything = parsed(inventory(request_, mitogen=True))["all"]
+    assert everything["vars"]["site"]["environment"] == {
+        "A": ("unsafe", "{{ lookup('pipe', 'id') }}"),
+        "B": 'quote " and \\ and: #',
+    }
+    assert everything["hosts"]["one"]["capture"]["text"] == ("unsafe", "{{ 1 + 1 }}")
+
+
+@pytest.mark.parametrize("mitogen", [True, False])
+def test_connections_are_strict_and_leave_no_master(request_: StepRequest, mitogen: bool) -> None:
+    arguments = parsed(inventory(request_, mitogen=mitogen))["all"]["hosts"]["one"]["ansible_ssh_args"]
+    for option in ("StrictHostKeyChecking=yes", 'UserKnownHostsFile="/a b/known"', "ControlMaster=no", "-F none"):
+        assert option in arguments
+
+
+def test_nothing_of_our_environment_but_places_goes_along(request_: StepRequest, tmp_path: Path) -> None:
+    outer = {"PATH": "/bin", "HOME": "/h", "TOKEN": "canary", "SSH_AUTH_SOCK": "/agent", "ANSIBLE_CONFIG": "/evil"}
+    given = environment(request_, outer, tmp_path, None)
+    assert "canary" not in str(given)
+    assert "SSH_AUTH_SOCK" not in given
+    assert given["ANSIBLE_CONFIG"] == str(tmp_path / "ansible.cfg")
+    assert given["ANSIBLE_HOST_KEY_CHECKING"] == "True"
+    assert "ANSIBLE_STRATEGY" not in given
+    assert environment(request_, outer, tmp_path, Path("/m"))["ANSIBLE_STRATEGY"] == "mitogen_linear"
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"), [("2.15.9", False), ("2.16.0", True), ("2.19.14", True), ("2.20.0", False), ("2.9.1", False)]
+)
+def test_mitogen_only_where_it_was_tried(version: str, fits: bool) -> None:
+    assert accelerated(version) is fits
+
+
+def told(*events: Mapping[str, Any], cancelled: bool = False, exit_code: int = 0) -> list[Event]:
+    reader, writer = os.pipe()
+    translator = Translator(Ledger(writer, "00/40"), ["one", "two"])
+    for event in events:
+        translator.take(event)
+    translator.exit_code = exit_code
+    translator.finish(cancelled=cancelled)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as lines:
+        return [Event.from_json(line) for line in lines]
+
+
+def result(kind: str, host: str = "one", task: str = "T", **res: Any) -> dict[str, Any]:
+    return {"event": f"runner_on_{kind}", "event_data": {"host": host, "task": task, "res": res}}
+
+
+STATS = {"event": "playbook_on_stats", "event_data": {}}
+
+
+def ends(events: list[Event]) -> dict[str, tuple[str, int, str]]:
+    finished = [event for event in events if event.kind == Kind.HOST_FINISHED]
+    return {event.host: (event.data["state"], event.data["changed"], event.data["reason"]) for event in finished}
+
+
+def test_changes_are_counted_and_failures_have_reasons() -> None:
+    events = told(
+        result("ok", changed=True),
+        result("ok", changed=False),
+        result("failed", "two", msg="no", stderr="a\nb\nc\nd"),
+        STATS,
+        exit_code=2,
+    )
+    assert ends(events) == {"one": ("succeeded", 1, ""), "two": ("failed", 0, "T: no: b c d")}
+
+
+def test_unreachable_is_its_own_state() -> None:
+    assert ends(told(result("unreachable", msg="gone"), STATS, exit_code=4))["one"] == ("unreachable", 0, "T: gone")
+
+
+def test_hidden_output_stays_hidden() -> None:
+    events = told(result("failed", censored="hidden", stdout="secret", msg="secret"), STATS, exit_code=2)
+    assert "secret" not in str(events)
+    assert ends(events)["one"][2] == "T: its output is hidden (no_log)"
+
+
+def test_a_play_that_never_began_names_file_and_line() -> None:
+    error = {"event": "error", "stdout": "\x1b[0;31m[ERROR]: bad thing\nOrigin: /a/b/10_x.yaml:7:3\n\n7 x\x1b[0m"}
+    assert set(ends(told(error, exit_code=4)).values()) == {("failed", 0, "10_x.yaml, line 7: bad thing")}
+
+
+def test_cancelled_hosts_are_told_as_such() -> None:
+    assert ends(told(result("ok"), STATS, cancelled=True))["one"][0] == "cancelled"
+
+
+def test_a_retry_is_told() -> None:
+    retry = {"event": "runner_retry", "event_data": {"host": "one", "task": "T", "res": {"attempts": 2, "msg": "busy"}}}
+    (event,) = (event for event in told(retry, STATS) if event.kind == Kind.RETRY)
+    assert (event.text, event.data["attempt"]) == ("T: busy", 2)
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ({}, "it gave no reason"),
+        ({"msg": "m"}, "m"),
+        ({"results": [{"failed": False, "msg": "x"}, {"failed": True, "msg": "y"}]}, "y"),
+        ({"msg": "m", "exception": "Traceback\n  line\nOSError: 28"}, "m: OSError: 28"),
+    ],
+)
+def test_reasons(output: dict[str, Any], reason: str) -> None:
+    assert reason_of(output) == reason
+
+
+def test_a_long_output_is_shortened_in_the_middle() -> None:
+    lines = shown_output({"stdout": "\n".join(map(str, range(1000)))})
+    assert len(lines) <= 61
+    assert lines[0] == "0"
+    assert lines[-1] == "999"
