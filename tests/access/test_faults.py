@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from homewright.access import engine_key
-from homewright.access.connection import Connection, Endpoint
+from homewright.access.connection import Connection, Endpoint, NoFirstContact
 from homewright.access.trust import first_contact, scan
 from homewright.errors import HomewrightError, StateError, Unreachable
 from homewright.site.models import Server
@@ -87,8 +87,9 @@ def test_a_server_that_says_nothing_is_given_up() -> None:
 
 def test_without_a_key_of_its_own_a_connection_says_what_to_do(tmp_path: Path) -> None:
     endpoint = Endpoint("s1", "127.0.0.1", closed_port(), "lab", tmp_path / "id_ed25519", tmp_path / "known_hosts")
-    with pytest.raises(StateError) as caught:
+    with pytest.raises(NoFirstContact) as caught:
         Connection.open(endpoint)
+    check_error(caught.value)
     assert "homewright trust" in caught.value.as_text()
 
 

@@ -24,7 +24,16 @@ from homewright.access.remote import (
 )
 from homewright.errors import HostKeyError, StateError, Unreachable
 
-__all__ = ["CommandFailed", "Completed", "Connection", "Endpoint", "HostKeyError", "KeyRefused", "Unreachable"]
+__all__ = [
+    "CommandFailed",
+    "Completed",
+    "Connection",
+    "Endpoint",
+    "HostKeyError",
+    "KeyRefused",
+    "NoFirstContact",
+    "Unreachable",
+]
 
 _CHUNK = 32_768
 _UPLOAD_CHUNK = 1 << 17
@@ -39,6 +48,12 @@ class KeyRefused(Unreachable):
     code = "key-refused"
 
 
+class NoFirstContact(Unreachable):
+    """The site has no key of its own yet, so no server can know it."""
+
+    code = "no-first-contact"
+
+
 class Connection:
     """A signed-in connection to one server. Its methods may be called from several threads at once."""
 
@@ -51,7 +66,7 @@ class Connection:
         """Connect within about `timeout` seconds a phase (TCP, handshake, sign-in).
 
         Raises HostKeyError where the host key is not the trusted one, Unreachable where the server is down, closed or
-        does not accept our key, StateError where our key is missing or unreadable.
+        does not accept our key, NoFirstContact where we have none yet, StateError where it cannot be read.
         """
         key = engine_key(endpoint.key_file)
         transport = open_strict(endpoint, timeout)
@@ -234,11 +249,11 @@ class Connection:
 
 
 def engine_key(file: Path) -> paramiko.PKey:
-    """The engine's private key. Raises StateError where it is missing or cannot be used."""
+    """The engine's private key. Raises NoFirstContact where there is none yet, StateError where it cannot be used."""
     try:
         return paramiko.Ed25519Key.from_private_key_file(str(file))
     except FileNotFoundError as error:
-        raise StateError(
+        raise NoFirstContact(
             "This site has no key of its own yet.", f"{file} is made at first contact.", ["homewright trust --all"]
         ) from error
     except (OSError, paramiko.SSHException) as error:

@@ -38,8 +38,8 @@ KEY_TYPES = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
-KEEPALIVE_S = 15
-DEAD_PEER_MS = 45_000
+KEEPALIVE_S = 10
+DEAD_PEER_MS = 30_000
 """How long unacknowledged data may wait before the connection counts as lost."""
 
 

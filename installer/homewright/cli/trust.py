@@ -49,10 +49,12 @@ def run(args: argparse.Namespace, output: Output) -> int:
         return _remove(servers, state, output)
     asks = sys.stdin.isatty() and not args.json and not args.password_stdin
     given = _password_line() if args.password_stdin else None
+    passwords = {
+        server.name: _practice_password(site.name, server.name) if args.practice else given for server in servers
+    }
 
     def means(server: Server) -> Means:
-        password = _practice_password(site.name, server.name) if args.practice else given
-        return Means(password=password, identity=args.identity, agent=args.agent)
+        return Means(password=passwords[server.name], identity=args.identity, agent=args.agent)
 
     outcomes: dict[str, Trusted | HomewrightError] = {}
     for server in servers:
