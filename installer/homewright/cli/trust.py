@@ -159,6 +159,10 @@ def _password_line() -> str:
     password = sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise UsageError("No password came on standard input.", "", ["homewright trust HOST --password-stdin < FILE"])
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        raise UsageError("The password on standard input is no UTF-8 text.", "", ["save FILE as UTF-8"]) from None
     return password
 
 
