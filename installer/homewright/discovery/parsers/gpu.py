@@ -59,7 +59,7 @@ def smi_table(text: str) -> list[Smi]:
             waiting = False
             if memory := _MEMORY.search(line):
                 last = found[-1]
-                found[-1] = Smi(last.bus, last.name, int(memory.group(1)) * _MIB, last.driver_version)
+                found[-1] = Smi(last.bus, last.name, _mebibytes(memory.group(1)), last.driver_version)
         elif "Processes:" in line or "MIG devices:" in line:
             break
     return found
@@ -77,7 +77,7 @@ def smi_xml(text: str) -> list[Smi]:
                 Smi(
                     full_address(block.group(1)),
                     name.group(1) if name else "",
-                    int(memory.group(1)) * _MIB if memory else None,
+                    _mebibytes(memory.group(1)) if memory else None,
                     version.group(1).strip() if version else "",
                 )
             )

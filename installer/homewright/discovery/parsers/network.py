@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from homewright.discovery.bundle import RawBundle
 from homewright.discovery.facts import Nic
+from homewright.discovery.parsers.shapes import document, record, records, word, words
+from homewright.discovery.parsers.sizes import whole
 
 Kind = Literal["ethernet", "wifi", "bridge", "bond", "vlan", "virtual", "loopback", "other"]
 
@@ -32,23 +33,23 @@ _BY_NAME: tuple[tuple[str, Kind], ...] = (
 def addresses_json(text: str) -> dict[str, Nic]:
     """From `ip -d -j addr`."""
     found: dict[str, Nic] = {}
-    for link in _list(text):
-        name = str(link.get("ifname", ""))
+    for link in records(document(text)):
+        name = word(link.get("ifname"))
         if not name:
             continue
-        flags = link.get("flags") or []
-        state = str(link.get("operstate", "")).upper()
-        detail = str((link.get("linkinfo") or {}).get("info_kind", ""))
+        flags = words(link.get("flags"))
+        state = word(link.get("operstate")).upper()
+        detail = word(record(link.get("linkinfo")).get("info_kind"))
         kind = "loopback" if link.get("link_type") == "loopback" else _BY_KIND.get(detail) or by_name(name)
         found[name] = Nic(
             name=name,
-            mac=str(link.get("address") or "") if kind != "loopback" else "",
+            mac=word(link.get("address")) if kind != "loopback" else "",
             up=_is_up(state, flags),
             kind=kind,
             addresses=tuple(
                 f"{entry['local']}/{entry['prefixlen']}"
-                for entry in link.get("addr_info") or []
-                if entry.get("local") and "prefixlen" in entry
+                for entry in records(link.get("addr_info"))
+                if word(entry.get("local")) and isinstance(entry.get("prefixlen"), int)
             ),
         )
     return found
@@ -84,7 +85,8 @@ def by_name(name: str) -> Kind:
 
 def default_devices(json_text: str, text: str) -> set[str]:
     """The interfaces that a default route leads through, from `ip -j route` or `ip route`."""
-    found = {str(route.get("dev")) for route in _list(json_text) if route.get("dst") == "default" and route.get("dev")}
+    routes = records(document(json_text))
+    found = {word(route.get("dev")) for route in routes if route.get("dst") == "default" and word(route.get("dev"))}
     return found or {match.group(1) for match in re.finditer(r"^default\b.*?\bdev (\S+)", text, re.MULTILINE)}
 
 
@@ -108,7 +110,7 @@ def sysfs(text: str) -> dict[str, Nic]:
             kind = "ethernet"
         elif "device" not in has and kind == "ethernet":
             kind = "virtual"
-        mbps = int(speed) if speed.isdigit() and int(speed) > 0 else None
+        mbps = whole(speed) or None
         shown = "" if kind == "loopback" else mac
         found[name] = Nic(name=name, mac=shown, up=state == "up", kind=kind, speed_mbps=mbps)
     return found
@@ -134,11 +136,3 @@ def parse(bundle: RawBundle) -> tuple[Nic, ...]:
 
 def _is_up(state: str, flags: list[str]) -> bool:
     return state == "UP" or (state in ("UNKNOWN", "") and "LOWER_UP" in flags)
-
-
-def _list(text: str) -> list[dict[str, Any]]:
-    try:
-        data = json.loads(text) if text.strip() else []
-    except ValueError:
-        return []
-    return [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []

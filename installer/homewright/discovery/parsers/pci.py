@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from homewright.discovery.bundle import RawBundle
 from homewright.discovery.facts import PciFunction
+from homewright.discovery.parsers.sizes import whole
 
 _ADDRESS = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 _HEADER = re.compile(
@@ -60,7 +61,7 @@ def sysfs(text: str) -> dict[str, PciFunction]:
             vendor_id=vendor.removeprefix("0x").lower(),
             device_id=device.removeprefix("0x").lower(),
             driver=driver or None,
-            iommu_group=int(group) if group.isdigit() else None,
+            iommu_group=whole(group),
         )
     return found
 
@@ -77,7 +78,7 @@ def lspci(text: str) -> dict[str, PciFunction]:
         elif current and (driver := _DRIVER.match(line)):
             found[current] = found[current].model_copy(update={"driver": driver.group(1)})
         elif current and (group := _GROUP_DETAIL.match(line)):
-            found[current] = found[current].model_copy(update={"iommu_group": int(group.group(1))})
+            found[current] = found[current].model_copy(update={"iommu_group": whole(group.group(1))})
     return found
 
 
@@ -88,7 +89,7 @@ def iommu_groups(text: str) -> dict[str, PciFunction]:
     for line in _joined(text):
         rest = line
         if heading := _GROUP.search(line):
-            group, rest = int(heading.group(1)), heading.group(2)
+            group, rest = whole(heading.group(1)), heading.group(2)
         function = _function(rest)
         if function is not None:
             found[function.address] = function.model_copy(update={"iommu_group": group})

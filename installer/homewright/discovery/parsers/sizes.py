@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_SIZE = re.compile(r"^\s*(\d+(?:[.,]\d+)?)\s*([KMGTPE]?)(i?)B?\s*$", re.IGNORECASE)
+_SIZE = re.compile(r"^\s*([0-9]{1,18}(?:[.,][0-9]{1,18})?)\s*([KMGTPE]?)(i?)B?\s*$", re.IGNORECASE)
+_DIGITS = 18
+"""Of the largest number that means anything: 2**60 bytes have 19."""
+
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 
 
@@ -18,9 +21,9 @@ def size(text: str) -> int | None:
 
 
 def whole(text: str) -> int | None:
-    """A whole number; None for anything else, such as N/A, ERR! and -."""
+    """A whole number; None for anything else, such as N/A, ERR!, - and what no machine can have."""
     text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if len(text) <= _DIGITS and text.isascii() and text.isdigit() else None
 
 
 def pairs(text: str) -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Literal
 
 from homewright.discovery.bundle import RawBundle
 from homewright.discovery.facts import Disk, FileSystem
+from homewright.discovery.parsers.shapes import document, record, records, word, words
 from homewright.discovery.parsers.sizes import size, whole
 
 _ROW = re.compile(
@@ -20,16 +20,12 @@ _PSEUDO = {"tmpfs", "devtmpfs", "squashfs", "efivarfs", "udev", "none", "shm", "
 
 def lsblk_json(text: str) -> list[Disk]:
     """From `lsblk -J -b`; old versions print numbers and booleans as strings."""
-    try:
-        devices = json.loads(text)["blockdevices"]
-    except (ValueError, KeyError, TypeError):
-        return []
     disks = []
-    for device in devices if isinstance(devices, list) else []:
+    for device in records(record(document(text)).get("blockdevices")):
         total = whole(str(device.get("size", "")))
-        name = str(device.get("name", ""))
-        if device.get("type") == "disk" and total and not _NOT_A_DISK.match(name):
-            model = " ".join(str(device.get("model") or "").split())
+        name = word(device.get("name"))
+        if device.get("type") == "disk" and name and total and not _NOT_A_DISK.match(name):
+            model = " ".join(word(device.get("model")).split())
             mounts = tuple(dict.fromkeys(_mounts(device)))
             disks.append(Disk(name=name, size=total, kind=_kind(name, device.get("rota")), model=model, mounts=mounts))
     return disks
@@ -96,14 +92,14 @@ def _kind(name: str, rotational: Any) -> Literal["hdd", "ssd", "nvme", "unknown"
         return "ssd"
     if _VIRTUAL_DISK.match(name):
         return "unknown"  # a hypervisor says of every disk that it rotates
-    if rotational in (True, "1", 1):
+    if rotational is True or rotational == "1":
         return "hdd"
-    return "ssd" if rotational in (False, "0", 0) else "unknown"
+    return "ssd" if rotational is False or rotational == "0" else "unknown"
 
 
 def _mounts(device: dict[str, Any]) -> list[str]:
-    own = [device.get("mountpoint"), *(device.get("mountpoints") or [])]
-    mounts = [str(mount) for mount in own if mount and str(mount).startswith("/")]
-    for child in device.get("children") or []:
+    own = [word(device.get("mountpoint")), *words(device.get("mountpoints"))]
+    mounts = [mount for mount in own if mount.startswith("/")]
+    for child in records(device.get("children")):
         mounts += _mounts(child)
     return mounts

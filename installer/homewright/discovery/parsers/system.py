@@ -62,7 +62,7 @@ def parse(bundle: RawBundle) -> System:
         found = re.search(r"^Architecture:\s*(\S+)", bundle.text("lscpu", "lscpu-output-all"), re.MULTILINE)
         architecture = found.group(1) if found else ""
     product = " ".join(bundle.text("dmi").split())
-    uptime = re.match(r"\d+(\.\d+)?", bundle.text("uptime"))
+    uptime = re.match(r"[0-9]{1,12}(\.[0-9]+)?(?=\s|$)", bundle.text("uptime"))
     # systemd-detect-virt ends with 1 when it prints `none`
     detected = bundle.source("systemd-detect-virt")
     said = detected.stdout if detected.exit_code in (0, 1) else ""
