@@ -337,7 +337,8 @@ def _key_refused(endpoint: Endpoint, said: str, error: BaseException) -> Unreach
     if isinstance(error, paramiko.AuthenticationException):
         return KeyRefused(
             f"{where} does not accept Homewright's key for {endpoint.user}.",
-            "There was no first contact yet, or the key was taken out of authorized_keys, or the account is locked."
+            "There was no first contact yet, or the key was taken out of authorized_keys, or the account is locked or "
+            "expired, or the server is just starting or shutting down."
             + (f" It says: {last_lines(said, 2)}" if said else ""),
             [
                 f"homewright trust {endpoint.name}",
