@@ -23,7 +23,8 @@ from homewright.site.paths import StateFolder, config_home, state_home
 if TYPE_CHECKING:
     from homewright.screens.services import Services
 
-HOUSEKEEPING = frozenset({"app.help", "app.palette", "app.leave"})
+TOOLKIT = frozenset({"app.focus_next", "app.focus_previous", "screen.copy_text", "app.palette"})
+"""What the toolkit binds by itself; no action that anybody looks for."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ class HomewrightApp(App[int]):
         found: dict[str, tuple[str, str, str]] = {}
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if binding.description and active.enabled and binding.action not in found:
+            ours = isinstance(active.node, Page | App) and binding.action not in TOOLKIT
+            if ours and binding.description and active.enabled and binding.action not in found:
                 found[binding.action] = (self.get_key_display(binding), binding.description, binding.action)
         return list(found.values())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from homewright.screens.glyphs import look
 from homewright.screens.page import Page
 from homewright.screens.widgets.field import Field
 from homewright.screens.widgets.table import Column, Row, Table
+from homewright.site.paths import StateFolder
 
 if TYPE_CHECKING:
     from homewright.access.trust import HostKeyOffer
@@ -146,11 +147,11 @@ answer sudo.keep in site.yaml.
         )
         self._draw()
 
-    def _failing(self, name: str):  # type: ignore[no-untyped-def]
+    def _failing(self, name: str) -> Callable[[HomewrightError], None]:
         def failed(error: HomewrightError) -> None:
-            if error.code == "password-needed" or type(error).__name__ == "SudoPasswordNeeded":
-                self._put(name, Standing("password", "waits for a password", error=None))
-            elif error.code == "sign-in":
+            if error.code in ("password-needed", "sudo-password-needed"):
+                self._put(name, Standing("password", "waits for a password"))
+            elif error.code in ("password-refused", "sudo-password-refused", "sign-in"):
                 self._put(name, Standing("password", error.what, error=error))
             else:
                 self._put(name, Standing("failed", error.what, error=error))
@@ -158,7 +159,7 @@ answer sudo.keep in site.yaml.
         return failed
 
     @property
-    def _state(self):  # type: ignore[no-untyped-def]
+    def _state(self) -> StateFolder:
         sitting = self.home.sitting
         assert sitting is not None
         return sitting.state

@@ -131,6 +131,7 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         if fresh:
             self._step = None
             self._show_log()
+            self._arrange()
         for batch in snapshot.batches:
             for pane in self.query(LogPane):
                 pane.add(batch)

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from homewright.screens.glyphs import look
 from homewright.screens.page import Box, Page, TooSmall
 from homewright.screens.widgets.cells import Cell
-from homewright.screens.widgets.field import Field, first_wrong
+from homewright.screens.widgets.field import Field, Rule, first_wrong
 from homewright.screens.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
@@ -291,12 +291,12 @@ class ServerBox(Box["ServerAnswer"]):
         user = old.user if old else last.user if last else ""
         with Vertical(classes="box") as box:
             box.border_title = f"server {old.name}" if old else "another server"
-            yield Field("name", "Name", value=old.name if old else "", rule=self._name, hint="Such as attic-1")
+            yield Field("name", "Name", value=old.name if old else "", rule=self._name_reason, hint="Such as attic-1")
             yield Field(
                 "address",
                 "Address",
                 value=old.address if old else "",
-                rule=self._address,
+                rule=self._address_reason,
                 hint="Its fixed IPv4 address",
             )
             hint = "An account that can use sudo"
@@ -320,7 +320,7 @@ class ServerBox(Box["ServerAnswer"]):
     def on_mount(self) -> None:
         self.query(Input).first().focus()
 
-    def _rule(self, field: str, empty_is_fine: bool = False):  # type: ignore[no-untyped-def]
+    def _rule(self, field: str, empty_is_fine: bool = False) -> Rule:
         def rule(value: str) -> str:
             if not value:
                 return "" if empty_is_fine else "this is needed"
@@ -328,21 +328,16 @@ class ServerBox(Box["ServerAnswer"]):
 
         return rule
 
-    def _others(self) -> list[object]:
-        return [server for server in self._site.servers if not self._old or server.name != self._old.name]
-
-    def _name(self, value: str) -> str:
+    def _name_reason(self, value: str) -> str:
         if value in [server.name for server in self._site.servers if not self._old or server.name != self._old.name]:
             return f"there is already a server called {value}"
-        reason: str = self._rule("name")(value)
-        return reason
+        return self._rule("name")(value)
 
-    def _address(self, value: str) -> str:
+    def _address_reason(self, value: str) -> str:
         for server in self._site.servers:
             if server.address == value and (not self._old or server.name != self._old.name):
                 return f"{server.name} has this address already"
-        reason: str = self._rule("address")(value)
-        return reason
+        return self._rule("address")(value)
 
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:

@@ -312,7 +312,7 @@ class Services:
             with Connection.open(Endpoint.of(server, state)) as connection:
                 connection.run(["true"], sudo=True)
         except HomewrightError as error:
-            return Reach(False, error.what, new=error.code == "password-needed", error=error)
+            return Reach(False, error.what, new=error.code == "key-refused", error=error)
         return Reach(True, "reached")
 
     def scan(self, server: Server, state: StateFolder) -> Scanned:

@@ -78,7 +78,7 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
         columns = [
             Column("user", 14),
             Column("name", 9),
-            Column("template", 8),
+            Column("template", 9),
             Column("state"),
             Column("node", 6),
             Column("cpu", 5, right=True),

@@ -1,0 +1,55 @@
+"""Driving the screens by keys: wait for what they show, never for a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from screen_doubles import facts_of
+from textual.pilot import Pilot
+
+from homewright.discovery.facts import HostFacts
+from homewright.screens.app import HomewrightApp
+from homewright.site.paths import StateFolder
+
+
+async def until(pilot: Pilot[object], condition: Callable[[], bool], limit: float = 20.0) -> None:
+    """Wait until a condition holds. Fails with the screen's text when it does not within the limit, in seconds."""
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"it never happened; the screen shows:\n{text_of(pilot.app)}")
+        await pilot.pause(0.02)
+    await pilot.pause()
+
+
+def text_of(app: object) -> str:
+    """What the screen in front shows, as plain text."""
+    lines = app.screen._compositor.render_strips()  # type: ignore[attr-defined]
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in lines)
+
+
+def shows(pilot: Pilot[object], *words: str) -> Callable[[], bool]:
+    """A condition: all of these words are on the screen."""
+    return lambda: all(word in text_of(pilot.app) for word in words)
+
+
+def drive(app: HomewrightApp, size: tuple[int, int], body: Callable[[Pilot[object]], Awaitable[None]]) -> None:
+    """Run a keyboard flow against the app."""
+
+    async def run() -> None:
+        async with app.run_test(size=size) as pilot:
+            await body(pilot)
+
+    asyncio.run(run())
+
+
+def recorded_facts(state: StateFolder, names: Sequence[str]) -> Mapping[str, HostFacts]:
+    """Facts of these servers, as an earlier look left them."""
+    from homewright.discovery.gathering import remember
+
+    found = {name: facts_of(name) for name in names}
+    for facts in found.values():
+        remember(state, facts)
+    return found

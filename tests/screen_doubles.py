@@ -1,0 +1,246 @@
+"""Recorded answers: facts of three servers, workspaces in every state, and a run as an engine writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from homewright.discovery.facts import Cpu, Disk, FileSystem, Gpu, HostFacts, Memory, Missing, Nic, System
+from homewright.engine.events import Event, Kind, Level
+from homewright.engine.journal.writer import Writer
+from homewright.engine.states import State
+from homewright.errors import HomewrightError
+from homewright.site.paths import StateFolder
+from homewright.workspaces.manager import Created, Listing, Preview
+from homewright.workspaces.models import Key, Session, Specification, Workspace, WorkspaceState
+from homewright.workspaces.templates import Template, shipped
+
+NOW = 1767355440.0
+"""2026-01-02 12:04 UTC."""
+RUN = "20260102-115800-c0de"
+GIB = 1 << 30
+
+
+def facts_of(name: str) -> HostFacts:
+    number = int(name[-1])
+    gpus = (Gpu(address="0000:01:00.0", vendor="nvidia", name="GeForce RTX 3090", driver="nvidia", iommu_group=12),)
+    return HostFacts(
+        host=name,
+        gathered_at=NOW - 60,
+        system=System(os_name="Ubuntu 24.04.3 LTS", kernel="6.8.0-60-generic", kvm=number != 3),
+        cpu=Cpu(model="AMD Ryzen 7 5700G", threads=16),
+        memory=Memory(total=64 * GIB, available=50 * GIB, swap=0),
+        disks=(Disk(name="nvme0n1", size=1000 * GIB, kind="nvme", mounts=("/", "/boot")),),
+        file_systems=(FileSystem(mount="/", size=900 * GIB, free=700 * GIB),),
+        nics=(
+            Nic(name="eno1", up=True, addresses=(f"192.168.1.1{number}/24",), speed_mbps=1000, default_route=True),
+            Nic(name="eno2", up=False),
+        ),
+        gpus=gpus if number == 1 else (),
+        missing=(Missing(source="iommu", reason="the IOMMU is off"),) if number == 2 else (),
+    )
+
+
+def workspace(user: str, state: WorkspaceState, node: str = "s2", **more: object) -> Workspace:
+    slug = user.split("@")[0]
+    return Workspace.model_validate(
+        {
+            "key": Key(user=user, node=node),
+            "slug": slug,
+            "template": "node",
+            "preset": "small",
+            "state": state,
+            "node": node,
+            "port": 8500,
+            "address": f"https://192.168.1.1{node[-1]}:8500/",
+            **more,
+        }
+    )
+
+
+def listing(polled_at: float = NOW) -> Listing:
+    running = {
+        "cpu": 0.4,
+        "memory": 1288490189,
+        "last_active_at": NOW - 125,
+        "connections": 2,
+        "started_at": NOW - 9000,
+    }
+    return Listing(
+        (
+            workspace("alice", WorkspaceState.RUNNING, "s2", **running),
+            workspace("bob@corp.com", WorkspaceState.STARTING, "s3", reason="waiting for the editor to answer"),
+            workspace(
+                "carol",
+                WorkspaceState.ERROR,
+                "s3",
+                reason="its editor ended with 1, five times in a minute",
+                remedy="look at its log (l), then start it again (s)",
+            ),
+            workspace("dave", WorkspaceState.STOPPED, "s2", last_active_at=NOW - 3 * 86400),
+        ),
+        {},
+        polled_at,
+    )
+
+
+@dataclass
+class Manager:
+    """A manager of workspaces that nobody has: what it is asked is noted, what it answers is set."""
+
+    now: Listing
+    asked: list[tuple[object, ...]] = field(default_factory=list)
+    guests: tuple[Session, ...] = ()
+    must_accept: str = ""
+    refuse: HomewrightError | None = None
+    name: str = "node"
+
+    def templates(self) -> dict[str, Template]:
+        return shipped()
+
+    def nodes(self) -> tuple[str, ...]:
+        return ("s2", "s3")
+
+    def list(self) -> Listing:
+        if self.refuse is not None:
+            raise self.refuse
+        return self.now
+
+    def preview(self, spec: Specification) -> Preview:
+        return Preview(spec.key.node or "s3", (self.templates()["node"].warning,), self.must_accept, None)
+
+    def create(self, spec: Specification, say: Callable[[str], None], *, accept_shared_node: bool = False) -> Created:
+        self.asked.append(("create", str(spec.key), spec.preset, accept_shared_node))
+        say("starting it")
+        made = workspace(spec.key.user, WorkspaceState.RUNNING, spec.key.node or "s3")
+        self.now = Listing((*self.now.workspaces, made), {}, NOW)
+        return Created(made, False)
+
+    def start(self, key: Key) -> None:
+        self.asked.append(("start", str(key)))
+
+    def stop(self, key: Key) -> None:
+        self.asked.append(("stop", str(key)))
+
+    def delete(self, key: Key, with_storage: bool) -> str:
+        self.asked.append(("delete", str(key), with_storage))
+        return ""
+
+    def password(self, key: Key) -> str:
+        return "correct horse battery"
+
+    def sessions(self, key: Key) -> tuple[Session, ...]:
+        return self.guests
+
+    def logs(self, key: Key, lines: int) -> Iterator[str]:
+        yield "[12:00:01] info  HTTPS server listening on 0.0.0.0:8500"
+        yield "[12:01:40] info  \x1b]0;a title\x07session opened\x1b[2J"
+
+    def close(self) -> None:
+        pass
+
+
+STEPS = (
+    ("00/10", "Names", "pyinfra", 0.2),
+    ("00/20", "SSH keys", "python", 0.2),
+    ("00/30", "Environment", "pyinfra", 0.1),
+    ("00/40", "Host Python environment", "ansible", 1.5),
+)
+HOSTS = ("s1", "s2", "s3")
+
+
+def write_run(state: StateFolder, ending: str = "running", lines: int = 12) -> None:
+    """A run of stage 00: `running` in its second step, `failed` in it, or `succeeded`."""
+    writer = Writer(state, RUN)
+    began = NOW - 200
+    writer.transition(
+        Event(Kind.RUN_STARTED, "Run started: 4 steps on 3 servers.", ts=began),
+        writer.add_run(action="run", state="running", created=began, started=began, percent=12.0, left_s=110.0),
+        *(
+            writer.add_step(step, host, stage="00", title=title, runner=runner, position=at, state="pending", minutes=m)
+            for at, (step, title, runner, m) in enumerate(STEPS)
+            for host in ("", *HOSTS)
+        ),
+    )
+    _step(writer, "00/10", began + 1, began + 21, State.SUCCEEDED)
+    step = "00/20"
+    writer.transition(
+        Event(Kind.STEP_STARTED, f"{step} SSH keys: started on s1, s2, s3", step=step, ts=began + 22),
+        writer.set_step(step, "", state="running", started=began + 22),
+        *(writer.set_step(step, host, state="running", started=began + 22) for host in HOSTS),
+    )
+    for number in range(lines):
+        host = HOSTS[number % 3]
+        writer.line(Event(Kind.LINE, f"line {number + 1} of the key exchange", step=step, host=host, ts=began + 23))
+    if ending == "running":
+        _host(writer, step, "s1", State.SUCCEEDED, began + 30)
+    elif ending == "failed":
+        _fail(writer, step, began + 40)
+    else:
+        for host in HOSTS:
+            _host(writer, step, host, State.SUCCEEDED, began + 30)
+        writer.transition(
+            Event(Kind.STEP_FINISHED, f"{step} SSH keys: done.", step=step, ts=began + 41),
+            writer.set_step(step, "", state="succeeded", finished=began + 41, changed=3),
+        )
+        _step(writer, "00/30", began + 42, began + 50, State.SUCCEEDED)
+        _step(writer, "00/40", began + 51, began + 140, State.SUCCEEDED)
+        writer.transition(
+            Event(Kind.RUN_FINISHED, "Run done, 9 changed.", ts=began + 141),
+            writer.set_run(state="succeeded", finished=began + 141, percent=100.0, left_s=None, changed=9),
+        )
+    writer.close()
+
+
+def _step(writer: Writer, step: str, started: float, finished: float, state: State) -> None:
+    writer.transition(
+        Event(Kind.STEP_STARTED, f"{step} started", step=step, ts=started),
+        writer.set_step(step, "", state="running", started=started),
+    )
+    for host in HOSTS:
+        _host(writer, step, host, state, finished)
+    writer.transition(
+        Event(Kind.STEP_FINISHED, f"{step} done.", step=step, ts=finished),
+        writer.set_step(step, "", state=str(state), finished=finished, changed=3),
+    )
+
+
+def _host(writer: Writer, step: str, host: str, state: State, ts: float) -> None:
+    writer.transition(
+        Event(Kind.HOST_FINISHED, step=step, host=host, data={"state": str(state), "changed": 1}, ts=ts),
+        writer.set_step(step, host, state=str(state), finished=ts, changed=1),
+    )
+
+
+def _fail(writer: Writer, step: str, ts: float) -> None:
+    reason = "No space left on device: /home/admin/.ssh/authorized_keys"
+    writer.line(
+        Event(Kind.LINE, "write failed: No space left on device", step=step, host="s2", level=Level.ERROR, ts=ts)
+    )
+    for host, state in (("s1", State.SUCCEEDED), ("s2", State.FAILED), ("s3", State.SUCCEEDED)):
+        writer.transition(
+            Event(
+                Kind.HOST_FINISHED,
+                step=step,
+                host=host,
+                data={"state": str(state), "changed": 0, "reason": reason if state is State.FAILED else ""},
+                ts=ts,
+            ),
+            writer.set_step(step, host, state=str(state), finished=ts, reason=reason if host == "s2" else ""),
+        )
+    writer.transition(
+        Event(Kind.STEP_FINISHED, f"{step} SSH keys: failed on s2.", step=step, level=Level.ERROR, ts=ts + 1),
+        writer.set_step(
+            step,
+            "",
+            state="failed",
+            finished=ts + 1,
+            reason=f"s2: {reason}",
+            say="The disk of a server is full.",
+            do='["See what fills it: df -h /; sudo du -xh --max-depth=2 / | sort -h | tail", "Make room"]',
+        ),
+    )
+    writer.transition(
+        Event(Kind.RUN_FINISHED, "Run failed.", level=Level.ERROR, ts=ts + 2),
+        writer.set_run(state="failed", finished=ts + 2, percent=30.0, left_s=None),
+    )

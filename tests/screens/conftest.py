@@ -1,0 +1,139 @@
+"""Screens with everything frozen: the clock, the time zone, who sits here, and what the servers answer."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from screen_doubles import NOW, Manager, facts_of, listing
+
+from homewright.access.known_hosts import HostKey
+from homewright.discovery.facts import HostFacts
+from homewright.engine.journal import Reader
+from homewright.errors import HomewrightError
+from homewright.screens.app import HomewrightApp
+from homewright.screens.services import Outcome, Reach, Scanned, Services
+from homewright.screens.terminal import Terminal
+from homewright.site import files
+from homewright.site.models import Server, Site
+from homewright.site.paths import StateFolder
+
+OFFER = HostKey("ssh-ed25519", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBIXFBUWFxgZGhscHR4fICEiIyQlJicoKSorLC0uLzAx")
+SERVERS = tuple(Server(name=f"s{n}", address=f"192.168.1.1{n}", user="admin") for n in (1, 2, 3))
+
+
+class Recorded(Services):
+    """The rooms with recorded answers in place of servers; sites, journals and plans are the real ones."""
+
+    def __init__(self, manager: Manager) -> None:
+        self.reached: dict[str, Reach] = {}
+        self.problems: dict[str, HomewrightError] = {}
+        self.passwords: list[tuple[str, str | None]] = []
+        self.begun: list[str | None] = []
+        self.double = manager
+
+    def answering(self, servers: Sequence[tuple[str, int]]) -> int:
+        return len(servers)
+
+    def login(self) -> str:
+        return "alice"
+
+    def reach(self, server: Server, state: StateFolder) -> Reach:
+        return self.reached.get(server.name, Reach(False, "no first contact yet", new=True))
+
+    def scan(self, server: Server, state: StateFolder) -> Scanned:
+        if server.name in self.problems:
+            raise self.problems[server.name]
+        return Scanned(None if self.known(server, state) else OFFER)
+
+    def contact(
+        self, server: Server, state: StateFolder, password: str | None, identity: str, say: Callable[[str], None]
+    ) -> object:
+        from homewright.access.sign_in import PasswordNeeded, PasswordRefused
+
+        self.passwords.append((server.name, password))
+        if password is None:
+            raise PasswordNeeded("the key is not known there")
+        if password != "correct":
+            raise PasswordRefused(
+                f"{server.name} refuses the password of {server.user}.", "", ["type it again; capitals count"]
+            )
+        self.reached[server.name] = Reach(True, "reached")
+        return None
+
+    def gather(self, site: Site, state: StateFolder, host: str) -> HostFacts:
+        from homewright.discovery.gathering import remember
+
+        if host in self.problems:
+            raise self.problems[host]
+        facts = facts_of(host)
+        remember(state, facts)
+        return facts
+
+    def begin(self, file: Path, state: StateFolder, digest: str | None, stages: Sequence[str] | None) -> str:
+        self.begun.append(digest)
+        return "20260102-120000-abcd"
+
+    def outcome(self, file: Path, state: StateFolder) -> Outcome:
+        reader = Reader(state)
+        run = reader.run()
+        place = Path("/home/alice/.local/state/homewright/sites/attic/ca/ca.crt")
+        return Outcome(self.load(file), run, tuple(reader.steps(run.id)), place, ":".join(["A5"] * 32))
+
+    def manager(self, file: Path, state: StateFolder) -> Manager:  # type: ignore[override]
+        return self.double
+
+
+@pytest.fixture(autouse=True)
+def _frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, folder in (("CONFIG", "config"), ("STATE", "state"), ("CACHE", "cache")):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / folder))
+    for name in ("HOMEWRIGHT_SITE", "HOMEWRIGHT_STATE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.chdir(tmp_path)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def manager() -> Manager:
+    return Manager(listing())
+
+
+@pytest.fixture
+def services(manager: Manager) -> Recorded:
+    return Recorded(manager)
+
+
+@pytest.fixture
+def site(services: Recorded) -> Path:
+    """The site `attic` with three servers, and nothing done yet."""
+    file = services.place_of("attic")
+    files.save(file, Site(name="attic", servers=SERVERS))
+    return file
+
+
+@pytest.fixture
+def state() -> StateFolder:
+    return StateFolder.of("attic").create()
+
+
+@pytest.fixture
+def make_app(services: Recorded, monkeypatch: pytest.MonkeyPatch) -> Callable[..., HomewrightApp]:
+    from textual.widgets import Input
+
+    monkeypatch.setattr(Input.cursor_blink, "_default", False)
+
+    def make(terminal: Terminal | None = None) -> HomewrightApp:
+        options = argparse.Namespace(site=None, state=None, stages=None)
+        return HomewrightApp(options, terminal=terminal or Terminal(), services=services, clock=lambda: NOW)
+
+    return make

@@ -1,0 +1,249 @@
+"""Every screen and its important states, as pictures at 80x24 and 120x40."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from piloting import recorded_facts, shows, until
+from screen_doubles import RUN, Manager, write_run
+from textual.pilot import Pilot
+
+from homewright.engine.lock import EngineLock
+from homewright.errors import Unreachable
+from homewright.screens.app import HomewrightApp
+from homewright.screens.services import Reach, Services
+from homewright.screens.terminal import Terminal
+from homewright.site.paths import StateFolder
+
+SIZES = [(80, 24), (120, 40)]
+both = pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
+Make = Callable[..., HomewrightApp]
+Compare = Callable[..., bool]
+Act = Callable[[Pilot[object]], Awaitable[None]]
+
+
+def to(*steps: tuple[str, ...] | str) -> Act:
+    """Press keys (text), or wait for words on the screen (a tuple)."""
+
+    async def act(pilot: Pilot[object]) -> None:
+        for step in steps:
+            if isinstance(step, tuple):
+                await until(pilot, shows(pilot, *step))
+            else:
+                await pilot.press(*step.split(" "))
+
+    return act
+
+
+def page(name: str, *steps: tuple[str, ...] | str, file: Path | None = None) -> Act:
+    """Open a page of the site `attic` directly, then go on."""
+
+    async def act(pilot: Pilot[object]) -> None:
+        app = pilot.app
+        assert isinstance(app, HomewrightApp)
+        await until(pilot, shows(pilot, "Begin something"))
+        app.open_site(file or Services().place_of("attic"), "attic")
+        app.go(name)
+        await pilot.pause()
+        await to(*steps)(pilot)
+
+    return act
+
+
+@both
+def test_welcome_with_nothing(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
+    assert snap_compare(make_app(), terminal_size=size, run_before=to(("New site", "Practise")))
+
+
+@both
+def test_welcome_with_a_site_that_failed(
+    snap_compare: Compare, make_app: Make, site: Path, state: StateFolder, size: tuple[int, int]
+) -> None:
+    write_run(state, "failed")
+    assert snap_compare(make_app(), terminal_size=size, run_before=to(("all answer", "run failed")))
+
+
+@both
+def test_site_with_a_wrong_name(
+    snap_compare: Compare, make_app: Make, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(
+        Services, "place_of", lambda self, name: Path(f"/home/alice/.config/homewright/{name}/site.yaml")
+    )
+    keys = "n A t t i c ctrl+n"
+    assert snap_compare(make_app(), terminal_size=size, run_before=to(("Begin",), keys, ("must be lowercase",)))
+
+
+@both
+def test_servers(
+    snap_compare: Compare,
+    make_app: Make,
+    services: Services,
+    site: Path,
+    size: tuple[int, int],
+) -> None:
+    error = Unreachable("s2 (192.168.1.12) does not answer.", "Nothing came back in 10 s.", ["see whether it is on"])
+    services.reached |= {"s1": Reach(True, "reached"), "s2": Reach(False, error.what, error=error)}  # type: ignore[attr-defined]
+    act = page("servers", ("1 of 3 reached",), "down", ("see whether it is on",))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_server_form(snap_compare: Compare, make_app: Make, site: Path, size: tuple[int, int]) -> None:
+    act = page("servers", ("0 of 3",), "a s 1 enter 1 0 . 0 enter", ("already a server called s1",))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_fingerprint_to_compare(snap_compare: Compare, make_app: Make, site: Path, size: tuple[int, int]) -> None:
+    act = page("servers", ("0 of 3",), "C", ("compare its fingerprint", "ssh-keygen -lf"))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_password_refused(snap_compare: Compare, make_app: Make, site: Path, size: tuple[int, int]) -> None:
+    act = page(
+        "servers",
+        ("0 of 3",),
+        "c",
+        ("ssh-keygen",),
+        "y",
+        ("waits for a password",),
+        "w r o n g enter",
+        ("refuses the password",),
+    )
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_hardware(
+    snap_compare: Compare, make_app: Make, services: Services, site: Path, state: StateFolder, size: tuple[int, int]
+) -> None:
+    services.problems["s3"] = Unreachable("s3 does not answer.", "Nothing came back.", ["see whether it is on"])  # type: ignore[attr-defined]
+    act = page("hardware", ("2 of 3 known", "s3 does not answer") if size[1] > 30 else ("2 of 3 known", "GeForce"))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_plan(snap_compare: Compare, make_app: Make, site: Path, state: StateFolder, size: tuple[int, int]) -> None:
+    recorded_facts(state, ["s1", "s2", "s3"])
+    assert snap_compare(make_app(), terminal_size=size, run_before=page("plan", ("00/40", "no reboot")))
+
+
+@both
+def test_plan_by_server(
+    snap_compare: Compare, make_app: Make, site: Path, state: StateFolder, size: tuple[int, int]
+) -> None:
+    recorded_facts(state, ["s1", "s2", "s3"])
+    assert snap_compare(make_app(), terminal_size=size, run_before=page("plan", ("no reboot",), "v", ("00/10 ",)))
+
+
+@pytest.mark.parametrize("size", [*SIZES, (160, 45)], ids=["80x24", "120x40", "160x45"])
+def test_deploy_running(
+    snap_compare: Compare, make_app: Make, site: Path, state: StateFolder, size: tuple[int, int]
+) -> None:
+    lock = EngineLock.take(state, RUN)
+    write_run(state, "running")
+    try:
+        act = page("deploy", ("20 SSH keys", "Initial setup", "line 12", "12 %"))
+        assert snap_compare(make_app(), terminal_size=size, run_before=act)
+    finally:
+        lock.release()
+
+
+@both
+def test_deploy_failed(
+    snap_compare: Compare, make_app: Make, site: Path, state: StateFolder, size: tuple[int, int]
+) -> None:
+    write_run(state, "failed")
+    act = page("deploy", ("The disk of a server is full", "Initial setup"))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_deploy_done(
+    snap_compare: Compare, make_app: Make, site: Path, state: StateFolder, size: tuple[int, int]
+) -> None:
+    write_run(state, "succeeded")
+    act = page("deploy", ("Done, 9 changed", "Initial setup", "Run done"))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_finished(snap_compare: Compare, make_app: Make, site: Path, state: StateFolder, size: tuple[int, int]) -> None:
+    write_run(state, "succeeded")
+    assert snap_compare(make_app(), terminal_size=size, run_before=page("finished", ("Proved, 9 changed",)))
+
+
+@both
+def test_workspaces(snap_compare: Compare, make_app: Make, site: Path, size: tuple[int, int]) -> None:
+    act = page("workspaces", ("alice",), "down down", ("look at its log",))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_workspace_details(snap_compare: Compare, make_app: Make, site: Path, size: tuple[int, int]) -> None:
+    act = page("workspaces", ("alice",), "enter", ("On now    nobody",))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_stopping_says_who_is_on(
+    snap_compare: Compare, make_app: Make, site: Path, manager: Manager, size: tuple[int, int]
+) -> None:
+    from homewright.workspaces.models import Session
+
+    manager.guests = (Session(address="192.168.1.77", connections=2),)
+    act = page("workspaces", ("alice",), "x", ("192.168.1.77",))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_deleting_wants_the_name(snap_compare: Compare, make_app: Make, site: Path, size: tuple[int, int]) -> None:
+    act = page("workspaces", ("alice",), "D", ("Type alice/default@s2",), "n o enter", ("that is not",))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_new_workspace(
+    snap_compare: Compare, make_app: Make, site: Path, state: StateFolder, manager: Manager, size: tuple[int, int]
+) -> None:
+    manager.must_accept = "s3 already has workspaces of bob; until there is a zone they share one address."
+    recorded_facts(state, ["s1", "s2", "s3"])
+    act = page("workspaces", ("alice",), "n", ("It goes to s3", "To be accepted"))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_help(snap_compare: Compare, make_app: Make, site: Path, size: tuple[int, int]) -> None:
+    act = page("workspaces", ("alice",), "f1", ("every 5 seconds",))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_palette(snap_compare: Compare, make_app: Make, site: Path, size: tuple[int, int]) -> None:
+    act = page("workspaces", ("alice",), "ctrl+p", ("what to do", "filter"))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+def test_the_linux_console_gets_ascii_alone(
+    snap_compare: Compare, make_app: Make, site: Path, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "linux")
+    write_run(state, "failed")
+    act = page("deploy", ("The disk of a server is full", "Initial setup"))
+    assert snap_compare(make_app(Terminal(ascii=True)), terminal_size=(80, 24), run_before=act)
+
+
+@pytest.mark.parametrize("theme", ["light", "high-contrast", "monochrome"])
+def test_themes(snap_compare: Compare, make_app: Make, site: Path, theme: str) -> None:
+    app = make_app()
+    app.theme = theme
+    act = page("workspaces", ("alice",), "down down", ("look at its log",))
+    assert snap_compare(app, terminal_size=(80, 24), run_before=act)
+
+
+def test_too_small_a_terminal(snap_compare: Compare, make_app: Make) -> None:
+    assert snap_compare(make_app(), terminal_size=(60, 20), run_before=to(("needs 80x24", "60x20")))
