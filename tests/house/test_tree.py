@@ -11,8 +11,10 @@ import pytest
 from .conftest import ROOT
 
 # In pieces, so that this file does not find itself.
-REGISTRIES = ("pypi" + ".org", "python" + "hosted.org", "debian" + ".org/debian", "deb.debian" + ".org", "npmjs" + ".org",
-              "archive.ubuntu" + ".com", "proxy.golang" + ".org", "docker" + ".io", "ghcr" + ".io")  # fmt: skip
+REGISTRIES = (
+    "pypi" + ".org", "python" + "hosted.org", "debian" + ".org/debian", "deb.debian" + ".org", "npmjs" + ".org",
+    "archive.ubuntu" + ".com", "proxy.golang" + ".org", "docker" + ".io", "ghcr" + ".io",
+)  # fmt: skip
 MACHINE = ("/wo" + "rk/", "/tmp/h" + "w", "/home/" + "runner")
 LOCKS = ("uv.lock",)
 """Written by a package manager, addresses and all."""
@@ -47,8 +49,8 @@ def test_no_file_names_a_registry_or_a_machine(words: tuple[str, ...]) -> None:
 
 def test_the_top_level_is_the_one_that_was_decided() -> None:
     fixed = {
-        "installer", "screens", "stages", "assets", "tests", "docs", "benchmarks", "pyproject.toml", "README.md", "LICENSE",
-        "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "uv.lock",
+        "installer", "screens", "stages", "assets", "tests", "docs", "benchmarks", "pyproject.toml", "README.md",
+        "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "uv.lock",
     }  # fmt: skip
     tops = {path.relative_to(ROOT).parts[0] for path in committed()}
     assert {top for top in tops if not top.startswith(".")} <= fixed
