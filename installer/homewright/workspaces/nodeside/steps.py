@@ -17,6 +17,7 @@ from homewright.workspaces.nodeside.records import Record, Refused, sync, write
 
 UNITS = Path("/etc/systemd/system")
 MARK = "# Homewright workspace "
+NO_SHELL = "/usr/sbin/nologin"
 
 
 @dataclass(frozen=True)
@@ -85,24 +86,30 @@ def system_user(job: Job) -> None:
     Its home is writable by it, so a login over SSH by a key that it puts there must be impossible: an expired account
     is refused by PAM, and by sshd itself where PAM is off.
     """
+    name = job.record.system_user
     comment = f"Homewright workspace {job.record.slug}"
     try:
-        known = pwd.getpwnam(job.record.system_user)
+        known = pwd.getpwnam(name)
     except KeyError:
+        home = str(job.own / "data")
         command(
-            ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", str(job.own / "data"),
-             "--shell", "/usr/sbin/nologin", "--expiredate", "1", "--comment", comment, "--", job.record.system_user],
+            ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", home, "--shell", NO_SHELL,
+             "--comment", comment, "--", name],
             "instance-failed",
-            f"The system user {job.record.system_user} cannot be made.",
+            f"The system user {name} cannot be made.",
         )  # fmt: skip
-        return
-    if known.pw_gecos != comment or known.pw_uid == 0:
-        raise Refused(
-            "not-ours",
-            f"There is a user {job.record.system_user} on this node that is not this workspace's.",
-            f"Its comment is {known.pw_gecos!r}, not {comment!r}.",
-            ("nothing was changed; rename or remove that user",),
-        )
+    else:
+        if known.pw_gecos != comment or known.pw_uid == 0:
+            raise Refused(
+                "not-ours",
+                f"There is a user {name} on this node that is not this workspace's.",
+                f"Its comment is {known.pw_gecos!r}, not {comment!r}.",
+                ("nothing was changed; rename or remove that user",),
+            )
+    # A second command, because useradd gives a system user no date of expiry, whatever it is told.
+    command(
+        ["usermod", "--expiredate", "1", name], "instance-failed", f"The account {name} cannot be closed for logins."
+    )
 
 
 def own_folders(job: Job) -> None:
