@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SCHEMAS: dict[str, str] = {
     "site": "homewright.site.models:Site",
+    "lab": "homewright.lab.models:LabStatus",
     "facts": "homewright.discovery.facts:FactsDocument",
     "plan": "homewright.planning.plan:Plan",
     "run": "homewright.engine.documents:RunDocument",

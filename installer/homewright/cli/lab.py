@@ -1,0 +1,147 @@
+"""`homewright lab`: practice servers on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from functools import partial
+
+from homewright.cli.output import Output
+from homewright.errors import UsageError
+
+_NEXT = "homewright --site practice"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        child: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+        child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+        return child
+
+    up = action("up", "make the practice servers, or what is missing of them, and the site practice")
+    up.add_argument("--servers", type=int, metavar="N", help="how many (3 where there are none yet)")
+    down = action("down", "remove them, their site, and everything made for them but the cached image")
+    prepare = action("prepare", "fetch and build beforehand what takes minutes: packages, image, code-server")
+    for child in (up, down, prepare):
+        child.add_argument("--yes", action="store_true", help="install missing Debian packages without asking")
+    status = action("status", "how they are")
+    status.add_argument("--password", action="store_true", help="print the password of the user lab, nothing else")
+    ssh = action("ssh", "a shell on one of them, or a command")
+    ssh.add_argument("name", metavar="NAME")
+    ssh.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD")
+    for name, text in (
+        ("power-off", "cut a server's power"),
+        ("power-on", "give it back"),
+        ("unplug", "pull a server's network cable"),
+        ("plug", "put it back"),
+    ):
+        action(name, text).add_argument("name", metavar="NAME")
+    action("bundle", "build the code-server archive, or wait for it; print where it is")
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    return {
+        "up": _up,
+        "down": _down,
+        "prepare": _prepare,
+        "status": _status,
+        "ssh": _ssh,
+        "power-off": _switch,
+        "power-on": _switch,
+        "unplug": _switch,
+        "plug": _switch,
+        "bundle": _bundle,
+    }[args.action](args, output)
+
+
+def _agree(args: argparse.Namespace, output: Output, question: str) -> bool:
+    return output.confirm(question, yes=args.yes, otherwise="answer beforehand: homewright lab up --yes")
+
+
+def _up(args: argparse.Namespace, output: Output) -> int:
+    from homewright import lab
+
+    status = lab.up(args.servers, say=output.progress, agree=partial(_agree, args, output))
+    output.document(status)
+    if not status.changed:
+        output.line("Nothing changed: the practice servers are up.")
+    for server in status.servers:
+        output.line(f"{server.name}  {server.address}  user {server.user}")
+    output.line(f"site      {status.site_file}")
+    output.line("password  homewright lab status --password")
+    output.line(f"next      {_NEXT}")
+    return 0
+
+
+def _down(args: argparse.Namespace, output: Output) -> int:
+    from homewright import lab
+
+    changed = lab.down(say=output.progress)
+    output.document({"version": 1, "changed": changed})
+    output.line("The practice servers are gone." if changed else "Nothing changed: there are no practice servers.")
+    return 0
+
+
+def _prepare(args: argparse.Namespace, output: Output) -> int:
+    from homewright import lab
+
+    lab.prepare(say=output.progress, agree=partial(_agree, args, output))
+    output.document({"version": 1, "bundle": str(lab.bundle())})
+    output.line("Everything that takes minutes is there: packages, image, code-server.")
+    return 0
+
+
+def _status(args: argparse.Namespace, output: Output) -> int:
+    from homewright import lab
+
+    status = lab.status()
+    if args.password:
+        name = status.servers[0].name if status.servers else ""
+        password = lab.password(lab.SITE_NAME, name)
+        if password is None:
+            raise UsageError("There is no password.", "There are no practice servers.", ["homewright lab up"])
+        Output(json=False).line(password)
+        return 0
+    output.document(status)
+    output.line(f"practice servers: {status.state}" + (f" ({status.reason})" if status.reason else ""))
+    for server in status.servers:
+        words = f"power {server.power}, {server.cable}, ssh {server.ssh}"
+        output.line(f"{server.name:<4} {server.address:<14} {words}")
+    return 0
+
+
+def _ssh(args: argparse.Namespace, output: Output) -> int:
+    from homewright.lab.commands import ssh_command
+
+    words = args.command[1:] if args.command[:1] == ["--"] else args.command
+    command = ssh_command(args.name, words)
+    if sys.stdin.isatty() and "IdentityFile=none" in command:
+        output.progress("The password: homewright lab status --password")
+    os.execvp(command[0], command)
+
+
+def _switch(args: argparse.Namespace, output: Output) -> int:
+    from homewright import lab
+
+    act, done, already = {
+        "power-off": (lab.power_off, "has no power", "had no power already"),
+        "power-on": (lab.power_on, "has power", "had power already"),
+        "unplug": (lab.unplug, "is unplugged", "was unplugged already"),
+        "plug": (lab.plug, "is plugged in", "was plugged in already"),
+    }[args.action]
+    changed = act(args.name, say=output.progress)
+    output.document({"version": 1, "server": args.name, "changed": changed})
+    output.line(f"{args.name} {done}." if changed else f"Nothing changed: {args.name} {already}.")
+    return 0
+
+
+def _bundle(args: argparse.Namespace, output: Output) -> int:
+    from homewright.lab import code_server
+
+    path = code_server.ensure(output.progress)
+    output.document({"version": 1, "bundle": str(path), "code_server": code_server.VERSION})
+    output.line(str(path))
+    return 0

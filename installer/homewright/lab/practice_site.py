@@ -1,0 +1,109 @@
+"""The site `practice`: written by `up`, with the host keys that LXD read in the servers, and removed by `down`."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from homewright.errors import Busy, LabError
+from homewright.lab import SITE_NAME, code_server
+from homewright.lab.models import USER, Record
+from homewright.site import files
+from homewright.site.models import CodeServer, Server, Site, WorkspaceSettings
+from homewright.site.paths import StateFolder, config_home, state_home
+
+Say = Callable[[str], None]
+
+
+def path() -> Path:
+    return config_home() / SITE_NAME / "site.yaml"
+
+
+def state() -> StateFolder:
+    """The state folder that the practice site has unless another is chosen; one that was chosen is never removed."""
+    return StateFolder(state_home() / "sites" / SITE_NAME)
+
+
+def of(record: Record) -> Site:
+    """The site that belongs to a lab."""
+    return Site(
+        name=SITE_NAME,
+        profile="lab",
+        servers=tuple(
+            Server(
+                name=server.name,
+                address=server.address,
+                user=USER,
+                host_key=server.host_keys[0] if server.host_keys else None,
+            )
+            for server in record.servers
+        ),
+        workspaces=WorkspaceSettings(
+            code_server=CodeServer(bundle=str(code_server.bundle_path()), version=code_server.VERSION)
+        ),
+    )
+
+
+def refuse_foreign(record: Record | None) -> None:
+    """Raises LabError where a site named practice is there that the lab did not make."""
+    if record is None and path().exists():
+        raise LabError(
+            f"There is a site in {path()} already.",
+            "The practice servers did not make it, so it is left alone.",
+            [f"move it away, then try again: mv {path()} {path()}.mine"],
+        )
+
+
+def write(record: Record) -> bool:
+    """Write the site where it is missing; where it is there, mend its servers and leave all other answers.
+
+    Whether anything was written. Raises SiteError for a file that somebody has broken.
+    """
+    wanted = of(record)
+    if not path().exists():
+        files.save(path(), wanted)
+        return True
+    current = files.load(path())
+    if current.servers == wanted.servers:
+        return False
+    files.update(path(), {"servers": [server.model_dump(mode="json") for server in wanted.servers]})
+    return True
+
+
+def refuse_while_running() -> None:
+    """Raises Busy while an engine works on the practice site."""
+    try:
+        descriptor = os.open(state().engine_lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Busy(
+            "A run goes on in the practice site.",
+            "Its servers are not taken away from under it.",
+            [f"watch it: homewright --site {SITE_NAME} attach", "and take the lab down afterwards"],
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def remove(say: Say) -> None:
+    """Remove the site and what was recorded for it; says so."""
+    folder = path().parent
+    if path().exists():
+        say(f"removing the site {SITE_NAME} ({path()})")
+        path().unlink()
+    for left in folder.glob(".site.yaml.*"):
+        left.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+    if state().root.exists():
+        say(f"removing what was recorded for it ({state().root})")
+        shutil.rmtree(state().root)
+    with contextlib.suppress(OSError):
+        state().root.parent.rmdir()
