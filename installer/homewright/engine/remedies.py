@@ -48,6 +48,11 @@ GENERAL = (
         do=("Find out why it changed", "If it is right: homewright trust HOST"),
     ),
     Remedy(
+        when=r"longer than its hard limit|said nothing for .* minutes",
+        say="The step did not end in its time: something on the server hangs, or is far slower than expected.",
+        do=("Look at what it last said, above", "See whether the server is on and how busy it is: uptime; top"),
+    ),
+    Remedy(
         when=r"(?i)unreachable|connection\b.{0,80}(was lost|refused|reset|timed out|closed)|no route to host|"
         r"timed out|broken pipe|hung up",
         say="The server could not be reached, or went away in the middle.",

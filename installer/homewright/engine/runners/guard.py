@@ -64,12 +64,13 @@ class Guard:
     def sweep(self, patience_s: int = 10) -> str:
         """A shell command, for root: ends the processes that other runs left behind; 0 when there are none any more.
 
-        They are asked first, because a package manager that is killed outright leaves its database half written. Each is
-        looked at again before it counts: the search itself makes processes that carry the mark and are gone by then.
+        They are asked first, because a package manager that is killed outright leaves its database half written.
+        Each is looked at again before it counts: the search itself makes marked processes, which are gone then.
         """
         script = (
             f"left() {{ for e in $(grep -lzs '^{MARK}=' /proc/[0-9]*/environ); do "
-            f"grep -qzs '^{self.mark}$' $e || ! grep -qzs '^{MARK}=' $e || {{ e=${{e#/proc/}}; echo ${{e%/environ}}; }}; done; }}; "
+            f"grep -qzs '^{self.mark}$' $e || ! grep -qzs '^{MARK}=' $e || "
+            f"{{ e=${{e#/proc/}}; echo ${{e%/environ}}; }}; done; }}; "
             f'n=0; while p=$(left); [ -n "$p" ]; do '
             f"if [ $n -lt {patience_s * 5} ]; then s=TERM; else s=KILL; fi; "
             f'[ $n -gt {patience_s * 5 + 50} ] && {{ echo "still there: $p" >&2; exit 1; }}; '
