@@ -94,7 +94,8 @@ def require_same(approved: Plan, now: Plan) -> None:
 def lines(planned: Plan) -> Iterator[str]:
     """The plan in words."""
     steps = planned.steps()
-    yield f"Plan for the site {planned.site}: {len(steps)} step{'' if len(steps) == 1 else 's'}, about {duration(planned.minutes)}."
+    count = f"{len(steps)} step{'' if len(steps) == 1 else 's'}"
+    yield f"Plan for the site {planned.site}: {count}, about {duration(planned.minutes)}."
     for stage in planned.stages:
         if stage.skipped:
             yield f"Stage {stage.id} {stage.title}: skipped, {stage.skipped}."
