@@ -15,7 +15,10 @@ import pytest
 
 from homewright import cli
 from homewright.cli import VERBS, full_screen, split
+from homewright.engine.states import Action, State
 from homewright.errors import UsageError
+from homewright.site.models import Server, Site
+from homewright.site.paths import StateFolder
 
 if TYPE_CHECKING:
     from .conftest import Run
@@ -218,3 +221,27 @@ def test_a_verb_imports_no_room_that_it_does_not_need(
     loaded = set(result.stderr.splitlines()[-1].split())
     assert "argparse" in loaded
     assert not loaded & set(unwanted)
+
+
+@pytest.mark.parametrize(
+    ("state", "says", "verb"),
+    [
+        (None, "2 servers, nothing run yet", "plan"),
+        (State.RUNNING, "last apply running (40 %)", "attach"),
+        (State.SUCCEEDED, "last apply succeeded", "workspace list"),
+        (State.FAILED, "last apply failed", "status"),
+        (State.INTERRUPTED, "last apply interrupted", "status"),
+    ],
+)
+def test_what_comes_next_follows_from_the_last_run(state: State | None, says: str, verb: str, tmp_path: Path) -> None:
+    from homewright.cli.standing import decide
+    from homewright.engine.journal.records import RunRecord
+
+    servers = tuple(Server(name=f"s{number}", address=f"10.0.0.{number}", user="ann") for number in (1, 2))
+    folder = StateFolder(tmp_path).create()
+    assert decide(Site(name="attic", servers=servers), folder, None)[1] == "trust --all"
+    folder.key.write_text("x")
+    folder.known_hosts.write_text("x")
+    record = state and RunRecord(id="r", action=Action.APPLY, state=state, created=0.0, percent=40.0)
+    said, comes = decide(Site(name="attic", servers=servers), folder, record)
+    assert says in said and comes == verb

@@ -58,6 +58,9 @@ def test_the_state_folder_is_private(home: Path) -> None:
     state.root.mkdir(parents=True, mode=0o755)
     state.create()
     assert stat.S_IMODE(state.root.stat().st_mode) == 0o700
+    deep = home / "one" / "two" / ("x" * 150)
+    paths.StateFolder(deep).create()
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o700 for path in (deep, deep.parent, deep.parent.parent))
     assert paths.StateFolder.of("attic", "/x/y").root == Path("/x/y")
 
 

@@ -133,9 +133,14 @@ class StateFolder:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a private folder (0700) with its parents, durably. Raises StateError."""
+    """Make a private folder (0700), and the parents that it lacks, durably. Raises StateError."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(path.parent)
+        if not folder.is_dir():
+            raise NotADirectoryError(20, "It is no folder")
         if folder.stat().st_uid == os.getuid() and folder.stat().st_mode & 0o077:
             folder.chmod(0o700)
         with tempfile.TemporaryFile(dir=folder):
