@@ -1,0 +1,85 @@
+"""What is durable before what happens: the order of system calls, as strace sees it.
+
+A kill -9 leaves the page cache alone and proves nothing about fsync; the order of fsync and effect does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from homewright.access import engine_key
+from homewright.site.paths import StateFolder
+
+CALLS = "pwrite64,write,fsync,fdatasync,rename,renameat,renameat2,connect,execve"
+
+
+def usable() -> bool:
+    return shutil.which("strace") is not None and subprocess.run(["strace", "-qq", "true"], check=False).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not usable(), reason="strace is not there or may not trace")
+
+
+def traced(folder: Path, *command: str) -> list[str]:
+    """The calls of a command in order, with names of files."""
+    out = folder / "trace"
+    options = ["-f", "-y", "-qq", "-s", "8192", "-e", f"trace={CALLS}", "-o", str(out)]
+    subprocess.run(["strace", *options, *command], cwd=folder, capture_output=True, timeout=100, check=False)
+    return out.read_text(errors="replace").splitlines()
+
+
+def first(lines: list[str], pattern: str, after: int = -1) -> int:
+    for number, line in enumerate(lines):
+        if number > after and re.search(pattern, line):
+            return number
+    raise AssertionError(f"no {pattern} after call {after}")
+
+
+def test_a_step_has_started_durably_before_its_first_effect(tmp_path: Path, state: StateFolder) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("version: 1\nname: attic\nservers:\n  - {name: s1, address: 127.0.0.1, user: ann, port: 9}\n")
+    engine_key.ensure(state.key, "test")
+    folder = state.run("traced")
+    folder.mkdir(parents=True, mode=0o700)
+    request = {"action": "apply", "only": "00", "start_at": None, "plan_digest": None, "stages": [], "version": 1}
+    (folder / "request.json").write_text(json.dumps(request))
+    command = ["-m", "homewright.engine", "--site", str(site), "--state", str(state.root), "--run", "traced"]
+    lines = traced(tmp_path, sys.executable, *command)
+
+    run_row = first(lines, r"pwrite64\(\d+<\S+/events\.db-wal>.*run-started")
+    run_synced = first(lines, r"fdatasync\(\d+<\S+/events\.db-wal>", run_row)
+    ready = first(lines, r"rename\S*\(.*/ready\"", run_synced)
+    started = first(lines, r"pwrite64\(\d+<\S+/events\.db-wal>.*step-started", ready)
+    events_synced = first(lines, r"fdatasync\(\d+<\S+/events\.db-wal>", started)
+    state_written = first(lines, r"pwrite64\(\d+<\S+/journal\.db-wal>", events_synced)
+    state_synced = first(lines, r"fdatasync\(\d+<\S+/journal\.db-wal>", state_written)
+    effect = first(lines, r"connect\(.*htons\(9\)")
+    assert state_synced < effect, "the server was touched before the step was recorded as started"
+    finished = first(lines, r"pwrite64\(\d+<\S+/events\.db-wal>.*run-finished", effect)
+    assert first(lines, r"fdatasync\(\d+<\S+/events\.db-wal>", finished)
+
+
+SAVE = """
+import sys
+from pathlib import Path
+from homewright.site.paths import write_atomically
+write_atomically(Path(sys.argv[1]), b"new")
+"""
+
+
+def test_a_file_is_durable_before_it_takes_its_name_and_its_name_after(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("old")
+    lines = traced(tmp_path, sys.executable, "-c", SAVE, str(file))
+    written = first(lines, r"write\(\d+<\S+/\.site\.yaml\.[^>]*>, \"new\"")
+    synced = first(lines, r"fsync\(\d+<\S+/\.site\.yaml\.", written)
+    renamed = first(lines, r"rename\S*\(.*/site\.yaml\"", synced)
+    assert first(lines, rf"fsync\(\d+<{re.escape(str(tmp_path))}>", renamed)
+    assert file.read_text() == "new"
