@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from homewright.engine.runners.guard import MARK, Guard
 pytestmark = pytest.mark.lab
 
 KINDS = ("python", "pyinfra", "ansible")
+PLAIN = pytest.param("plain ansible", marks=pytest.mark.long)
+"""The fallback where Mitogen does not fit; its slower cases belong to the campaigns."""
 MARKED = "HOMEWRIGHT_RUNNER"
 """What the engine marks everything with that a runner starts here."""
 
@@ -38,7 +41,7 @@ def step(folder: Path, kind: str, command: str, times: int = 1) -> Path:
         )
     else:
         text = "- hosts: servers\n  gather_facts: false\n  become: true\n  tasks:\n" + "".join(
-            f"    - name: {name}\n      ansible.builtin.shell: {command}\n" for name in names
+            f"    - name: {name}\n      ansible.builtin.shell:\n        cmd: {json.dumps(command)}\n" for name in names
         )
     file = folder / ("10_step.yaml" if kind == "ansible" else "10_step.py")
     file.write_text(text)
@@ -95,7 +98,7 @@ def test_what_a_step_starts_is_marked_inside_sudo_too(practice: Practice, tmp_pa
     assert practice.drive(kind, file, hosts=[name], **more).states == {name: "succeeded"}
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "plain ansible"])
+@pytest.mark.parametrize("kind", [*KINDS, PLAIN])
 def test_commands_are_refused_once_another_run_has_the_server(practice: Practice, tmp_path: Path, kind: str) -> None:
     victim, other = practice.names[:2]
     more = {"accelerate": False} if kind == "plain ansible" else {}
@@ -129,7 +132,7 @@ def test_cancel_lets_the_task_end_and_begins_no_other(practice: Practice, tmp_pa
     assert count.count("begin") == count.count("end") < 8
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "plain ansible"])
+@pytest.mark.parametrize("kind", [*KINDS, PLAIN])
 def test_killed_it_leaves_nothing_here_and_what_is_left_there_is_swept(
     practice: Practice, tmp_path: Path, kind: str
 ) -> None:
