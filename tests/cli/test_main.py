@@ -199,7 +199,7 @@ def test_the_keyboard_stops_it_with_code_4(environment: dict[str, str], tmp_path
             ("argparse.pydantic", "pydantic", "rich", "textual", "yaml", "ruamel", "paramiko", "kubernetes"),
         ),
         (("--help",), ("pydantic", "rich", "textual", "ruamel", "paramiko", "kubernetes")),
-        (("completions", "bash"), ("pydantic", "rich", "textual", "paramiko", "ansible", "pyinfra", "kubernetes")),
+        (("completions", "bash"), ("rich", "textual", "ansible", "ansible_runner", "pyinfra", "kubernetes", "pylxd")),
         (("stauts",), ("pydantic", "rich", "textual", "ruamel", "paramiko", "kubernetes")),
         (("site", "validate"), ("rich", "textual", "paramiko", "ansible", "pyinfra", "kubernetes", "cryptography")),
     ],
@@ -242,6 +242,6 @@ def test_what_comes_next_follows_from_the_last_run(state: State | None, says: st
     assert decide(Site(name="attic", servers=servers), folder, None)[1] == "trust --all"
     folder.key.write_text("x")
     folder.known_hosts.write_text("x")
-    record = state and RunRecord(id="r", action=Action.APPLY, state=state, created=0.0, percent=40.0)
+    record = state and RunRecord(id="r", action=Action.RUN, state=state, created=0.0, percent=40.0)
     said, comes = decide(Site(name="attic", servers=servers), folder, record)
     assert says in said and comes == verb

@@ -83,7 +83,8 @@ def decide(site: Site, state: StateFolder, latest: RunRecord | None) -> tuple[st
         return f"{count}, not yet trusted", "trust --all"
     if latest is None:
         return f"{count}, nothing run yet", "plan"
-    says = f"{count}, last {latest.action.value} {latest.state.value}"
+    verb = "apply" if latest.action.value == "run" else latest.action.value
+    says = f"{count}, last {verb} {latest.state.value}"
     match latest.state.value:
         case "running" | "pending":
             return f"{says} ({latest.percent:.0f} %)", "attach"
