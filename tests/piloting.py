@@ -18,6 +18,8 @@ async def until(pilot: Pilot[object], condition: Callable[[], bool], limit: floa
     """Wait until a condition holds. Fails with the screen's text when it does not within the limit, in seconds."""
     end = time.monotonic() + limit
     while not condition():
+        if pilot.app._exception is not None:
+            raise pilot.app._exception
         if time.monotonic() > end:
             raise AssertionError(f"it never happened; the screen shows:\n{text_of(pilot.app)}")
         await pilot.pause(0.02)

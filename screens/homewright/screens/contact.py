@@ -77,9 +77,8 @@ answer sudo.keep in site.yaml.
         yield Table([Column("server", 14), Column("address", 20), Column("state")], id="contacts")
         yield Static(id="contact", classes="frame")
         users = ", ".join(dict.fromkeys(server.user for server in self._servers.values()))
-        yield Field(
-            "password", f"Password of {users}"[:28], secret=True, hint="Used once, kept nowhere; enter signs in"
-        )
+        hint = f"Of {users}; used once, kept nowhere. Enter signs in"
+        yield Field("password", "Password", secret=True, hint=hint)
         yield Field("identity", "or key file", rule=_file_reason, hint="A private key that the servers know already")
 
     def on_mount(self) -> None:

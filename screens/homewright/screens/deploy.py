@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from textual import on
-from textual.app import ComposeResult
+from textual.app import ComposeResult, RenderResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
 from homewright.engine.journal import RunRecord, StepRecord
@@ -27,6 +28,22 @@ QUIET_S = 5.0
 PANES = 4
 """At most so many panes side by side on a very wide terminal."""
 LAST_LINES = 20
+
+
+class Bar(Widget):
+    """How far the run is: a bar as wide as there is room, and the step in words."""
+
+    percent = 0.0
+    words = ""
+
+    def show(self, percent: float, words: str) -> None:
+        if (percent, words) != (self.percent, self.words):
+            self.percent, self.words = percent, words
+            self.refresh()
+
+    def render(self) -> RenderResult:
+        full, rest = progress.bar(self.percent, max(self.size.width - len(self.words) - 2, 10))
+        return Content.assemble((full, "$primary"), (rest, "$quiet"), f"  {self.words}")
 
 
 class Deploy(Page):
@@ -78,7 +95,7 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         with VerticalScroll(id="problem"):
             yield Static(id="problem-text")
         with Vertical(id="progress"):
-            yield Static(id="bar")
+            yield Bar()
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -174,12 +191,8 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         if run is None:
             return
         self.retitle(progress.summary(run, self._steps, self.now()))
-        bar = self.query_one("#bar", Static)
-        words = progress.counted(self._steps)
-        width = max(bar.size.width - len(words) - 2, 10)
         percent = 100.0 if run.state is State.SUCCEEDED else run.percent
-        full, rest = progress.bar(percent, width)
-        bar.update(Content.assemble((full, "$primary"), (rest, "$quiet"), f"  {words}"))
+        self.query_one(Bar).show(percent, progress.counted(self._steps))
         pane = self.query_one("#log", LogPane)
         quiet = ""
         if not run.state.final and pane.lines is not None and len(pane.lines):
@@ -248,7 +261,10 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         for pane in panes[wanted:]:
             pane.remove()
         for _ in range(wanted - len(panes)):
-            box.mount(LogPane(classes="frame"))
+            pane = LogPane()
+            pane.add_class("frame")
+            pane.follow = panes[0].follow
+            box.mount(pane)
         self.call_after_refresh(self._show_log)
 
     @on(Table.Highlighted, "#tree")

@@ -11,6 +11,7 @@ from textual.message_pump import MessagePump
 
 from homewright.engine.journal import Reader, RunRecord, StepRecord
 from homewright.errors import HomewrightError
+from homewright.screens.jobs import post
 from homewright.screens.loglines import Batch, LogLines, read_on
 
 INTERVAL_S = 0.1
@@ -75,14 +76,14 @@ class Feed:
                 failing = ""
                 if snapshot is not None:
                     self._applied.clear()
-                    self._owner.post_message(Looked(snapshot))
+                    post(self._owner, Looked(snapshot))
                     pause = 0.0 if more else INTERVAL_S
                 elif self._last is not None and self._last[0].state.final:
                     pause = IDLE_S
             except HomewrightError as error:
                 if error.what != failing:
                     failing = error.what
-                    self._owner.post_message(Looked(None, error))
+                    post(self._owner, Looked(None, error))
                 pause = IDLE_S
             self._stop.wait(pause)
 

@@ -103,7 +103,7 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
         lines.append(f"  {mark} {step.step:<6} {step.title:<34} {where}".rstrip())
     lines += ["", "To open", "  Workspaces: ctrl+n makes the first one and shows its address."]
     if site.zone is None:
-        lines.append("  Addresses are the servers' own until the site has a zone: no name has to be resolved.")
+        lines.append("  Until the site has a zone, addresses are the servers' own: nothing to resolve.")
     else:
         lines += [
             f"  Names end in {site.zone}. Your computer resolves them when its resolver, or your router,",
@@ -119,10 +119,10 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
         "  Carry the file over as homewright-ca.crt (it is no secret), compare its",
         "  fingerprint (openssl x509 -sha256 -fingerprint -noout -in FILE), then:",
         "",
-        "  Debian, Ubuntu  sudo cp homewright-ca.crt /usr/local/share/ca-certificates/",
-        "                  sudo update-ca-certificates",
-        "  Fedora          sudo cp homewright-ca.crt /etc/pki/ca-trust/source/anchors/",
-        "                  sudo update-ca-trust",
+        "  Debian, Ubuntu sudo cp homewright-ca.crt /usr/local/share/ca-certificates/",
+        "                 sudo update-ca-certificates",
+        "  Fedora         sudo cp homewright-ca.crt /etc/pki/ca-trust/source/anchors/",
+        "                 sudo update-ca-trust",
         "  macOS           sudo security add-trusted-cert -d -r trustRoot \\",
         "                    -k /Library/Keychains/System.keychain homewright-ca.crt",
         "  Windows         certutil -addstore -f Root homewright-ca.crt",

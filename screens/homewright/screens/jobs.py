@@ -5,6 +5,7 @@ Daemon threads, and not the toolkit's own pool: leaving the program must not wai
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,12 @@ class JobSays(Message):
     name: str
     number: int
     deliver: Callable[[], None]
+
+
+def post(owner: MessagePump, message: Message) -> None:
+    """Post from a thread. A screen that has gone meanwhile needs no answer: the toolkit raises for it, or drops it."""
+    with contextlib.suppress(RuntimeError, LookupError):
+        owner.post_message(message)
 
 
 class Jobs:
@@ -69,11 +76,11 @@ class Jobs:
                 result = work()
             except HomewrightError as error:
                 problem = error
-                self._owner.post_message(JobDone(name, number, lambda: failed(problem)))
+                post(self._owner, JobDone(name, number, lambda: failed(problem)))
             except Exception as error:
-                self._owner.post_message(JobDone(name, number, lambda: None, None if quiet else error))
+                post(self._owner, JobDone(name, number, lambda: None, None if quiet else error))
             else:
-                self._owner.post_message(JobDone(name, number, lambda: done(result)))
+                post(self._owner, JobDone(name, number, lambda: done(result)))
 
         threading.Thread(target=body, name=f"job {name}", daemon=True).start()
 
@@ -85,7 +92,7 @@ class Jobs:
         number = self._numbers.get(name, 0) + (0 if now else 1)
 
         def tell(text: str) -> None:
-            self._owner.post_message(JobSays(name, number, lambda: say(text)))
+            post(self._owner, JobSays(name, number, lambda: say(text)))
 
         return tell
 

@@ -201,11 +201,11 @@ class DeleteBox(Box[bool]):
             if self._on:
                 yield Static("\n".join(["These sessions end:", *self._on, ""]), markup=False)
             yield Static(
-                "The workspace, its account and its password go. The shared folders (projects, datasets,\n"
-                "jobs) are not touched.\n",
+                "The workspace, its account and its password go. The shared folders (projects, "
+                "datasets, jobs) are not touched.\n",
                 markup=False,
             )
-            yield Tick("its own settings and extensions go too (else they wait for the next one of this name)")
+            yield Tick("its own settings and extensions go too")
             yield Static(f"\nType {self._word} to delete it:", markup=False)
             yield Input(compact=True)
             yield Static("", id="mismatch")

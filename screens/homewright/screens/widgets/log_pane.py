@@ -74,8 +74,13 @@ class LogPane(ScrollView, can_focus=True):
         count = len(self.lines) if self.lines is not None else 0
         self.virtual_size = Size(0, count)
         if self.follow:
-            self.scroll_to(y=max(count - self.size.height, 0), animate=False, immediate=True)
+            self._to_end()
+            self.call_after_refresh(self._to_end)  # again once the layout knows how many lines there are
         self.refresh()
+
+    def _to_end(self) -> None:
+        if self.follow and self.lines is not None:
+            self.scroll_to(y=max(len(self.lines) - self.size.height, 0), animate=False, immediate=True)
 
     def on_resize(self) -> None:
         self._grow()
