@@ -1,8 +1,9 @@
 """The private LXD daemon: started by hand in a mount namespace of its own, on this machine's cgroup2 alone.
 
-In that namespace the daemon's folder lies at /var/lib/lxd. So its sockets' paths are short however long the state
+In that namespace the daemon's folder lies below /var/lib/lxd. So its sockets' paths are short however long the state
 folder's is, a home folder that others may not enter is no obstacle to the servers' root file systems, and every mount
-is gone with the last process.
+is gone with the last process. Each lab's path there is its own: LXC names sockets after it that a mount namespace does
+not keep apart, and two labs with one path stop each other's servers.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from homewright.errors import LabError
 from homewright.lab.shell import environment, which
 from homewright.site.paths import write_atomically
 
-LXD_DIR = Path("/var/lib/lxd")
-"""Made by Debian's package; used inside the namespace only."""
+MOUNT = Path("/var/lib/lxd")
+"""Made by Debian's package; covered inside the namespace only."""
 
 READY_S = 60.0
 
@@ -34,7 +35,9 @@ its services from about the tenth container on: seen as servers without a networ
 
 _START = """\
 set -e
-mount --bind "$1/lxd" /var/lib/lxd
+mount -t tmpfs -o mode=0711 none /var/lib/lxd
+mkdir "$LXD_DIR"
+mount --bind "$1/lxd" "$LXD_DIR"
 mount -t tmpfs -o mode=0755 none /run/lxc
 if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
   if mkdir -p "/sys/fs/cgroup/$2"; then echo $$ > "/sys/fs/cgroup/$2/cgroup.procs"; fi
@@ -57,6 +60,8 @@ class Running:
     ticks: int
     """When the process started, in clock ticks since boot: tells it from a later one with the same number."""
     boot: str
+    lxd_dir: str
+    """Its folder as it sees it."""
     settings: dict[str, str]
     """What the kernel's settings were before, by their path under /proc/sys."""
     made_run_lxc: bool
@@ -70,7 +75,7 @@ class Running:
     @property
     def socket(self) -> str:
         """The daemon's socket as root reaches it from outside: short, whatever the state folder's path."""
-        return f"/proc/{self.pid}/root{LXD_DIR}/unix.socket"
+        return f"/proc/{self.pid}/root{self.lxd_dir}/unix.socket"
 
 
 def boot_id() -> str:
@@ -120,7 +125,7 @@ def load(folder: Path) -> Running | None:
 def start(folder: Path, name: str, tables: tuple[str, ...]) -> Running:
     """Start the daemon on `folder`/lxd and wait until it answers. Raises LabError with the end of its log.
 
-    `name` is its cgroup's, `tables` are the firewall tables that exist now. What must be put back later is written
+    `name` is its own among all labs; `tables` are the firewall tables that exist now. What must be put back later is written
     down before anything is changed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -131,7 +136,8 @@ def start(folder: Path, name: str, tables: tuple[str, ...]) -> Running:
     if before is not None and before.boot == boot_id():
         # A start that was cut off has written this already, and perhaps changed it since.
         settings, tables, made_run_lxc = before.settings, before.nft_tables, before.made_run_lxc
-    running = Running(0, 0, boot_id(), settings, made_run_lxc, tables)
+    inside = str(MOUNT / name)
+    running = Running(0, 0, boot_id(), inside, settings, made_run_lxc, tables)
     _save(folder, running)
     Path("/run/lxc").mkdir(exist_ok=True)
     for name, least in LEAST.items():
@@ -145,10 +151,10 @@ def start(folder: Path, name: str, tables: tuple[str, ...]) -> Running:
             stdout=handle,
             stderr=handle,
             cwd="/",
-            env=environment({"LXD_DIR": str(LXD_DIR), "HOME": "/root", "USER": "root"}),
+            env=environment({"LXD_DIR": inside, "HOME": "/root", "USER": "root"}),
             start_new_session=True,
         )
-    running = Running(process.pid, ticks(process.pid), boot_id(), settings, made_run_lxc, tables)
+    running = Running(process.pid, ticks(process.pid), boot_id(), inside, settings, made_run_lxc, tables)
     _save(folder, running)
     _wait(process, running, log)
     return running
