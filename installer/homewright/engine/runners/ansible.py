@@ -29,6 +29,8 @@ from homewright.engine.runners.protocol import Cancel, Emitter, run
 from homewright.engine.runners.request import StepRequest
 from homewright.engine.states import Action, State
 
+TEMPORARY = "homewright-ansible-"
+"""How our temporary folders' names begin; the runner's process number follows."""
 POLL_S = 0.5
 """How often ansible-runner looks whether it should stop; its own 5 s would delay a cancel."""
 
@@ -39,6 +41,15 @@ def mitogen_strategy(request: StepRequest) -> Path | None:
     if not request.accelerate or found is None or found.origin is None or not accelerated(version("ansible-core")):
         return None
     return Path(found.origin).parent / "plugins" / "strategy"
+
+
+def remove_stale() -> None:
+    """Remove the temporary folders of runners that were killed and could not do it themselves."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}[0-9]*-*"):
+        pid = folder.name.removeprefix(TEMPORARY).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if folder.stat().st_uid == os.getuid() and not Path(f"/proc/{pid}").exists():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
@@ -55,7 +66,8 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
     for host in request.hosts:
         emitter.started(host.name)
     # Mitogen's socket lies there, and a socket's path has 108 bytes at most: the state folder's may be longer.
-    temporary = Path(tempfile.mkdtemp(prefix="homewright-"))
+    remove_stale()
+    temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-"))
     try:
         _play(request, translator, cancel, temporary)
     finally:

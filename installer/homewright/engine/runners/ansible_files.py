@@ -52,6 +52,8 @@ def inventory(request: StepRequest, *, mitogen: bool) -> str:
             "ansible_host_key_checking": True,
             "capture": captures.get(name, {}),
         }
+        if endpoint.user == "root":
+            hosts[name]["ansible_become"] = False  # there may be no sudo where root signs in
     groups: dict[str, dict[str, Any]] = {"servers": {name: {} for name in places}}
     for host in request.hosts:
         for group in host.groups:

@@ -24,6 +24,7 @@ from homewright.engine.runners.protocol import Cancel, Emitter
 from homewright.engine.states import Verdict
 from homewright.errors import Busy, Cancelled
 from homewright.site.models import Site
+from homewright.site.secrets import Secrets
 
 Result = TypeVar("Result")
 __all__ = ["CommandFailed", "Completed", "Host", "Proof", "Task", "broken", "cannot_tell", "proved", "together"]
@@ -97,6 +98,11 @@ class Host:
                 endpoint = Endpoint(self.name, self.address, self.port, self.user, self.key_file, self.known_hosts)
                 self._connection = Connection.open(endpoint)
             return self._connection
+
+    @property
+    def secrets(self) -> Secrets:
+        """The site's secrets, read when asked for. What is taken from here goes to a server on standard input only."""
+        return Secrets(self.secrets_file)
 
     def close(self) -> None:
         if self._connection is not None:

@@ -22,6 +22,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.operations import run_ops
 from pyinfra.api.output import set_echo
 from pyinfra.api.state import StateStage
+from pyinfra.connectors import ssh as ssh_connector
 from pyinfra.connectors import util as connector_util
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 
@@ -144,6 +145,14 @@ def guard_commands(guard: Guard) -> None:
     def never(_prompt: str = "") -> str:
         raise PyinfraError("sudo asks for a password: its rule for this user is gone")
 
+    for_host = ssh_connector.make_unix_command_for_host
+
+    def without_sudo_for_root(state: Any, host: Any, command: StringCommand, **arguments: Any) -> StringCommand:
+        if host.data.ssh_user == "root":
+            arguments.pop("_sudo", None)  # there may be no sudo where root signs in
+        return for_host(state, host, command, **arguments)
+
+    ssh_connector.make_unix_command_for_host = without_sudo_for_root
     connector_util.make_unix_command = guarded
     connector_util.getpass = never
 
