@@ -48,6 +48,8 @@ def test_every_value_knows_its_line_and_column(path: tuple[str | int, ...], plac
         ("a: 1\n\tb: 2\n", 2, "YAML"),
         ("a: 'open\n", 2, "YAML"),
         ("a: 1\nb: \x07\n", 2, "character"),
+        ("a: 1\nb: 2\x85c: 3\n", 2, "line break"),
+        ("a: 1\rb: 2\r", 1, "line break"),
         ("a: 2001-01-01\n", 1, "date"),
         ("1: a\n", 1, "no text"),
         ("? [a]\n: b\n", 1, "key must be text"),

@@ -6,6 +6,7 @@ before anything is built, and an alias is refused before it could be expanded. T
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -31,6 +32,9 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 12
 """The models nest five deep."""
 MAX_VALUES = 20_000
+
+_ODD_LINE_END = re.compile(r"[\x85\u2028\u2029]|\r(?!\n)")
+"""YAML ends a line at these, editors and our own line numbers do not."""
 
 Plain: TypeAlias = "str | int | float | bool | list[Plain] | dict[str, Plain] | None"
 Path: TypeAlias = Sequence["str | int"]
@@ -121,20 +125,25 @@ def read(text: str) -> Node:
     """The tree of one YAML document. Raises DocumentError; never expands, constructs or recurses."""
     if not text.strip():
         raise DocumentError(1, 1, "the file is empty", "write at least `version: 1` and `name: …` into it")
+    odd = _ODD_LINE_END.search(text)
+    if odd:
+        raise _character(text, odd.start(), "there is a line break that only some programs see as one")
     yaml = YAML(typ="rt", pure=True)
     try:
         return _Builder(yaml, text).build(iter(yaml.parse(text)))
     except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
-        raise DocumentError(
-            line, column, "there is a character that no YAML file may contain", "remove the control character"
-        ) from None
+        raise _character(text, error.position, "there is a character that no YAML file may contain") from None
     except MarkedYAMLError as error:
         raise _syntax(error) from None
     except (YAMLError, ValueError, IndexError, AssertionError) as error:
         # Some malformed directives and escapes leave the parser as plain exceptions.
         raise DocumentError(1, 1, f"this is no YAML ({error})", "mend the file in an editor") from None
+
+
+def _character(text: str, position: int, reason: str) -> DocumentError:
+    start = text.rfind("\n", 0, position) + 1
+    remedy = f"remove the character U+{ord(text[position]):04X}, or write it as an escape in double quotes"
+    return DocumentError(text.count("\n", 0, position) + 1, position - start + 1, reason, remedy)
 
 
 def _syntax(error: MarkedYAMLError) -> DocumentError:
