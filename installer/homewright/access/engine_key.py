@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from homewright.errors import StateError
+from homewright.site.locks import hold
 from homewright.site.paths import make_folder, write_atomically
 
 
@@ -17,17 +18,18 @@ def ensure(file: Path, comment: str) -> str:
 
     The private file is 0600 and is never replaced. Raises StateError where it cannot be read or written.
     """
-    try:
-        text = file.read_bytes()
-    except FileNotFoundError:
+    text = _read(file)
+    if text is None:
         make_folder(file.parent)
-        key = Ed25519PrivateKey.generate()
-        text = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-        )
-        write_atomically(file, text)
-    except OSError as error:
-        raise StateError(f"The site's key {file} cannot be read.", f"{error.strerror or error}.") from error
+        # Several servers are trusted side by side: the one that comes second takes the first one's key.
+        with hold(file.with_name(f".{file.name}.lock")):
+            text = _read(file)
+            if text is None:
+                key = Ed25519PrivateKey.generate()
+                text = key.private_bytes(
+                    serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+                )
+                write_atomically(file, text)
     try:
         private = serialization.load_ssh_private_key(text, password=None)
     except (ValueError, TypeError) as error:
@@ -42,6 +44,15 @@ def ensure(file: Path, comment: str) -> str:
     if not half.exists() or half.read_text(encoding="utf-8").strip() != line:
         write_atomically(half, f"{line}\n".encode(), 0o644)
     return line
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"The site's key {file} cannot be read.", f"{error.strerror or error}.") from error
 
 
 def install_script(public: str) -> str:
