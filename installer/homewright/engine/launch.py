@@ -99,7 +99,7 @@ def environment(outer: Mapping[str, str]) -> dict[str, str]:
 
 
 def _spawn(command: list[str], folder: Path, run: str) -> None:
-    unit = _systemd(run)
+    unit = _systemd(run, folder)
     inherited = environment(os.environ)
     if unit is not None:
         settings = [f"--setenv={key}={value}" for key, value in inherited.items()]
@@ -129,12 +129,18 @@ def _spawn(command: list[str], folder: Path, run: str) -> None:
         raise _crashed(folder)
 
 
-def _systemd(run: str) -> list[str] | None:
+def _systemd(run: str, folder: Path) -> list[str] | None:
     """The systemd-run command for this user; None where systemd is not there or would not keep the engine."""
     if not Path("/run/systemd/system").is_dir() or shutil.which("systemd-run") is None:
         return None
     unit = ["systemd-run", "--quiet", "--collect", f"--unit=homewright-engine-{run}", "--property=Type=exec"]
     unit += ["--property=KillMode=control-group", "--property=OOMPolicy=continue", "--description=Homewright engine"]
+    # How the run ended stands in the journal; to systemd an engine that could record it has done its work.
+    unit += ["--property=SuccessExitStatus=1 2 3 4 5", "--property=UMask=0077"]
+    if not set(str(folder)) & set("% \t"):
+        unit += [
+            f"--property={stream}=append:{folder / 'engine.log'}" for stream in ("StandardOutput", "StandardError")
+        ]
     if os.getuid() == 0:
         return unit
     with contextlib.suppress(KeyError):
