@@ -1,0 +1,80 @@
+"""The real program in a real terminal: tmux keeps the screen, keys go in, and what is shown is read back."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+SAME = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "PYTHONPATH")
+
+
+class TmuxTerminal:
+    """A terminal of its own tmux server, so that nobody's own sessions are touched."""
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], size: tuple[int, int] = (80, 24)
+    ) -> None:
+        self._socket = f"homewright-{uuid4().hex[:12]}"
+        outer = {name: os.environ[name] for name in SAME if name in os.environ}
+        outer |= {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
+        inner = {"LANG": "C.UTF-8", "TERM": "tmux-256color", **environment}
+        words = ["env", *(f"{name}={value}" for name, value in inner.items()), *command]
+        # The pane stays when the program ends, so that its last words can be read.
+        line = f"{shlex.join(words)}; echo ended with $?; sleep 600"
+        self._run(
+            ["new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), "-e", "LANG=C.UTF-8", line], environment=outer
+        )
+        self._run(["set-option", "-g", "status", "off"])
+
+    def _run(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+        done = subprocess.run(
+            ["tmux", "-u", "-L", self._socket, "-f", "/dev/null", *words],
+            capture_output=True,
+            text=True,
+            env=dict(environment) if environment else None,
+            timeout=20,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def text(self) -> str:
+        """What is shown now."""
+        return self._run(["capture-pane", "-p"])
+
+    def press(self, *keys: str) -> None:
+        """Press keys by tmux's names: Enter, Escape, C-n, F1, or a letter."""
+        for key in keys:
+            self._run(["send-keys", key])
+
+    def type(self, text: str) -> None:
+        """Type a text letter by letter, as nobody's key names."""
+        self._run(["send-keys", "-l", text])
+
+    def resize(self, width: int, height: int) -> None:
+        self._run(["resize-window", "-x", str(width), "-y", str(height)])
+
+    def wait(self, condition: Callable[[str], bool] | str, limit: float = 30.0) -> str:
+        """Wait until the words are shown (or the condition holds of what is shown). Limit in seconds."""
+        wanted = condition if callable(condition) else (lambda text: condition in text)
+        end = time.monotonic() + limit
+        while True:
+            text = self.text()
+            if wanted(text):
+                return text
+            assert time.monotonic() < end, f"never shown: {condition}\n{text}"
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        """End the program and its terminal."""
+        subprocess.run(["tmux", "-L", self._socket, "kill-server"], capture_output=True, timeout=20)
+
+
+def homewright(*arguments: str) -> list[str]:
+    """The installed command, of the interpreter that runs the tests."""
+    return [str(Path(sys.executable).parent / "homewright"), *arguments]
