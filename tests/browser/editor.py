@@ -81,11 +81,12 @@ class Editor:
     def terminal(self, command: str) -> str:
         """Type a command into the terminal and return what it printed, by way of a file in `projects`."""
         self.count += 1
-        out = f"{self.shared}/.out-{self.count}"
+        out = f".out-{self.count}"
         self.page.locator(".terminal-wrapper.active .xterm-helper-textarea").first.focus()
-        self.page.keyboard.type(f"( {command} ) > {out}.part 2>&1; mv {out}.part {out}\n")
-        wait_for(command, lambda: self.exists(out), 60)
-        return self.on_server(f"cat {shlex.quote(out)}; rm {shlex.quote(out)}")
+        self.page.keyboard.type(f"( {command} ) >.o 2>&1; mv .o {out}\n")
+        path = shlex.quote(f"{self.shared}/{out}")
+        wait_for(command, lambda: self.exists(path), 60)
+        return self.on_server(f"cat {path}; rm {path}")
 
     def open_file(self, name: str) -> None:
         self.page.keyboard.press("Control+p")

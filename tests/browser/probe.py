@@ -1,6 +1,6 @@
 """Typed into a workspace's terminal: what can be reached from there, as JSON.
 
-Arguments: the data root, a JSON object of paths by what they are, and paths of sockets.
+Beside it lies its request: the data root, paths by what they are, and paths of sockets.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def names(path: str) -> list[str]:
     return sorted(entry.name for entry in Path(path).iterdir())
 
 
-data, paths, sockets = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]
+request = json.loads(Path(sys.argv[0]).with_suffix(".json").read_text())
+data, paths, sockets = request["data"], request["paths"], request["sockets"]
 processes = [name for name in names("/proc") if name.isdigit()]
 seen = {
     "read": [what for what, path in paths.items() if can_read(path)],

@@ -190,18 +190,37 @@ def test_walls_with_a_gap_are_noticed(manager: Manager, alice: Key, root: Root) 
     drop_in = f"/etc/systemd/system/{naming.unit('alice')}.d"
     manager.stop(alice)
     root(
-        f"mkdir {drop_in} && printf '[Service]\\nBindReadOnlyPaths=/home\\nCapabilityBoundingSet=CAP_NET_RAW\\n' "
+        f"mkdir -p {drop_in} /tank && echo private > /tank/file && "
+        f"printf '[Service]\\nBindReadOnlyPaths=/home /tank\\nCapabilityBoundingSet=CAP_NET_RAW\\n' "
         f"> {drop_in}/gap.conf && systemctl daemon-reload"
     )
     try:
         with pytest.raises(InstanceFailed, match="walls") as refused:
             manager.start(alice)
         assert "/home shows lab" in refused.value.why
+        assert "/tank is seen" in refused.value.why
         assert "CapBnd" in refused.value.why
     finally:
         root(f"rm -r {drop_in} && systemctl daemon-reload")
         manager.stop(alice)
+    assert manager.start(alice).state == "running", "with a disk under the root that nobody has to see"
+    root("rm -r /tank")
+
+
+def test_a_certificate_near_its_end_is_made_anew_at_the_next_start(manager: Manager, alice: Key, root: Root) -> None:
+    record = "/var/lib/homewright/workspaces/alice/workspace.json"
+    certificate = f"sha256sum {DATA}/.code-server/alice/config/tls.crt"
+    before = root(certificate)
+    manager.stop(alice)
+    manager.start(alice)
+    assert root(certificate) == before, "one that is good stays"
+    soon = int(time.time()) + 86400
+    root(f'sed -i \'s/"certificate_expires_at": [0-9.]*/"certificate_expires_at": {soon}/\' {record}')
+    assert any("certificate ends on" in note for note in manager.show(alice).notes)
+    manager.stop(alice)
     assert manager.start(alice).state == "running"
+    assert root(certificate) != before
+    assert not any("certificate" in note for note in manager.show(alice).notes)
 
 
 def test_nobody_logs_in_as_a_workspace(manager: Manager, alice: Key, root: Root) -> None:

@@ -51,6 +51,15 @@ def test_the_walls_are_whole() -> None:
     ]
 
 
+def test_disks_mounted_under_the_root_are_hidden_too() -> None:
+    unit = settings(unit_text("alice/default", LAYOUT, node(), node().preset("small"), ("/tank", "/odd name")))
+    hidden = unit["TemporaryFileSystem"][0].split()
+    assert "/tank:ro" in hidden
+    assert not [path for path in hidden if "odd" in path], (
+        "systemd would read it otherwise; the proof notices such a one"
+    )
+
+
 def test_limits_come_from_the_preset() -> None:
     unit = settings(unit_text("alice/default", LAYOUT, node(), node().preset("medium")))
     assert unit["CPUQuota"] == ["400%"]

@@ -183,7 +183,7 @@ class Manager:
                 backend.stop(record)  # what an earlier try left may run with half of its files
                 record = record.model_copy(update={"generation": record.generation + 1})
             workspace, more = self._bring_up(
-                backend, record, template, spec.preset, folder, tuple(claimed["files"]), say
+                backend, record, template, spec.preset, folder, tuple(claimed["files"]), tuple(claimed["mounted"]), say
             )
         return Created(workspace, False, (*warnings, *more))
 
@@ -194,6 +194,10 @@ class Manager:
         if verdict.state is WorkspaceState.RUNNING:
             return self._workspace(server, seen, report)
         record = seen.record
+        if verdict.state is WorkspaceState.STARTING:
+            with self._backend(server) as backend:  # somebody else's start is not disturbed
+                backend.wait_ready(record, require_template(self.templates(), record.template), say)
+            return self.show(_on(key, server))
         if not record.complete or seen.unit.loadstate == "not-found":
             raise UsageError(
                 f"{key} was never finished.",
@@ -207,7 +211,9 @@ class Manager:
                 record = record.model_copy(update={"generation": record.generation + 1})
             folder = backend.bring_bundle(report.architecture, report.bundles, report.free_bundles, say)
             present = ("config.yaml", "tls.crt", "tls.key") if seen.config_present else ()
-            workspace, _ = self._bring_up(backend, record, template, record.preset, folder, present, say)
+            workspace, _ = self._bring_up(
+                backend, record, template, record.preset, folder, present, report.mounted, say
+            )
         return workspace
 
     def stop(self, key: Key) -> Workspace:
@@ -262,14 +268,14 @@ class Manager:
 
     def _bring_up(
         self, backend: NodeBackend, record: Record, template: Template, preset: str, folder: str,
-        present: tuple[str, ...], say: Say,
+        present: tuple[str, ...], mounted: tuple[str, ...], say: Say,
     ) -> tuple[Workspace, tuple[str, ...]]:  # fmt: skip
         name = naming.password_secret(record.slug, backend.server.name)
         known = self._secrets.get(name)
         password = known or self._secrets.ensure(name)
         say(f"writing its account, folders, certificate and unit on {backend.server.name}")
         record, more = backend.provision(
-            record, template, preset, folder, password=password, present=present, rewrite=known is None
+            record, template, preset, folder, password=password, present=present, mounted=mounted, rewrite=known is None
         )
         say("starting it")
         record = backend.start(record)

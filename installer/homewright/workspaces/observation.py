@@ -99,6 +99,8 @@ class NodeReport(Reported):
     architecture: str
     controllers: tuple[str, ...] = ()
     bundles: tuple[str, ...] = ()
+    mounted: tuple[str, ...] = ()
+    """Folders right under the root that no distribution has."""
     free_data: int | None = None
     free_bundles: int | None = None
     unreadable: dict[str, str] = {}

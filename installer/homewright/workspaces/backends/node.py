@@ -112,7 +112,7 @@ class NodeBackend:
 
     def provision(
         self, record: Record, template: Template, preset: str, folder: str, *, password: str, present: tuple[str, ...],
-        rewrite: bool,
+        mounted: tuple[str, ...], rewrite: bool,
     ) -> tuple[Record, tuple[str, ...]]:  # fmt: skip
         """Everything on the node but its start; each part only where it is missing or no longer fits."""
         layout = Layout(
@@ -146,7 +146,7 @@ class NodeBackend:
             data_group=layout.data_group,
             mounts=[mount.folder for mount in template.mounts],
             files=files,
-            unit_text=unit_text(f"{record.user}/{record.name}", layout, template, template.preset(preset)),
+            unit_text=unit_text(f"{record.user}/{record.name}", layout, template, template.preset(preset), mounted),
         )
         return Record.model_validate(answer["record"]), tuple(answer["notes"])
 
@@ -155,7 +155,7 @@ class NodeBackend:
 
     def finish(self, record: Record) -> None:
         """Note that everything was made and answered."""
-        self._ask("finish", **self._this(record))
+        self._ask("finish", **self._this(record, generation=False))
 
     def stop(self, record: Record) -> None:
         """Returns once nothing of it runs any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homewright.workspaces.errors import WorkspaceError
@@ -48,13 +49,16 @@ class Layout:
         return f"{self.own}/data"
 
 
-def unit_text(title: str, layout: Layout, template: Template, preset: Preset) -> str:
+def unit_text(title: str, layout: Layout, template: Template, preset: Preset, mounted: Sequence[str] = ()) -> str:
     """The unit. Every line of its sandbox was seen to work in an unprivileged container too; none of it is optional:
     where systemd cannot set one up the unit does not start, because it binds folders.
+
+    `mounted` are the node's own ones right under the root (mounted disks): hidden as well.
     """
     environment = {**template.environment, "HOME": layout.data, "USER": layout.system_user}
     writable = [f"{layout.data_root}/{mount.folder}" for mount in template.mounts if mount.writable]
     readable = [f"{layout.data_root}/{mount.folder}" for mount in template.mounts if not mount.writable]
+    hidden = [*HIDDEN, *(path for path in mounted if _PATH.fullmatch(path)), layout.data_root]
     opened = f"{layout.data_root}/{template.opens}"
     return "\n".join(
         [
@@ -91,7 +95,7 @@ def unit_text(title: str, layout: Layout, template: Template, preset: Preset) ->
             "",
             "# Only these folders are writable or visible.",
             "ProtectSystem=strict",
-            f"TemporaryFileSystem={' '.join(f'{path}:ro' for path in (*HIDDEN, layout.data_root))}",
+            f"TemporaryFileSystem={' '.join(f'{path}:ro' for path in hidden)}",
             f"BindPaths={' '.join((*writable, layout.data))}",
             f"BindReadOnlyPaths={' '.join((*readable, layout.config, layout.bundle))}",
             f"BindReadOnlyPaths={' '.join(f'-{path}' for path in NEEDED)}",

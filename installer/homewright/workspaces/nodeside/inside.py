@@ -15,6 +15,10 @@ SOCKETS = (
     "/run/dbus/system_bus_socket", "/run/systemd/private",
     "/var/snap/microk8s/common/run/containerd.sock",
 )  # fmt: skip
+STANDARD = (
+    "bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "opt", "proc", "root",
+    "run", "sbin", "snap", "srv", "sys", "tmp", "usr", "var",
+)  # fmt: skip
 CLOSED = ("/root", "/home", "/mnt", "/media", "/etc/homewright", "/var/lib/homewright", "/etc/sudoers.d")
 _FREE = ("/tmp", "/var/tmp", "/proc", "/dev", "/sys")
 
@@ -23,9 +27,11 @@ def problems(root: str, slug: str, mounts: list[str]) -> list[str]:
     """What can be reached and must not be."""
     found = [f"the socket {path} is reachable" for path in SOCKETS if os.access(path, os.F_OK)]
     for path in CLOSED:
-        inside = [name for name in listing(path) if not root.startswith(str(Path(path, name)))]
+        inside = [name for name in listing(path) if not leads_to(str(Path(path, name)), root)]
         if inside:
             found.append(f"{path} shows {', '.join(inside[:3])}")
+    unusual = [f"/{name}" for name in listing("/") if name not in STANDARD]
+    found += [f"{path} is seen" for path in unusual if not leads_to(path, root) and listing(path)]
     strangers = set(listing(root)) - set(mounts) - {".code-server"}
     if strangers:
         found.append(f"{root} shows {', '.join(sorted(strangers))}")
@@ -45,6 +51,10 @@ def problems(root: str, slug: str, mounts: list[str]) -> list[str]:
     except FileNotFoundError:
         pass
     return found
+
+
+def leads_to(path: str, target: str) -> bool:
+    return target == path or target.startswith(f"{path}/")
 
 
 def listing(path: str) -> list[str]:

@@ -28,6 +28,11 @@ _PROPERTIES = (
     "UnitFileState", "ActiveEnterTimestamp", "InactiveEnterTimestamp",
 )  # fmt: skip
 HEALTH_TIMEOUT_S = 3.0
+STANDARD = frozenset(
+    {"bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "opt", "proc", "root",
+     "run", "sbin", "snap", "srv", "sys", "tmp", "usr", "var"}
+)  # fmt: skip
+"""The root's own folders: hidden, closed or read-only in every workspace by its unit."""
 
 
 class Sockets:
@@ -155,6 +160,15 @@ def controllers() -> list[str]:
     return [entry.name for entry in Path("/sys/fs/cgroup").iterdir()] if Path("/sys/fs/cgroup").is_dir() else []
 
 
+def mounted(top: Path = Path("/")) -> list[str]:
+    """Folders right under the root that no distribution has: disks that somebody mounted there, most likely."""
+    return sorted(
+        str(entry)
+        for entry in top.iterdir()
+        if entry.name not in STANDARD and entry.is_dir() and not entry.is_symlink()
+    )
+
+
 def free(path: str) -> int | None:
     """Bytes that a user may still write at `path`, or at the nearest folder above it that exists."""
     here = Path(path)
@@ -223,6 +237,7 @@ def look(request: dict[str, Any]) -> dict[str, Any]:
         "architecture": platform.machine(),
         "controllers": controllers(),
         "bundles": bundles.installed(),
+        "mounted": mounted(),
         "free_data": free(place["data_root"]),
         "free_bundles": free(str(bundles.ROOT)),
         "unreadable": unreadable,

@@ -27,6 +27,7 @@ def claim(request: Answer) -> Answer:
         "new": new,
         "architecture": os.uname().machine,
         "bundles": bundles.installed(),
+        "mounted": look.mounted(),
         "free_bundles": look.free(str(bundles.ROOT)),
         "free_data": look.free(record.data_root),
         "files": sorted(file.name for file in own.iterdir()) if own.is_dir() else [],
