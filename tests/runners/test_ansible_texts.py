@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from homewright.engine.events import Event, Kind
+from homewright.engine.runners.ansible import remove_stale
 from homewright.engine.runners.ansible_events import Translator, reason_of, shown_output
 from homewright.engine.runners.ansible_files import accelerated, environment, inventory
 from homewright.engine.runners.protocol import Ledger
@@ -179,3 +182,21 @@ def test_a_long_output_is_shortened_in_the_middle() -> None:
     assert len(lines) <= 61
     assert lines[0] == "0"
     assert lines[-1] == "999"
+
+
+def test_root_needs_no_sudo(request_: StepRequest) -> None:
+    as_root = request_.model_copy(update={"hosts": (request_.hosts[0].model_copy(update={"user": "root"}),)})
+    hosts = parsed(inventory(as_root, mitogen=True))["all"]["hosts"]
+    assert hosts["one"]["ansible_become"] is False
+    assert "ansible_become" not in hosts["two"]
+
+
+def test_what_a_killed_runner_left_in_tmp_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    names = [f"homewright-ansible-{gone.pid}-a", f"homewright-ansible-{os.getpid()}-b", "homewright-ansible-else", "x"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    remove_stale()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
