@@ -1,0 +1,167 @@
+"""A lab of the tests' own: real practice servers in state and configuration folders that nobody else uses."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from homewright.site.paths import StateFolder
+
+SLOTS = 8
+"""Test runs that may go on at the same time on one machine."""
+
+COMMAND = [sys.executable, "-c", "import sys; from homewright.cli import main; sys.exit(main())"]
+
+
+def as_root(words: list[str]) -> list[str]:
+    """The command line for root: the tests of the lab need it, as the lab does."""
+    return words if os.geteuid() == 0 else ["sudo", "-n", *words]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Practice servers, and the real command working on them."""
+
+    folder: Path
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """State and configuration of its own; the user's cache, because image and archive take minutes."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HOMEWRIGHT_")}
+        return {
+            **kept, "XDG_STATE_HOME": str(self.state_home), "XDG_CONFIG_HOME": str(self.config_home),
+            "PYTHONWARNINGS": "default",
+        }  # fmt: skip
+
+    @property
+    def state_home(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def config_home(self) -> Path:
+        return self.folder / "config"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Everything that the product writes for this lab, but the cache."""
+        return (self.state_home, self.config_home)
+
+    @property
+    def lab_folder(self) -> Path:
+        return self.state_home / "homewright" / "lab"
+
+    @property
+    def site_file(self) -> Path:
+        return self.config_home / "homewright" / "practice" / "site.yaml"
+
+    @property
+    def state(self) -> StateFolder:
+        """The practice site's state folder."""
+        return StateFolder(self.state_home / "homewright" / "sites" / "practice")
+
+    @property
+    def state_args(self) -> list[str]:
+        return ["--state", str(self.state.root)]
+
+    def record(self) -> dict[str, object]:
+        """What the lab wrote down."""
+        document: dict[str, object] = json.loads((self.lab_folder / "lab.json").read_bytes())
+        return document
+
+    @property
+    def password(self) -> str:
+        return str(self.record()["password"])
+
+    @property
+    def servers(self) -> list[str]:
+        """The servers' names."""
+        found = self.record()["servers"]
+        assert isinstance(found, list)
+        return [server["name"] for server in found]
+
+    def run(
+        self, verb: str, *arguments: str, timeout: float = 900, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """The real command on the practice site."""
+        site = [] if verb == "lab" else ["--site", str(self.site_file), *self.state_args]
+        return subprocess.run(
+            [*COMMAND, *site, verb, *arguments],
+            env={**self.environment, **(environment or {})},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def socket(self) -> str:
+        """The private daemon's socket, as root reaches it."""
+        text = subprocess.run(
+            as_root(["cat", str(self.lab_folder / "daemon" / "daemon.json")]), capture_output=True, check=True
+        ).stdout
+        document = json.loads(text)
+        return f"/proc/{document['pid']}/root{document['lxd_dir']}/unix.socket"
+
+    def lxc(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        """lxc(1) in the lab's LXD, past SSH; raises CalledProcessError where it fails."""
+        done = subprocess.run(
+            as_root(["env", f"LXD_SOCKET={self.socket()}", "lxc", *arguments]),
+            input=stdin,
+            capture_output=True,
+            timeout=300,
+        )
+        text = subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        )
+        text.check_returncode()
+        return text
+
+    def on(self, server: str, script: str, stdin: bytes = b"") -> str:
+        """Standard output of a script on a server, as root there, past SSH."""
+        return self.lxc("exec", server, "--", "sh", "-c", script, stdin=stdin).stdout
+
+
+@contextlib.contextmanager
+def own_lab(name: str) -> Iterator[Lab]:
+    """A lab that no other test run uses, down again in the end; what a dead test run left is taken down first."""
+    for slot in range(SLOTS):
+        folder = Path(tempfile.gettempdir()) / f"homewright-{name}-{os.geteuid()}-{slot}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if not folder.exists() or folder.stat().st_ino != os.fstat(descriptor).st_ino:
+                continue  # another run has just removed it
+            lab = Lab(folder)
+            _clear(lab)
+            try:
+                yield lab
+            finally:
+                _clear(lab)
+                shutil.rmtree(folder)
+            return
+        finally:
+            os.close(descriptor)
+    raise RuntimeError(f"{SLOTS} other test runs use all folders for labs")
+
+
+def _clear(lab: Lab) -> None:
+    if lab.lab_folder.exists():
+        lab.run("lab", "down").check_returncode()
+    for folder in lab.folder.iterdir():
+        shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    for folder in lab.folders:
+        folder.mkdir(mode=0o700)
