@@ -219,3 +219,12 @@ def _talk(state: StateFolder) -> dict[str, object]:
         return {"ok": client.cancel(state) == 1}
     finally:
         taken.release()
+
+
+def test_what_viewers_import_comes_without_pydantic_and_ssh() -> None:
+    names = ["journal", "events", "states", "launch", "client", "lines", "follow", "lock"]
+    script = "import sys\n" + "".join(f"import homewright.engine.{name}\n" for name in names)
+    script += "heavy = {'pydantic', 'paramiko', 'ruamel', 'textual', 'cryptography'} & set(sys.modules)\n"
+    script += "assert not heavy, heavy\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

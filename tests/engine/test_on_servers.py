@@ -351,6 +351,28 @@ def test_cancel(bench: Bench) -> None:
     assert bench.run("status").returncode == 0
 
 
+def test_ctrl_c_leaves_the_run_alone_and_a_shutdown_interrupts_it(bench: Bench) -> None:
+    bench.tiny.step(1, TICKS.format(count=200)).step(2, TICKS.format(count=1))
+    before = bench.latest() if bench.reader.runs(1) else ""
+    watcher = subprocess.Popen(
+        bench.command("apply", "--yes"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    run = bench.wait_for_text("tick 3", before)
+    watcher.send_signal(signal.SIGINT)
+    _, said = watcher.communicate(timeout=30)
+    assert watcher.returncode == 130
+    assert "goes on without you" in said
+    assert "attach" in said
+    holder = lock.holder(bench.state)
+    assert holder is not None and holder.run == run
+    os.kill(holder.pid, signal.SIGTERM)
+    assert bench.end_of(run) is State.INTERRUPTED
+    states = {record.step: record.state for record in bench.reader.steps(run) if not record.host}
+    assert states == {"90/10": State.INTERRUPTED, "90/20": State.PENDING}
+    for host in bench.hosts:
+        assert json.loads(bench.on(host, f"cat {FENCE_FILE}"))["released"] is True
+
+
 def test_secrets_are_nowhere_in_what_is_recorded(bench: Bench) -> None:
     secret = "zebra-Quartz-77-canary"
     Secrets(bench.state.secrets).set("workspace/canary@test/password", secret)

@@ -67,8 +67,10 @@ class Engine:
         folder = self.state.run(self.run)
         self._prove_empty()
         SecretsWatch(self.state, writer)
-        site = files.load(self.site_file)
-        write_atomically(folder / "site.yaml", self.site_file.read_bytes())
+        files.load(self.site_file)  # for its errors; what counts is the copy that is made of it now
+        data = self.site_file.read_bytes()
+        site = files.parse(data, str(self.site_file))
+        write_atomically(folder / "site.yaml", data)
         catalogue = load([shipped(), *map(Path, self.request.stages)]).copy(folder / "catalogue")
         facts = known_facts(site, self.state)
         history = Reader(self.state).history()
