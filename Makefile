@@ -52,7 +52,7 @@ try: .venv/.made
 	$(BIN)/homewright --site practice trust --all --practice
 	$(BIN)/homewright --site practice apply --yes --plain
 	$(BIN)/homewright --site practice workspace create "$$(id -un)" --accept-shared-node
-	$(BIN)/homewright --site practice workspace open --print "$$(id -un)"
+	$(BIN)/homewright --site practice workspace open "$$(id -un)"
 
 check: .venv/.made
 	@$(BIN)/ruff format --check --quiet . || { echo "make format"; exit 1; }
