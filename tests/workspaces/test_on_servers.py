@@ -92,14 +92,18 @@ class Cut(Exception):
     """The controller dies here."""
 
 
-def test_a_controller_that_dies_at_any_word_is_repaired_by_doing_it_again(manager: Manager, node: str) -> None:
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_a_controller_that_dies_at_a_word_is_repaired_by_doing_it_again(
+    manager: Manager, node: str, every: bool
+) -> None:
     key = Key(user="frank", node=node)
     spec = Specification(key=key)
     words: list[str] = []
     manager.create(spec, words.append, accept_shared_node=True)
     manager.delete(key, with_storage=True)
     assert len(words) >= 5
-    for count in range(1, len(words) + 1):
+    middle = words.index("starting it") + 1
+    for count in range(1, len(words) + 1) if every else (1, middle):
         left = count
 
         def say(_: str) -> None:
@@ -118,11 +122,12 @@ def test_a_controller_that_dies_at_any_word_is_repaired_by_doing_it_again(manage
     manager.delete(key, with_storage=True)
 
 
-def test_a_node_that_dies_after_any_step_is_repaired_by_doing_it_again(
-    manager: Manager, node: str, root: Root, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_a_node_that_dies_after_a_step_is_repaired_by_doing_it_again(
+    manager: Manager, node: str, root: Root, monkeypatch: pytest.MonkeyPatch, every: bool
 ) -> None:
     key = Key(user="grace", node=node)
-    for count in range(1, len(steps.STEPS) + 1):
+    for count in range(1, len(steps.STEPS) + 1) if every else (4,):
         sources = {module: shipping.source(module) for module in shipping._MODULES}
         sources["steps"] += f"\ndef die(job):\n    os._exit(9)\nSTEPS = (*STEPS[:{count}], die)\n"
         packed = base64.b85encode(zlib.compress(json.dumps(sources).encode())).decode()
@@ -281,7 +286,7 @@ def test_a_node_without_power_is_named_and_its_workspace_comes_back(
     manager: Manager, trusted_lab: Any, alice: Key, node: str
 ) -> None:
     elsewhere = manager.create(Specification(key=Key(user="judy", node=manager.nodes()[1])), quiet).workspace
-    trusted_lab.run("lab", "power-off", node)
+    trusted_lab.run("lab", "power-off", node).check_returncode()
     try:
         listing = manager.list()
         assert node in listing.unreachable
@@ -290,5 +295,5 @@ def test_a_node_without_power_is_named_and_its_workspace_comes_back(
         with pytest.raises(Unreachable):
             manager.show(Key(user="alice"))
     finally:
-        trusted_lab.run("lab", "power-on", node)
+        trusted_lab.run("lab", "power-on", node).check_returncode()
     eventually("it runs again", lambda: (seen := of(manager, alice)) is not None and seen.state == "running", 120)

@@ -78,7 +78,8 @@ def install(version: str, sha256: str, root: Path = ROOT) -> str:
                 ("name another bundle: workspaces.code_server.bundle",),
             )  # fmt: skip
         room.chmod(0o755)
-        os.sync()  # thousands of files: one sync before the name that says they are whole
+        # Thousands of files: one sync of their file system before the name that says they are whole.
+        subprocess.run(["sync", "--file-system", str(room)], check=True)
         room.rename(target)
         sync(root)
     finally:
