@@ -48,7 +48,7 @@ class ImportBox(Box["list[ServerAnswer]"]):
             box.border_title = "import servers"
             yield Static(f"Hosts in {self._file}:\n", markup=False)
             yield Table(
-                [Column(width=3), Column("name", 16), Column("address", 16), Column("user", 12), Column("")],
+                [Column(width=3), Column("name", 12), Column("address", 15), Column("user", 8), Column("")],
                 empty="none that could be a server",
             )
             yield Static(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from queue import Queue
 
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -74,12 +75,34 @@ The password of every practice server is shown here once they are up, and by `ho
         return True
 
     def action_begin(self) -> None:
+        if not self._may_be_root():
+            return
         self._begun = self.now()
         self._lines = ["Making the practice servers …"]
         self.query_one("#practice-text", Static).update(Content("\n".join(self._lines)))
         services = self.home.services
         tell = self.jobs.teller("lab", self._said)
         self.start("lab", lambda: services.lab_up(SERVERS, tell, self._agree), self._made, self._failed)
+
+    def _may_be_root(self) -> bool:
+        """Have sudo ask for its password before the work begins: on the terminal, with the screen put aside."""
+        from homewright.lab.privilege import require_sudo
+
+        if os.geteuid() == 0:
+            return True
+        problem: HomewrightError | None = None
+        try:
+            with self.app.suspend():
+                # What is raised must not pass through `suspend`: it would leave the terminal as it is then.
+                try:
+                    require_sudo(print)
+                except HomewrightError as error:
+                    problem = error
+        except SuspendNotSupported:
+            return True
+        if problem is not None:
+            self.problem(problem)
+        return problem is None
 
     def _agree(self, question: str) -> bool:
         """Ask, from the job's thread, and wait for the answer there."""

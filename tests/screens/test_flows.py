@@ -1,0 +1,445 @@
+"""The screens by keyboard alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from piloting import drive, recorded_facts, shows, text_of, until
+from screen_doubles import NOW, RUN, Manager, listing, workspace, write_run
+from textual.pilot import Pilot
+
+from homewright.engine.lock import EngineLock
+from homewright.errors import PlanMismatch, Unreachable
+from homewright.screens.app import HomewrightApp
+from homewright.screens.deploy import Deploy
+from homewright.screens.services import Reach
+from homewright.screens.widgets.log_pane import LogPane
+from homewright.screens.widgets.table import Table
+from homewright.site import files
+from homewright.site.paths import StateFolder
+from homewright.workspaces.models import Session, WorkspaceState
+
+if TYPE_CHECKING:
+    from conftest import Recorded
+
+Make = Callable[..., HomewrightApp]
+SIZE = (80, 24)
+
+
+async def open_page(pilot: Pilot[object], file: Path, page: str) -> None:
+    app = pilot.app
+    assert isinstance(app, HomewrightApp)
+    await until(pilot, shows(pilot, "Begin something"))
+    app.open_site(file, "attic")
+    app.go(page)
+    await pilot.pause()
+
+
+def test_a_new_site_gets_a_server_and_first_contact(make_app: Make, services: Recorded) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await until(pilot, shows(pilot, "Begin something"))
+        await pilot.press("n", *"attic", "enter")
+        await until(pilot, shows(pilot, "No servers yet"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "Add a server first"))
+        await pilot.press("a", *"s1", "enter", *"192.168.1.11", "enter", *"admin", "enter", "enter", "enter")
+        await until(pilot, shows(pilot, "s1", "no first contact yet"))
+        assert files.load(services.place_of("attic")).servers[0].address == "192.168.1.11"
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "s1: no first contact yet. Press c"))
+        await pilot.press("c")
+        await until(pilot, shows(pilot, "SHA256:", "ssh-keygen -lf"))
+        assert services.passwords == []
+        await pilot.press("y")
+        await until(pilot, shows(pilot, "waits for a password"))
+        await pilot.press(*"correct", "enter")
+        await until(pilot, shows(pilot, "Every server here is reached"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "1 of 1 reached"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "3/6 Hardware", "1 of 1 known"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "4/6 Plan", "00/10"))
+
+    drive(make_app(), SIZE, flow)
+    assert services.passwords == [("s1", None), ("s1", "correct")]
+
+
+def test_nothing_is_sent_to_a_server_with_another_host_key(make_app: Make, services: Recorded, site: Path) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "servers")
+        await until(pilot, shows(pilot, "0 of 3"))
+        await pilot.press("c")
+        await until(pilot, shows(pilot, "ssh-keygen -lf"))
+        await pilot.press("x")
+        await until(pilot, shows(pilot, "nothing was sent"))
+
+    drive(make_app(), SIZE, flow)
+    assert services.passwords == []
+
+
+def test_removing_a_server_wants_its_name(make_app: Make, site: Path) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "servers")
+        await until(pilot, shows(pilot, "0 of 3"))
+        await pilot.press("down", "D")
+        await until(pilot, shows(pilot, "Type s2 to go on"))
+        await pilot.press(*"s1", "enter")
+        await until(pilot, shows(pilot, "that is not s2"))
+        await pilot.press("backspace", "2", "enter")
+        await until(pilot, shows(pilot, "0 of 2"))
+
+    drive(make_app(), SIZE, flow)
+    assert [server.name for server in files.load(site).servers] == ["s1", "s3"]
+
+
+def test_servers_come_from_the_ssh_configuration(
+    make_app: Make, services: Recorded, site: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / ".ssh" / "config"
+    config.parent.mkdir()
+    config.write_text(
+        "Host tower\n  HostName 192.168.1.40\n  User ops\n  Port 2222\nHost web\n  HostName web.example\n"
+    )
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "servers")
+        await until(pilot, shows(pilot, "0 of 3"))
+        await pilot.press("i")
+        await until(pilot, shows(pilot, "tower", "address must be"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "0 of 4"))
+
+    drive(make_app(), SIZE, flow)
+    added = files.load(site).servers[-1]
+    assert (added.name, added.address, added.user, added.port) == ("tower", "192.168.1.40", "ops", 2222)
+
+
+def test_next_goes_to_the_server_that_was_not_reached(make_app: Make, services: Recorded, site: Path) -> None:
+    error = Unreachable("s2 does not answer.", "Nothing came back.", ["see whether it is on"])
+    services.reached = {"s1": Reach(True, "reached"), "s2": Reach(False, error.what, error=error)}
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "servers")
+        await until(pilot, shows(pilot, "1 of 3 reached", "does not answer"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "✗ s2: s2 does not answer"))
+        assert pilot.app.screen.query_one(Table).cursor_key == "s2"
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_approving_the_plan_begins_that_very_plan(
+    make_app: Make, services: Recorded, site: Path, state: StateFolder
+) -> None:
+    recorded_facts(state, ["s1", "s2", "s3"])
+    write_run(state, "failed")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "plan")
+        await until(pilot, shows(pilot, "00/40"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "approve this plan?"))
+        await pilot.press("escape")
+        await pilot.pause()
+        assert services.begun == []
+        await pilot.press("ctrl+n", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Deploy))
+
+    drive(make_app(), SIZE, flow)
+    assert services.begun == [services.plan(site, state, None).digest]
+
+
+def test_a_plan_that_no_longer_fits_is_shown_again(
+    make_app: Make, services: Recorded, site: Path, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(state, "failed")
+
+    def refuse(*_: object) -> str:
+        raise PlanMismatch("The plan no longer fits.", "A server was added.", ["look at it again"])
+
+    monkeypatch.setattr(services, "begin", refuse)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "The disk of a server is full"))
+        await pilot.press("r")
+        await until(pilot, shows(pilot, "4/6 Plan"))
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_only_keys_that_work_are_shown(make_app: Make, site: Path, state: StateFolder) -> None:
+    write_run(state, "failed")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "r new run"))
+        assert "detach" not in text_of(pilot.app)
+        assert "f follow" not in text_of(pilot.app)
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_scrolled_up_the_log_does_not_slide(make_app: Make, site: Path, state: StateFolder) -> None:
+    from homewright.engine.events import Event, Kind
+    from homewright.engine.journal.writer import Writer
+
+    lock = EngineLock.take(state, RUN)
+    write_run(state, "running", lines=10_000)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        pane = pilot.app.screen.query_one("#log", LogPane)
+        await until(pilot, lambda: pane.lines is not None and len(pane.lines) > 10_000)
+        await until(pilot, shows(pilot, "line 10000 of"))
+        await pilot.press("enter", "pageup", "pageup")
+        await pilot.pause()
+        before, count = pane.top, len(pane.lines or ())
+        seen = [pane.render_line(y).text for y in range(5)]
+        writer = Writer(state, RUN)
+        for number in range(500):
+            writer.line(Event(Kind.LINE, f"later {number}", step="00/20", host="s1", ts=NOW))
+        writer.close()
+        await until(pilot, lambda: len(pane.lines or ()) == count + 500)
+        assert pane.top == before
+        assert [pane.render_line(y).text for y in range(5)] == seen
+        await pilot.press("home")
+        assert "Run started" in pane.render_line(0).text
+        await pilot.press("f")
+        await until(pilot, shows(pilot, "later 499"))
+
+    try:
+        drive(make_app(), SIZE, flow)
+    finally:
+        lock.release()
+
+
+def test_search_finds_a_line_of_a_long_log(make_app: Make, site: Path, state: StateFolder) -> None:
+    write_run(state, "failed", lines=5000)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "The disk of a server is full"))
+        await pilot.press("slash", *"line 2345 of", "enter")
+        await until(pilot, shows(pilot, "s2: line 2345 of", "again for the next one"))
+
+    drive(make_app(), (120, 40), flow)
+
+
+def test_tab_goes_through_the_servers(make_app: Make, site: Path, state: StateFolder) -> None:
+    write_run(state, "succeeded")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "whole run · all servers"))
+        await pilot.press("tab")
+        await until(pilot, shows(pilot, "whole run · s1", "s1: line 10 of"))
+        assert "s2: line" not in text_of(pilot.app)
+
+    drive(make_app(), (120, 40), flow)
+
+
+def test_the_whole_log_is_saved(make_app: Make, site: Path, state: StateFolder, tmp_path: Path) -> None:
+    write_run(state, "failed", lines=3000)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "s save log"))
+        await pilot.press("s")
+        await until(pilot, shows(pilot, "lines saved in"))
+
+    drive(make_app(), SIZE, flow)
+    file = tmp_path / f"homewright-attic-{RUN}.log"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert sum("of the key exchange" in line for line in file.read_text().splitlines()) == 3000
+
+
+def test_leaving_while_a_run_goes_on_says_so(make_app: Make, site: Path, state: StateFolder) -> None:
+    lock = EngineLock.take(state, RUN)
+    write_run(state, "running")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "d detach"))
+        await pilot.press("ctrl+q")
+        await until(pilot, shows(pilot, "homewright attach"))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Deploy))
+        await pilot.press("ctrl+q")
+        await until(pilot, shows(pilot, "homewright attach"))
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app._exit)
+
+    try:
+        drive(make_app(), SIZE, flow)
+    finally:
+        lock.release()
+
+
+def test_workspaces_update_in_place(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice", "dave"))
+        await pilot.press("down", "down")
+        table = pilot.app.screen.query_one(Table)
+        assert table.cursor_key == "carol/default@s3"
+        manager.now = replace(
+            manager.now, workspaces=(workspace("aaron", WorkspaceState.STOPPED), *manager.now.workspaces)
+        )
+        pilot.app.screen.poll()  # type: ignore[attr-defined]
+        await until(pilot, shows(pilot, "aaron"))
+        assert table.cursor_key == "carol/default@s3"
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_old_data_says_its_age(make_app: Make, site: Path, manager: Manager) -> None:
+    manager.now = listing(polled_at=NOW - 25)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "seen 25s ago"))
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_a_node_that_does_not_answer_is_said(make_app: Make, site: Path, manager: Manager) -> None:
+    manager.now = replace(manager.now, unreachable={"s3": "no route to host"})
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "s3 does not answer: no route to host"))
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_stopping_asks_only_where_somebody_is_on(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        manager.guests = (Session(address="192.168.1.77", connections=1),)
+        await pilot.press("x")
+        await until(pilot, shows(pilot, "from 192.168.1.77, 1 connection"))
+        await pilot.press("escape")
+        await pilot.pause()
+        assert manager.asked == []
+        manager.guests = ()
+        await pilot.press("x")
+        await until(pilot, shows(pilot, "alice/default@s2: stopped"))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == [("stop", "alice/default@s2")]
+
+
+def test_marked_workspaces_are_started_together(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "dave"))
+        await pilot.press("down", "down", "space", "space")
+        await until(pilot, shows(pilot, "2 marked"))
+        await pilot.press("s")
+        await until(pilot, lambda: len(manager.asked) == 2)
+
+    drive(make_app(), SIZE, flow)
+    assert {asked[1] for asked in manager.asked} == {"carol/default@s3", "dave/default@s2"}
+
+
+def test_deleting_keeps_the_storage_unless_it_is_ticked(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await pilot.press("D")
+        await until(pilot, shows(pilot, "Type alice/default@s2"))
+        await pilot.press(*"alice/default@s2", "enter")
+        await until(pilot, shows(pilot, "alice/default@s2: deleted"))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == [("delete", "alice/default@s2", False)]
+
+
+def test_filter_password_and_log(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        assert "correct horse battery" not in text_of(pilot.app)
+        await pilot.press("p")
+        await until(pilot, shows(pilot, "correct horse battery"))
+        await pilot.press("escape", "l")
+        await until(pilot, shows(pilot, "session opened"))
+        assert "a title" not in text_of(pilot.app)
+        await pilot.press("escape", "slash", *"carol", "enter")
+        await until(pilot, lambda: "dave" not in text_of(pilot.app))
+        assert "carol" in text_of(pilot.app)
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_a_second_owner_must_be_accepted(make_app: Make, site: Path, manager: Manager) -> None:
+    manager.must_accept = "s3 already has workspaces of bob."
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await pilot.press("n")
+        await until(pilot, shows(pilot, "To be accepted"))
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "Accept the warning first"))
+        assert manager.asked == []
+        await pilot.press("space", "ctrl+s")
+        await until(pilot, shows(pilot, "https://192.168.1.13:8500/"))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == [("create", "alice", "small", True)]
+
+
+def test_a_wrong_field_gets_the_focus_and_says_why(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await pilot.press("n")
+        await until(pilot, shows(pilot, "It goes to"))
+        await pilot.press("home", *"a/b", "tab", "ctrl+s")
+        await until(pilot, shows(pilot, "User: must not contain a slash"))
+        assert pilot.app.focused is not None and pilot.app.focused.parent is not None
+        assert pilot.app.focused.parent.id == "field-user"
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == []
+
+
+def test_what_was_not_foreseen_is_said_calmly(
+    make_app: Make, services: Recorded, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(services, "plan", broken)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "plan")
+        await until(pilot, shows(pilot, "Something unexpected went wrong"))
+        assert "Traceback" not in text_of(pilot.app)
+
+    drive(make_app(), SIZE, flow)
+    report = next((tmp_path / "state" / "homewright").glob("unexpected-*.txt"))
+    assert "a mistake of ours" in report.read_text()
+    assert report.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_key_acts_on_what_cannot_be_seen(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await pilot.resize_terminal(60, 20)
+        await until(pilot, shows(pilot, "needs 80x24"))
+        await pilot.press("x", "D", "n")
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, shows(pilot, "alice", "4 · 1 running"))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == []
