@@ -7,7 +7,7 @@ import io
 import tarfile
 import threading
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from homewright.workspaces.nodeside.records import Refused
 NAME = "code-server-4.139.1-linux-amd64.tar.gz"
 
 
+@cache  # gzip writes the time of day: made twice, its bytes may differ
 def archive(program: str = "bin/code-server", mode: int = 0o755) -> bytes:
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as tar:
