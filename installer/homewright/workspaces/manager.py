@@ -235,17 +235,19 @@ class Manager:
         return storage
 
     def password(self, key: Key) -> str:
-        """The password of a workspace, from the site's secrets."""
-        server = self.site.server(key.node) if key.node else self._find(key)[0]
-        slug = naming.slug(key.user, key.name)
-        found = self._secrets.get(naming.password_secret(slug, server.name))
-        if found is None:
+        """The password of a workspace, from the site's secrets; its node need not answer for that."""
+        names = [naming.password_secret(naming.slug(key.user, key.name), server.name) for server in self._servers(key)]
+        found = [secret for name in names if (secret := self._secrets.get(name)) is not None]
+        if len(found) > 1:
+            raise UsageError(f"Which {key}?", f"There are {len(found)}.", ["name its node: --node NODE"])
+        if not found:
+            self._find(key)
             raise InstanceNotFound(
                 f"The password of {key} is not among this site's secrets.",
-                f"It was made by another controller, or there is no such workspace on {server.name}.",
+                "The workspace was made by another controller.",
                 [f"delete it (its data stays) and create it again: homewright workspace delete {key}"],
             )
-        return found
+        return found[0]
 
     def sessions(self, key: Key) -> tuple[Session, ...]:
         """Who is on: the computers that have the workspace open now."""
@@ -304,8 +306,7 @@ class Manager:
 
     def _find(self, key: Key) -> tuple[Server, Observation, NodeReport]:
         """The workspace of a key; the node may be left out where only one has it."""
-        if key.node is not None and key.node not in {server.name for server in self.site.servers}:
-            raise UsageError(f"There is no server {key.node} in this site.", "", ["homewright site show"])
+        self._servers(key)
         poll = self._poll(key.node)
         found = [
             (self.site.server(node), seen, report)
@@ -324,6 +325,13 @@ class Manager:
                 f"{key} is on no node that answers.", reasons, ["see whether those are on, then try again"]
             )
         raise InstanceNotFound(f"There is no workspace {key}.", "", ["homewright workspace list"])
+
+    def _servers(self, key: Key) -> tuple[Server, ...]:
+        """Where a workspace of this key may be. Raises UsageError where its node is no server of the site."""
+        servers = tuple(server for server in self.site.servers if key.node in (None, server.name))
+        if not servers:
+            raise UsageError(f"There is no server {key.node} in this site.", "", ["homewright site show"])
+        return servers
 
     def _poll(self, only: str | None = None) -> _Poll:
         """Look at all nodes, or at one, in parallel."""
