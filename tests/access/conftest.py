@@ -26,9 +26,10 @@ class Practice:
     lab: Any
     server: Server
 
-    def sh(self, script: str) -> str:
-        """Run a script as root there, past SSH; its output."""
-        done: subprocess.CompletedProcess[str] = self.lab.lxc("exec", self.server.name, "--", "sh", "-c", script)
+    def sh(self, script: str, *, check: bool = False) -> str:
+        """Run a script as root there, past SSH; its output. How it ends counts only with `check`."""
+        words = script if check else f"{script}\n:"
+        done: subprocess.CompletedProcess[str] = self.lab.lxc("exec", self.server.name, "--", "sh", "-c", words)
         return done.stdout
 
     def host_key(self, kind: str = "ed25519") -> HostKey:
@@ -66,7 +67,8 @@ def create(practice: Practice, *, sudo: bool = True, shell: str = "/bin/bash") -
     account = Account(practice, f"hw{secrets.token_hex(4)}", f"Canary {secrets.token_urlsafe(12)}")
     practice.sh(
         f"useradd -m -s {shell} {'-G sudo' if sudo else ''} {account.user} && "
-        f"printf '%s' '{account.user}:{account.password}' | chpasswd"
+        f"printf '%s' '{account.user}:{account.password}' | chpasswd",
+        check=True,
     )
     return account
 
