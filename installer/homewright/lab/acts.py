@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from homewright.errors import Busy, LabError
-from homewright.lab import daemon, packages, sweep
+from homewright.lab import daemon, packages, places, sweep
 from homewright.lab import image as images
-from homewright.lab.lxd import READY_KEY, Lxd, in_use
+from homewright.lab.lxd import READY_KEY, Lxd, PlaceTaken, in_use
 from homewright.lab.mirror import Mirror
 from homewright.lab.models import USER, LabServer, Place
 from homewright.lab.shell import run
@@ -65,6 +65,11 @@ class Request:
         return Place(number=self.number)
 
     @property
+    def mark(self) -> str:
+        """What marks things as this lab's."""
+        return places.owner(Path(self.folder))
+
+    @property
     def daemon_folder(self) -> Path:
         return Path(self.folder) / "daemon"
 
@@ -76,6 +81,8 @@ class Reply:
     changed: bool = False
     socket: str | None = None
     host_keys: dict[str, list[str]] = field(default_factory=dict)
+    daemon: tuple[int, int] | None = None
+    """The private daemon's process id and when it started."""
 
 
 def perform(request: Request, say: Say) -> Reply:
@@ -135,21 +142,30 @@ def _image(request: Request, say: Say) -> Reply:
 def _up(request: Request, say: Say) -> Reply:
     changed = False
     lxd: Lxd | None = None
+    process: tuple[int, int] | None = None
     try:
-        if request.backend == "shared":
-            lxd = Lxd(request.socket or "", request.place, shared=True)
-            if request.fresh:
-                lxd.remove_all(_together)
-        else:
-            running, changed = _private_daemon(request, say)
-            lxd = Lxd(running.socket, request.place, shared=False)
-        changed = lxd.ensure_network() or changed
+        with places.choosing():
+            if request.backend == "shared":
+                lxd = Lxd(request.socket or "", request.place, request.mark, shared=True)
+                if request.fresh:
+                    lxd.remove_all(_together)
+                    _require_free(request.place)
+            else:
+                running, changed = _private_daemon(request, say)
+                process = (running.pid, running.ticks)
+                lxd = Lxd(running.socket, request.place, request.mark, shared=False)
+            changed = lxd.ensure_network() or changed
         changed = lxd.ensure_image(request.image) or changed
         made, keys = _servers(lxd, request, say)
-        return Reply(changed=changed or made, host_keys=keys)
+        return Reply(changed=changed or made, host_keys=keys, daemon=process)
     finally:
         if lxd is not None:
             lxd.close()
+
+
+def _require_free(place: Place) -> None:
+    if not places.is_free(place):
+        raise PlaceTaken(f"The network {place.network} is taken.", f"{place.bridge}, or its range, is in use.", [])
 
 
 def _private_daemon(request: Request, say: Say) -> tuple[daemon.Running, bool]:
@@ -160,6 +176,7 @@ def _private_daemon(request: Request, say: Say) -> tuple[daemon.Running, bool]:
     if request.fresh:
         if sweep.sweep(folder, place):
             say("took away what an unfinished command had left")
+        _require_free(place)
     elif sweep.stop_leftovers(folder, place):
         say("took away what the daemon had left; the servers' disks are kept")
     say("starting a private LXD daemon")
@@ -228,7 +245,7 @@ def _down(request: Request, say: Say) -> Reply:
     place, folder = request.place, request.daemon_folder
     found = False
     if request.backend == "shared":
-        lxd = Lxd(request.socket or "", place, shared=True)
+        lxd = Lxd(request.socket or "", place, request.mark, shared=True)
         try:
             return Reply(changed=lxd.remove_all(_together))
         finally:
@@ -237,7 +254,7 @@ def _down(request: Request, say: Say) -> Reply:
     if running is not None and running.is_alive:
         # The tidy way first, so that LXD itself takes back what it has told the firewall; the sweep is for the rest.
         with contextlib.suppress(LabError):
-            lxd = Lxd(running.socket, place, shared=False)
+            lxd = Lxd(running.socket, place, request.mark, shared=False)
             try:
                 found = lxd.remove_all(_together)
             finally:
@@ -255,7 +272,7 @@ def _instance(lxd: Lxd, name: str) -> Any:
 
 def _open(request: Request) -> Lxd:
     if request.backend == "shared":
-        return Lxd(request.socket or "", request.place, shared=True)
+        return Lxd(request.socket or "", request.place, request.mark, shared=True)
     running = daemon.load(request.daemon_folder)
     if running is None or not running.is_alive:
         raise LabError(
@@ -263,7 +280,7 @@ def _open(request: Request) -> Lxd:
             "This machine was started anew, or the daemon was killed.",
             ["start it again, with the servers as they were: homewright lab up"],
         )
-    return Lxd(running.socket, request.place, shared=False)
+    return Lxd(running.socket, request.place, request.mark, shared=False)
 
 
 def _power(request: Request, say: Say) -> Reply:

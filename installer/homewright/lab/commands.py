@@ -12,7 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from homewright.errors import LabError, StateError
-from homewright.lab import code_server, image, machine, mirror, packages, places, practice_site, privilege, record
+from homewright.lab import (
+    code_server,
+    daemon,
+    image,
+    machine,
+    mirror,
+    packages,
+    places,
+    practice_site,
+    privilege,
+    record,
+)
 from homewright.lab.acts import Act, Reply, Request, greets, is_plugged
 from homewright.lab.lxd import PlaceTaken
 from homewright.lab.models import MOST_SERVERS, USER, LabServer, LabStatus, Place, Record, ServerStatus, State
@@ -95,7 +106,7 @@ def _raise_servers(lab: Record | None, count: int, socket: str | None, say: Say)
         server.name: server.model_copy(update={"host_keys": tuple(reply.host_keys.get(server.name, server.host_keys))})
         for server in lab.servers
     }
-    lab = lab.model_copy(update={"servers": tuple(known.values())})
+    lab = lab.model_copy(update={"servers": tuple(known.values()), "daemon": reply.daemon})
     _write_known_hosts(lab)
     if fresh and practice_site.state().root.exists():
         # What was recorded of servers that are gone would only mislead.
@@ -168,7 +179,7 @@ def status() -> LabStatus:
 
 def _status(lab: Record) -> LabStatus:
     servers = tuple(_server_status(lab, server) for server in lab.servers)
-    state, reason = judge(lab, servers)
+    state, reason = judge(lab, servers, lab.daemon is None or daemon.ticks(lab.daemon[0]) == lab.daemon[1])
     return LabStatus(
         state=state,
         backend=lab.backend,
@@ -180,13 +191,18 @@ def _status(lab: Record) -> LabStatus:
     )
 
 
-def judge(lab: Record, servers: tuple[ServerStatus, ...]) -> tuple[State, str | None]:
-    """The lab's state out of its servers', and why it is not `up`."""
+def judge(lab: Record, servers: tuple[ServerStatus, ...], alive: bool) -> tuple[State, str | None]:
+    """The lab's state out of its servers' and whether its daemon is alive, and why it is not `up`."""
     if lab.phase != "up":
         cut = "up" if lab.phase == "going up" else "down"
         return (
             "incomplete",
             f"`homewright lab {cut}` is at work, or was cut off: run `homewright lab up` or `lab down`.",
+        )
+    if lab.daemon is not None and not alive:
+        return (
+            "broken",
+            "The private LXD daemon is gone; `homewright lab up` starts it again, with the servers as they were.",
         )
     off = [server.name for server in servers if server.power == "off"]
     out = [server.name for server in servers if server.power == "on" and server.cable == "unplugged"]

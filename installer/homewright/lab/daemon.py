@@ -125,8 +125,8 @@ def load(folder: Path) -> Running | None:
 def start(folder: Path, name: str, tables: tuple[str, ...]) -> Running:
     """Start the daemon on `folder`/lxd and wait until it answers. Raises LabError with the end of its log.
 
-    `name` is its own among all labs; `tables` are the firewall tables that exist now. What must be put back later is written
-    down before anything is changed.
+    `name` is its own among all labs; `tables` are the firewall tables that exist now. What must be put back later is
+    written down before anything is changed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / "lxd").mkdir(mode=0o711, exist_ok=True)
@@ -157,6 +157,7 @@ def start(folder: Path, name: str, tables: tuple[str, ...]) -> Running:
     running = Running(process.pid, ticks(process.pid), boot_id(), inside, settings, made_run_lxc, tables)
     _save(folder, running)
     _wait(process, running, log)
+    process.returncode = 0  # it outlives this command on purpose; nobody waits for it
     return running
 
 

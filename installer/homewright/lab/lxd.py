@@ -18,12 +18,13 @@ import requests
 from homewright.errors import LabError
 from homewright.lab.image import ALIAS, Image
 from homewright.lab.models import LabServer, Place
+from homewright.lab.places import hardware_address
 
 STANDARD_SOCKETS = ("/var/snap/lxd/common/lxd/unix.socket", "/var/lib/lxd/unix.socket")
 """Where an LXD that this machine uses listens: the snap's, and the Debian package's."""
 
 OWNER_KEY = "user.homewright"
-"""Set on what is ours in an LXD that is shared; nothing without it is ever removed."""
+"""Says which lab a thing in an LXD belongs to; nothing of another's is ever removed."""
 
 READY_KEY = "user.homewright-ready"
 """Set on a server once its account is made; one without it is made anew."""
@@ -76,8 +77,9 @@ def in_use(sockets: Sequence[str] = STANDARD_SOCKETS) -> str | None:
 class Lxd:
     """The lab's part of one LXD. Methods raise LabError with LXD's own reason."""
 
-    def __init__(self, socket: str, place: Place, *, shared: bool) -> None:
+    def __init__(self, socket: str, place: Place, owner: str, *, shared: bool) -> None:
         self.place = place
+        self.owner = owner
         self.shared = shared
         self._socket = socket
         with _words("LXD cannot be reached."):
@@ -98,19 +100,24 @@ class Lxd:
         place = self.place
         changed = False
         with _words("The practice servers' network could not be made."):
-            if self.shared and not self._global.projects.exists(place.project):
+            if self.shared and self._global.projects.exists(place.project):
+                if not self._is_ours(self._global.projects, place.project):
+                    raise PlaceTaken(f"The LXD project {place.project} is somebody else's.", "", [])
+            elif self.shared:
                 features = {"features.images": "true", "features.profiles": "true", "features.networks": "false"}
                 self._global.projects.create(
-                    place.project, "Homewright's practice servers", {**features, OWNER_KEY: "lab"}
+                    place.project, "Homewright's practice servers", {**features, OWNER_KEY: self.owner}
                 )
                 changed = True
             if not self._global.networks.exists(place.bridge):
                 self._create_bridge()
                 changed = True
-            elif self._global.networks.get(place.bridge).config.get(OWNER_KEY) != "lab":
+            elif not self._is_ours(self._global.networks, place.bridge):
                 raise PlaceTaken(f"The bridge {place.bridge} is somebody else's.", "", [])
             if not self._global.storage_pools.exists(self._pool):
-                self._global.storage_pools.create({"name": self._pool, "driver": "dir", "config": {OWNER_KEY: "lab"}})
+                self._global.storage_pools.create(
+                    {"name": self._pool, "driver": "dir", "config": {OWNER_KEY: self.owner}}
+                )
                 changed = True
             profile = self._client.profiles.get("default")
             devices = {
@@ -125,7 +132,13 @@ class Lxd:
 
     def _create_bridge(self) -> None:
         place = self.place
-        config = {"ipv4.address": f"{place.gateway}/24", "ipv4.nat": "true", "ipv6.address": "none", OWNER_KEY: "lab"}
+        config = {
+            "ipv4.address": f"{place.gateway}/24",
+            "ipv4.nat": "true",
+            "ipv6.address": "none",
+            "bridge.hwaddr": hardware_address(self.owner),
+            OWNER_KEY: self.owner,
+        }
         try:
             self._global.networks.create(place.bridge, type="bridge", config=config)
         except pylxd.exceptions.LXDAPIException as error:
@@ -162,7 +175,7 @@ class Lxd:
                 {
                     "name": server.name,
                     "source": {"type": "image", "alias": ALIAS},
-                    "config": {"security.nesting": "true", OWNER_KEY: "lab"},
+                    "config": {"security.nesting": "true", OWNER_KEY: self.owner},
                     "devices": {
                         "eth0": {
                             "type": "nic",
@@ -218,7 +231,7 @@ class Lxd:
         """
         found = False
         with _words("The practice servers could not be removed."):
-            if not self.shared or self._global.projects.exists(self.place.project):
+            if not self.shared or self._is_ours(self._global.projects, self.place.project):
                 instances = list(self.servers().values())
                 each(self.delete, instances)
                 found = bool(instances)
@@ -242,9 +255,8 @@ class Lxd:
                 found = True
         return found
 
-    @staticmethod
-    def _is_ours(manager: Any, name: str) -> bool:
+    def _is_ours(self, manager: Any, name: str) -> bool:
         if not manager.exists(name):
             return False
         config: Mapping[str, str] = manager.get(name).config
-        return config.get(OWNER_KEY) == "lab"
+        return config.get(OWNER_KEY) == self.owner

@@ -77,6 +77,8 @@ class Record(Model):
     """Of the user `lab` on every server."""
     servers: tuple[LabServer, ...] = ()
     unplugged: tuple[str, ...] = ()
+    daemon: tuple[int, int] | None = None
+    """The private daemon's process id, and when it started in clock ticks since boot."""
     site_file: str
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from homewright.errors import LabError
+from homewright.lab import places
 from homewright.lab.daemon import LEAST, Running, boot_id, load, read_setting, write_setting
 from homewright.lab.models import Place
 from homewright.lab.shell import output, run, which
@@ -30,8 +31,7 @@ def sweep(folder: Path, place: Place) -> bool:
     """
     running = load(folder)
     found = _end_processes(folder)
-    found = _remove_links(place) or found
-    found = _remove_rules(place.bridge, running.nft_tables if running else ()) or found
+    found = _remove_network(folder, place, running.nft_tables if running else ()) or found
     _remove_cgroup(Path("/sys/fs/cgroup") / place.project)
     if running is not None and running.boot == boot_id():
         _restore(running)
@@ -46,8 +46,16 @@ def sweep(folder: Path, place: Place) -> bool:
 def stop_leftovers(folder: Path, place: Place) -> bool:
     """End what a dead daemon left running and take its bridge away; the servers' disks stay. Raises LabError."""
     found = _end_processes(folder)
-    found = _remove_links(place) or found
-    return _remove_rules(place.bridge, ()) or found
+    return _remove_network(folder, place, ()) or found
+
+
+def _remove_network(folder: Path, place: Place, tables: tuple[str, ...]) -> bool:
+    """Bridge, cables and firewall rules, unless another lab has taken the place meanwhile."""
+    ours = places.owns_bridge(place, places.owner(folder.parent))
+    if not ours and (Path("/sys/class/net") / place.bridge).exists():
+        return False
+    found = _remove_links(place)
+    return _remove_rules(place.bridge, tables) or found
 
 
 def processes(folder: Path) -> list[int]:
