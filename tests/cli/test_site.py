@@ -25,7 +25,7 @@ def test_a_site_from_nothing_to_valid(homewright: Run, tmp_path: Path) -> None:
     new = homewright("site", "new", "attic", *SERVERS, "--host-key", "s1=SHA256:" + "a" * 43, "--zone", "home.internal")
     file = tmp_path / "config" / "homewright" / "attic" / "site.yaml"
     assert (new.returncode, new.stderr) == (0, "")
-    assert f"Written: {file}" in new.stdout and "homewright trust" in new.stdout
+    assert f"Written: {file}" in new.stdout and "homewright --site attic trust --all" in new.stdout
     site = files.load(file)
     assert [(server.name, server.user, server.port) for server in site.servers] == [
         ("s1", "ann", 22),

@@ -70,16 +70,16 @@ def test_what_is_refused_says_where_and_why(text: str, line: int, reason: str) -
 
 def test_a_bomb_is_refused_before_it_grows() -> None:
     levels = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 12))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(DocumentError, match="anchors"):
         read(f"l0: &l0 [lol]\n{levels}\n")
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("unit", ["x ", "\n", "# c\n", "a: |\n x\n", "{a: ", "'", "a: b: ", "? ", "- ", "[a,"])
 def test_the_largest_texts_take_no_time(unit: str) -> None:
     text = (unit * MAX_BYTES)[:MAX_BYTES]
-    started = time.monotonic()
+    started = time.process_time()
     with contextlib.suppress(DocumentError):
         read(text)
-    assert time.monotonic() - started < 10  # about 0.5 s on two cores; an expansion would take for ever
+    assert time.process_time() - started < 10  # about 0.5 s on two cores; an expansion would take for ever

@@ -91,7 +91,9 @@ def _new(args: argparse.Namespace, output: Output) -> int:
         path = Path(args.site).expanduser().absolute()
     files.save(path, site)
     output.line(f"Written: {path}")
-    output.line("Next:    " + ("homewright trust --all" if site.servers else "homewright site set, or the wizard"))
+    chosen = "" if args.here else f"--site {args.site or site.name} "
+    verb = "trust --all" if site.servers else "site set servers '[{name: s1, address: 192.168.1.11, user: ann}]'"
+    output.line(f"Next:    homewright {chosen}{verb}")
     output.document({"version": 1, "file": str(path), "name": site.name, "servers": len(site.servers)})
     return 0
 
