@@ -227,7 +227,7 @@ def test_a_full_disk_frees_the_ballast_for_the_final_states(tmp_path: Path) -> N
     check = "from homewright.engine.journal import Reader; from homewright.site.paths import StateFolder; "
     check += f"from pathlib import Path; r = Reader(StateFolder(Path({str(small / 'state')!r}))).run(); "
     check += "print(r.state, r.reason)"
-    commands = f"mount -t tmpfs -o size=12m none {small} && {sys.executable} {script} {small / 'state'}"
+    commands = f"mount -t tmpfs -o size=7m none {small} && {sys.executable} {script} {small / 'state'}"
     commands += f' && {sys.executable} -c "{check}"'
     done = subprocess.run(["unshare", "-m", "sh", "-c", commands], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

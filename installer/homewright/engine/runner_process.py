@@ -133,11 +133,14 @@ class RunnerProcess:
 
     def _event_line(self, line: bytes) -> None:
         try:
-            self.on_event(Event.from_json(line))
-        except (ValueError, TypeError, AttributeError):
+            event = Event.from_json(line)
+            if not isinstance(event.data, dict):
+                raise ValueError("its data is no object")
+        except (ValueError, TypeError):
             text = line[:2000].decode("utf-8", "replace")
             said = f"The runner said something that is no event: {text}"
-            self.on_event(Event(Kind.LINE, said, step=self.step, level=Level.WARNING))
+            event = Event(Kind.LINE, said, step=self.step, level=Level.WARNING)
+        self.on_event(event)
 
     def _stray_line(self, line: bytes) -> None:
         self.on_event(Event(Kind.LINE, line.decode("utf-8", "replace"), step=self.step))
