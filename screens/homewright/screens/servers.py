@@ -224,13 +224,14 @@ State     reached: signed in by key, and sudo works without a password
         sitting = self.home.sitting
         assert sitting is not None
         services = self.home.services
+        seen = self._site
 
         def saved(site: Site) -> None:
             self.say("Saved in site.yaml.", "ok")
             self._loaded(site)
             self.query_one(Table).move_to(cursor)
 
-        self.start("save", lambda: services.put_servers(sitting.file, servers), saved)
+        self.start("save", lambda: services.put_servers(sitting.file, servers, seen), saved)
 
     def action_contact(self) -> None:
         name = self.query_one(Table).cursor_key

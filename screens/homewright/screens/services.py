@@ -167,8 +167,11 @@ class Services:
 
         return files.load(file)
 
-    def put_servers(self, file: Path, servers: Sequence[object]) -> Site:
-        """Write the list of servers; the site as it is then. Raises SiteError or StateError."""
+    def put_servers(self, file: Path, servers: Sequence[object], since: Site | None = None) -> Site:
+        """Write the list of servers; the site as it is then. Raises SiteError or StateError.
+
+        With `since`, the site as the screen showed it, a list that somebody changed meanwhile is not overwritten.
+        """
         from homewright.site import files
         from homewright.site.models import Server
 
@@ -183,8 +186,7 @@ class Services:
             for server in servers
             if isinstance(server, ServerAnswer | Server)
         ]
-        files.update(file, {"servers": plain})
-        return files.load(file)
+        return files.update(file, {"servers": plain}, since=since)
 
     def ssh_hosts(self, file: Path, taken: set[str]) -> list[Candidate]:
         """The hosts of an ssh_config file, each with why it cannot be taken. A file that is not there has none."""
