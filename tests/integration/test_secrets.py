@@ -1,0 +1,67 @@
+"""No secret of a whole run is in argv, environment, journal, artifacts or logs, here or on the servers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from integration.sampling import ProcessSampler
+
+if TYPE_CHECKING:
+    from practice_lab import Lab
+
+pytestmark = pytest.mark.lab
+
+HOLDERS = ("secrets.json", "id_ed25519", "ca.key", "lab.json")
+"""Files whose job is to hold secrets; all of them must be 0600."""
+SERVER_FOLDERS = "/etc/homewright /var/log /var/lib/homewright /tmp /var/tmp /home /srv /root"
+
+
+def forms(secret: str) -> list[bytes]:
+    """A secret as it may stand in a file: plain, inside JSON, in base64."""
+    plain = secret.encode()
+    return [plain, json.dumps(secret)[1:-1].encode(), base64.b64encode(plain).rstrip(b"=")[:-1]]
+
+
+def key_lines(pem: str) -> list[str]:
+    """The lines of a private key that are the key's own (the first is the same for all keys of its kind)."""
+    return [line for line in pem.splitlines() if line and not line.startswith("-----")][1:-1]
+
+
+def test_no_secret_leaks(lab: Lab) -> None:
+    with ProcessSampler() as sampler:
+        lab.run("trust", "--all", "--practice").check_returncode()
+        lab.run("apply", "--yes", "--plain").check_returncode()
+        created = lab.run("workspace", "create", "canary", "--accept-shared-node", "--json")
+        created.check_returncode()
+        shown = lab.run("workspace", "show", "canary", "--password", "--json")
+        shown.check_returncode()
+    assert sampler.rounds > 20
+    password = json.loads(shown.stdout)["password"]
+    state: Path = lab.state.root
+    secrets = [lab.password, password]
+    secrets += key_lines((state / "id_ed25519").read_text()) + key_lines((state / "ca" / "ca.key").read_text())
+    needles = [form for secret in secrets for form in forms(secret)]
+
+    in_processes = [content for content in sampler.seen if any(needle in content for needle in needles)]
+    assert in_processes == []
+
+    for root in lab.folders:
+        for file in root.rglob("*"):
+            if not file.is_file() or file.is_symlink() or "lxd" in file.relative_to(root).parts:
+                continue
+            if file.name in HOLDERS:
+                assert file.stat().st_mode & 0o777 == 0o600, file
+                continue
+            content = file.read_bytes()
+            assert not [needle for needle in needles if needle in content], file
+
+    for server in lab.servers:
+        look = f"grep -rlF -f $n {SERVER_FOLDERS} 2>/dev/null; journalctl --no-pager -q | grep -cF -f $n || true"
+        patterns = b"\n".join(needles) + b"\n"
+        found = lab.on(server, f"n=/run/needles; umask 077; cat > $n; ({look}); rm $n", patterns)
+        assert found.split() == ["0"], (server, found)
+    lab.run("workspace", "delete", "canary", "--yes").check_returncode()
