@@ -287,6 +287,7 @@ def test_a_full_disk_a_broken_playbook_and_what_does_not_depend_on_them(bench: B
             bench.on(name, "rm -rf /mnt/homewright-small")
 
 
+@pytest.mark.long
 def test_a_proof_that_cannot_tell_is_waited_for(bench: Bench) -> None:
     bench.tiny.step(
         1,
@@ -309,6 +310,7 @@ def test_a_proof_that_cannot_tell_is_waited_for(bench: Bench) -> None:
     assert [event.data["wait_s"] for event in retries if event.host == bench.hosts[0]] == [1.0, 2.0]
 
 
+@pytest.mark.long
 def test_what_was_before_is_captured_once_and_given_to_the_rollback(bench: Bench) -> None:
     proof = """
     from homewright.engine.runners.host import broken, proved
