@@ -27,13 +27,14 @@ from pathlib import Path
 GOAL_RATIO = 1.3
 GOAL_MIB = 60
 LIMIT_S = 20.0
+DOWN = b"\x1b[B"
 
 EMPTY = """
 from textual.app import App
 from textual.widgets import Static
 
 class Empty(App):
-    BINDINGS = [("n", "answer", "answer")]
+    BINDINGS = [("down", "answer", "answer")]
     def compose(self):
         yield Static("first frame", id="text")
     def action_answer(self):
@@ -43,7 +44,9 @@ Empty().run()
 """
 
 
-def measure(command: list[str], frame: bytes, answer: bytes, environment: dict[str, str]) -> tuple[float, int]:
+def measure(
+    command: list[str], frame: bytes, key: bytes, answer: bytes, environment: dict[str, str]
+) -> tuple[float, int]:
     """Seconds until a key is answered, and the most memory held until then (bytes)."""
     started = time.perf_counter()
     pid, terminal = pty.fork()
@@ -61,8 +64,8 @@ def measure(command: list[str], frame: bytes, answer: bytes, environment: dict[s
                 continue
             seen += os.read(terminal, 1 << 16)
             if not pressed and frame in seen:
-                os.write(terminal, b"n")
-                pressed = True
+                os.write(terminal, key)
+                pressed, seen = True, b""
             if pressed and answer in seen:
                 return time.perf_counter() - started, memory(pid)
     finally:
@@ -91,12 +94,12 @@ def main() -> int:
         environment |= {f"XDG_{name}_HOME": f"{folder}/{name}" for name in ("CONFIG", "STATE", "CACHE")}
         program = [str(Path(sys.executable).parent / "homewright")]
         bare = [sys.executable, "-c", EMPTY]
-        measure(program, b"Begin something", b"What is the site called", environment)  # compiles what is not yet
-        measure(bare, b"first frame", b"key answered", environment)
+        measure(program, b"Open a site file", DOWN, "▸".encode(), environment)  # compiles what is not yet
+        measure(bare, b"first frame", DOWN, b"key answered", environment)
         for _ in range(pairs):
-            seconds, _ = measure(bare, b"first frame", b"key answered", environment)
+            seconds, _ = measure(bare, b"first frame", DOWN, b"key answered", environment)
             empty.append(seconds)
-            seconds, most = measure(program, b"Begin something", b"What is the site called", environment)
+            seconds, most = measure(program, b"Open a site file", DOWN, "▸".encode(), environment)
             ours.append(seconds)
             held.append(most)
     ratio = statistics.median(ours) / statistics.median(empty)

@@ -71,7 +71,13 @@ class HomewrightApp(App[int]):
         self._services = services
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = self._first_theme()
+        # Set without the watcher, and the variables at once: the watcher would have every rule parsed a second time.
+        first = self._first_theme()
+        if self.terminal.ascii:
+            self.theme = first
+        else:
+            self.set_reactive(App.theme, first)
+            self.stylesheet.set_variables(self.get_css_variables())
         if self.terminal.ascii:
             self._filters.append(AsciiFilter())
 

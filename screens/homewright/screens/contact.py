@@ -42,6 +42,7 @@ class Standing:
 class Contact(Page):
     """First contact with one server or all of them, side by side."""
 
+    CSS_PATH = ["widgets/frame.tcss", "widgets/field.tcss", "contact.tcss"]
     WHERE = "Servers · first contact"
     STEP = 2
     HELP = """

@@ -49,6 +49,7 @@ class Bar(Widget):
 class Deploy(Page):
     """Stage tree, log, hosts and progress; a failure takes the lower half."""
 
+    CSS_PATH = ["widgets/frame.tcss", "deploy.tcss"]
     WHERE = "Deploy"
     STEP = 5
     HELP = """

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class Finished(Page):
     """The end of the wizard."""
 
+    CSS_PATH = "finished.tcss"
     WHERE = "Finished"
     STEP = 6
     HELP = """

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class Hardware(Page):
     """What every server is."""
 
+    CSS_PATH = ["widgets/frame.tcss", "hardware.tcss"]
     WHERE = "Hardware"
     STEP = 3
     HELP = """

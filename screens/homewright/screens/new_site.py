@@ -14,6 +14,7 @@ from homewright.screens.widgets.field import Field, first_wrong
 class NewSite(Page):
     """One name; everything else has a default or a screen of its own."""
 
+    CSS_PATH = "widgets/field.tcss"
     WHERE = "Site"
     STEP = 1
     HELP = """

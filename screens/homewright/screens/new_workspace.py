@@ -44,6 +44,7 @@ class Ground:
 class NewWorkspace(Page):
     """One workspace to be made."""
 
+    CSS_PATH = ["widgets/frame.tcss", "widgets/field.tcss", "new_workspace.tcss"]
     WHERE = "new workspace"
     HELP = """
 User      who it is for: the user's true id, such as alice or bob@corp.com

@@ -240,6 +240,7 @@ class Page(Screen[None]):
 class Box(ModalScreen[Result]):
     """A box over a page: a question, an error, help."""
 
+    CSS_PATH = ["widgets/field.tcss", "box.tcss"]
     BINDINGS = [Binding("escape", "close", "back", show=False)]
 
     @property

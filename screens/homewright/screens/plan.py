@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class PlanPage(Page):
     """Stages and steps, or the changes on each server; totals; approve."""
 
+    CSS_PATH = ["widgets/frame.tcss", "plan.tcss"]
     WHERE = "Plan"
     STEP = 4
     HELP = """

@@ -22,6 +22,7 @@ SERVERS = 3
 class Practice(Page):
     """`homewright lab up` with its progress."""
 
+    CSS_PATH = "practice.tcss"
     WHERE = "practice servers"
     HELP = """
 Practice servers are real LXD containers on this machine, each a small Debian with systemd and SSH, made to

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class Servers(Page):
     """A table of servers; each must be reached before the wizard goes on."""
 
+    CSS_PATH = ["widgets/frame.tcss", "servers.tcss"]
     WHERE = "Servers"
     STEP = 2
     HELP = """

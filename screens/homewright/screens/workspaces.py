@@ -33,6 +33,7 @@ SORTS = ("user", "state", "node", "cpu", "mem", "idle")
 class Workspaces(Page):
     """The manager's screen."""
 
+    CSS_PATH = ["widgets/frame.tcss", "workspaces.tcss"]
     WHERE = "workspaces"
     HELP = """
 Every workspace of the site: a VS Code in the browser, on one of the servers, for one user. The nodes are
