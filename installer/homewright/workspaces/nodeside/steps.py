@@ -16,6 +16,7 @@ from pathlib import Path
 from homewright.workspaces.nodeside.records import Record, Refused, sync, write
 
 UNITS = Path("/etc/systemd/system")
+SITE_FILES = Path("/etc/homewright")
 MARK = "# Homewright workspace "
 NO_SHELL = "/usr/sbin/nologin"
 
@@ -78,6 +79,11 @@ def shared_folders(job: Job) -> None:
             os.chown(folder, 0, group)
             folder.chmod(0o2775)
     sync(job.root)
+
+
+def closed_folder(job: Job) -> None:
+    """The folder of the site's own files: a unit can only close what is there when it starts."""
+    SITE_FILES.mkdir(mode=0o755, exist_ok=True)
 
 
 def system_user(job: Job) -> None:
@@ -177,7 +183,7 @@ def reload_units(job: Job) -> None:
 
 
 STEPS: tuple[Callable[[Job], None], ...] = (
-    data_group, shared_folders, system_user, own_folders, own_files, unit_file, reload_units,
+    data_group, shared_folders, closed_folder, system_user, own_folders, own_files, unit_file, reload_units,
 )  # fmt: skip
 
 
