@@ -66,10 +66,8 @@ def act(request: Request, say: Callable[[str], None]) -> Reply:
 
 def _entry() -> str:
     """Start the root part with this process's own paths: an installation need not be where root looks."""
-    import homewright
-
-    places = [str(Path(place).parent) for place in homewright.__path__]
-    return f"import sys; sys.path[:0] = {places!r}; from homewright.lab.root import main; sys.exit(main())"
+    places = [place for place in sys.path if place and Path(place).exists()]
+    return f"import sys; sys.path[:] = {places!r}; from homewright.lab.root import main; sys.exit(main())"
 
 
 def require_sudo(say: Callable[[str], None]) -> None:
