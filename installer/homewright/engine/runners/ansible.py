@@ -24,6 +24,7 @@ from ansible_runner.runner import Runner
 
 from homewright.engine.runners.ansible_events import Translator
 from homewright.engine.runners.ansible_files import accelerated, environment, inventory, ssh_script
+from homewright.engine.runners.ansible_masters import masters
 from homewright.engine.runners.guard import Guard
 from homewright.engine.runners.protocol import Cancel, Emitter, run
 from homewright.engine.runners.request import StepRequest
@@ -78,7 +79,8 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
 
 def _play(request: StepRequest, translator: Translator, cancel: Cancel, temporary: Path) -> None:
     strategy = mitogen_strategy(request)
-    _file(request.work / "inventory.yaml", inventory(request, mitogen=strategy is not None))
+    sockets = None if strategy else temporary
+    _file(request.work / "inventory.yaml", inventory(request, mitogen=strategy is not None, sockets=sockets))
     _file(request.work / "ansible.cfg", "[defaults]\n")
     _file(request.work / "ssh", ssh_script(None if strategy else Guard.of(request)), 0o700)
     cancel_file = request.work / "cancel"
@@ -117,8 +119,9 @@ def _play(request: StepRequest, translator: Translator, cancel: Cancel, temporar
     consumer = threading.Thread(target=consume)
     consumer.start()
     try:
-        runner = Runner(config=config, event_handler=take, cancel_callback=cancelled)
-        runner.run()
+        with masters(request, temporary) if sockets else contextlib.nullcontext():
+            runner = Runner(config=config, event_handler=take, cancel_callback=cancelled)
+            runner.run()
     finally:
         events.put(None)
         consumer.join()

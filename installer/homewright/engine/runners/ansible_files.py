@@ -11,6 +11,7 @@ from typing import Any
 from homewright.access import openssh
 from homewright.access.endpoint import Endpoint
 from homewright.engine import launch
+from homewright.engine.runners.ansible_masters import control_path
 from homewright.engine.runners.guard import MARK, Guard
 from homewright.engine.runners.request import StepRequest
 
@@ -26,11 +27,12 @@ def accelerated(ansible_version: str) -> bool:
     return TESTED[0] <= numbers <= TESTED[1]
 
 
-def inventory(request: StepRequest, *, mitogen: bool) -> str:
+def inventory(request: StepRequest, *, mitogen: bool, sockets: Path | None = None) -> str:
     """All servers of the site and their groups, as a YAML inventory; answers in it are data, never templates.
 
     Mitogen takes the guard as a part of the interpreter's command line. Plain SSH quotes that as one path, so there the
-    guard is in our ssh (`ssh_script`), and sudo, which empties the environment, sets the mark again.
+    guard is in our ssh (`ssh_script`), and sudo, which empties the environment, is told to keep the mark. `sockets` is
+    the folder of the connections that plain SSH shares.
     """
     guard = Guard.of(request)
     python = {"ansible_python_interpreter": Trusted(guard.interpreter() if mitogen else "/usr/bin/python3")}
@@ -43,11 +45,12 @@ def inventory(request: StepRequest, *, mitogen: bool) -> str:
         endpoint = Endpoint(
             name, place["address"], place.get("port", 22), place["user"], request.key_file, request.known_hosts
         )
+        shared = f"-o ControlPath={control_path(sockets, name) if sockets else 'none'}"
         hosts[name] = {
             "ansible_host": endpoint.address,
             "ansible_port": endpoint.port,
             "ansible_user": endpoint.user,
-            "ansible_ssh_args": openssh.ansible_ssh_common_args(endpoint) + " -o ControlMaster=no -o ControlPath=none",
+            "ansible_ssh_args": f"{openssh.ansible_ssh_common_args(endpoint)} -o ControlMaster=no {shared}",
             "ansible_ssh_private_key_file": str(endpoint.key_file),
             "ansible_host_key_checking": True,
             "capture": captures.get(name, {}),
