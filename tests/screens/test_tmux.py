@@ -14,7 +14,9 @@ RUN_LIMIT_S = 600.0
 
 @pytest.fixture
 def terminal(lab: Any) -> Iterator[TmuxTerminal]:
-    opened = TmuxTerminal(homewright(), {name: value for name, value in lab.environment.items() if name.startswith("XDG_")})
+    opened = TmuxTerminal(
+        homewright(), {name: value for name, value in lab.environment.items() if name.startswith("XDG_")}
+    )
     yield opened
     opened.close()
 

@@ -13,6 +13,12 @@ from textual.widgets import Static
 from homewright.screens.page import Box, TooSmall
 
 
+def flowing(text: str) -> str:
+    """The text with its paragraphs in one line each, for the box to wrap; lists and tables stay as they are."""
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(part if "  " in part else " ".join(part.split("\n")) for part in paragraphs)
+
+
 class HelpBox(Box[None]):
     """The page's own text, then its keys."""
 
@@ -29,7 +35,7 @@ class HelpBox(Box[None]):
         with Vertical(classes="box") as box:
             box.border_title = f"help · {self._title}"
             with VerticalScroll():
-                yield Static(self._text.strip(), markup=False)
+                yield Static(flowing(self._text), markup=False)
                 yield Static(Content("\n").join([Content.styled("\nKeys that work now", "bold"), *keys]))
             yield Static(
                 Content.assemble(("esc ", "bold"), "back    ", ("up down ", "bold"), "scroll"), classes="buttons"
