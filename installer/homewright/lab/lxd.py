@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 # A newer LXD answers with fields that the client has no names for; that is no news to anybody.
 os.environ.setdefault("PYLXD_WARNINGS", "none")
@@ -166,7 +167,10 @@ class Lxd:
     def servers(self) -> dict[str, Any]:
         """The lab's instances by name."""
         with _words("The practice servers cannot be listed."):
-            return {instance.name: instance for instance in self._client.instances.all()}
+            # Not `instances.all()`: pylxd 2.4.2 takes "?project=…" of a project's instances for a part of their names.
+            places = self._client.api.instances.get().json()["metadata"]
+            names = [urlsplit(place).path.rpartition("/")[2] for place in places]
+            return {name: self._client.instances.get(name) for name in names}
 
     def create(self, server: LabServer) -> Any:
         """A new instance, running."""
