@@ -37,7 +37,7 @@ def test_from_welcome_to_a_running_workspace(lab: Any, terminal: TmuxTerminal) -
         terminal.wait("Every server here is reached", limit=60)
         assert lab.password not in terminal.text()
         terminal.press("C-n")
-        terminal.wait(f"{all_of} reached")
+        terminal.wait(lambda text: "first contact" not in text)
     terminal.press("C-n")
     terminal.wait(f"{all_of} known", limit=60)
     terminal.press("C-n")

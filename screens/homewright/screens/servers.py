@@ -59,6 +59,8 @@ State     reached: signed in by key, and sudo works without a password
         super().__init__()
         self._site: Site | None = None
         self._reach: dict[str, Reach] = {}
+        self._going = False
+        """`next` was pressed while servers were being tried: go on once they have answered."""
 
     def body(self) -> ComposeResult:
         columns = [Column("name", 14), Column("address", 16), Column("user", 12), Column("state")]
@@ -98,6 +100,8 @@ State     reached: signed in by key, and sudo works without a password
             def reached(reach: Reach, name: str = name) -> None:
                 self._reach[name] = reach
                 self._draw()
+                if self._going and all(server.name in self._reach for server in site.servers):
+                    self.action_next()
 
             self.start(f"reach {name}", lambda server=server: services.reach(server, sitting.state), reached)  # type: ignore[misc]
         self._draw()
@@ -255,6 +259,7 @@ State     reached: signed in by key, and sudo works without a password
         site = self._site
         if site is None:
             return
+        self._going = False
         table = self.query_one(Table)
         table.focus()
         if not site.servers:
@@ -265,7 +270,8 @@ State     reached: signed in by key, and sudo works without a password
                 table.move_to(server.name)
                 reach = self._reach.get(server.name)
                 if reach is None:
-                    self.say(f"{server.name} is still being tried.", "warning")
+                    self._going = True
+                    self.say(f"{server.name} is still being tried; this goes on by itself.")
                 elif reach.new:
                     self.say(f"{server.name}: no first contact yet. Press c, or C for all.", "failed")
                 else:
