@@ -179,7 +179,7 @@ class Lxd:
                 {
                     "name": server.name,
                     "source": {"type": "image", "alias": ALIAS},
-                    "config": {"security.nesting": "true", OWNER_KEY: self.owner},
+                    "config": {"security.nesting": "true", "boot.autostart": "false", OWNER_KEY: self.owner},
                     "devices": {
                         "eth0": {
                             "type": "nic",
