@@ -51,6 +51,7 @@ try: .venv/.made
 	$(BIN)/homewright lab up --yes
 	$(BIN)/homewright --site practice trust --all --practice
 	$(BIN)/homewright --site practice apply --yes --plain
+	$(BIN)/homewright lab bundle > /dev/null
 	$(BIN)/homewright --site practice workspace create "$$(id -un)" --accept-shared-node
 	$(BIN)/homewright --site practice workspace open "$$(id -un)"
 
