@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
+.NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 UV_VERSION := 0.13.9
@@ -11,7 +12,8 @@ BIN := .venv/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # What the tests need beyond Python: the lab's own packages are named and installed by `homewright lab up`.
-TEST_PACKAGES := chromium libnss3-tools tmux strace openssl zsh fish git
+UNIT_PACKAGES := tmux strace openssl openssh-client zsh fish git
+TEST_PACKAGES := $(UNIT_PACKAGES) chromium libnss3-tools
 
 .PHONY: help try test test-long check bench format clean
 
@@ -55,7 +57,7 @@ try: .venv/.made
 	$(BIN)/homewright --site practice workspace create "$$(id -un)" --accept-shared-node
 	$(BIN)/homewright --site practice workspace open "$$(id -un)"
 
-check: .venv/.made
+check: .venv/.made unit-packages
 	@$(BIN)/ruff format --check --quiet . || { echo "make format"; exit 1; }
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
@@ -66,19 +68,28 @@ format: .venv/.made
 	@$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --fix --quiet .
 
-.PHONY: test-packages
-test-packages:
-	@missing=()
-	for package in $(TEST_PACKAGES); do
-	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || missing+=($$package)
-	done
-	if [ $${#missing[@]} -gt 0 ]; then
-	  echo "Installing for the tests: $${missing[*]}"
-	  $(SUDO) apt-get update -qq
-	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $${missing[*]} > /dev/null
-	fi
+# $(call installed,PACKAGES): those of them that are missing are named and installed.
+define installed
+@command -v dpkg-query > /dev/null || exit 0  # another system than Debian's: a test names what it misses
+missing=()
+for package in $(1); do
+  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || missing+=($$package)
+done
+if [ $${#missing[@]} -gt 0 ]; then
+  echo "Installing for the tests: $${missing[*]}"
+  $(SUDO) apt-get update -qq
+  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $${missing[*]} > /dev/null
+fi
+endef
 
-test: check test-packages
+.PHONY: unit-packages test-packages
+unit-packages:
+	$(call installed,$(UNIT_PACKAGES))
+
+test-packages:
+	$(call installed,$(TEST_PACKAGES))
+
+test: test-packages check
 	@$(BIN)/homewright lab prepare --yes
 	$(BIN)/pytest -q -m "(lab or browser or install) and not long" --durations=15
 
@@ -90,5 +101,5 @@ bench: .venv/.made test-packages
 	@$(BIN)/python -m benchmarks
 
 clean:
-	@[ ! -x $(BIN)/homewright ] || $(BIN)/homewright lab down --yes
+	@[ ! -x $(BIN)/homewright ] || $(BIN)/homewright lab down
 	rm -rf .venv .pytest_cache .import_linter_cache .mypy_cache .ruff_cache dist build
