@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from homewright.errors import LabError
-from homewright.lab import machine, mirror, places, sweep
+from homewright.lab import before, commands, machine, mirror, places, practice_site, record, sweep
 from homewright.lab.code_server import prune
 from homewright.lab.commands import judge
-from homewright.lab.models import LabServer, Place, Record, ServerStatus
+from homewright.lab.models import LabServer, LabStatus, Place, Record, ServerStatus
 
 DEBIAN = machine.Machine(
     system="linux", distribution="debian", apt=True, lxd_socket=False, namespaces=True, packaged=True
@@ -213,3 +213,73 @@ def test_pruning_keeps_this_platform(tmp_path: Path) -> None:
         "@vscode/ripgrep-universal/bin/linux-x64/rg",
         "node-pty/prebuilds/linux-x64/pty.node",
     ]
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stands for /proc/sys, and a place for what is noted."""
+    for name, value in ((before.FORWARD, "0"), *((name, "128") for name in before.LEAST)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{value}\n")
+    monkeypatch.setattr(before, "SETTINGS", tmp_path)
+    monkeypatch.setattr(before, "FILE", tmp_path / "noted.json")
+    monkeypatch.setattr(before, "RUN_LXC", tmp_path / "lxc")
+    return tmp_path
+
+
+def test_the_last_of_several_labs_puts_the_settings_back(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raised() -> None:
+        for name, value in ((before.FORWARD, "1"), *((name, str(least)) for name, least in before.LEAST.items())):
+            (kernel / name).write_text(value)
+
+    names = ["lo"]
+    monkeypatch.setattr(places, "interfaces", lambda: names)
+    before.note()
+    raised()
+    before.note()  # a second lab: what it finds is the first one's doing
+    names[:] = ["lo", "hwlab1"]
+    before.put_back()
+    assert before.read_setting(before.FORWARD) == "1", "the second lab still needs it"
+    names[:] = ["lo"]
+    before.put_back()
+    assert {name: before.read_setting(name) for name in (before.FORWARD, *before.LEAST)} == {
+        before.FORWARD: "0", **dict.fromkeys(before.LEAST, "128"),
+    }  # fmt: skip
+    assert not before.FILE.exists()
+
+
+def test_a_setting_that_somebody_has_changed_since_stays(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "interfaces", list)
+    before.note()
+    (kernel / "fs/inotify/max_user_instances").write_text("4096")
+    before.put_back()
+    assert before.read_setting("fs/inotify/max_user_instances") == "4096"
+
+
+def test_what_was_noted_before_a_reboot_counts_no_more(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(before, "boot_id", lambda: "another")
+        before.note()
+    (kernel / before.FORWARD).write_text("1")
+    before.put_back()
+    assert before.read_setting(before.FORWARD) == "1"
+    assert not before.FILE.exists()
+
+
+def test_a_lab_whose_file_is_lost_is_still_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert commands._left_behind(print) is None
+    record.daemon_folder().mkdir(parents=True)
+    found = commands._left_behind(print)
+    assert found is not None
+    assert (found.backend, found.phase) == ("private", "going down")
+
+
+def test_a_server_whose_host_keys_were_not_written_down_is_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_status", lambda lab: LabStatus(state="up"))
+    monkeypatch.setattr(practice_site, "path", lambda: tmp_path)
+    known = LAB.servers[0].model_copy(update={"host_keys": ("ssh-ed25519 AAAA",)})
+    assert commands._is_whole(LAB.model_copy(update={"servers": (known,)}))
+    assert not commands._is_whole(LAB.model_copy(update={"servers": (known, LAB.servers[0])}))

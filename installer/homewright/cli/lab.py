@@ -23,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     up = action("up", "make the practice servers, or what is missing of them, and the site practice")
     up.add_argument("--servers", type=int, metavar="N", help="how many (3 where there are none yet)")
-    down = action("down", "remove them, their site, and everything made for them but the cached image")
+    action("down", "remove them, their site, and everything made for them but the cached image")
     prepare = action("prepare", "fetch and build beforehand what takes minutes: packages, image, code-server")
-    for child in (up, down, prepare):
+    for child in (up, prepare):
         child.add_argument("--yes", action="store_true", help="install missing Debian packages without asking")
     status = action("status", "how they are")
     status.add_argument("--password", action="store_true", help="print the password of the user lab, nothing else")

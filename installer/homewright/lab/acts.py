@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from homewright.errors import Busy, LabError
-from homewright.lab import daemon, packages, places, sweep
+from homewright.lab import before, daemon, machine, packages, places, sweep
 from homewright.lab import image as images
 from homewright.lab.lxd import READY_KEY, Lxd, PlaceTaken, in_use
 from homewright.lab.mirror import Mirror
@@ -48,6 +48,8 @@ class Request:
     """Nothing that may be left of an earlier lab is kept."""
     servers: list[tuple[str, str]] = field(default_factory=list)
     """Name and address."""
+    keyless: list[str] = field(default_factory=list)
+    """The servers whose host keys are not on record yet."""
     password: str = ""
     name: str = ""
     wanted: bool = True
@@ -88,6 +90,7 @@ class Reply:
 def perform(request: Request, say: Say) -> Reply:
     """Do an act; the caller is root. Raises LabError."""
     if request.act == "look":
+        machine.require_namespaces()
         return Reply(socket=in_use())
     if request.act == "install":
         packages.install(request.packages, say)
@@ -180,14 +183,17 @@ def _private_daemon(request: Request, say: Say) -> tuple[daemon.Running, bool]:
     elif sweep.stop_leftovers(folder, place):
         say("took away what the daemon had left; the servers' disks are kept")
     say("starting a private LXD daemon")
-    tables = tuple(f"{family} {name}" for family, name in sweep.nft_tables())
-    return daemon.start(folder, place.project, tables), True
+    return daemon.start(folder, place.project), True
 
 
 _ACCOUNT = """\
 printf 'nameserver %s\\n' "$1" > /etc/resolv.conf
 id -u "$2" > /dev/null 2>&1 || useradd --create-home --shell /bin/bash --groups sudo "$2"
 chpasswd
+"""
+"""In a server, as root: resolver, account, password from standard input."""
+
+_HOST_KEYS = """\
 tries=0
 for kind in ed25519 ecdsa rsa; do
   while ! [ -s /etc/ssh/ssh_host_"$kind"_key.pub ]; do
@@ -198,7 +204,7 @@ for kind in ed25519 ecdsa rsa; do
   cut -d' ' -f1,2 /etc/ssh/ssh_host_"$kind"_key.pub
 done
 """
-"""In a server, as root: resolver, account, password from standard input; prints the public host keys."""
+"""In a server, as root: prints its public host keys, as soon as they are made."""
 
 
 def _servers(lxd: Lxd, request: Request, say: Say) -> tuple[bool, dict[str, list[str]]]:
@@ -208,18 +214,21 @@ def _servers(lxd: Lxd, request: Request, say: Say) -> tuple[bool, dict[str, list
 
     def one(server: LabServer) -> None:
         instance = existing.get(server.name)
+        keyless = server.name in request.keyless
         if instance is not None and instance.config.get(READY_KEY) != "true":
             lxd.delete(instance)
             instance = None
         if instance is None:
             instance = lxd.create(server)
             changed.append(server.name)
-            said = lxd.execute(instance, _ACCOUNT, request.place.gateway, USER, stdin=f"{USER}:{request.password}\n")
-            keys[server.name] = said.split("\n")[:-1]
+            lxd.execute(instance, _ACCOUNT, request.place.gateway, USER, stdin=f"{USER}:{request.password}\n")
             lxd.mark_ready(instance)
+            keyless = True
         elif instance.status != "Running":
             lxd.start(instance)
             changed.append(server.name)
+        if keyless:
+            keys[server.name] = lxd.execute(instance, _HOST_KEYS).split("\n")[:-1]
         interface = request.place.interface(server.name)
         if not is_plugged(interface):
             set_cable(interface, True)
@@ -242,12 +251,18 @@ def _together(act: Callable[[Any], None], items: Sequence[Any]) -> None:
 
 
 def _down(request: Request, say: Say) -> Reply:
+    changed = _remove(request)
+    before.put_back()
+    return Reply(changed=changed)
+
+
+def _remove(request: Request) -> bool:
     place, folder = request.place, request.daemon_folder
     found = False
     if request.backend == "shared":
         lxd = Lxd(request.socket or "", place, request.mark, shared=True)
         try:
-            return Reply(changed=lxd.remove_all(_together))
+            return lxd.remove_all(_together)
         finally:
             lxd.close()
     running = daemon.load(folder)
@@ -260,7 +275,7 @@ def _down(request: Request, say: Say) -> Reply:
             finally:
                 lxd.close()
         daemon.stop(running)
-    return Reply(changed=sweep.sweep(folder, place) or found)
+    return sweep.sweep(folder, place) or found
 
 
 def _instance(lxd: Lxd, name: str) -> Any:

@@ -42,7 +42,7 @@ def up(wanted: int | None, *, say: Say, agree: Agree) -> LabStatus:
     if wanted is not None and not 1 <= wanted <= MOST_SERVERS:
         raise LabError(f"There can be 1 to {MOST_SERVERS} practice servers.", f"{wanted} were asked for.", [])
     with record.alone():
-        lab = record.load()
+        lab = record.load() or _left_behind(say)
         practice_site.refuse_foreign(lab)
         count = _count(lab, wanted)
         if lab is not None and lab.phase == "up" and len(lab.servers) == count and _is_whole(lab):
@@ -68,7 +68,8 @@ def _count(lab: Record | None, wanted: int | None) -> int:
 
 
 def _is_whole(lab: Record) -> bool:
-    return _status(lab).state == "up" and practice_site.path().exists() and not lab.unplugged
+    known = all(server.host_keys for server in lab.servers)
+    return known and _status(lab).state == "up" and practice_site.path().exists() and not lab.unplugged
 
 
 def _raise_servers(lab: Record | None, count: int, socket: str | None, say: Say) -> Record:
@@ -118,6 +119,25 @@ def _raise_servers(lab: Record | None, count: int, socket: str | None, say: Say)
     return lab
 
 
+def _left_behind(say: Say) -> Record | None:
+    """A lab whose file is lost, as far as this machine still shows it: by its bridge, or by its daemon's folder."""
+    mark = places.owner(record.folder())
+    every = (Place(number=number) for number in range(256))
+    place = next((place for place in every if places.owns_bridge(place, mark)), None)
+    private = record.daemon_folder().exists()
+    if place is None and not private:
+        return None
+    socket = None if private else privilege.act(Request("look"), say).socket
+    return Record(
+        phase="going down",
+        backend="private" if private else "shared",
+        socket=socket,
+        place=place or Place(number=0),
+        password=generate_password(),
+        site_file=str(practice_site.path()),
+    )
+
+
 def _known(lab: Record | None, name: str, address: str) -> LabServer:
     for server in lab.servers if lab else ():
         if server.name == name:
@@ -138,7 +158,7 @@ def _write_known_hosts(lab: Record) -> None:
 def down(*, say: Say) -> bool:
     """See `homewright.lab.down`."""
     with record.alone():
-        lab = record.load()
+        lab = record.load() or _left_behind(say)
         if lab is None:
             return _end_bundle(say)
         practice_site.refuse_while_running()
@@ -272,6 +292,7 @@ def _act(what: Act, lab: Record, say: Say, *, fresh: bool = False, name: str = "
         socket=lab.socket,
         fresh=fresh,
         servers=[(server.name, server.address) for server in lab.servers],
+        keyless=[server.name for server in lab.servers if not server.host_keys],
         password=lab.password if what == "up" else "",
         name=name,
         wanted=wanted,
@@ -287,7 +308,7 @@ def _require(say: Say, agree: Agree, *, bundle: bool = False) -> str | None:
     reason = machine.obstacle(here)
     if reason is not None:
         raise reason
-    socket = privilege.act(Request("look"), say).socket if here.lxd_socket else None
+    socket = privilege.act(Request("look"), say).socket
     if socket is None and here.lxd_socket:
         reason = machine.obstacle(machine.without_lxd(here))
         if reason is not None:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from homewright.errors import LabError
+from homewright.lab import before
 from homewright.lab.shell import environment, which
 from homewright.site.paths import write_atomically
 
@@ -25,13 +26,6 @@ MOUNT = Path("/var/lib/lxd")
 """Made by Debian's package; covered inside the namespace only."""
 
 READY_S = 60.0
-
-FORWARD = "net/ipv4/ip_forward"
-"""LXD turns it on for a bridge with NAT."""
-
-LEAST = {"fs/inotify/max_user_instances": 1024, "fs/inotify/max_user_watches": 1_048_576}
-"""The kernel counts the inotify instances of all containers together. With its default of 128, systemd fails to start
-its services from about the tenth container on: seen as servers without a network."""
 
 _START = """\
 set -e
@@ -54,7 +48,7 @@ cgroup2 is all there is, the daemon leaves the login's session, which systemd ma
 
 @dataclass(frozen=True)
 class Running:
-    """A daemon that was started, and what has to be put back when it goes."""
+    """A daemon that was started."""
 
     pid: int
     ticks: int
@@ -62,41 +56,15 @@ class Running:
     boot: str
     lxd_dir: str
     """Its folder as it sees it."""
-    settings: dict[str, str]
-    """What the kernel's settings were before, by their path under /proc/sys."""
-    made_run_lxc: bool
-    nft_tables: tuple[str, ...]
-    """The firewall tables that were there before."""
 
     @property
     def is_alive(self) -> bool:
-        return self.pid > 0 and self.boot == boot_id() and ticks(self.pid) == self.ticks
+        return self.pid > 0 and self.boot == before.boot_id() and ticks(self.pid) == self.ticks
 
     @property
     def socket(self) -> str:
         """The daemon's socket as root reaches it from outside: short, whatever the state folder's path."""
         return f"/proc/{self.pid}/root{self.lxd_dir}/unix.socket"
-
-
-def boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def read_setting(name: str) -> str:
-    """A kernel setting by its path under /proc/sys."""
-    return (Path("/proc/sys") / name).read_text(encoding="ascii").strip()
-
-
-def write_setting(name: str, value: str) -> None:
-    """Change a kernel setting. Raises LabError where root may not, as in some containers."""
-    try:
-        (Path("/proc/sys") / name).write_text(value, encoding="ascii")
-    except OSError as error:
-        raise LabError(
-            "A kernel setting that the practice servers need cannot be changed.",
-            f"{name.replace('/', '.')} = {value}: {error.strerror}; this machine is perhaps a container itself.",
-            [f"have it set outside: sysctl {name.replace('/', '.')}={value}", "or practise on another machine"],
-        ) from error
 
 
 def ticks(pid: int) -> int:
@@ -117,32 +85,25 @@ def load(folder: Path) -> Running | None:
     """The daemon that was started from this folder, alive or not."""
     try:
         document = json.loads(_file(folder).read_bytes())
-        return Running(**{**document, "nft_tables": tuple(document["nft_tables"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        return Running(**document)
+    except (OSError, ValueError, TypeError):
         return None
 
 
-def start(folder: Path, name: str, tables: tuple[str, ...]) -> Running:
+def start(folder: Path, name: str) -> Running:
     """Start the daemon on `folder`/lxd and wait until it answers. Raises LabError with the end of its log.
 
-    `name` is its own among all labs; `tables` are the firewall tables that exist now. What must be put back later is
-    written down before anything is changed.
+    `name` is its own among all labs. What must be put back later is written down before anything is changed.
     """
+    before.note()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / "lxd").mkdir(mode=0o711, exist_ok=True)
-    made_run_lxc = not Path("/run/lxc").exists()
-    settings = {name: read_setting(name) for name in (FORWARD, *LEAST)}
-    before = load(folder)
-    if before is not None and before.boot == boot_id():
-        # A start that was cut off has written this already, and perhaps changed it since.
-        settings, tables, made_run_lxc = before.settings, before.nft_tables, before.made_run_lxc
     inside = str(MOUNT / name)
-    running = Running(0, 0, boot_id(), inside, settings, made_run_lxc, tables)
-    _save(folder, running)
-    Path("/run/lxc").mkdir(exist_ok=True)
-    for name, least in LEAST.items():
-        if int(read_setting(name)) < least:
-            write_setting(name, str(least))
+    _save(folder, Running(0, 0, before.boot_id(), inside))
+    before.RUN_LXC.mkdir(exist_ok=True)
+    for setting, least in before.LEAST.items():
+        if int(before.read_setting(setting)) < least:
+            before.write_setting(setting, str(least))
     log = folder / "lxd.log"
     with log.open("wb") as handle:
         process = subprocess.Popen(
@@ -154,7 +115,7 @@ def start(folder: Path, name: str, tables: tuple[str, ...]) -> Running:
             env=environment({"LXD_DIR": inside, "HOME": "/root", "USER": "root"}),
             start_new_session=True,
         )
-    running = Running(process.pid, ticks(process.pid), boot_id(), inside, settings, made_run_lxc, tables)
+    running = Running(process.pid, ticks(process.pid), before.boot_id(), inside)
     _save(folder, running)
     _wait(process, running, log)
     process.returncode = 0  # it outlives this command on purpose; nobody waits for it

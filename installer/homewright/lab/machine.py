@@ -9,6 +9,7 @@ from pathlib import Path
 from homewright.errors import LabError
 from homewright.lab import packages
 from homewright.lab.mirror import os_release
+from homewright.lab.shell import run
 
 _ELSEWHERE = "practise on a Debian 12 or 13 machine, or in a virtual machine with one"
 
@@ -63,6 +64,15 @@ def obstacle(machine: Machine) -> LabError | None:
             ["sudo snap install lxd", "sudo lxd init --minimal", "then again: homewright lab up"],
         )
     return None
+
+
+def require_namespaces() -> None:
+    """Make sure that root may make the namespaces of a container. The caller is root. Raises LabError."""
+    run(
+        ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "true"],
+        what="This machine cannot run the practice servers.",
+        do=[f"root may make no namespaces here (it may be a container itself): {_ELSEWHERE}"],
+    )
 
 
 def without_lxd(machine: Machine) -> Machine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -20,7 +21,9 @@ def main() -> int:
     request = REQUESTS.validate_json(sys.stdin.buffer.read())
 
     def tell(document: dict[str, object]) -> None:
-        print(json.dumps(document), flush=True)
+        # Whoever asked may be dead: what was begun is finished all the same.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(1, f"{json.dumps(document)}\n".encode())
 
     try:
         reply = perform(request, lambda text: tell({"say": text}))

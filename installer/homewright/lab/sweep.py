@@ -16,8 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from homewright.errors import LabError
-from homewright.lab import places
-from homewright.lab.daemon import LEAST, Running, boot_id, load, read_setting, write_setting
+from homewright.lab import before, places
 from homewright.lab.models import Place
 from homewright.lab.shell import output, run, which
 
@@ -29,12 +28,9 @@ def sweep(folder: Path, place: Place) -> bool:
 
     Raises LabError with what would not go.
     """
-    running = load(folder)
     found = _end_processes(folder)
-    found = _remove_network(folder, place, running.nft_tables if running else ()) or found
+    found = _remove_network(folder, place) or found
     _remove_cgroup(Path("/sys/fs/cgroup") / place.project)
-    if running is not None and running.boot == boot_id():
-        _restore(running)
     if folder.exists():
         found = True
         shutil.rmtree(folder, ignore_errors=True)
@@ -46,16 +42,16 @@ def sweep(folder: Path, place: Place) -> bool:
 def stop_leftovers(folder: Path, place: Place) -> bool:
     """End what a dead daemon left running and take its bridge away; the servers' disks stay. Raises LabError."""
     found = _end_processes(folder)
-    return _remove_network(folder, place, ()) or found
+    return _remove_network(folder, place) or found
 
 
-def _remove_network(folder: Path, place: Place, tables: tuple[str, ...]) -> bool:
+def _remove_network(folder: Path, place: Place) -> bool:
     """Bridge, cables and firewall rules, unless another lab has taken the place meanwhile."""
     ours = places.owns_bridge(place, places.owner(folder.parent))
     if not ours and (Path("/sys/class/net") / place.bridge).exists():
         return False
     found = _remove_links(place)
-    return _remove_rules(place.bridge, tables) or found
+    return _remove_rules(place.bridge) or found
 
 
 def processes(folder: Path) -> list[int]:
@@ -186,10 +182,12 @@ def _remove_links(place: Place) -> bool:
     return bool(ours)
 
 
-def _remove_rules(bridge: str, before: tuple[str, ...]) -> bool:
+def _remove_rules(bridge: str) -> bool:
     """LXD names the chains of its table after the bridge, and its iptables rules in a comment."""
     found = False
-    for family, table in nft_tables():
+    noted = before.load()
+    kept = noted.nft_tables if noted else ()
+    for family, table in before.nft_tables():
         if table != "lxd":
             continue
         listing = output(["nft", "list", "table", family, table])
@@ -198,7 +196,7 @@ def _remove_rules(bridge: str, before: tuple[str, ...]) -> bool:
         for chain in ours:
             found = True
             run(["nft", "delete", "chain", family, table, chain], what=f"The firewall chain {chain} would not go.")
-        if len(ours) == len(chains) and f"{family} {table}" not in before:
+        if len(ours) == len(chains) and f"{family} {table}" not in kept:
             output(["nft", "delete", "table", family, table])
     if which("iptables-save"):
         marker = f"generated for LXD network {bridge}"
@@ -211,21 +209,3 @@ def _remove_rules(bridge: str, before: tuple[str, ...]) -> bool:
                     found = True
                     output([kind, "-w", "-t", table, "-D", *shlex.split(line)[1:]])
     return found
-
-
-def nft_tables() -> list[tuple[str, str]]:
-    """Family and name of the firewall's tables."""
-    words = (line.split() for line in output(["nft", "list", "tables"]).splitlines())
-    return [(line[1], line[2]) for line in words if len(line) == 3]
-
-
-def _restore(running: Running) -> None:
-    """Put the kernel's settings back, unless another lab still needs them or somebody has changed them since."""
-    if not any(path.name.startswith("hwlab") for path in Path("/sys/class/net").iterdir()):
-        for name, before in running.settings.items():
-            ours = str(LEAST.get(name, 1))
-            if before != ours and read_setting(name) == ours:
-                write_setting(name, before)
-    if running.made_run_lxc:
-        with contextlib.suppress(OSError):
-            Path("/run/lxc").rmdir()
