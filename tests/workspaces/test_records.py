@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,28 @@ def test_a_full_disk_leaves_the_old_record_whole(tmp_path: Path, monkeypatch: py
     assert (tmp_path / "alice" / "workspace.json").read_bytes() == before
     assert [file.name for file in (tmp_path / "alice").iterdir()] == ["workspace.json"]
     assert json.loads(before)["user"] == "alice"
+
+
+def test_a_lock_whose_file_is_removed_still_keeps_two_apart(tmp_path: Path) -> None:
+    inside: list[str] = []
+    together: list[list[str]] = []
+
+    def hold(number: int) -> None:
+        with records.locked("alice", tmp_path):
+            inside.append(str(number))
+            together.append(list(inside))
+            threading.Event().wait(0.002)
+            records.unlock_for_ever("alice", tmp_path)
+            inside.remove(str(number))
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(hold, range(60)))
+    assert max(map(len, together)) == 1
+    assert not list(tmp_path.glob(".*.lock"))
+
+
+def test_what_a_cut_off_write_left_does_not_keep_a_record_from_going(tmp_path: Path) -> None:
+    records.claim(request("alice"), (), tmp_path)
+    (tmp_path / "alice" / ".workspace.json.abcd").write_text("half")
+    records.remove("alice", tmp_path)
+    assert not (tmp_path / "alice").exists()

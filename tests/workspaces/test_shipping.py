@@ -57,3 +57,10 @@ def test_a_node_s_refusal_becomes_our_error(code: str, kind: type[WorkspaceError
 def test_an_answer_that_is_none_says_so(printed: str) -> None:
     with pytest.raises(WorkspaceError, match="no answer that can be understood"):
         shipping.answer(Completed(printed, "bash: no", 0), "s2")
+
+
+def test_a_node_s_words_hold_no_escape_sequences() -> None:
+    said = {"code": "instance-failed", "what": "taken by \x1b[2J", "why": "\x1b]0;x\x07", "do": ["end \x1b[1m"]}
+    with pytest.raises(WorkspaceError) as raised:
+        shipping.answer(Completed(json.dumps({"error": said}), "", 0), "s2")
+    assert "\x1b" not in raised.value.as_text()

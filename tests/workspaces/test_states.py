@@ -103,3 +103,12 @@ def test_notes_say_what_a_state_does_not() -> None:
     assert "no cpu and no memory controller" in unenforced
     (ending,) = notes(seen({"certificate_expires_at": NOW + 86400}), NOW, ("cpu", "memory"))
     assert "ends on" in ending
+
+
+def test_a_workspace_cannot_write_escape_sequences_into_the_list() -> None:
+    evil = "\x1b]0;root\x07\x1b[2J"
+    taken = judge(seen(health=None, port_taken_by=f"{evil} (process 7)"), NOW)
+    logged = judge(seen(unit=FAILED, health=None, last_lines=[f"{evil}ended"]), NOW)
+    answered = judge(seen(health={"ok": False, "problem": evil}), NOW)
+    for verdict in (taken, logged, answered):
+        assert verdict.reason and verdict.reason.isprintable()

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from homewright.workspaces.models import Key
+
+
+def printable(text: str) -> str:
+    """Text as a terminal may show it: whoever sits in a workspace can put escape sequences into what its node says."""
+    return "".join(character for character in text if character.isprintable() or character in "\t\n")
+
+
+Foreign = Annotated[str, AfterValidator(printable)]
+"""Text that others than us have a hand in: logs, names of processes, answers of servers."""
 
 
 class Reported(BaseModel):
@@ -62,7 +73,7 @@ class Health(Reported):
     """code-server's answer to /healthz."""
 
     ok: bool
-    problem: str = ""
+    problem: Foreign = ""
     certificate: bool = False
     """The problem is its certificate."""
     heartbeat: float | None = None
@@ -76,7 +87,7 @@ class Observation(Reported):
     unit: Unit = Unit()
     health: Health | None = None
     """None where nothing of its own listens on its port."""
-    port_taken_by: str = ""
+    port_taken_by: Foreign = ""
     bundle_present: bool = True
     config_present: bool = True
     free: int | None = None
@@ -85,7 +96,7 @@ class Observation(Reported):
     memory: int | None = None
     guests: dict[str, int] = {}
     """Remote address to how many connections it has."""
-    last_lines: tuple[str, ...] = ()
+    last_lines: tuple[Foreign, ...] = ()
 
     def key(self, node: str) -> Key:
         return Key.model_construct(user=self.record.user, name=self.record.name, node=node)
@@ -103,5 +114,5 @@ class NodeReport(Reported):
     """Folders right under the root that no distribution has."""
     free_data: int | None = None
     free_bundles: int | None = None
-    unreadable: dict[str, str] = {}
+    unreadable: dict[str, Foreign] = {}
     workspaces: tuple[Observation, ...] = ()

@@ -15,6 +15,7 @@ from typing import Any
 from homewright.access.connection import Completed, Connection
 from homewright.workspaces import errors
 from homewright.workspaces.errors import WorkspaceError
+from homewright.workspaces.observation import printable
 
 _PACKAGE = "homewright.workspaces.nodeside"
 _MODULES = ("records", "steps", "bundles", "look", "serve")
@@ -73,12 +74,12 @@ def answer(completed: Completed, node: str) -> dict[str, Any]:
     except (IndexError, ValueError) as error:
         raise WorkspaceError(
             f"{node} gave no answer that can be understood.",
-            (completed.stderr or completed.stdout)[-300:],
+            printable((completed.stderr or completed.stdout)[-300:]),
             ["try again"],
         ) from error
     if "error" in document:
         said = document["error"]
         kind = _ERRORS.get(said["code"], WorkspaceError)
-        raise kind(f"{node}: {said['what']}", said["why"], said["do"])
+        raise kind(f"{node}: {printable(said['what'])}", printable(said["why"]), [*map(printable, said["do"])])
     ok: dict[str, Any] = document["ok"]
     return ok

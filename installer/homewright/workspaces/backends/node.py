@@ -23,7 +23,7 @@ from homewright.workspaces.backends.node_unit import Layout, checked_path, confi
 from homewright.workspaces.errors import InstanceFailed, StorageFailed
 from homewright.workspaces.models import Key, Specification, WorkspaceState
 from homewright.workspaces.nodeside.look import health
-from homewright.workspaces.observation import NodeReport, Observation, Record
+from homewright.workspaces.observation import NodeReport, Observation, Record, printable
 from homewright.workspaces.states import RENEW_S, judge
 from homewright.workspaces.templates import Template
 
@@ -220,7 +220,7 @@ class NodeBackend:
         """Its journal, oldest first; with `follow`, on and on until the iterator is closed."""
         words = ["journalctl", "--no-pager", "-q", "-o", "short-iso", "-n", str(lines), "-u", record.unit]
         for line in self.connection.stream([*words, *(["-f"] if follow else [])], sudo=True):
-            yield "".join(character for character in line if character.isprintable() or character == "\t")
+            yield printable(line)
 
     def _verdict(self, record: Record, template: Template) -> tuple[Any, Observation | None]:
         report = self.look(record.slug)

@@ -11,6 +11,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,8 @@ _PROPERTIES = (
     "UnitFileState", "ActiveEnterTimestamp", "InactiveEnterTimestamp",
 )  # fmt: skip
 HEALTH_TIMEOUT_S = 3.0
+_LAST_MOMENT_MS = 253_402_300_800_000
+"""The year 10000: later moments have no date."""
 STANDARD = frozenset(
     {"bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "opt", "proc", "root",
      "run", "sbin", "snap", "srv", "sys", "tmp", "usr", "var"}
@@ -109,20 +112,36 @@ def health(host: str, port: int, authority: str, path: str) -> dict[str, Any]:
     """Ask code-server how it is, over TLS that the site's CA vouches for. Never raises."""
     trust = ssl.create_default_context(cadata=authority)
     connection = HTTPSConnection(host, port, timeout=HEALTH_TIMEOUT_S, context=trust)
+    # A timeout counts from byte to byte. Whoever sits in a workspace may listen there, and must not keep us waiting.
+    end = threading.Timer(HEALTH_TIMEOUT_S, _hang_up, (connection,))
+    end.daemon = True
     try:
+        connection.connect()
+        end.start()
         connection.request("GET", path)
         answer = connection.getresponse()
         body = answer.read(4096)
         if answer.status != 200:
             return {"ok": False, "problem": f"it answered {answer.status}"}
-        heartbeat = json.loads(body).get("lastHeartbeat") or 0
-        return {"ok": True, "problem": "", "heartbeat": heartbeat / 1000 or None}
+        return {"ok": True, "problem": "", "heartbeat": _heartbeat(json.loads(body))}
     except ssl.SSLCertVerificationError as error:
         return {"ok": False, "problem": error.verify_message, "certificate": True}
-    except (OSError, HTTPException, ValueError, AttributeError) as error:
+    except (OSError, HTTPException, ValueError, AttributeError, RecursionError) as error:
         return {"ok": False, "problem": str(error)}
     finally:
+        end.cancel()
         connection.close()
+
+
+def _hang_up(connection: HTTPSConnection) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # it is closed already
+        connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _heartbeat(answer: dict[str, Any]) -> float | None:
+    """Unix seconds of the last heartbeat; None where there was none since the start, or none that is a moment."""
+    said = answer.get("lastHeartbeat")
+    return said / 1000 if isinstance(said, (int, float)) and 0 < said < _LAST_MOMENT_MS else None
 
 
 def usage(unit: str) -> tuple[int | None, int | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Collection, Iterator
@@ -122,6 +123,13 @@ def save(record: Record, root: Path = ROOT) -> Record:
     return record
 
 
+def remove(slug: str, root: Path = ROOT) -> None:
+    """Take a record away, and its folder with what a write that was cut off left in it."""
+    (folder(slug, root) / "workspace.json").unlink(missing_ok=True)
+    shutil.rmtree(folder(slug, root), ignore_errors=True)
+    sync(root)
+
+
 def make_private(path: Path) -> None:
     if not path.is_dir():
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -156,13 +164,31 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def locked(name: str, root: Path = ROOT) -> Iterator[None]:
-    """Hold the node's lock `name`: `ports`, or a slug."""
+    """Hold the node's lock `name`: `ports`, or a slug. A holder may remove its file with `unlock_for_ever`."""
     make_private(root)
-    descriptor = os.open(root / f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _lock(_lock_file(name, root))
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        os.close(descriptor)
+
+
+def unlock_for_ever(name: str, root: Path = ROOT) -> None:
+    """Remove the file of a lock that the caller holds: what it guarded is gone."""
+    _lock_file(name, root).unlink(missing_ok=True)
+
+
+def _lock_file(name: str, root: Path) -> Path:
+    return root / f".{name}.lock"
+
+
+def _lock(file: Path) -> int:
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # The holder before us may have removed the file: others would then lock a new one beside us.
+        if file.exists() and file.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
         os.close(descriptor)
 
 

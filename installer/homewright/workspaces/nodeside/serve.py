@@ -97,11 +97,8 @@ def delete(request: Answer) -> Answer:
         wanted = "move" if request["with_storage"] or record.deleting == "move" else "keep"
         record = _save(replace(record, deleting=wanted), request)
         kept = steps.delete(record, wanted == "move", time.time())
-        place = records.folder(record.slug)
-        (place / "workspace.json").unlink(missing_ok=True)
-        place.rmdir()
-        records.sync(records.ROOT)
-    (records.ROOT / f".{record.slug}.lock").unlink(missing_ok=True)
+        records.remove(record.slug)
+        records.unlock_for_ever(record.slug)
     return {"storage": kept, "moved": wanted == "move"}
 
 
