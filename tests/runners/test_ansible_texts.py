@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from homewright.engine.events import Event, Kind
+from homewright.engine.lines import describe
 from homewright.engine.runners.ansible import remove_stale
 from homewright.engine.runners.ansible_events import Translator, reason_of, shown_output
 from homewright.engine.runners.ansible_files import accelerated, environment, inventory
@@ -161,7 +163,71 @@ def test_cancelled_hosts_are_told_as_such() -> None:
 def test_a_retry_is_told() -> None:
     retry = {"event": "runner_retry", "event_data": {"host": "one", "task": "T", "res": {"attempts": 2, "msg": "busy"}}}
     (event,) = (event for event in told(retry, STATS) if event.kind == Kind.RETRY)
-    assert (event.text, event.data["attempt"]) == ("T: busy", 2)
+    assert (event.text, event.data["attempt"]) == ("T: busy", 3)
+    assert describe(event) == "one: T: busy; trying again (attempt 3)"
+
+
+def test_a_failure_that_the_playbook_rescued_is_none() -> None:
+    stats = {"event": "playbook_on_stats", "event_data": {"failures": {"two": 1}, "dark": {}, "rescued": {"one": 1}}}
+    events = told(result("failed", msg="no"), result("ok", changed=True), result("failed", "two"), stats, exit_code=2)
+    assert ends(events) == {"one": ("succeeded", 1, ""), "two": ("failed", 0, "T: it gave no reason")}
+
+
+@pytest.mark.parametrize(
+    ("before", "first", "again"),
+    [
+        ([], result("failed", msg="Error executing command.", rc=11), ["one"]),
+        ([], result("unreachable", msg="EOF on stream; last 100 lines received:\nKilled"), ["one"]),
+        ([], result("failed", msg="non-zero return code", stderr="disk full"), []),
+        ([], result("unreachable", msg="homewright: another run holds this server now"), []),
+        ([], result("ok"), []),
+        ([result("ok", task="before")], result("failed", msg="Error executing command.", rc=11), []),
+    ],
+)
+def test_only_what_mitogen_could_not_begin_is_tried_by_plain_ssh(
+    before: list[dict[str, Any]], first: dict[str, Any], again: list[str]
+) -> None:
+    with Path(os.devnull).open("wb") as nowhere:
+        translator = Translator(Ledger(nowhere.fileno(), "00/40"), ["one", "two"])
+        for event in (*before, first, STATS):
+            translator.take(event)
+        assert translator.never_began() == again
+
+
+BOOM = """
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule(argument_spec={})
+module.fail_json(msg="Error executing command.", rc=12, exception=OSError(12, "Cannot allocate memory", "/bin/sh"))
+"""
+PLAY = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - boom:
+      register: said
+      ignore_errors: true
+    - debug:
+        msg: "it was {{ said.exception }}"
+"""
+
+
+def test_a_failed_module_says_what_was_raised(tmp_path: Path) -> None:
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "boom.py").write_text(BOOM)
+    (tmp_path / "play.yaml").write_text(PLAY)
+    words = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+    given = {"HOMEWRIGHT_CANCEL_FILE": str(tmp_path / "cancel"), "ANSIBLE_LIBRARY": str(tmp_path / "library")}
+    done = subprocess.run(
+        [sys.executable, "-m", "homewright.engine.runners.playbook", *words, str(tmp_path / "play.yaml")],
+        env={**os.environ, **given, "ANSIBLE_HOME": str(tmp_path), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        "it was Task failed: Module failed: Error executing command: [Errno 12] Cannot allocate memory: '/bin/sh'"
+        in done.stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,6 +237,9 @@ def test_a_retry_is_told() -> None:
         ({"msg": "m"}, "m"),
         ({"results": [{"failed": False, "msg": "x"}, {"failed": True, "msg": "y"}]}, "y"),
         ({"msg": "m", "exception": "Traceback\n  line\nOSError: 28"}, "m: OSError: 28"),
+        ({"msg": "m.", "exception": "Task failed: Module failed: m: [Errno 28] full"}, "m: [Errno 28] full"),
+        ({"msg": "m.", "exception": "(traceback unavailable)"}, "m."),
+        ({"msg": "m", "stderr": "why", "exception": "m"}, "m: why"),
     ],
 )
 def test_reasons(output: dict[str, Any], reason: str) -> None:

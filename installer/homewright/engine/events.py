@@ -25,7 +25,7 @@ class Kind(StrEnum):
     TASK_FINISHED = "task-finished"  # data: result ok|changed|failed|skipped|unreachable
     LINE = "line"
     PROGRESS = "progress"  # data: percent (0-100), left_s (seconds, or null)
-    RETRY = "retry"  # data: attempt, wait_s
+    RETRY = "retry"  # data: attempt (of the try to come), wait_s (seconds, or null)
     VERIFY = "verify"  # data: verdict proved|broken|cannot-tell; text: why
     DRIFT = "drift"
     CAPTURE = "capture"  # data: what rollback needs of the state before; kept once per step and host

@@ -40,7 +40,8 @@ def describe(event: Event) -> str | None:
             verdict = str(data.get("verdict", "")).replace("-", " ")
             return f"{where}{verdict}: {event.text}" if event.text else f"{where}{verdict}"
         case Kind.RETRY:
-            again = f"trying again in {float(data.get('wait_s', 0)):.0f} s (attempt {data.get('attempt', 2)})"
+            pause = f" in {float(data['wait_s']):.0f} s" if data.get("wait_s") else ""
+            again = f"trying again{pause} (attempt {data.get('attempt', 2)})"
             return f"{where}{event.text}; {again}" if event.text else f"{where}{again}"
         case Kind.HOST_STARTED | Kind.PROGRESS | Kind.CAPTURE:
             return f"{where}{event.text}" if event.text else None

@@ -63,22 +63,36 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
         for host in request.hosts:
             emitter.finished(host.name, State.FAILED, reason=f"There is no playbook {request.file}.")
         return
-    translator = Translator(emitter, [host.name for host in request.hosts])
     for host in request.hosts:
         emitter.started(host.name)
-    # Mitogen's socket lies there, and a socket's path has 108 bytes at most: the state folder's may be longer.
     remove_stale()
+    strategy = mitogen_strategy(request)
+    translator = Translator(emitter, [host.name for host in request.hosts])
+    _play(request, strategy, translator, cancel)
+    again = translator.never_began() if strategy and not cancel.asked else []
+    translator.finish(cancelled=cancel.asked, but=again)
+    if again:
+        for name in again:
+            emitter.again(name, f"{translator.hosts[name].reason}; now over plain SSH", attempt=2)
+        translator = Translator(emitter, again)
+        _play(request, None, translator, cancel)
+        translator.finish(cancelled=cancel.asked)
+
+
+def _play(request: StepRequest, strategy: Path | None, translator: Translator, cancel: Cancel) -> None:
+    """The playbook once, on the translator's hosts; by plain SSH where there is no strategy."""
+    # Mitogen's socket lies there, and a socket's path has 108 bytes at most: the state folder's may be longer.
     temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-"))
     try:
-        _play(request, translator, cancel, temporary)
+        _carry_out(request, strategy, translator, cancel, temporary)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(request.work / "artifacts", ignore_errors=True)
-    translator.finish(cancelled=cancel.asked)
 
 
-def _play(request: StepRequest, translator: Translator, cancel: Cancel, temporary: Path) -> None:
-    strategy = mitogen_strategy(request)
+def _carry_out(
+    request: StepRequest, strategy: Path | None, translator: Translator, cancel: Cancel, temporary: Path
+) -> None:
     sockets = None if strategy else temporary
     _file(request.work / "inventory.yaml", inventory(request, mitogen=strategy is not None, sockets=sockets))
     _file(request.work / "ansible.cfg", "[defaults]\n")
@@ -93,7 +107,7 @@ def _play(request: StepRequest, translator: Translator, cancel: Cancel, temporar
         private_data_dir=str(request.work),
         playbook=str(request.file),
         inventory=str(request.work / "inventory.yaml"),
-        limit=",".join(host.name for host in request.hosts),
+        limit=",".join(translator.hosts),
         ident="step",
         quiet=True,
         settings={"pexpect_timeout": POLL_S, "suppress_output_file": True, "suppress_ansible_output": True},

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from homewright.engine.events import Kind, Level
+from homewright.engine.events import Level
 from homewright.engine.runners.protocol import UNREACHABLE, Emitter
 from homewright.engine.states import State
 
@@ -18,6 +18,11 @@ RESULTS = {
     "runner_on_skipped": "skipped",
     "runner_on_unreachable": "unreachable",
 }
+MITOGENS_OWN = re.compile(
+    r"Error executing command\b|EOF on stream|Failed to setup connection|"
+    r"mitogen\.\w+\.(StreamError|TimeoutError|CallError)"
+)
+"""What a first task says where Mitogen, and not the task, went wrong: no connection, or no process for the command."""
 SHOWN_LINES = 60
 """Lines of a failed command's output that are told; a module's traceback can have thousands."""
 
@@ -53,6 +58,7 @@ class Translator:
             self._retry(data)
         elif kind == "playbook_on_stats":
             self.played = True
+            self._forgive(data)
         elif kind in ("error", "warning", "system_warning", "verbose"):
             text = plain(str(event.get("stdout", "")))
             if kind == "error" or text.startswith("[ERROR]"):
@@ -82,20 +88,28 @@ class Translator:
                 self.emitter.line(line, host=host, level=Level.ERROR)
         self.emitter.task_finished(task, host, result)
 
+    def _forgive(self, stats: Mapping[str, Any]) -> None:
+        """A failure that the playbook itself dealt with (`rescue`) is none: Ansible's own count has the last word."""
+        if isinstance(stats.get("failures"), Mapping) and isinstance(stats.get("dark"), Mapping):
+            for name, end in self.hosts.items():
+                if name not in stats["failures"] and name not in stats["dark"]:
+                    end.state, end.reason = State.SUCCEEDED, ""
+
     def _retry(self, data: Mapping[str, Any]) -> None:
         output = data.get("res") or {}
-        self.emitter.emit(
-            Kind.RETRY,
-            f"{data.get('task', '')}: {reason_of(output)}",
-            host=str(data.get("host", "")),
-            level=Level.WARNING,
-            attempt=output.get("attempts"),
-            wait_s=None,
-        )
+        said = f"{data.get('task', '')}: {reason_of(output)}"
+        self.emitter.again(str(data.get("host", "")), said, attempt=int(output.get("attempts") or 1) + 1)
 
-    def finish(self, *, cancelled: bool) -> None:
-        """Tell every host's end."""
+    def never_began(self) -> list[str]:
+        """Hosts whose very first task Mitogen could not begin: nothing was done there, and plain SSH may do it."""
+        bad = ((name, end) for name, end in self.hosts.items() if end.state != State.SUCCEEDED)
+        return [name for name, end in bad if end.tasks == 1 and not end.changed and MITOGENS_OWN.search(end.reason)]
+
+    def finish(self, *, cancelled: bool, but: Sequence[str] = ()) -> None:
+        """Tell every host's end, `but` of some whose work goes on."""
         for name, end in self.hosts.items():
+            if name in but:
+                continue
             state, reason = end.state, end.reason
             if state == State.SUCCEEDED and cancelled:
                 state, reason = State.CANCELLED, "Cancelled."
@@ -117,6 +131,7 @@ class Translator:
         return f"{message} (ansible-playbook ended with {self.exit_code})"
 
 
+_WRAPPED = re.compile(r"^((Task|Module|Action) failed: )+")
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -133,8 +148,13 @@ def reason_of(output: Mapping[str, Any]) -> str:
         return reason_of(items[0])
     message = str(output.get("msg") or "").strip()
     stderr = str(output.get("stderr") or output.get("module_stderr") or "").strip()
-    raised = str(output.get("exception") or "").strip().splitlines()[-1:]
-    tail = " ".join(stderr.splitlines()[-3:] or raised)
+    raised = ([line for line in str(output.get("exception") or "").splitlines() if line.strip()] or [""])[-1].strip()
+    raised = _WRAPPED.sub("", raised)
+    if raised == "(traceback unavailable)":
+        raised = ""
+    if not stderr and message and raised.startswith(message.rstrip(".")):
+        message = ""  # what was raised begins with it
+    tail = " ".join(stderr.splitlines()[-3:]) or raised
     return ": ".join(part for part in (message, tail) if part) or "it gave no reason"
 
 

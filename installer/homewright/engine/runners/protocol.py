@@ -93,6 +93,10 @@ class Emitter:
         level = Level.ERROR if result in ("failed", "unreachable") else Level.INFO
         self.emit(Kind.TASK_FINISHED, name, host=host, level=level, result=result)
 
+    def again(self, host: str, why: str, *, attempt: int) -> None:
+        """Something is tried once more; `attempt` is the number of the try to come."""
+        self.emit(Kind.RETRY, why, host=host, level=Level.WARNING, attempt=attempt, wait_s=None)
+
     def verdict(self, host: str, verdict: Verdict, reason: str) -> None:
         level = Level.INFO if verdict == Verdict.PROVED else Level.WARNING
         self.emit(Kind.VERIFY, reason[:MAX_REASON], host=host, level=level, verdict=str(verdict))
