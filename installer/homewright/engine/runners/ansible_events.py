@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homewright.engine.events import Level
+from homewright.engine.runners.guard import REFUSED_TEXT
 from homewright.engine.runners.protocol import UNREACHABLE, Emitter
 from homewright.engine.states import State
 
@@ -23,6 +24,10 @@ MITOGENS_OWN = re.compile(
     r"mitogen\.\w+\.(StreamError|TimeoutError|CallError)"
 )
 """What a first task says where Mitogen, and not the task, went wrong: no connection, or no process for the command."""
+SSHS_OWN = re.compile(
+    f"{REFUSED_TEXT}|Connection refused|timed out|No route to host|Permission denied|(?i:host key)|REMOTE HOST"
+)
+"""What plain SSH would meet just the same."""
 SHOWN_LINES = 60
 """Lines of a failed command's output that are told; a module's traceback can have thousands."""
 
@@ -103,7 +108,8 @@ class Translator:
     def never_began(self) -> list[str]:
         """Hosts whose very first task Mitogen could not begin: nothing was done there, and plain SSH may do it."""
         bad = ((name, end) for name, end in self.hosts.items() if end.state != State.SUCCEEDED)
-        return [name for name, end in bad if end.tasks == 1 and not end.changed and MITOGENS_OWN.search(end.reason)]
+        first = ((name, end.reason) for name, end in bad if end.tasks == 1 and not end.changed)
+        return [name for name, why in first if MITOGENS_OWN.search(why) and not SSHS_OWN.search(why)]
 
     def finish(self, *, cancelled: bool, but: Sequence[str] = ()) -> None:
         """Tell every host's end, `but` of some whose work goes on."""
