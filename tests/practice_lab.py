@@ -11,10 +11,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from homewright.access.connection import Connection, Endpoint
+from homewright.errors import HomewrightError
+from homewright.site import files
+from homewright.site.models import Server
 from homewright.site.paths import StateFolder
 
 SLOTS = 8
@@ -129,6 +134,39 @@ class Lab:
     def on(self, server: str, script: str, stdin: bytes = b"") -> str:
         """Standard output of a script on a server, as root there, past SSH."""
         return self.lxc("exec", server, "--", "sh", "-c", script, stdin=stdin).stdout
+
+    def remove_workspaces(self) -> None:
+        """Take away every workspace, with its data."""
+        listed = self.run("workspace", "list", "--json")
+        for one in json.loads(listed.stdout)["workspaces"] if listed.returncode == 0 else ():
+            key = one["key"]
+            words = (f"{key['user']}/{key['name']}", "--node", key["node"], "--with-storage", "--yes")
+            self.run("workspace", "delete", *words).check_returncode()
+
+    def before_first_contact(self) -> None:
+        """As `lab up` left it: nothing of ours opens a server, and nothing is recorded here.
+
+        What stages did on the servers stays.
+        """
+        self.run("lab", "up").check_returncode()
+        self.remove_workspaces()
+        for server in self.servers:
+            self.on(server, "rm -f /home/lab/.ssh/authorized_keys /etc/sudoers.d/homewright-lab")
+        shutil.rmtree(self.state.root, ignore_errors=True)
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether every server is there and lets us in as root: powered, plugged, after first contact."""
+
+        def enter(server: Server) -> bool:
+            with Connection.open(Endpoint.of(server, self.state), timeout=3) as connection:
+                return connection.run("true", sudo=True, check=False).exit_code == 0
+
+        try:
+            with ThreadPoolExecutor() as pool:
+                return all(pool.map(enter, files.load(self.site_file).servers))
+        except HomewrightError:
+            return False
 
 
 @contextlib.contextmanager
