@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from homewright.errors import Unreachable, UsageError
+from homewright.site.authority import Authority
 from homewright.site.models import Server, Site
+from homewright.site.paths import StateFolder
+from homewright.site.secrets import Secrets
 from homewright.workspaces import placement
-from homewright.workspaces.models import Key
+from homewright.workspaces.manager import Manager
+from homewright.workspaces.models import Key, Specification
+from homewright.workspaces.observation import NodeReport
 from homewright.workspaces.placement import Place
 
 
@@ -79,3 +86,35 @@ def test_a_second_owner_must_be_accepted_before_there_is_a_zone(zone: str | None
     warning = placement.shared_node(site(3, zone), places(s2=owners)["s2"], "alice")
     assert bool(warning) is must
     assert not must or "bob" in warning
+
+
+def test_no_second_workspace_is_made_while_the_first_is_out_of_sight(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "state")
+    Secrets(state.secrets).set("workspace/alice@s3/password", "secret-of-alice")
+    with Manager(site(3), state) as manager:
+        with pytest.raises(Unreachable, match="alice is on s3, which does not answer"):
+            manager.create(Specification(key=Key(user="alice")), lambda line: None)
+        with pytest.raises(Unreachable, match="No node for workspaces answers"):
+            manager.create(Specification(key=Key(user="bob")), lambda line: None)
+
+
+def test_commands_that_are_told_to_be_typed_are_quoted(tmp_path: Path) -> None:
+    record = {
+        "uid": "u", "generation": 1, "user": "ann $(x)", "name": "default", "node": "s2", "slug": "ann-x", "port": 8500,
+        "template": "node", "preset": "small", "unit": "x.service", "system_user": "hw-ann-x", "data_root": "/srv/x",
+        "created_at": 0.0,
+    }  # fmt: skip
+    report = {"now": 0, "monotonic": 0, "architecture": "x86_64", "workspaces": [{"record": record}]}
+
+    class Seeing(Manager):
+        def _look(self, server: Server, authority: Authority) -> NodeReport:
+            return NodeReport.model_validate(report)
+
+    key = Key(user="ann $(x)", node="s2")
+    manager = Seeing(site(3), StateFolder(tmp_path / "state"))
+    with pytest.raises(UsageError) as started:
+        manager.start(key)
+    with pytest.raises(UsageError) as asked:
+        manager.password(key)
+    assert started.value.do == ("homewright workspace create 'ann $(x)/default'",)
+    assert asked.value.do[0].endswith("homewright workspace delete 'ann $(x)/default@s2'")

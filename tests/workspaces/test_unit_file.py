@@ -121,9 +121,11 @@ def test_the_configuration_is_yaml_with_the_hash_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/srv/a b", "/srv/a:b", "/srv/100%", "/etc/x", "/usr/share/x", "/tmp/x", "/proc/x", "srv"]
+    "path",
+    ["/srv/a b", "/srv/a:b", "/srv/100%", "/etc", "/etc/x", "//etc/x", "/usr/share/x", "/lib64/x", "/tmp/x", "srv"],
 )
 def test_a_data_root_that_systemd_would_read_otherwise_is_refused(path: str) -> None:
     with pytest.raises(WorkspaceError):
         checked_path(path)
-    assert checked_path("/data/home_wright-1.2") == "/data/home_wright-1.2"
+    for good in ("/data/home_wright-1.2", "/library/data", "/systems", "/devices/data"):
+        assert checked_path(good) == good

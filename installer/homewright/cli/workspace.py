@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 import time
@@ -206,7 +207,7 @@ def _logs(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
         output.document({"version": 1, "lines": list(lines)})
         return 0
     for line in lines:
-        print(line, flush=True)
+        print(json.dumps({"version": 1, "line": line}) if output.json else line, flush=True)
     return 0
 
 

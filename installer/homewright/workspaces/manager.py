@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -202,7 +203,7 @@ class Manager:
             raise UsageError(
                 f"{key} was never finished.",
                 f"{verdict.reason}.",
-                [f"homewright workspace create {key.user}/{key.name}"],
+                [f"homewright workspace create {shlex.quote(f'{key.user}/{key.name}')}"],
             )
         template = require_template(self.templates(), record.template)
         with self._backend(server) as backend:
@@ -242,10 +243,11 @@ class Manager:
             raise UsageError(f"Which {key}?", f"There are {len(found)}.", ["name its node: --node NODE"])
         if not found:
             self._find(key)
+            quoted = shlex.quote(str(key))
             raise InstanceNotFound(
                 f"The password of {key} is not among this site's secrets.",
                 "The workspace was made by another controller.",
-                [f"delete it (its data stays) and create it again: homewright workspace delete {key}"],
+                [f"delete it (its data stays) and create it again: homewright workspace delete {quoted}"],
             )
         return found[0]
 
@@ -301,8 +303,20 @@ class Manager:
                 if (seen.record.user, seen.record.name) == (key.user, key.name):
                     server = self.site.server(node)
                     return places[node], self._workspace(server, seen, report), report
+        self._require_not_out_of_sight(key, poll)
         place = placement.choose(self.site, key.user, key.node, places, poll.silent)
         return place, None, poll.reports[place.node]
+
+    def _require_not_out_of_sight(self, key: Key, poll: _Poll) -> None:
+        """No second workspace is made while the first is on a node that does not answer: its password tells of it."""
+        slug = naming.slug(key.user, key.name)
+        for node, why in poll.silent.items():
+            if self._secrets.get(naming.password_secret(slug, node)) is not None:
+                raise Unreachable(
+                    f"{key} is on {node}, which does not answer.",
+                    why,
+                    [f"see whether {node} is on, then try again", "or make another one elsewhere: --node NODE"],
+                )
 
     def _find(self, key: Key) -> tuple[Server, Observation, NodeReport]:
         """The workspace of a key; the node may be left out where only one has it."""

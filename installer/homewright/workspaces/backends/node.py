@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import shlex
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -229,10 +230,11 @@ class NodeBackend:
         raise InstanceFailed(f"{record.user}/{record.name} was deleted meanwhile.", "", ["homewright workspace list"])
 
     def _not_ready(self, record: Record, why: str, remedy: str) -> InstanceFailed:
+        key = f"{record.user}/{record.name}@{self.server.name}"
         return InstanceFailed(
             f"{record.user}/{record.name} does not start on {self.server.name}.",
             why[:1].upper() + why[1:],
-            [remedy, f"its log: homewright workspace logs {record.user}/{record.name}@{self.server.name}"],
+            [remedy, f"its log: homewright workspace logs {shlex.quote(key)}"],
         )
 
     def _names(self, slug: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from homewright.workspaces.errors import WorkspaceError
 from homewright.workspaces.templates import Preset, Template
 
-_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
-_SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var/tmp")
+_PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
+_SYSTEM = (
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/tmp",
+    "/usr", "/var/tmp",
+)  # fmt: skip
 
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 HIDDEN = ("/home", "/root", "/srv", "/mnt", "/media", "/opt", "/var", "/run", "/boot")
@@ -166,7 +169,7 @@ def checked_path(path: str) -> str:
             "Only letters, digits and ._-/ may stand in its name: systemd gives the others a meaning.",
             ["homewright site set workspaces.data_root /srv/homewright/data"],
         )
-    if path.startswith(_SYSTEM):
+    if any(path == folder or path.startswith(f"{folder}/") for folder in _SYSTEM):
         raise WorkspaceError(
             f"The folder {path} cannot hold workspaces.",
             "It is the system's own, or does not outlive a restart.",

@@ -1,0 +1,49 @@
+"""`homewright workspace` as far as no server is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from homewright.cli import main
+from homewright.workspaces.manager import Manager
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> list[str]:
+    (tmp_path / "site.yaml").write_text("version: 1\nname: attic\n")
+    return ["--site", str(tmp_path / "site.yaml"), "--state", str(tmp_path / "state")]
+
+
+def test_a_log_is_json_with_and_without_what_comes(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def logs(*_: object) -> Iterator[str]:
+        yield from ('one "line"', "another")
+
+    monkeypatch.setattr(Manager, "logs", logs)
+    assert main([*options, "workspace", "logs", "alice", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["lines"] == ['one "line"', "another"]
+    assert main([*options, "workspace", "logs", "alice", "--json", "--follow"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["line"] for one in told] == ['one "line"', "another"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [], ["create"], ["show"], ["create", ""], ["create", "ann/"], ["create", "ann", "--template", "nix"],
+        ["create", "ann", "--preset", "vast"], ["show", "ann/a@s1", "--node", "s2"], ["logs", "ann", "-n", "few"],
+        ["stop", "ann", "--node", "s9"], ["create", "ann", "--node", "s9"], ["create", "ann\x1b[2J"], ["mend", "ann"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_wrong_arguments_end_with_2_and_say_what_to_do(
+    options: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*options, "workspace", *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "\n  do:  " in said and "\x1b" not in said
