@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from homewright.access.connection import Connection, Endpoint
+from homewright.engine.runners.guard import FENCE_FILE
 from homewright.errors import HomewrightError
 from homewright.site import files
 from homewright.site.models import Server
@@ -151,7 +152,7 @@ class Lab:
         self.run("lab", "up").check_returncode()
         self.remove_workspaces()
         for server in self.servers:
-            self.on(server, "rm -f /home/lab/.ssh/authorized_keys /etc/sudoers.d/homewright-lab")
+            self.on(server, f"rm -f /home/lab/.ssh/authorized_keys /etc/sudoers.d/homewright-lab {FENCE_FILE}")
         shutil.rmtree(self.state.root, ignore_errors=True)
 
     @property
