@@ -12,14 +12,17 @@ from piloting import drive, recorded_facts, shows, text_of, until
 from screen_doubles import NOW, RUN, Manager, listing, workspace, write_run
 from textual.pilot import Pilot
 
+from homewright.engine.journal import Reader
 from homewright.engine.lock import EngineLock
 from homewright.errors import PlanMismatch, Unreachable
 from homewright.screens.app import HomewrightApp
 from homewright.screens.deploy import Deploy
+from homewright.screens.page import fitting
 from homewright.screens.services import Reach
 from homewright.screens.widgets.log_pane import LogPane
 from homewright.screens.widgets.table import Table
 from homewright.site import files
+from homewright.site.models import Server
 from homewright.site.paths import StateFolder
 from homewright.workspaces.models import Session, WorkspaceState
 
@@ -131,6 +134,85 @@ def test_next_goes_to_the_server_that_was_not_reached(make_app: Make, services: 
         assert pilot.app.screen.query_one(Table).cursor_key == "s2"
 
     drive(make_app(), SIZE, flow)
+
+
+def test_help_over_the_servers_tries_none_of_them_again(make_app: Make, services: Recorded, site: Path) -> None:
+    tried: list[str] = []
+    reach = services.reach
+
+    def counted(server: Server, state: StateFolder) -> Reach:
+        tried.append(server.name)
+        return reach(server, state)
+
+    services.reach = counted  # type: ignore[method-assign]
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "servers")
+        await until(pilot, shows(pilot, "0 of 3"))
+        await pilot.press("f1")
+        await until(pilot, shows(pilot, "help · Servers"))
+        await pilot.press("escape")
+        await until(pilot, shows(pilot, "0 of 3 reached", "no first contact yet"))
+        assert sorted(tried) == ["s1", "s2", "s3"]
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_searching_again_finds_the_next_line(make_app: Make, site: Path, state: StateFolder) -> None:
+    write_run(state, "failed")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "Run failed"))
+        await pilot.press("enter", "home", "slash", *"exchange", "enter")
+        await until(pilot, shows(pilot, "again for the next one"))
+        first = int(text_of(pilot.app).split("Line ")[1].split(".")[0])
+        await pilot.press("slash", "enter")
+        await until(pilot, shows(pilot, f"Line {first + 1}."))
+        await pilot.press("slash", "enter")
+        await until(pilot, shows(pilot, f"Line {first + 2}."))
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_what_went_wrong_can_be_read_to_its_end_by_keys(make_app: Make, site: Path, state: StateFolder) -> None:
+    write_run(state, "failed")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "w why", "The disk of a server is full"))
+        assert "The last lines" not in text_of(pilot.app)
+        await pilot.press("w", "end")
+        await until(pilot, shows(pilot, "s2: failed: No space left"))
+        await pilot.press("escape")
+        assert isinstance(pilot.app.focused, Table)
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_a_broken_look_at_the_journal_is_said(
+    make_app: Make, site: Path, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(state, "failed")
+
+    def broken(*_: object, **__: object) -> object:
+        raise ValueError("not foreseen")
+
+    monkeypatch.setattr(Reader, "steps", broken)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "Something unexpected went wrong"))
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_the_key_line_always_has_the_way_on() -> None:
+    keys = [("a", "add"), ("b", "x" * 30), ("c", "y" * 30), ("ctrl+n", "next"), ("F1", "help")]
+    assert fitting(keys, 120) == keys
+    leaving = [*keys[:2], ("ctrl+q", "leave"), keys[-1]]
+    assert fitting(leaving, 60) == [*keys[:2], keys[-1]]
+    assert fitting(keys, 80) == [keys[0], keys[1], ("ctrl+n", "next"), ("ctrl+p", "more"), ("F1", "help")]
 
 
 def test_approving_the_plan_begins_that_very_plan(

@@ -11,7 +11,7 @@ from screen_doubles import RUN, Manager, write_run
 from textual.pilot import Pilot
 
 from homewright.engine.lock import EngineLock
-from homewright.errors import Unreachable
+from homewright.errors import HostKeyError, Unreachable
 from homewright.screens.app import HomewrightApp
 from homewright.screens.services import Reach, Services
 from homewright.screens.terminal import Terminal
@@ -88,6 +88,35 @@ def test_servers(
     services.reached |= {"s1": Reach(True, "reached"), "s2": Reach(False, error.what, error=error)}  # type: ignore[attr-defined]
     act = page("servers", ("1 of 3 reached",), "down", ("see whether it is on",))
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_servers_when_there_are_none(
+    snap_compare: Compare, make_app: Make, services: Services, size: tuple[int, int]
+) -> None:
+    act = page("servers", ("Add the first server: press a",), file=services.make_site("attic"))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+def test_servers_with_another_host_key(snap_compare: Compare, make_app: Make, services: Services, site: Path) -> None:
+    error = HostKeyError(
+        "The host key of s1 (192.168.1.11) has changed.",
+        f"Trusted is SHA256:{'a' * 43} (ssh-ed25519), it shows SHA256:{'b' * 43} (ssh-ed25519). "
+        "Either the server was installed anew, or another machine answers at its address. Nothing was sent to it.",
+        [
+            "on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+            f"only if that prints SHA256:{'b' * 43}: homewright trust s1 --fingerprint SHA256:{'b' * 43}",
+        ],
+    )
+    services.reached |= {"s1": Reach(False, error.what, error=error)}  # type: ignore[attr-defined]
+    act = page("servers", ("has changed", "Then r tries again"))
+    assert snap_compare(make_app(), terminal_size=SIZES[0], run_before=act)
+
+
+def test_servers_all_reached(snap_compare: Compare, make_app: Make, services: Services, site: Path) -> None:
+    services.reached |= {name: Reach(True, "reached") for name in ("s1", "s2", "s3")}  # type: ignore[attr-defined]
+    act = page("servers", ("Go on to the hardware: ctrl+n",))
+    assert snap_compare(make_app(), terminal_size=SIZES[0], run_before=act)
 
 
 @both

@@ -129,6 +129,8 @@ class HomewrightApp(App[int]):
     def go(self, page: str) -> None:
         """Show a page of the wizard or the manager in place of the one in front, Welcome staying beneath."""
         new = make_page(page)
+        while len(self.screen_stack) > 2 and not isinstance(self.screen, Page):
+            self.pop_screen()  # a box that was opened meanwhile belongs to the page that goes
         if len(self.screen_stack) > 2:
             self.switch_screen(new)
         else:

@@ -64,16 +64,18 @@ tab goes through the servers: all, then each alone. Enter puts you into the log,
 In the log, up and down scroll, left and right show long lines. Scrolled up, nothing slides away.
 
 When a step fails, what could go on without it goes on, and then the run ends. What happened, why, and what
-to do stand in the lower half. r begins a new run: steps that are done are proved again, not done again.
+to do stand in the lower half; w puts you into it to scroll, esc back. r begins a new run: steps that are done
+are proved again, not done again.
 """
     BINDINGS = [
+        Binding("r", "again", "new run"),
+        Binding("w", "why", "why"),
+        Binding("d", "detach", "detach"),
         Binding("f", "follow", "follow"),
         Binding("tab", "host", "host", key_display="tab"),
         Binding("enter", "read", "log", key_display="enter"),
         Binding("slash", "search", "search", key_display="/"),
         Binding("s", "save", "save log"),
-        Binding("r", "again", "new run"),
-        Binding("d", "detach", "detach"),
         Binding("ctrl+n", "next", "next", key_display="ctrl+n"),
         Binding("escape", "back", "back", key_display="esc"),
     ]
@@ -87,6 +89,12 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         self._step: str | None = None
         self._host: str | None = None
         self._problem = ""
+        self._shown: tuple[LogLines, ...] = ()
+        """What the panes show. The feed's thread reads this; the widgets themselves are the screen's alone."""
+        self._news: tuple[tuple[View, int] | None, float] = (None, 0.0)
+        """How far the log was when a line came last, and when that was."""
+        self._found_at: tuple[str, int] | None = None
+        """The text that was searched for last, and the line that has it."""
 
     def body(self) -> ComposeResult:
         with Horizontal(id="panes"):
@@ -124,12 +132,9 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         self._run = None
         self._problem = ""
         reader = self.home.services.reader(sitting.state)
-        panes = self._lines
-        self._feed = Feed(self, reader, None, panes)
+        self._shown = ()
+        self._feed = Feed(self, reader, None, lambda: self._shown)
         self._feed.start()
-
-    def _lines(self) -> list[LogLines]:
-        return [pane.lines for pane in self.query(LogPane) if pane.lines is not None]
 
     def _named(self, titles: dict[str, str]) -> None:
         self._titles = titles
@@ -202,10 +207,10 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         pane.border_subtitle = quiet or ("following" if pane.follow and not run.state.final else "")
 
     def _last_ts(self, lines: LogLines) -> float:
-        if getattr(self, "_seen_after", None) != (lines.view, lines.after):
-            self._seen_after = (lines.view, lines.after)
-            self._seen_ts = self.now()
-        return self._seen_ts
+        at = (lines.view, len(lines))
+        if self._news[0] != at:
+            self._news = (at, self.now())
+        return self._news[1]
 
     def where(self) -> str:
         if self._run is None:
@@ -231,6 +236,7 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
             if pane.lines is None or pane.lines.view != view:
                 pane.show(LogLines(reader, view), "No line yet.")
             pane.border_title = f"{self._step_title()} · {host or 'all servers'}"
+        self._shown = tuple(pane.lines for pane in panes if pane.lines is not None)
         self._fill()
 
     def _fill(self) -> None:
@@ -238,8 +244,10 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         for pane in self.query(LogPane):
             lines = pane.lines
             if lines is not None and not len(lines):
-                batch = read_on(lines.source, lines.view, 0)
-                pane.add(batch)
+                try:
+                    pane.add(read_on(lines.source, lines.view, 0))
+                except HomewrightError as error:
+                    self.say(error.what, "failed")
 
     def _step_title(self) -> str:
         if self._step is None:
@@ -351,6 +359,8 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
             return run is not None
         if action == "again":
             return run is not None and run.state.final and run.state is not State.SUCCEEDED
+        if action == "why":
+            return any(box.display for box in self.query("#problem"))
         if action == "detach":
             return run is not None and not run.state.final
         if action == "next":
@@ -373,9 +383,14 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
     def action_read(self) -> None:
         self.query_one("#log", LogPane).focus()
 
+    def action_why(self) -> None:
+        """Put the keys into the lower half, to scroll it."""
+        self.query_one("#problem").focus()
+
     def action_back(self) -> None:
-        if isinstance(self.focused, LogPane):
-            self.query_one("#tree", Table).focus()
+        tree = self.query_one("#tree", Table)
+        if self.focused is not None and self.focused is not tree:
+            tree.focus()
         else:
             self.home.back_to_welcome()
 
@@ -392,7 +407,8 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
             if not needle or lines is None:
                 pane.refresh()
                 return
-            start = pane.top + 1 if pane.found == needle else pane.top
+            again = self._found_at is not None and self._found_at[0] == needle
+            start = self._found_at[1] + 1 if again and self._found_at else pane.top
             self.start("search", lambda: lines.find(needle, start, 1), lambda at: self._found(needle, at))
 
         box = LineBox("search the log", "Text", value=pane.found, hint="The next line with this text", yes="find")
@@ -403,6 +419,7 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
         if at is None:
             self.say(f"No line of this log has {needle}.", "warning")
             return
+        self._found_at = (needle, at)
         self._set_follow(False)
         pane.focus()
         pane.jump(at)
@@ -447,6 +464,7 @@ to do stand in the lower half. r begins a new run: steps that are done are prove
             self._watch()
 
         def refused(error: HomewrightError) -> None:
+            self.say("")
             if isinstance(error, PlanMismatch):
                 self.home.go("plan")
             else:

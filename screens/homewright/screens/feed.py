@@ -11,6 +11,7 @@ from textual.message_pump import MessagePump
 
 from homewright.engine.journal import Reader, RunRecord, StepRecord
 from homewright.errors import HomewrightError
+from homewright.screens.app import unforeseen
 from homewright.screens.jobs import post
 from homewright.screens.loglines import Batch, LogLines, read_on
 
@@ -80,10 +81,13 @@ class Feed:
                     pause = 0.0 if more else INTERVAL_S
                 elif self._last is not None and self._last[0].state.final:
                     pause = IDLE_S
-            except HomewrightError as error:
-                if error.what != failing:
-                    failing = error.what
-                    post(self._owner, Looked(None, error))
+            except Exception as error:
+                # Whatever it is, the screen says so: a thread that ended in silence would look like a quiet run.
+                what = error.what if isinstance(error, HomewrightError) else repr(error)
+                if what != failing:
+                    failing = what
+                    told = error if isinstance(error, HomewrightError) else unforeseen(error)
+                    post(self._owner, Looked(None, told))
                 pause = IDLE_S
             self._stop.wait(pause)
 

@@ -96,15 +96,16 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
     run, site = outcome.run, outcome.site
     done = look("done").mark(ascii)
     changed = f"{run.changed} changed" if run.changed else "nothing had to be changed"
-    lines = [f"Proved, {changed}"]
+    proved = run.state is State.SUCCEEDED
+    lines = [f"Proved, {changed}" if proved else f"The last run: {look(run.state).word}, {changed}"]
     for step in progress.whole(outcome.steps):
         hosts = [row.host for row in outcome.steps if row.step == step.step and row.host]
         mark = done if step.state is State.SUCCEEDED else look(step.state).mark(ascii)
         where = " ".join(hosts)
         lines.append(f"  {mark} {step.step:<6} {step.title:<34} {where}".rstrip())
-    lines += ["", "To open", "  Workspaces: ctrl+n makes the first one and shows its address."]
+    lines += ["", "To open", "  Workspaces: ctrl+n, where n makes the first one and o shows its address."]
     if site.zone is None:
-        lines.append("  Until the site has a zone, addresses are the servers' own: nothing to resolve.")
+        lines.append("  Their addresses are the servers' own: there is no name to resolve.")
     else:
         lines += [
             f"  Names end in {site.zone}. Your computer resolves them when its resolver, or your router,",
@@ -114,9 +115,9 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
     lines += [
         "",
         "To trust the site's certificate authority, once on each computer",
-        f"  File         {outcome.certificate}",
-        f"  SHA-256      {':'.join(pairs[:16])}",
-        f"               {':'.join(pairs[16:])}",
+        f"  File           {outcome.certificate}",
+        f"  SHA-256        {':'.join(pairs[:16])}",
+        f"                 {':'.join(pairs[16:])}",
         "  Carry the file over as homewright-ca.crt (it is no secret), compare its",
         "  fingerprint (openssl x509 -sha256 -fingerprint -noout -in FILE), then:",
         "",
@@ -124,14 +125,14 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
         "                 sudo update-ca-certificates",
         "  Fedora         sudo cp homewright-ca.crt /etc/pki/ca-trust/source/anchors/",
         "                 sudo update-ca-trust",
-        "  macOS           sudo security add-trusted-cert -d -r trustRoot \\",
-        "                    -k /Library/Keychains/System.keychain homewright-ca.crt",
-        "  Windows         certutil -addstore -f Root homewright-ca.crt",
-        "                  (in a terminal of the administrator)",
-        "  Firefox         Settings, Privacy & Security, View Certificates,",
-        "                  Authorities, Import; tick that it identifies websites",
-        "  Chrome, Linux   Settings, Privacy and security, Security,",
-        "                  Manage certificates, Authorities, Import",
+        "  macOS          sudo security add-trusted-cert -d -r trustRoot \\",
+        "                   -k /Library/Keychains/System.keychain homewright-ca.crt",
+        "  Windows        certutil -addstore -f Root homewright-ca.crt",
+        "                 (in a terminal of the administrator)",
+        "  Firefox        Settings, Privacy & Security, View Certificates,",
+        "                 Authorities, Import; tick that it identifies websites",
+        "  Chrome, Linux  Settings, Privacy and security, Security,",
+        "                 Manage certificates, Authorities, Import",
         "  Chrome and Edge elsewhere, and Safari, use the computer's own store.",
         "",
         "  To see that it worked: open a workspace's address; the browser shows a",

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from homewright.engine.events import Event
 from homewright.engine.lines import render
+from homewright.errors import HomewrightError
 
 PAGE = 2000
 """Events read in one go."""
@@ -110,7 +111,11 @@ class LogLines:
 
     def _fetch(self, code: int) -> None:
         seq = code // _PARTS
-        for event in self.source.events(self.view.run, seq - 1, 100, step=self.view.step, host=self.view.host):
+        try:
+            events = self.source.events(self.view.run, seq - 1, 100, step=self.view.step, host=self.view.host)
+        except HomewrightError:
+            return  # an empty line, and not the end of the program; the feed says what is wrong with the journal
+        for event in events:
             for part, line in enumerate(lines_of(event)):
                 self._keep(event.seq * _PARTS + part, line)
 

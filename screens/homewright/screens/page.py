@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from rich.cells import cell_len
@@ -69,8 +69,16 @@ class Rail(Widget):
         return Content("\n").join(lines)
 
 
+WAY_ON = "ctrl+n"
+"""The key that every key line has room for, besides help."""
+LEAVE = "ctrl+q"
+"""The first to go where room is scarce: it is the same on every screen."""
+MORE = ("ctrl+p", "more")
+"""Shown where some keys do not fit: the palette has them all."""
+
+
 class KeyLine(Widget):
-    """The keys that work now, on one line; what does not fit is in the palette."""
+    """The keys that work now, on one line; what does not fit is in the palette, and that is said."""
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
@@ -85,22 +93,37 @@ class KeyLine(Widget):
         return list(shown.values())
 
     def render(self) -> RenderResult:
-        width = self.size.width
-        keys = self.keys()
-        last = [pair for pair in keys if pair[0] == "F1"]
-        parts: list[Content] = []
-        used = sum(cell_len(f" {key} {label} ") for key, label in last)
-        for key, label in [pair for pair in keys if pair[0] != "F1"]:
-            size = cell_len(f" {key} {label} ")
-            if used + size > width:
-                break
-            used += size
-            parts.append(self._part(key, label))
-        parts += [self._part(key, label) for key, label in last]
+        parts = [
+            Content.assemble(" ", (key, "bold $keys"), f" {label} ")
+            for key, label in fitting(self.keys(), self.size.width)
+        ]
         return Content("").join(parts)
 
-    def _part(self, key: str, label: str) -> Content:
-        return Content.assemble(" ", (key, "bold $keys"), f" {label} ")
+
+def fitting(keys: Sequence[tuple[str, str]], width: int) -> list[tuple[str, str]]:
+    """The keys that a line of this width has room for, the first ones first, help last."""
+
+    def size(pairs: Iterable[tuple[str, str]]) -> int:
+        return sum(cell_len(f" {key} {label} ") for key, label in pairs)
+
+    ordered = [pair for pair in keys if pair[0] != "F1"]
+    last = [pair for pair in keys if pair[0] == "F1"]
+    for shown in (ordered, [pair for pair in ordered if pair[0] != LEAVE]):
+        if size([*shown, *last]) <= width:
+            return [*shown, *last]
+    last = [MORE, *last]
+    room = width - size(last) - size(pair for pair in ordered if pair[0] == WAY_ON)
+    shown = []
+    full = False
+    for pair in ordered:
+        if pair[0] == WAY_ON:
+            shown.append(pair)
+        elif not full and size([pair]) <= room:
+            room -= size([pair])
+            shown.append(pair)
+        else:
+            full = True
+    return [*shown, *last]
 
 
 class TooSmall(Static):
@@ -231,6 +254,7 @@ class Page(Screen[None]):
         """Show an error's three parts."""
         from homewright.screens.ask import ProblemBox
 
+        self.say("")  # what was being done is over
         self.app.push_screen(ProblemBox(error))
 
     def now(self) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
@@ -20,7 +20,7 @@ from homewright.screens.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from homewright.screens.services import Reach, ServerAnswer
-    from homewright.site.models import Site
+    from homewright.site.models import Server, Site
 
 
 class Servers(Page):
@@ -44,12 +44,12 @@ State     reached: signed in by key, and sudo works without a password
           anything else says why, and what to do is in the box beneath
 """
     BINDINGS = [
-        Binding("a", "add", "add"),
-        Binding("enter", "edit", "edit", key_display="enter"),
-        Binding("D", "remove", "remove"),
-        Binding("i", "import", "import"),
         Binding("c", "contact", "contact"),
         Binding("C", "contact_all", "contact all"),
+        Binding("a", "add", "add"),
+        Binding("enter", "edit", "edit", key_display="enter"),
+        Binding("i", "import", "import"),
+        Binding("D", "remove", "remove"),
         Binding("r", "recheck", "recheck"),
         Binding("ctrl+n", "next", "next", key_display="ctrl+n"),
         Binding("escape", "back", "back", key_display="esc"),
@@ -61,11 +61,14 @@ State     reached: signed in by key, and sudo works without a password
         self._reach: dict[str, Reach] = {}
         self._going = False
         """`next` was pressed while servers were being tried: go on once they have answered."""
+        self._away = False
+        """First contact lies over this page: what it changed is looked at when it is closed."""
 
     def body(self) -> ComposeResult:
         columns = [Column("name", 14), Column("address", 16), Column("user", 12), Column("state")]
         yield Table(columns, id="servers", empty="No servers yet. Press a to add one.")
-        yield Static(id="detail", classes="frame")
+        with VerticalScroll(id="detail", classes="frame", can_focus=False):
+            yield Static(id="detail-text")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -74,7 +77,8 @@ State     reached: signed in by key, and sudo works without a password
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
-        if self._site is not None:
+        if self._away:
+            self._away = False
             self._load()
 
     def _load(self) -> None:
@@ -100,7 +104,7 @@ State     reached: signed in by key, and sudo works without a password
             def reached(reach: Reach, name: str = name) -> None:
                 self._reach[name] = reach
                 self._draw()
-                if self._going and all(server.name in self._reach for server in site.servers):
+                if self._going and self.is_current and all(server.name in self._reach for server in site.servers):
                     self.action_next()
 
             self.start(f"reach {name}", lambda server=server: services.reach(server, sitting.state), reached)  # type: ignore[misc]
@@ -113,49 +117,57 @@ State     reached: signed in by key, and sudo works without a password
         rows = []
         for server in site.servers:
             address = server.address if server.port == 22 else f"{server.address}:{server.port}"
-            rows.append(Row(server.name, (server.name, address, server.user, self._state(server.name))))
+            rows.append(Row(server.name, (server.name, address, server.user, self._state(server))))
         self.query_one(Table).set_rows(rows)
         count = sum(1 for reach in self._reach.values() if reach.ok)
         self.retitle(f"{count} of {len(rows)} reached" if rows else "")
         self._detail()
         self.refresh_bindings()
 
-    def _state(self, name: str) -> Cell:
-        reach = self._reach.get(name)
+    def _state(self, server: Server) -> Cell:
+        reach = self._reach.get(server.name)
         if reach is None:
             seen = look("running")
             return f"{seen.mark(self.ascii)} trying …", seen.tone
         seen = look("done" if reach.ok else "pending" if reach.new else "failed")
-        return f"{seen.mark(self.ascii)} {reach.text}", seen.tone
+        # The row says already which server it is.
+        text = reach.text.removeprefix(server.name).lstrip().removeprefix(f"({server.address})").lstrip()
+        return f"{seen.mark(self.ascii)} {text}", seen.tone
 
     @on(Table.Highlighted)
     def _detail(self) -> None:
-        detail = self.query_one("#detail", Static)
         site = self._site
         if site is None:
             return
         name = self.query_one(Table).cursor_key
         reach = self._reach.get(name)
         if not site.servers:
-            text = Content("Add the servers of this site: a. The first one becomes the control plane.")
+            text = Content(
+                "Add the first server: press a. It becomes the control plane; add the others after it.\n"
+                "i takes servers from your own ~/.ssh/config."
+            )
         elif reach is None:
-            text = Content(f"{name} is being tried.")
+            text = Content(f"{name} is being tried: its host key, Homewright's key, and sudo. That takes some seconds.")
         elif reach.error is not None:
             steps = [Content(f"{number}. {step}") for number, step in enumerate(reach.error.do, 1)]
-            text = Content("\n").join([Content(f"{reach.error.what} {reach.error.why}".strip()), *steps])
+            again = "Then c makes first contact." if reach.new else "Then r tries again."
+            text = Content("\n").join(
+                [Content(f"{reach.error.what} {reach.error.why}".strip()), *steps, Content(again)]
+            )
         elif reach.new:
+            every = "" if len(site.servers) == 1 else ", or C for every server that is not reached yet"
             text = Content(
-                f"First contact with {name}: press c. Its host key is shown for you to compare before any\n"
+                f"First contact with {name}: press c{every}. Its host key is shown for you to compare before any "
                 "password is sent; then Homewright's own key is installed and sudo is proved."
             )
         else:
             others = [server.name for server in site.servers if not self._ok(server.name)]
             text = Content(
-                f"{name} is reached. Still to do: {', '.join(others)}."
+                f"{name} is reached. Still to do: {', '.join(others)}. C makes first contact with all of them."
                 if others
-                else "Every server is reached. Go on: ctrl+n."
+                else "Every server is reached. Go on to the hardware: ctrl+n."
             )
-        detail.update(text)
+        self.query_one("#detail-text", Static).update(text)
 
     def _ok(self, name: str) -> bool:
         reach = self._reach.get(name)
@@ -252,6 +264,7 @@ State     reached: signed in by key, and sudo works without a password
         from homewright.screens.contact import Contact
 
         assert self._site is not None
+        self._away = True
         self.app.push_screen(Contact([self._site.server(name) for name in names]))
 
     def action_next(self) -> None:
