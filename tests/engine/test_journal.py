@@ -78,6 +78,25 @@ def test_a_capture_is_never_overwritten(state: StateFolder, writer: Writer) -> N
     assert Reader(state).captures("00/10") == {"s1": {"before": 1}}
 
 
+def test_bytes_that_are_no_utf8_are_shown_and_not_captured(state: StateFolder, writer: Writer) -> None:
+    lost = "caf\udce9"
+    writer.line(Event(Kind.LINE, lost, host=lost))
+    writer.transition(Event(Kind.LINE, data={lost: [lost]}), writer.set_run(reason=lost))
+    shown = "caf\N{REPLACEMENT CHARACTER}"
+    first, second = Reader(state).events("r1")
+    assert (first.text, first.host, second.data) == (shown, shown, {shown: [shown]})
+    assert Reader(state).run("r1").reason == shown
+    with pytest.raises(StateError, match="no UTF-8"):
+        writer.keep_capture("00/10", "s1", {"hosts": lost})
+
+
+def test_the_latest_run_is_the_last_one_even_where_the_clock_was_set_back(state: StateFolder, writer: Writer) -> None:
+    later = Writer(state, "r2")
+    later.change(later.add_run(action="run", state="succeeded", created=time.time() - 86400))
+    later.close()
+    assert Reader(state).run().id == "r2"
+
+
 def test_lines_past_the_bound_are_counted_and_dropped_and_states_are_not(
     state: StateFolder, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,8 +106,8 @@ def test_lines_past_the_bound_are_counted_and_dropped_and_states_are_not(
     writer.transition(Event(Kind.STEP_FINISHED, step="00/10"))
     events = Reader(state).events("r1")
     assert len(events) == 102
-    assert events[100].kind == Kind.STEP_FINISHED
-    assert events[101].data == {"dropped": 150}
+    assert events[100].data == {"dropped": 150}
+    assert events[101].kind == Kind.STEP_FINISHED
     assert [event.seq for event in events] == list(range(1, 103))
 
 

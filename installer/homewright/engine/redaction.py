@@ -29,14 +29,18 @@ _CONTROL = re.compile(
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]",
     re.DOTALL,
 )
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+"""Halves of a character, which stand for bytes that were no UTF-8 and can be written nowhere."""
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 def printable(text: str) -> str:
     """The text without control characters and escape sequences, but for tabs, line feeds and SGR (colours).
 
-    A carriage return ends a progress bar's frame: only what follows the last one of a line is kept.
+    A carriage return ends a progress bar's frame: only what follows the last one of a line is kept. Bytes that were no
+    UTF-8 become replacement characters.
     """
+    text = _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
     if "\r" in text:
         text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     return _CONTROL.sub(lambda match: match[0] if _SGR.fullmatch(match[0]) else "", text)

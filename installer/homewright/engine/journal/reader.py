@@ -40,8 +40,8 @@ class Reader:
         return self.state.journal.exists()
 
     def runs(self, limit: int = 100) -> list[RunRecord]:
-        """The latest runs, newest first."""
-        rows = self._rows(self.state.journal, "SELECT * FROM runs ORDER BY created DESC, rowid DESC LIMIT ?", (limit,))
+        """The latest runs, newest first, in the order in which they were recorded: clocks are set back."""
+        rows = self._rows(self.state.journal, "SELECT * FROM runs ORDER BY rowid DESC LIMIT ?", (limit,))
         return [self._alive(run_record(row)) for row in rows]
 
     def run(self, run: str | None = None) -> RunRecord:

@@ -75,10 +75,7 @@ class Writer:
 
     def flush(self) -> None:
         """Commit the events that wait."""
-        if self.dropped and not self.full:
-            count, self.dropped = self.dropped, 0
-            said = f"{count} lines came faster than they could be kept and were dropped."
-            self._take(Event(Kind.LINE, said, level=Level.WARNING, data={"dropped": count}))
+        self._tell_dropped()
         if not self._waiting:
             return
         batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
@@ -90,6 +87,7 @@ class Writer:
 
         A viewer that sees the new state therefore finds all events that led to it. Returns the event's seq.
         """
+        self._tell_dropped()  # before it: a run's last event is its end
         self._take(event)
         seq = self._waiting[-1].seq
         self.flush()
@@ -122,8 +120,20 @@ class Writer:
         return _update("steps", self._clean(values), {"run": self.run, "step": step, "host": host})
 
     def keep_capture(self, step: str, host: str, data: Mapping[str, Any]) -> Callable[[sqlite3.Connection], object]:
-        """What was there before the step; an earlier capture is never overwritten. Raises StateError on a secret."""
+        """What was there before the step; an earlier capture is never overwritten.
+
+        Raises StateError on a secret, and on bytes that are no UTF-8 (lone surrogates in Python): JSON cannot bring
+        them back to a rollback, so the step must not begin.
+        """
         text = json.dumps(data, ensure_ascii=False)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise StateError(
+                f"What step {step} recorded of {host} holds bytes that are no UTF-8.",
+                "They could not be put back as they were.",
+                [f"look on {host} at the files that the step changes: file -i FILE", "make them UTF-8, then try again"],
+            ) from None
         if self.redactor.holds_secret(text):
             raise StateError(
                 f"What step {step} recorded of {host} holds a secret.",
@@ -153,6 +163,12 @@ class Writer:
 
     # Inside
 
+    def _tell_dropped(self) -> None:
+        if self.dropped and not self.full:
+            count, self.dropped = self.dropped, 0
+            said = f"{count} lines came faster than they could be kept and were dropped."
+            self._take(Event(Kind.LINE, said, level=Level.WARNING, data={"dropped": count}))
+
     def _take(self, event: Event) -> None:
         self._seq += 1
         cleaned = replace(
@@ -160,6 +176,7 @@ class Writer:
             seq=self._seq,
             run=self.run,
             ts=event.ts or time.time(),
+            host=self.redactor.text(event.host),
             text=self.redactor.text(event.text),
             data=self.redactor.data(event.data) if event.data else {},
         )
