@@ -245,3 +245,13 @@ def test_what_comes_next_follows_from_the_last_run(state: State | None, says: st
     record = state and RunRecord(id="r", action=Action.RUN, state=state, created=0.0, percent=40.0)
     said, comes = decide(Site(name="attic", servers=servers), folder, record)
     assert says in said and comes == verb
+
+
+@pytest.mark.parametrize("verb", ["", "site new"])
+def test_a_closed_standard_input_is_no_defect(environment: dict[str, str], tmp_path: Path, verb: str) -> None:
+    result = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {verb} <&-', sys.executable, MAIN],
+        capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == (2 if verb else 0), result.stderr
+    assert "defect" not in result.stderr

@@ -84,10 +84,32 @@ def test_set_and_unset_keep_comments(homewright: Run, tmp_path: Path) -> None:
         (("set", "servers.s1"), "has no value"),
         (("set", "name", "cellar"), "not renamed"),
         (("unset", "servers.s9"), "no such entry"),
+        (("unset", "environment.M"), "no such entry"),
+        (("show", "servers.s9.address"), "no such entry"),
         (("set", "zoen", "x"), "did you mean zone?"),
     ]:
         failed = homewright("site", *arguments)
         assert failed.returncode == 2 and words in failed.stderr
+
+
+def test_servers_are_added_and_removed_one_at_a_time(homewright: Run, tmp_path: Path) -> None:
+    file = tmp_path / "here" / "site.yaml"
+    homewright("site", "new", "attic", "--here")
+    assert homewright("site", "add-server", "s1=ann@10.0.0.1").returncode == 0
+    file.write_text(file.read_text().replace("address: 10.0.0.1", "address: 10.0.0.1  # under the stairs"))
+    added = homewright("site", "add-server", "s2=bob@10.0.0.2:2222", "--host-key", "SHA256:" + "a" * 43, "--json")
+    assert json.loads(added.stdout)["added"]["port"] == 2222
+    assert "# under the stairs" in file.read_text()
+    for arguments, words in [
+        (("add-server", "s2=bob@10.0.0.3"), "two servers have the name"),
+        (("add-server", "s3=bob@10.0.0.2"), "two servers have the address"),
+        (("add-server", "10.0.0.3"), "add-server 10.0.0.3 is not understood"),
+        (("remove-server", "s9"), "name one of: s1, s2"),
+    ]:
+        failed = homewright("site", *arguments)
+        assert failed.returncode == 2 and words in failed.stderr and "  do:  " in failed.stderr
+    assert homewright("site", "remove-server", "s1").returncode == 0
+    assert [(server.name, server.port) for server in files.load(file).servers] == [("s2", 2222)]
 
 
 def test_validate_lists_all_problems(homewright: Run, tmp_path: Path) -> None:

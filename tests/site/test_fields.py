@@ -57,8 +57,14 @@ def test_every_field_has_a_name_and_a_value() -> None:
     known = fields.names()
     assert {"name", "zone", "servers.NAME.address", "environment.NAME", "workspaces.code_server.sha256"} <= set(known)
     for name in known:
-        fields.value_at(SITE, name.replace("NAME", "s1"))
+        fields.value_at(SITE, name.replace("environment.NAME", "environment.A").replace("NAME", "s1"))
     assert fields.value_at(SITE, "servers.s2.port") == 2222
+
+
+@pytest.mark.parametrize(("field", "place"), [("servers.s9.port", "servers.s9"), ("environment.B", "environment.B")])
+def test_a_server_or_variable_that_is_not_there_has_no_value(field: str, place: str) -> None:
+    with pytest.raises(SiteError, match=place):
+        fields.value_at(SITE, field)
 
 
 def test_the_inventory_has_the_contracts_groups_and_marks_templates_as_data() -> None:

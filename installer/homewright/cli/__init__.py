@@ -28,7 +28,9 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "lab": Verb("homewright.cli.lab", "practice servers on this machine"),
-    "site": Verb("homewright.cli.site", "the answers: new, show, set, unset, validate, inventory"),
+    "site": Verb(
+        "homewright.cli.site", "the answers: new, show, set, unset, add-server, remove-server, validate, inventory"
+    ),
     "trust": Verb("homewright.cli.trust", "first contact with a server: host key, key, sudo"),
     "discover": Verb("homewright.cli.discover", "facts of every server"),
     "plan": Verb("homewright.cli.plan", "what would be done, where, and for how long"),

@@ -28,7 +28,9 @@ def fit_streams(environment: Mapping[str, str] = os.environ) -> None:
 
     With LC_ALL=C Python writes UTF-8 regardless; who sets that wants ASCII.
     """
-    if sys.stdout is None:  # started with standard output closed
+    if sys.stdin is None:  # started with standard input closed
+        sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY))
+    if sys.stdout is None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")

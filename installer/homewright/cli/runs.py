@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ def command(args: argparse.Namespace, verb: str) -> str:
     words = ["homewright"]
     words += ["--site", str(args.site)] if args.site else []
     words += ["--state", str(args.state)] if args.state else []
-    return " ".join([*words, verb])
+    return f"{shlex.join(words)} {verb}"
 
 
 def start(

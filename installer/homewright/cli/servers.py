@@ -13,9 +13,11 @@ def chosen(site: Site, names: Sequence[str]) -> tuple[Server, ...]:
     known = {server.name: server for server in site.servers}
     if not known:
         raise UsageError(
-            f"The site {site.name} has no servers yet.", "", ["homewright site set, or the wizard: homewright"]
+            f"The site {site.name} has no servers yet.",
+            "",
+            ["homewright site add-server NAME=USER@ADDRESS", "or the wizard: homewright"],
         )
     for name in names:
         if name not in known:
-            raise UsageError(f"The site {site.name} has no server {name}.", f"It has: {', '.join(known)}.")
+            raise UsageError(f"The site {site.name} has no server {name}.", "", [f"name one of: {', '.join(known)}"])
     return tuple(server for server in site.servers if not names or server.name in names)

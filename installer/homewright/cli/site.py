@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     unset = action("unset", "take answers back: their defaults hold again")
     unset.add_argument("fields", nargs="+", metavar="FIELD", help="such as: zone, or servers.s3")
 
+    add = action("add-server", "add a server")
+    add.add_argument("server", metavar="NAME=USER@ADDRESS[:PORT]", help="such as s4=ann@192.168.1.14")
+    add.add_argument("--host-key", metavar="KEY", help="its SSH host key or fingerprint")
+
+    remove = action("remove-server", "take a server out of the site; nothing is changed on it")
+    remove.add_argument("server", metavar="NAME", help="its name")
+
     action("validate", "check the file: exit 0, or 2 with everything that is wrong")
     action("inventory", "an Ansible inventory: ansible-playbook -i <(homewright site inventory) PLAYBOOK")
 
@@ -60,7 +68,11 @@ def run(args: argparse.Namespace, output: Output) -> int:
     if args.action == "set":
         return _set(path, args.changes, output)
     if args.action == "unset":
-        return _changed(path, files.update(path, dict.fromkeys(args.fields, files.UNSET)), args.fields, output)
+        return _unset(path, args.fields, output)
+    if args.action == "add-server":
+        return _add_server(path, args, output)
+    if args.action == "remove-server":
+        return _remove_server(path, args.server, output)
     site = files.load(path)
     if args.action == "show":
         return _show(site, args.field, output)
@@ -91,8 +103,8 @@ def _new(args: argparse.Namespace, output: Output) -> int:
         path = Path(args.site).expanduser().absolute()
     files.save(path, site)
     output.line(f"Written: {path}")
-    chosen = "" if args.here else f"--site {args.site or site.name} "
-    verb = "trust --all" if site.servers else "site set servers '[{name: s1, address: 192.168.1.11, user: ann}]'"
+    chosen = "" if args.here else f"--site {shlex.quote(args.site or site.name)} "
+    verb = "trust --all" if site.servers else "site add-server NAME=USER@ADDRESS"
     output.line(f"Next:    homewright {chosen}{verb}")
     output.document({"version": 1, "file": str(path), "name": site.name, "servers": len(site.servers)})
     return 0
@@ -105,16 +117,16 @@ def _validated(answers: dict[str, Any]) -> Site:
     return files.check({"version": 1, **answers}, None, "the new site")
 
 
-def _server(text: str) -> dict[str, Any]:
-    """One `--server`. Raises UsageError where it has another form."""
+def _server(text: str, option: str = "--server") -> dict[str, Any]:
+    """One server as it is typed. Raises UsageError where it has another form."""
     import re
 
     found = re.fullmatch(r"([^=@:\s]+)=([^@:\s]+)@([^@:\s]+)(?::(\d{1,5}))?", text)
     if found is None:
         raise UsageError(
-            f"--server {text} is not understood.",
+            f"{option} {text} is not understood.",
             "It is NAME=USER@ADDRESS, or NAME=USER@ADDRESS:PORT.",
-            ["for example: --server s1=ann@192.168.1.11"],
+            [f"for example: {option} s1=ann@192.168.1.11"],
         )
     name, user, address, port = found.groups()
     return {"name": name, "address": address, "user": user, **({"port": int(port)} if port else {})}
@@ -204,10 +216,51 @@ def _set(path: Path, words: list[str], output: Output) -> int:
     return _changed(path, files.update(path, changes), list(changes), output)
 
 
+def _unset(path: Path, named: list[str], output: Output) -> int:
+    from homewright.site import fields, files
+
+    before = files.load(path)
+    for field in named:
+        fields.value_at(before, field)  # a misspelt one is an error, not a success
+    return _changed(path, files.update(path, dict.fromkeys(named, files.UNSET)), named, output)
+
+
+def _add_server(path: Path, args: argparse.Namespace, output: Output) -> int:
+    from homewright.site import files
+
+    server = _server(args.server, "add-server")
+    if args.host_key:
+        server["host_key"] = args.host_key
+    site = files.load(path)
+    site = files.update(path, {"servers": [*site.servers, server]}, since=site)
+    output.line(f"Added:  {server['name']}")
+    output.line(f"Saved:  {path}")
+    output.line(f"Next:   homewright trust {server['name']}")
+    output.document({"version": 1, "file": str(path), "added": site.server(server["name"]).model_dump(mode="json")})
+    return 0
+
+
+def _remove_server(path: Path, name: str, output: Output) -> int:
+    from homewright.cli.servers import chosen
+    from homewright.site import files
+
+    chosen(files.load(path), [name])
+    files.update(path, {f"servers.{name}": files.UNSET})
+    output.line(f"Removed: {name}; what is on it stays as it is.")
+    output.line(f"Saved:   {path}")
+    output.document({"version": 1, "file": str(path), "removed": name})
+    return 0
+
+
 def _changed(path: Path, site: Site, named: list[str], output: Output) -> int:
     from homewright.site import editing, fields
 
-    values = {field: fields.value_at(site, field) for field in named}
+    values: dict[str, Any] = {}
+    for field in named:
+        try:
+            values[field] = fields.value_at(site, field)
+        except SiteError:  # it was taken away
+            values[field] = None
     for field, value in values.items():
         output.line(f"{field}: {editing.value_text(value)}")
     output.line(f"Saved:  {path}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,16 +70,16 @@ def _standing(file: Path, state: str | None) -> Standing:
         reader = Reader(folder)
         runs = reader.runs(1) if reader.exists() else []
     except HomewrightError as error:
-        return Standing(short, str(file), error.what, f"homewright --site {short} site validate")
+        return Standing(short, str(file), error.what, f"homewright --site {shlex.quote(short)} site validate")
     says, verb = decide(site, folder, runs[0] if runs else None)
-    return Standing(site.name, str(file), says, f"homewright --site {short} {verb}")
+    return Standing(site.name, str(file), says, f"homewright --site {shlex.quote(short)} {verb}")
 
 
 def decide(site: Site, state: StateFolder, latest: RunRecord | None) -> tuple[str, str]:
     """What to say about a site, and the verb that comes next."""
     count = f"{len(site.servers)} server{'' if len(site.servers) == 1 else 's'}"
     if not site.servers:
-        return "no servers yet", "site set servers '[{name: s1, address: 192.168.1.11, user: ann}]'"
+        return "no servers yet", "site add-server NAME=USER@ADDRESS"
     if not (state.key.exists() and state.known_hosts.exists()):
         return f"{count}, not yet trusted", "trust --all"
     if latest is None:

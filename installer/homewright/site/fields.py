@@ -40,14 +40,20 @@ def parse(field: str, text: str) -> Any:
 
 
 def value_at(site: Site, field: str) -> Any:
-    """The answer in force for a field, default or not, as plain data. Raises SiteError where there is no such field."""
+    """The answer in force for a field, default or not, as plain data.
+
+    Raises SiteError where there is no such field, or no such server or variable.
+    """
     _annotation(field)
     value: Any = site.model_dump(mode="json")
-    for step in field.split("."):
-        if isinstance(value, list):
-            value = next((item for item in value if isinstance(item, dict) and item.get("name") == step), None)
-        else:
-            value = value.get(step) if isinstance(value, dict) else None
+    for number, step in enumerate(field.split("."), start=1):
+        inside = {item["name"]: item for item in value} if isinstance(value, list) else value
+        if step not in inside:
+            known = ", ".join(inside)
+            remedy = f"name one of: {known}" if known else "there are none: homewright site show"
+            place = ".".join(field.split(".")[:number])
+            raise SiteError.of([Problem(f"the site {site.name}", 0, 0, place, "there is no such entry", remedy)])
+        value = inside[step]
     return value
 
 
