@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -70,9 +72,30 @@ class TmuxTerminal:
             assert time.monotonic() < end, f"never shown: {condition}\n{text}"
             time.sleep(0.1)
 
+    def kill(self) -> int:
+        """kill -9 of the program, of its shell and of the terminal itself; how many processes that were."""
+        server, pane, socket = self._run(["display-message", "-p", "#{pid} #{pane_pid} #{socket_path}"]).split()
+        doomed = {int(pane)}
+        parents = dict(_parents())
+        while more := {pid for pid, parent in parents.items() if parent in doomed} - doomed:
+            doomed |= more
+        for pid in (*doomed, int(server)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        Path(socket).unlink(missing_ok=True)
+        return len(doomed) + 1
+
     def close(self) -> None:
         """End the program and its terminal."""
         subprocess.run(["tmux", "-L", self._socket, "kill-server"], capture_output=True, timeout=20)
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Every process with its parent."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                yield int(entry.name), int((entry / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def homewright(*arguments: str) -> list[str]:

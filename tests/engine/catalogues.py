@@ -20,11 +20,12 @@ def {name}(host):
 
 
 class Tiny:
-    """Stage 90, made step by step."""
+    """Stage 90, or another one, made step by step."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stage: str = "90") -> None:
         self.root = folder
-        self.folder = folder / "90_tiny"
+        self.stage = stage
+        self.folder = folder / f"{stage}_tiny"
         self.folder.mkdir(parents=True)
         self.steps: list[dict[str, object]] = []
 
@@ -39,8 +40,15 @@ class Tiny:
         for part, name in names.items():
             (self.folder / name).write_text(textwrap.dedent(bodies[part]))
         kind = "ansible" if ansible else "python"
-        made = {"id": f"90/{number}0", "title": f"Step {number}", "runner": kind, "minutes": 0.1, **names, **more}
+        made = {
+            "id": f"{self.stage}/{number}0",
+            "title": f"Step {number}",
+            "runner": kind,
+            "minutes": 0.1,
+            **names,
+            **more,
+        }
         self.steps.append(made)
-        stage = {"id": "90", "title": "Tiny", "requires": [], "steps": self.steps}
+        stage = {"id": self.stage, "title": "Tiny", "requires": [], "steps": self.steps}
         (self.folder / "stage.yaml").write_text(yaml.safe_dump(stage, sort_keys=False))
         return self

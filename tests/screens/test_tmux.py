@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.catalogues import Tiny
 from tmux_terminal import TmuxTerminal, homewright
 
 RUN_LIMIT_S = 600.0
 """Stage 00 on three fresh servers, on two busy cores."""
 
 
+def in_terminal(lab: Any, *arguments: str) -> TmuxTerminal:
+    places = {name: value for name, value in lab.environment.items() if name.startswith("XDG_")}
+    return TmuxTerminal(homewright(*arguments), places)
+
+
 @pytest.fixture
 def terminal(lab: Any) -> Iterator[TmuxTerminal]:
     lab.before_first_contact()
-    opened = TmuxTerminal(
-        homewright(), {name: value for name, value in lab.environment.items() if name.startswith("XDG_")}
-    )
+    opened = in_terminal(lab)
     yield opened
     opened.close()
     lab.remove_workspaces()
@@ -60,3 +67,49 @@ def test_from_welcome_to_a_running_workspace(lab: Any, terminal: TmuxTerminal) -
     terminal.wait(lambda text: "running" in text and "1 running" in text)
     terminal.press("C-q")
     terminal.wait("ended with 0")
+
+
+SLOW = """
+import time
+
+def run(host):
+    for number in range(100):
+        host.say(f"tick {number}")
+        time.sleep(0.1)
+"""
+
+
+@pytest.mark.lab
+def test_the_wizard_is_killed_in_the_middle_of_a_step_and_the_run_goes_on(lab: Any, tmp_path: Path) -> None:
+    """kill -9 of the program that approved the plan, of its shell and of their terminal."""
+    lab.before_first_contact()
+    lab.run("trust", "--all", "--practice").check_returncode()
+    lab.run("discover").check_returncode()
+    catalogue = Tiny(tmp_path / "catalogue", stage="00").step(1, SLOW)
+    terminal = in_terminal(lab, "--stages", str(catalogue.root))
+    try:
+        terminal.wait(lambda text: "practice" in text and "all answer" in text)
+        terminal.press("Enter")
+        terminal.wait("4/6 Plan")
+        terminal.wait("00/10")
+        terminal.press("C-n")
+        terminal.wait("approve this plan?")
+        terminal.press("Enter")
+        terminal.wait("tick ", limit=60)
+        assert terminal.kill() >= 3, "the program, its shell and the terminal"
+    finally:
+        terminal.close()
+
+    def status() -> dict[str, Any]:
+        return dict(json.loads(lab.run("status", "--json").stdout))
+
+    assert status()["state"] == "running", "the run went with the wizard, or was through too soon"
+    end = time.monotonic() + 120
+    while status()["state"] == "running":
+        assert time.monotonic() < end, "the run never ended"
+    assert status()["state"] == "succeeded"
+    events = [json.loads(line) for line in lab.run("attach", "--jsonl").stdout.splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    for host in lab.servers:
+        ticks = [event["text"] for event in events if event["host"] == host and event["text"].startswith("tick")]
+        assert ticks == [f"tick {number}" for number in range(100)]
