@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from uuid import uuid4
 
 SAME = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "PYTHONPATH")
 
@@ -22,7 +23,8 @@ class TmuxTerminal:
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], size: tuple[int, int] = (80, 24)
     ) -> None:
-        self._socket = f"homewright-{uuid4().hex[:12]}"
+        # tmux leaves its socket behind, so it lies in a folder that goes with the terminal.
+        self._folder = Path(tempfile.mkdtemp(prefix="homewright-tmux-"))
         outer = {name: os.environ[name] for name in SAME if name in os.environ}
         outer |= {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
         inner = {"LANG": "C.UTF-8", "TERM": "tmux-256color", **environment}
@@ -34,9 +36,13 @@ class TmuxTerminal:
         )
         self._run(["set-option", "-g", "status", "off"])
 
+    @property
+    def _socket(self) -> tuple[str, str]:
+        return "-S", str(self._folder / "socket")
+
     def _run(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
         done = subprocess.run(
-            ["tmux", "-u", "-L", self._socket, "-f", "/dev/null", *words],
+            ["tmux", "-u", *self._socket, "-f", "/dev/null", *words],
             capture_output=True,
             text=True,
             env=dict(environment) if environment else None,
@@ -74,7 +80,7 @@ class TmuxTerminal:
 
     def kill(self) -> int:
         """kill -9 of the program, of its shell and of the terminal itself; how many processes that were."""
-        server, pane, socket = self._run(["display-message", "-p", "#{pid} #{pane_pid} #{socket_path}"]).split()
+        server, pane = self._run(["display-message", "-p", "#{pid} #{pane_pid}"]).split()
         doomed = {int(pane)}
         parents = dict(_parents())
         while more := {pid for pid, parent in parents.items() if parent in doomed} - doomed:
@@ -82,12 +88,12 @@ class TmuxTerminal:
         for pid in (*doomed, int(server)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        Path(socket).unlink(missing_ok=True)
         return len(doomed) + 1
 
     def close(self) -> None:
         """End the program and its terminal."""
-        subprocess.run(["tmux", "-L", self._socket, "kill-server"], capture_output=True, timeout=20)
+        subprocess.run(["tmux", *self._socket, "kill-server"], capture_output=True, timeout=20)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _parents() -> Iterator[tuple[int, int]]:
