@@ -13,6 +13,7 @@ from homewright.engine.conversation import HostEnd
 from homewright.engine.events import Event, Kind
 from homewright.engine.launch import environment
 from homewright.engine.lines import describe, render
+from homewright.engine.process import superfluous
 from homewright.engine.progress import Portion, progress
 from homewright.engine.schedule import conclude, hindrance
 from homewright.engine.states import Action, State
@@ -138,7 +139,7 @@ def test_the_kind_of_runner(runner: str, names: tuple[str, str], kinds: tuple[st
     ("text", "found"),
     [
         ("def capture(host): ...", True),
-        ("def capture_all(hosts): ...", True),
+        ("def capture_all(hosts): ...", False),
         ("def verify(host):\n    def capture(): ...", False),
         ("# def capture(host):", False),
         ("def broken(", False),
@@ -148,6 +149,14 @@ def test_whether_a_proof_captures(tmp_path: Path, text: str, found: bool) -> Non
     file = tmp_path / "18_x.py"
     file.write_text(text)
     assert captures(file) is found
+
+
+def test_a_run_never_clears_its_own_folder_away() -> None:
+    folders = [Path(f"202611{day:02d}-120000-aaaa") for day in range(1, 31)]
+    assert superfluous(folders, folders[-1].name) == []
+    more = [*folders, Path("20261201-120000-aaaa")]
+    assert superfluous(more, more[-1].name) == more[:1]
+    assert superfluous(more, more[0].name) == more[1:2]
 
 
 def test_what_an_engine_inherits() -> None:

@@ -53,10 +53,11 @@ def test_stray_output_becomes_lines_and_long_ones_are_cut(nowhere: Practice, ste
         "    subprocess.run(['sh', '-c', 'echo from a child'])\n"
         "    host.say('x' * 200_000)\n"
         "    print('y' * 200_000)\n"
+        "    print('without an end', end='')\n"
     )
     outcome = nowhere.drive("python", file, hosts=["one"])
     lines = outcome.lines()
-    assert {"from Python", "from a library", "from a child"} <= set(lines)
+    assert {"from Python", "from a library", "from a child", "without an end"} <= set(lines)
     assert max(len(line) for line in lines) < MAX_TEXT + 50
     assert f"[{200_000 - MAX_TEXT} more characters]" in next(line for line in lines if line.startswith("x"))
     assert outcome.states == {"one": "succeeded"}

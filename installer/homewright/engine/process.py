@@ -13,6 +13,7 @@ import signal
 import socket
 import sqlite3
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from homewright.access.connection import Connection
@@ -138,8 +139,7 @@ class Engine:
         self._rotate()
 
     def _rotate(self) -> None:
-        runs = sorted(path for path in self.state.runs.iterdir() if path.is_dir())
-        for old in runs[:-KEPT_RUNS]:
+        for old in superfluous([path for path in self.state.runs.iterdir() if path.is_dir()], self.run):
             shutil.rmtree(old, ignore_errors=True)
 
     def _beginning(self, planned: Plan) -> str:
@@ -229,6 +229,12 @@ class Engine:
             values |= {"percent": 100.0, "left_s": 0.0}
         lock.finishing()
         writer.transition(event, writer.set_run(**values))
+
+
+def superfluous(folders: Iterable[Path], run: str) -> list[Path]:
+    """The folders of all but the latest runs, never this run's own: after a clock was set back it may look oldest."""
+    others = sorted(path for path in folders if path.name != run)
+    return others[: 1 - KEPT_RUNS]
 
 
 def refuse(state: StateFolder, run: str, error: HomewrightError) -> None:

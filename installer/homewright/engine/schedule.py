@@ -13,6 +13,7 @@ from homewright.engine.events import Event, Kind
 from homewright.engine.progress import Portion, progress
 from homewright.engine.states import Action, State
 from homewright.engine.step import StepEnd, StepWork
+from homewright.errors import HomewrightError
 from homewright.planning import Plan, PlanStep
 
 FLUSH_S = 0.1
@@ -109,9 +110,11 @@ class Schedule:
                 await self._one(step)
         finally:
             ticking.cancel()
+        if self._context.failure is not None:
+            raise self._context.failure
         self._context.writer.flush()
         stopped = None
-        if self._context.stop.is_set() and self._context.failure is None:
+        if self._context.stop.is_set():
             stopped = State.INTERRUPTED if self._context.interrupted else State.CANCELLED
             if all(state in SATISFIED for state in self._states.values()):
                 stopped = None  # asked too late: everything was done
@@ -142,7 +145,7 @@ class Schedule:
     def _hindrance(self, step: PlanStep) -> str:
         if self._action is Action.ROLLBACK:
             for other in self._steps:
-                if step.id in other.requires and self._states[other.id] is not State.ROLLED_BACK:
+                if step.id in other.requires and self._states[other.id] not in (State.ROLLED_BACK, State.SKIPPED):
                     return f"{other.id}, which depends on it, is not taken back"
             return ""
         return hindrance(step, self._states)
@@ -155,13 +158,20 @@ class Schedule:
         return "; ".join(parts)
 
     async def _tick(self) -> None:
-        """Writes what waits ten times a second, and now and then how far the run is."""
-        while True:
-            await asyncio.sleep(FLUSH_S)
-            self._watch.look()
-            self._context.writer.flush()
-            if time.monotonic() - self._told >= PROGRESS_S:
-                self._tell_progress()
+        """Writes what waits ten times a second, and now and then how far the run is.
+
+        Where that is not possible any more, nothing more may happen: the step that runs is stopped.
+        """
+        try:
+            while True:
+                await asyncio.sleep(FLUSH_S)
+                self._watch.look()
+                self._context.writer.flush()
+                if time.monotonic() - self._told >= PROGRESS_S:
+                    self._tell_progress()
+        except HomewrightError as error:
+            self._context.failure = self._context.failure or error
+            self._context.stop.set()
 
     def _tell_progress(self) -> None:
         now = self._told = time.monotonic()

@@ -65,7 +65,7 @@ def captures(file: Path) -> bool:
     except (OSError, SyntaxError, ValueError):
         return False
     names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    return bool(names & {"capture", "capture_all"})
+    return "capture" in names
 
 
 class StepWork:
@@ -90,9 +90,9 @@ class StepWork:
         held = await self._lock(hosts)
         if held and self._action is Action.RUN:
             held = await self._capture(held)
-        if held and self._action is not Action.VERIFY and not self._context.stop.is_set():
+        if held and self._action is not Action.VERIFY and not self._stopping:
             held = await self._act(held)
-        if held and not self._context.stop.is_set():
+        if held and not self._stopping:
             await self._prove(held)
         for host in hosts:
             self._ends.setdefault(host, HostEnd(self._stopped(), reason="The run was stopped before."))
@@ -151,17 +151,21 @@ class StepWork:
             unsure = {}
             for host in waiting:
                 end, (verdict, why) = talk.ends[host], talk.verdicts.get(host, (None, ""))
-                if verdict is Verdict.CANNOT_TELL:
+                if verdict is Verdict.CANNOT_TELL and (end.state is State.SUCCEEDED or end.code or self._stopping):
                     unsure[host] = why
-                elif verdict is None:
+                elif verdict is None or verdict is Verdict.CANNOT_TELL:  # its file cannot even be loaded
                     self._fail(host, HostEnd(_failed(end), 0, f"Its proof failed: {end.reason}", end.code))
                 else:
                     self._judge(host, verdict, why)
             if not unsure:
                 return
-            if pause is None or self._context.stop.is_set():
+            if self._stopping:
+                for host in unsure:
+                    self._fail(host, HostEnd(State.CANCELLED, 0, "The run was stopped before its proof could tell."))
+                return
+            if pause is None:
                 for host, why in unsure.items():
-                    self._judge(host, Verdict.CANNOT_TELL, why)
+                    self._judge(host, Verdict.CANNOT_TELL, why, talk.ends[host].code)
                 return
             for host, why in unsure.items():
                 data = {"attempt": attempt + 1, "wait_s": pause}
@@ -172,21 +176,20 @@ class StepWork:
                 await asyncio.wait_for(self._context.stop.wait(), pause)
             waiting = list(unsure)
 
-    def _judge(self, host: str, verdict: Verdict, why: str) -> None:
+    def _judge(self, host: str, verdict: Verdict, why: str, code: str = "") -> None:
         changed = self._done[host].changed if self._action is not Action.VERIFY else 0
-        if self._action is Action.ROLLBACK:
-            if verdict is Verdict.PROVED:
-                self._fail(host, HostEnd(State.FAILED, changed, "It was taken back, and yet its proof still holds."))
-            else:
-                self._settle(host, HostEnd(State.ROLLED_BACK, changed))
+        back = self._action is Action.ROLLBACK
+        if verdict is Verdict.CANNOT_TELL:
+            said = f"Its proof could not tell, and waiting did not help: {why}"
+            self._fail(host, HostEnd(State.FAILED, changed, said, code))
+        elif back and verdict is Verdict.PROVED:
+            self._fail(host, HostEnd(State.FAILED, changed, "It was taken back, and yet its proof still holds."))
+        elif back:
+            self._settle(host, HostEnd(State.ROLLED_BACK, changed))
         elif verdict is Verdict.PROVED:
             self._settle(host, HostEnd(State.SUCCEEDED, changed))
-        elif verdict is Verdict.BROKEN:
-            self._fail(host, HostEnd(State.FAILED, changed, f"Its proof says broken: {why}"))
         else:
-            self._fail(
-                host, HostEnd(State.FAILED, changed, f"Its proof could not tell, and waiting did not help: {why}")
-            )
+            self._fail(host, HostEnd(State.FAILED, changed, f"Its proof says broken: {why}"))
 
     async def _call(self, action: Action, hosts: Sequence[str]) -> Conversation:
         """One runner process to its end."""
@@ -284,6 +287,10 @@ class StepWork:
             self._writer.transition(event, row)
         else:
             self._writer.change(row)
+
+    @property
+    def _stopping(self) -> bool:
+        return self._context.stop.is_set()
 
     def _stopped(self) -> State:
         return State.INTERRUPTED if self._context.interrupted else State.CANCELLED

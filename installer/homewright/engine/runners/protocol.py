@@ -198,6 +198,8 @@ def _catch_stray_output(emitter: Emitter) -> Callable[[], None]:
         while True:
             block = os.read(reader, 65536)
             if not block:
+                if rest:
+                    emitter.emit(Kind.LINE, rest.decode("utf-8", "replace"))
                 drained.release()
                 return
             *lines, rest = (rest + block).split(b"\n")

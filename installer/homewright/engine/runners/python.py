@@ -72,7 +72,8 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
     try:
         module = loaded(request.file)
         function = getattr(module, name, None)
-        whole = getattr(module, f"{name}_all", None)
+        if request.action in (Action.RUN, Action.ROLLBACK, Action.RECOVER):
+            whole = getattr(module, f"{name}_all", None)
         problem = "" if function or whole else f"{request.file.name} has no function {name}."
     except Exception as error:  # the file's own top level
         problem = place_of(error, request.file)
