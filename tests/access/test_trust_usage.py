@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from homewright.cli import main
+from homewright.access.sign_in import PasswordNeeded
+from homewright.cli import first_contact, main
 
 SITE = "version: 1\nname: attic\nservers:\n  - {name: s1, address: 127.0.0.1, port: 1, user: lab}\n"
 
@@ -25,6 +26,10 @@ def options(tmp_path: Path) -> list[str]:
         ([], "Which server?"),
         (["s9"], "no server s9"),
         (["--all", "--fingerprint", "SHA256:x"], "one server"),
+        (["s1", "--fingerprint", "SHA256:x"], "no host key"),
+        (["s1", "--fingerprint", " "], "no host key"),
+        (["s1", "--fingerprint", ""], "no host key"),
+        (["s1", "--all"], "every server"),
         (["s1", "--password-stdin"], "No password"),
         (["s1", "--practice"], "practice server"),
     ],
@@ -55,3 +60,28 @@ def test_a_site_without_servers_says_so(
     options = ["--site", str(tmp_path / "site.yaml"), "--state", str(tmp_path / "state")]
     assert main([*options, "trust", "--all"]) == 2
     assert "no servers yet" in capsys.readouterr().err
+
+
+def test_what_could_not_be_taken_away_is_told_as_json(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*options, "trust", "s1", "--remove", "--json"]) == 5
+    told = capsys.readouterr()
+    (host,) = json.loads(told.out)["hosts"]
+    assert (host["host"], host["trusted"], host["error"]["code"]) == ("s1", True, "unreachable")
+    assert told.err == ""
+
+
+def test_the_end_of_input_at_a_password_is_no_defect(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(question: str) -> str:
+        raise EOFError
+
+    def wants_a_password(*_: object, **__: object) -> None:
+        raise PasswordNeeded("s1 does not know Homewright's key yet.")
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("getpass.getpass", nothing)
+    monkeypatch.setattr(first_contact, "_settle_host_key", lambda *_: None)
+    monkeypatch.setattr("homewright.access.trust.first_contact", wants_a_password)
+    assert main([*options, "trust", "s1"]) == 4
+    assert "No password was given" in capsys.readouterr().err

@@ -199,7 +199,26 @@ def test_the_keyboard_stops_it_with_code_4(environment: dict[str, str], tmp_path
             ("argparse.pydantic", "pydantic", "rich", "textual", "yaml", "ruamel", "paramiko", "kubernetes"),
         ),
         (("--help",), ("pydantic", "rich", "textual", "ruamel", "paramiko", "kubernetes")),
-        (("completions", "bash"), ("rich", "textual", "ansible", "ansible_runner", "pyinfra", "kubernetes", "pylxd")),
+        *(
+            ((verb, "--help"), ("pydantic", "rich", "textual", "ruamel", "paramiko", "cryptography", "kubernetes"))
+            for verb in VERBS
+        ),
+        (
+            ("completions", "bash"),
+            (
+                "pydantic",
+                "ruamel",
+                "paramiko",
+                "cryptography",
+                "rich",
+                "textual",
+                "ansible",
+                "ansible_runner",
+                "pyinfra",
+                "kubernetes",
+                "pylxd",
+            ),
+        ),
         (("stauts",), ("pydantic", "rich", "textual", "ruamel", "paramiko", "kubernetes")),
         (("site", "validate"), ("rich", "textual", "paramiko", "ansible", "pyinfra", "kubernetes", "cryptography")),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,22 @@ def test_hosts_that_do_not_answer_are_in_the_document(tmp_path: Path, capsys: py
 def test_a_folder_without_machines_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["discover", "--from", str(tmp_path)]) == 2
     assert "no recorded machine" in capsys.readouterr().err
+
+
+def test_a_machine_that_was_not_recorded_is_an_error(machines: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["discover", "--from", str(machines), "nobody"]) == 2
+    assert "ryzen-x670-two-identical-rtx4090" in capsys.readouterr().err
+
+
+def test_the_folder_that_is_saved_into_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(
+        "version: 1\nname: attic\nservers:\n  - {name: s1, address: 127.0.0.1, port: 1, user: lab}\n"
+    )
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    options = ["--site", str(tmp_path / "site.yaml"), "--state", str(tmp_path / "state")]
+    assert main([*options, "discover", "--save", str(shared)]) == 5
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o755
+    (tmp_path / "file").write_text("")
+    assert main([*options, "discover", "--save", str(tmp_path / "file")]) == 1

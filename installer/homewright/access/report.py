@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -51,10 +51,20 @@ def document(outcomes: Mapping[str, Trusted | HomewrightError]) -> TrustDocument
     return TrustDocument(hosts=tuple(_host(name, outcome) for name, outcome in outcomes.items()))
 
 
+def removal(hosts: Sequence[str], errors: Mapping[str, HomewrightError]) -> TrustDocument:
+    """What `homewright trust --remove --json` prints: where it failed, a server may still be trusted."""
+    return TrustDocument(
+        hosts=tuple(TrustedHost(host=name, trusted=name in errors, error=_problem(errors.get(name))) for name in hosts)
+    )
+
+
+def _problem(error: HomewrightError | None) -> Problem | None:
+    return None if error is None else Problem(code=error.code, what=error.what, why=error.why, do=error.do)
+
+
 def _host(name: str, outcome: Trusted | HomewrightError) -> TrustedHost:
     if isinstance(outcome, HomewrightError):
-        problem = Problem(code=outcome.code, what=outcome.what, why=outcome.why, do=outcome.do)
-        return TrustedHost(host=name, trusted=False, error=problem)
+        return TrustedHost(host=name, trusted=False, error=_problem(outcome))
     return TrustedHost(
         host=name,
         trusted=True,

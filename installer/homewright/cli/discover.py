@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from homewright.cli.output import Output
-from homewright.discovery import bundle as bundles
-from homewright.discovery.bundle import RawBundle
-from homewright.discovery.facts import FactsDocument, Failure, HostFacts
-from homewright.discovery.parsing import parse
-from homewright.errors import HomewrightError
+from homewright.errors import HomewrightError, StateError, UsageError
+
+if TYPE_CHECKING:
+    from homewright.discovery.bundle import RawBundle
+    from homewright.discovery.facts import HostFacts
 
 GIB = 1024**3
 
@@ -25,12 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
-    outcomes: dict[str, HostFacts | HomewrightError]
-    if args.source is not None:
-        found = {one.host: parse(one) for one in bundles.load(args.source)}
-        outcomes = {name: facts for name, facts in found.items() if not args.host or name in args.host}
-    else:
-        outcomes = _ask(args, output)
+    from homewright.discovery.facts import FactsDocument, Failure, HostFacts
+
+    outcomes = _ask(args, output) if args.source is None else dict(_read(args.source, args.host))
     facts = [outcome for outcome in outcomes.values() if isinstance(outcome, HostFacts)]
     for one in facts:
         _show(one, output)
@@ -43,17 +41,34 @@ def run(args: argparse.Namespace, output: Output) -> int:
     return max((outcome.exit_code for outcome in outcomes.values() if isinstance(outcome, HomewrightError)), default=0)
 
 
+def _read(folder: Path, hosts: list[str]) -> dict[str, HostFacts]:
+    """Recorded machines, those of these names where some are given. Raises UsageError."""
+    from homewright.discovery import bundle as bundles
+    from homewright.discovery.parsing import parse
+
+    found = {one.host: parse(one) for one in bundles.load(folder)}
+    for host in hosts:
+        if host not in found:
+            raise UsageError(f"{folder} has no machine {host}.", "", [f"name one of: {', '.join(found)}"])
+    return {name: facts for name, facts in found.items() if not hosts or name in hosts}
+
+
 def _ask(args: argparse.Namespace, output: Output) -> dict[str, HostFacts | HomewrightError]:
     from homewright.cli.servers import chosen
     from homewright.discovery.gathering import gather
     from homewright.site import files
-    from homewright.site.paths import StateFolder, make_folder, site_file, write_atomically
+    from homewright.site.paths import StateFolder, site_file, write_atomically
 
     site = files.load(site_file(args.site))
     names = [server.name for server in chosen(site, args.host)]
     state = StateFolder.of(site.name, args.state).create()
     if args.save is not None:
-        make_folder(args.save)
+        try:
+            args.save.mkdir(parents=True, exist_ok=True)  # somebody's own folder: its mode is theirs
+        except OSError as error:
+            raise StateError(
+                f"{args.save} cannot be made.", f"{error.strerror or error}.", ["name another folder"]
+            ) from error
 
     def keep(bundle: RawBundle) -> None:
         if args.save is not None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from homewright.catalogue import load, shipped
 from homewright.cli import runs
 from homewright.cli.output import Output
 from homewright.engine.journal import Reader
 from homewright.errors import PlanMismatch, StateError, UsageError
-from homewright.planning import Plan, plan
-from homewright.planning.known import known_facts
-from homewright.site.models import Site
 from homewright.site.paths import StateFolder, write_atomically
+
+if TYPE_CHECKING:
+    from homewright.planning import Plan
+    from homewright.site.models import Site
 
 
 def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +44,10 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 def compute(args: argparse.Namespace, site: Site, state: StateFolder) -> Plan:
     """The plan of now. Raises SiteError, CatalogueError, StateError."""
+    from homewright.catalogue import load, shipped
+    from homewright.planning import plan
+    from homewright.planning.known import known_facts
+
     catalogue = load([shipped(), *runs.stages(args)])
     history = Reader(state).history()
     return plan(site, catalogue, known_facts(site, state), history, only=args.only, start_at=args.start_at)
@@ -62,6 +65,10 @@ def save(file: Path, planned: Plan) -> None:
 
 def saved(file: Path) -> Plan:
     """A plan that was saved. Raises UsageError."""
+    from pydantic import ValidationError
+
+    from homewright.planning import Plan
+
     try:
         return Plan.model_validate_json(file.expanduser().read_bytes())
     except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from homewright.catalogue import load, shipped
 from homewright.cli import runs
 from homewright.cli.output import Output
 from homewright.errors import Cancelled
@@ -16,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
+    from homewright.catalogue import load, shipped
+
     file, site, state = runs.place(args)
     stage = load([shipped(), *runs.stages(args)]).stage(args.stage)
     if not args.jsonl:
