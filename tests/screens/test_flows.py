@@ -18,7 +18,7 @@ from homewright.errors import PlanMismatch, Unreachable
 from homewright.screens.app import HomewrightApp
 from homewright.screens.deploy import Deploy
 from homewright.screens.page import fitting
-from homewright.screens.services import Reach
+from homewright.screens.services import Reach, SiteGlimpse
 from homewright.screens.widgets.log_pane import LogPane
 from homewright.screens.widgets.table import Table
 from homewright.site import files
@@ -85,6 +85,40 @@ def test_nothing_is_sent_to_a_server_with_another_host_key(make_app: Make, servi
     assert services.passwords == []
 
 
+def test_a_refused_password_is_typed_anew(make_app: Make, services: Recorded, site: Path) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "servers")
+        await until(pilot, shows(pilot, "0 of 3"))
+        await pilot.press("c")
+        await until(pilot, shows(pilot, "ssh-keygen -lf"))
+        await pilot.press("y")
+        await until(pilot, shows(pilot, "waits for a password"))
+        await pilot.press(*"wrong", "enter")
+        await until(pilot, shows(pilot, "refuses the password"))
+        await pilot.press(*"correct", "enter")
+        await until(pilot, shows(pilot, "Every server here is reached"))
+
+    drive(make_app(), SIZE, flow)
+    assert services.passwords[-1] == ("s1", "correct")
+
+
+def test_the_sites_are_looked_at_once_at_the_start(make_app: Make, services: Recorded, site: Path) -> None:
+    looked: list[str | None] = []
+    sites = services.sites
+
+    def counted(chosen: str | None) -> list[SiteGlimpse]:
+        looked.append(chosen)
+        return sites(chosen)
+
+    services.sites = counted  # type: ignore[method-assign]
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await until(pilot, shows(pilot, "attic", "all answer"))
+
+    drive(make_app(), SIZE, flow)
+    assert len(looked) == 1
+
+
 def test_removing_a_server_wants_its_name(make_app: Make, site: Path) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "servers")
@@ -107,13 +141,14 @@ def test_servers_come_from_the_ssh_configuration(
     config.parent.mkdir()
     config.write_text(
         "Host tower\n  HostName 192.168.1.40\n  User ops\n  Port 2222\nHost web\n  HostName web.example\n"
+        "Host typo\n  HostName 192.168.1.41\n  Port ssh\n"
     )
 
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "servers")
         await until(pilot, shows(pilot, "0 of 3"))
         await pilot.press("i")
-        await until(pilot, shows(pilot, "tower", "address must be"))
+        await until(pilot, shows(pilot, "tower", "address must be", "port ssh is n"))
         await pilot.press("enter")
         await until(pilot, shows(pilot, "0 of 4"))
 

@@ -202,6 +202,8 @@ class HomewrightApp(App[int]):
             lines = [
                 "The practice servers are still being made. Leaving stops that; doing it again goes on from there."
             ]
+        elif page is not None and page.jobs.running("create"):
+            lines.append("A workspace is still being made. Leaving stops that; making it again goes on from there.")
         if not lines:
             self.exit(0)
             return

@@ -48,7 +48,7 @@ class Contact(Page):
     HELP = """
 Before a password is sent anywhere, you make sure that the right machine answers. Each server shows the
 fingerprint of its host key. On that server's own console (its screen and keyboard, or its web console) the
-command shown prints the same fingerprint. The same: y. Another: x, and nothing is sent to it.
+command shown prints the same fingerprint. The same: y. Not the same: x, and nothing is sent to it.
 
 Where site.yaml holds a server's host key (servers.host_key), it is compared for you.
 
@@ -62,7 +62,7 @@ answer sudo.keep in site.yaml.
 """
     BINDINGS = [
         Binding("y", "same", "the same"),
-        Binding("x", "other", "another"),
+        Binding("x", "other", "not the same"),
         Binding("ctrl+s", "sign_in", "sign in", key_display="ctrl+s", priority=True),
         Binding("r", "again", "try again"),
         Binding("ctrl+n", "done", "done", key_display="ctrl+n", priority=True),
@@ -84,7 +84,6 @@ answer sudo.keep in site.yaml.
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#contact").border_title = "what to do"
         self.query_one("#contacts", Table).focus()
         for name in self._servers:
             self._scan(name)
@@ -143,15 +142,21 @@ answer sudo.keep in site.yaml.
 
         tell = self.jobs.teller(f"work {name}", say)
         self.start(
-            f"work {name}", lambda: services.contact(server, state, password, identity, tell), done, self._failing(name)
+            f"work {name}",
+            lambda: services.contact(server, state, password, identity, tell),
+            done,
+            self._failing(name, password),
         )
         self._draw()
 
-    def _failing(self, name: str) -> Callable[[HomewrightError], None]:
+    def _failing(self, name: str, password: str | None = None) -> Callable[[HomewrightError], None]:
         def failed(error: HomewrightError) -> None:
             if error.code in ("password-needed", "sudo-password-needed"):
                 self._put(name, Standing("password", "waits for a password"))
             elif error.code in ("password-refused", "sudo-password-refused", "sign-in"):
+                field = self.query_one("#field-password", Field)
+                if password and field.value == password:
+                    field.value = ""  # what is typed next is not meant to come behind it
                 self._put(name, Standing("password", error.what, error=error))
             else:
                 self._put(name, Standing("failed", error.what, error=error))
@@ -191,7 +196,9 @@ answer sudo.keep in site.yaml.
         standing = self._standing.get(name)
         if standing is None:
             return
-        self.query_one("#contact", Static).update(self._words(name, standing))
+        box = self.query_one("#contact", Static)
+        box.border_title = name
+        box.update(self._words(name, standing))
         self.refresh_bindings()
 
     def _words(self, name: str, standing: Standing) -> Content:
@@ -199,13 +206,14 @@ answer sudo.keep in site.yaml.
             return Content.assemble(
                 f"{name} shows this host key ({standing.offer.key_type}):\n  ",
                 (standing.offer.fingerprint, "bold"),
-                "\nOn the server's own console, this prints the one that it must be:\n  ",
+                "\nOn its own console (screen and keyboard), this prints its fingerprint:\n  ",
                 (self.home.services.console_command(standing.offer.key_type), "bold"),
-                "\nThe same? ",
+                "\n\nCompare the two:  ",
                 ("y", "bold $keys"),
-                "   Another? ",
+                " they are the same    ",
                 ("x", "bold $keys"),
-                "  Nothing has been sent to it.",
+                " they are not\n",
+                ("Nothing has been sent to it yet.", "$quiet"),
             )
         if standing.error is not None:
             return parts_of(standing.error)
@@ -216,8 +224,9 @@ answer sudo.keep in site.yaml.
             "done": f"{name}: its host key is trusted, Homewright's own key opens it, and sudo works.",
             "password": f"{name} does not know Homewright's key yet. Type the password of {server.user} below, once, "
             "or name a key file. It goes only to servers whose host key you have compared.",
-            "refused": f"{name} shows a host key that you said is another. Nothing was sent to it. Either another "
-            f"machine answers at {server.address}, or its key was made anew: find out on its console. r looks again.",
+            "refused": f"{name} shows a host key that is not its own, as you said. Nothing was sent to it. "
+            f"Either another machine answers at {server.address}, or its key was made anew: find out on its console. "
+            "r looks again.",
         }
         return Content(words.get(standing.at, standing.text))
 
@@ -255,7 +264,7 @@ answer sudo.keep in site.yaml.
 
     def action_other(self) -> None:
         name = self.query_one("#contacts", Table).cursor_key
-        self._put(name, replace(self._standing[name], at="refused", text="another host key; nothing was sent"))
+        self._put(name, replace(self._standing[name], at="refused", text="not its host key; nothing was sent"))
         self._lead()
 
     def action_again(self) -> None:

@@ -53,7 +53,7 @@ to show to somebody else. r looks again.
 
     def body(self) -> ComposeResult:
         with VerticalScroll(id="cards"):
-            yield ItemGrid(id="grid", min_column_width=46)
+            yield ItemGrid(id="grid", min_column_width=60)
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -124,7 +124,8 @@ to show to somebody else. r looks again.
                 card.border_subtitle = f"{seen.mark(self.ascii)} {word}".strip()
                 card.update(_card(facts, error if name not in self._looking else None))
         known = sum(1 for server in site.servers if server.name in self._facts)
-        self.retitle(f"{known} of {len(site.servers)} known")
+        lost = [server.name for server in site.servers if server.name in self._errors]
+        self.retitle(f"{known} of {len(site.servers)} known" + (f" · {', '.join(lost)} not reached" if lost else ""))
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -182,6 +183,7 @@ def _facts(facts: HostFacts) -> list[tuple[str, str]]:
     """Label and words of each line of a card."""
     system, cpu, memory = facts.system, facts.cpu, facts.memory
     kind = {"none": "bare metal", "": "unknown"}.get(system.virtualization, system.virtualization)
+    swap = f"swap {size_text(memory.swap)}" if memory.swap else "no swap"
     kvm = "can run virtual machines" if system.kvm else "no /dev/kvm"
     lines = [
         ("System", f"{system.os_name or 'unknown'} · kernel {system.kernel or 'unknown'}"),
@@ -189,7 +191,7 @@ def _facts(facts: HostFacts) -> list[tuple[str, str]]:
         ("CPU", f"{_number(cpu.threads)} threads · {cpu.model or 'unknown'}"),
         (
             "Memory",
-            f"{size_text(memory.total)} · {size_text(memory.available)} free · swap {size_text(memory.swap or 0)}",
+            f"{size_text(memory.total)} · {size_text(memory.available)} free · {swap}",
         ),
     ]
     for disk in facts.disks:
@@ -205,7 +207,7 @@ def _facts(facts: HostFacts) -> list[tuple[str, str]]:
             continue
         speed = f" · {nic.speed_mbps} Mb/s" if nic.speed_mbps else ""
         addresses = ", ".join(address for address in nic.addresses if ":" not in address) or "no address"
-        way = " · way out" if nic.default_route else ""
+        way = " · default route" if nic.default_route else ""
         lines.append(("Network", f"{nic.name} {'up' if nic.up else 'down'} · {addresses}{speed}{way}"))
     for gpu in facts.gpus:
         group = "group unknown" if gpu.iommu_group is None else f"IOMMU group {gpu.iommu_group}"

@@ -13,7 +13,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from homewright.screens.page import Box, TooSmall
+from homewright.screens.page import TooSmall, WorkingBox
 from homewright.screens.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Candidate:
     reason: str = ""
 
 
-class ImportBox(Box["list[ServerAnswer]"]):
+class ImportBox(WorkingBox["list[ServerAnswer]"]):
     """The hosts found; space marks, enter takes the marked ones (else the one under the cursor)."""
 
     BINDINGS = [
@@ -49,7 +49,7 @@ class ImportBox(Box["list[ServerAnswer]"]):
             yield Static(f"Hosts in {self._file}:\n", markup=False)
             yield Table(
                 [Column(width=3), Column("name", 12), Column("address", 15), Column("user", 8), Column("")],
-                empty="none that could be a server",
+                empty="looking …",
             )
             yield Static(
                 Content.assemble(
@@ -60,9 +60,14 @@ class ImportBox(Box["list[ServerAnswer]"]):
         yield TooSmall()
 
     def on_mount(self) -> None:
-        self._found = {one.server.name: one for one in self.home.services.ssh_hosts(self._file, self._taken)}
-        self._draw()
         self.query_one(Table).focus()
+        services = self.home.services
+        self.jobs.start("hosts", lambda: services.ssh_hosts(self._file, self._taken), self._read, self.home.unexpected)
+
+    def _read(self, found: list[Candidate]) -> None:
+        self._found = {one.server.name: one for one in found}
+        self.query_one(Table).empty = "none that could be a server"
+        self._draw()
 
     def _draw(self) -> None:
         rows = []

@@ -119,6 +119,9 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         nodes = [(ANY, "any"), *((node, node) for node in ground.nodes)]
         self._choice("node").set_options(nodes if len(ground.nodes) > 1 else nodes[1:])
         self._offer_presets()
+        for field in self.query(Field):
+            if field.query(Choice) and len(field.query_one(Choice).options) > 1:
+                field.hint("left and right change it")
         self._check_soon()
 
     def _choice(self, field: str) -> Choice:

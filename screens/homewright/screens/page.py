@@ -278,6 +278,20 @@ class Box(ModalScreen[Result]):
         self.dismiss(None)
 
 
+class WorkingBox(Box[Result]):
+    """A box that looks something up in a thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs = Jobs(self)
+
+    def on_job_done(self, message: JobDone) -> None:
+        if self.jobs.settle(message):
+            if message.error is not None:
+                self.home.unexpected(message.error)
+            message.deliver()
+
+
 def clock_text(ts: float) -> str:
     """Local time of day, HH:MM."""
     return time.strftime("%H:%M", time.localtime(ts))

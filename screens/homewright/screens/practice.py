@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from queue import Queue
 
@@ -13,6 +14,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from homewright.errors import HomewrightError
+from homewright.screens.app import unforeseen
 from homewright.screens.ask import AskBox, parts_of
 from homewright.screens.page import Page, span_text
 
@@ -92,6 +94,8 @@ The password of every practice server is shown here once they are up, and by `ho
         if os.geteuid() == 0:
             return True
         problem: HomewrightError | None = None
+        # ctrl+c at sudo's question is for sudo alone (a child starts with the default again): it ends the question.
+        before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
             with self.app.suspend():
                 # What is raised must not pass through `suspend`: it would leave the terminal as it is then.
@@ -99,8 +103,12 @@ The password of every practice server is shown here once they are up, and by `ho
                     require_sudo(print)
                 except HomewrightError as error:
                     problem = error
+                except Exception as error:
+                    problem = unforeseen(error)
         except SuspendNotSupported:
             return True
+        finally:
+            signal.signal(signal.SIGINT, before)
         if problem is not None:
             self.problem(problem)
         return problem is None

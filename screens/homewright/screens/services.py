@@ -205,8 +205,10 @@ class Services:
             host = config.lookup(alias)
             user = str(host.get("user", getpass.getuser()))
             name = re.sub(r"[^a-z0-9-]+", "-", alias.lower()).strip("-")
-            server = ServerAnswer(name, str(host.get("hostname", alias)), user, int(str(host.get("port", 22))))
-            found.append(Candidate(server, self._not_importable(server, taken)))
+            port = str(host.get("port", 22))
+            server = ServerAnswer(name, str(host.get("hostname", alias)), user, int(port) if port.isdecimal() else 22)
+            reason = self._not_importable(server, taken) if port.isdecimal() else f"port {port} is no number"
+            found.append(Candidate(server, reason))
         return found
 
     def _not_importable(self, server: ServerAnswer, taken: set[str]) -> str:

@@ -59,7 +59,6 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.look_again()
         self.query_one(Table).focus()
 
     def on_screen_resume(self) -> None:

@@ -16,8 +16,7 @@ from textual.widgets import Input, Static
 from homewright.errors import HomewrightError
 from homewright.screens.ask import parts_of
 from homewright.screens.glyphs import look
-from homewright.screens.jobs import JobDone, Jobs
-from homewright.screens.page import Box, TooSmall, age_text, size_text
+from homewright.screens.page import Box, TooSmall, WorkingBox, age_text, size_text
 from homewright.screens.widgets.field import Tick
 from homewright.screens.widgets.log_pane import clean
 
@@ -28,21 +27,7 @@ if TYPE_CHECKING:
 LOG_LINES = 300
 
 
-class WorkingBox(Box[None]):
-    """A box that looks something up in a thread."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.jobs = Jobs(self)
-
-    def on_job_done(self, message: JobDone) -> None:
-        if self.jobs.settle(message):
-            if message.error is not None:
-                self.home.unexpected(message.error)
-            message.deliver()
-
-
-class DetailBox(WorkingBox):
+class DetailBox(WorkingBox[None]):
     """All of one workspace."""
 
     BINDINGS = [Binding("enter", "close", show=False)]
@@ -98,7 +83,7 @@ def _when(ts: float | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(ts)) if ts else "–"
 
 
-class LogBox(WorkingBox):
+class LogBox(WorkingBox[None]):
     """The last lines of a workspace's log."""
 
     BINDINGS = [Binding("r", "again", show=False)]

@@ -37,10 +37,11 @@ class Workspaces(Page):
     WHERE = "workspaces"
     HELP = """
 Every workspace of the site: a VS Code in the browser, on one of the servers, for one user. The nodes are
-looked at every 5 seconds, and what is shown is what they say: nothing about a state is stored.
+looked at every 5 seconds, and what is shown is what they say.
 
+cpu    processors in use
+mem    memory in use
 idle   how long ago its editor was last open in a browser
-cpu    processors in use        mem   memory in use
 
 enter shows all of one workspace, o its address, p its password. s and x start and stop the marked ones
 (space), else the one under the cursor. Stopping ends open sessions, so it asks and says who is on. Its data
@@ -233,7 +234,8 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
         if one.remedy:
             lines.append(Content.assemble(("To do    ", "$quiet"), one.remedy))
         lines.append(Content.assemble(("Address  ", "$quiet"), one.address or "none"))
-        on = "nobody is on" if not one.connections else f"{one.connections} connections open"
+        count = f"{one.connections} connection{'' if one.connections == 1 else 's'} open"
+        on = count if one.connections else "nobody is on"
         lines.append(Content.assemble(("Now      ", "$quiet"), f"{on} · preset {one.preset}"))
         lines += [Content(f"! {note}") for note in one.notes]
         return lines

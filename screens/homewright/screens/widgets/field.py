@@ -70,7 +70,7 @@ class Choice(Widget, can_focus=True):
     def render(self) -> RenderResult:
         if not self.options:
             return Content("–")
-        count = f"  {self.at + 1} of {len(self.options)}, left and right change it" if len(self.options) > 1 else ""
+        count = f"  {self.at + 1} of {len(self.options)}" if len(self.options) > 1 else ""
         return Content.assemble(("‹ ", "$quiet"), self.options[self.at][1], (" ›", "$quiet"), (count, "$quiet"))
 
 
@@ -171,10 +171,6 @@ class Field(Container):
         self._hint = text
         self._show()
 
-    def check(self) -> None:
-        """Look at the value again: what it depends on has changed."""
-        self._show()
-
     def insist(self) -> str:
         """Show the reason even when nothing has been typed yet; returns it."""
         self._touched = True
@@ -183,9 +179,6 @@ class Field(Container):
 
     def on_input_changed(self) -> None:
         self._touched = self._touched or bool(self.value)
-        self._show()
-
-    def on_choice_changed(self) -> None:
         self._show()
 
     def _show(self) -> None:
