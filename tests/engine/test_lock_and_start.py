@@ -146,6 +146,16 @@ def test_a_crash_before_the_beginning_is_told(
         launch.start(write_site(tmp_path, GOOD), state)
 
 
+def test_a_systemd_that_hangs_is_not_waited_for_for_ever(
+    tmp_path: Path, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "START_LIMIT_S", 0.2)
+    monkeypatch.setattr(launch, "_systemd", lambda run, folder: ["sh", "-c", "exec sleep 100"])
+    with pytest.raises(StateError, match="systemd did not start"):
+        launch.start(write_site(tmp_path, GOOD), state)
+    assert list(state.runs.iterdir()) == []
+
+
 def test_an_unreachable_server_ends_in_a_failed_run_with_reason_and_remedy(tmp_path: Path, state: StateFolder) -> None:
     """The whole engine, detached, without any server: it must end by itself, clearly."""
     site = write_site(tmp_path, GOOD.replace("192.0.2.1", "127.0.0.1").replace("user: ann", "user: ann, port: 1"))
@@ -206,6 +216,7 @@ def test_garbage_on_the_socket_does_no_harm(state: StateFolder) -> None:
                 writer.write_eof()
                 answer = await reader.read()
                 assert not answer or json.loads(answer)["ok"] is False
+                assert answer or garbage not in (b"{}\n", b"[]\n")
                 writer.close()
             answer = await asyncio.to_thread(_talk, state)
             assert answer["ok"] is True

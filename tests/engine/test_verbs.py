@@ -93,6 +93,11 @@ def test_status_answers_before_during_and_after_a_run(homewright: Run, state: St
     assert seqs == list(range(1, document.last_seq + 1))
     assert homewright("cancel").returncode == 2
     wait_for(lambda: lock.holder(state) is None, "the engine's end")
+    for file in state.run(str(document.id)).glob("events.db*"):
+        file.unlink()
+    gone = homewright("attach")
+    assert "not kept any more" in gone.stderr
+    assert gone.returncode == 1
 
 
 def test_rollback_wants_a_stage_that_there_is(homewright: Run) -> None:

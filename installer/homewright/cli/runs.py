@@ -102,6 +102,8 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
     record = reader.run(run)
     if code is None:
         code = exit_code(reader, run, record.state)
+    if not reader.kept(run):
+        output.progress(f"Its events are not kept any more, only its states: {command(args, f'status --run {run}')}")
     if record.state is State.INTERRUPTED and not args.jsonl:
         output.progress("The engine ended in the middle of the run; run it again to go on.")
     if output.json and not args.jsonl:

@@ -71,4 +71,5 @@ def _summary(record: RunRecord) -> str:
 
 
 def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    whole = max(0, int(seconds))  # a clock may have been set back meanwhile
+    return f"{whole // 60}:{whole % 60:02d}"

@@ -69,6 +69,8 @@ async def _answer(
     if uid not in (os.getuid(), 0):
         return {"ok": False, "why": "You are not the owner of this run."}
     record = json.loads(await reader.readline())
+    if not isinstance(record, dict):
+        return {"ok": False, "why": "That is no command."}
     identity, command = str(record.get("id", "")), str(record.get("command", ""))
     if command not in COMMANDS:
         return {"id": identity, "ok": False, "why": f"This engine does not know the command {command}."}

@@ -103,9 +103,17 @@ def _spawn(command: list[str], folder: Path, run: str) -> None:
     inherited = environment(os.environ)
     if unit is not None:
         settings = [f"--setenv={key}={value}" for key, value in inherited.items()]
-        asked = subprocess.run(
-            [*unit, *settings, "--", *command], capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
+        try:
+            asked = subprocess.run(
+                [*unit, *settings, "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=START_LIMIT_S,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            # Not tried in another way: systemd may still start this one.
+            raise StateError("systemd did not start the engine.", f"{error}.", ["systemctl status"]) from error
         if asked.returncode == 0:
             return
     log = os.open(folder / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -88,6 +88,10 @@ class Reader:
         rows = self._rows(self._events_file(run), query, (step, host, host, limit))
         return [_event(row, run) for row in reversed(rows)]
 
+    def kept(self, run: str) -> bool:
+        """Whether the events of a run are still there: of all but the latest runs only the states are kept."""
+        return self._events_file(run).exists()
+
     def last_seq(self, run: str) -> int:
         """The seq of the newest event of a run; 0 where there is none."""
         rows = self._rows(self._events_file(run), "SELECT max(seq) AS seq FROM events", ())
