@@ -30,6 +30,7 @@ def options(tmp_path: Path) -> list[str]:
         (["s1", "--fingerprint", " "], "no host key"),
         (["s1", "--fingerprint", ""], "no host key"),
         (["s1", "--all"], "every server"),
+        (["s1", "--identity", "/nowhere/id"], "There is no key /nowhere/id"),
         (["s1", "--password-stdin"], "No password"),
         (["s1", "--practice"], "practice server"),
     ],

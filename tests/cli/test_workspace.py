@@ -10,6 +10,7 @@ import pytest
 
 from homewright.cli import main
 from homewright.workspaces.manager import Manager
+from homewright.workspaces.models import Key, Session, Workspace, WorkspaceDocument, WorkspaceState
 
 
 @pytest.fixture
@@ -47,3 +48,19 @@ def test_wrong_arguments_end_with_2_and_say_what_to_do(
     assert main([*options, "workspace", *words]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and "\n  do:  " in said and "\x1b" not in said
+
+
+def test_show_says_who_is_on(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(
+        key=Key(user="alice", node="s2"), slug="alice", template="node", preset="small", state=WorkspaceState.RUNNING,
+        connections=3,
+    )  # fmt: skip
+    sessions = (Session(address="192.168.1.77", connections=3),)
+    monkeypatch.setattr(Manager, "show", lambda *_: workspace)
+    monkeypatch.setattr(Manager, "sessions", lambda *_: sessions)
+    assert main([*options, "workspace", "show", "alice"]) == 0
+    assert "open on      192.168.1.77 (connections: 3)" in capsys.readouterr().out
+    assert main([*options, "workspace", "show", "alice", "--json"]) == 0
+    assert WorkspaceDocument.model_validate_json(capsys.readouterr().out).sessions == sessions

@@ -112,3 +112,13 @@ def test_data_is_on_the_disk_before_the_name_and_the_name_before_the_end(what: s
     renamed = at("rename", f"{what}")
     folder = max(number for number, line in enumerate(lines) if "fsync(" in line and f"{home / 'here'}>" in line)
     assert written < synced < renamed < folder
+
+
+def test_a_folder_that_everybody_shares_is_no_state_folder_and_stays_open(tmp_path: Path) -> None:
+    shared = tmp_path / "tmp"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    with pytest.raises(StateError, match="cannot be written") as refused:
+        paths.StateFolder(shared).create()
+    assert "Everybody shares it" in refused.value.why
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import stat
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from homewright.workspaces import naming
-from homewright.workspaces.nodeside import records
+from homewright.workspaces.nodeside import records, steps
 from homewright.workspaces.nodeside.records import Refused, free_port
 
 
@@ -153,3 +154,20 @@ def test_what_a_cut_off_write_left_does_not_keep_a_record_from_going(tmp_path: P
     (tmp_path / "alice" / ".workspace.json.abcd").write_text("half")
     records.remove("alice", tmp_path)
     assert not (tmp_path / "alice").exists()
+
+
+def test_a_shared_folder_gets_its_name_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, _ = records.claim(request("alice", data_root=str(tmp_path / "data")), (), tmp_path / "records")
+    group = grp.getgrgid(os.getgid()).gr_name
+    job = steps.Job(record, group, ("projects",), {}, "")
+
+    def power_loss(*_: object) -> None:
+        raise OSError("power loss")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "chown", power_loss)
+        with pytest.raises(OSError, match="power loss"):
+            steps.shared_folders(job)
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    steps.shared_folders(job)
+    assert stat.S_IMODE((tmp_path / "data" / "projects").stat().st_mode) == 0o2775

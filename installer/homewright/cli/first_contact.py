@@ -33,6 +33,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
         raise UsageError("A fingerprint is that of one server.", "", ["homewright trust HOST --fingerprint F"])
     if args.fingerprint is not None:
         _require_fingerprint(args.fingerprint)
+    if args.identity is not None and not args.identity.expanduser().is_file():
+        raise UsageError(f"There is no key {args.identity}.", "", ["--identity names the private half of an SSH key"])
     site = files.load(site_file(args.site))
     servers = chosen(site, args.host)
     state = StateFolder.of(site.name, args.state).create()

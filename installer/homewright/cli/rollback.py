@@ -20,7 +20,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     file, site, state = runs.place(args)
     stage = load([shipped(), *runs.stages(args)]).stage(args.stage)
     if not args.jsonl:
-        output.line(f"Stage {stage.id} {stage.title} will be taken back on {len(site.servers)} servers:")
+        where = ", ".join(server.name for server in site.servers) or "no server"
+        output.line(f"Stage {stage.id} {stage.title} will be taken back on {where}:")
         for step in reversed(stage.steps):
             output.line(f"  {step.id} {step.title}: {step.summary or 'what it made'}")
     question = f"Take stage {stage.id} back?"

@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from homewright.cli.output import Output
@@ -14,7 +15,7 @@ from homewright.errors import Cancelled, UsageError
 
 if TYPE_CHECKING:
     from homewright.workspaces.manager import Manager
-    from homewright.workspaces.models import Key, Workspace
+    from homewright.workspaces.models import Key, Session, Workspace
 
 _GLYPHS = {
     "pending": "·",
@@ -142,6 +143,7 @@ def _show(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
         output.document({"version": 1, "password": password})
         return 0
     workspace = manager.show(key)
+    sessions = manager.sessions(workspace.key) if workspace.connections else ()
     rows = {
         "workspace": str(workspace.key),
         "state": _state(workspace),
@@ -149,7 +151,7 @@ def _show(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
         "address": workspace.address,
         "template": f"{workspace.template}, {workspace.preset}",
         "memory": _size(workspace.memory),
-        "connections": "" if workspace.connections is None else str(workspace.connections),
+        "open on": _who(sessions),
         "created": _moment(workspace.created_at),
         "started": _moment(workspace.started_at),
         "last active": _moment(workspace.last_active_at),
@@ -159,7 +161,7 @@ def _show(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
             output.line(f"{name:12} {value}")
     for note in workspace.notes:
         output.line(f"{'note':12} {note}")
-    output.document(WorkspaceDocument(workspace=workspace))
+    output.document(WorkspaceDocument(workspace=workspace, sessions=sessions))
     return 0
 
 
@@ -254,11 +256,14 @@ def _ask_who_is_on(manager: Manager, key: Key, yes: bool, output: Output, questi
     """What ends a live session asks first, and says who is on."""
     if yes:
         return
-    guests = manager.sessions(key)
-    if guests:
-        who = ", ".join(f"{guest.address} ({guest.connections} connections)" for guest in guests)
-        if not output.confirm(f"{key} is open on {who}. {question}", yes=False, otherwise="say --yes"):
-            raise Cancelled(f"{key} goes on.")
+    sessions = manager.sessions(key)
+    question = f"{key} is open on {_who(sessions)}. {question}"
+    if sessions and not output.confirm(question, yes=False, otherwise="say --yes"):
+        raise Cancelled(f"{key} goes on.")
+
+
+def _who(sessions: Sequence[Session]) -> str:
+    return ", ".join(f"{session.address} (connections: {session.connections})" for session in sessions)
 
 
 def _type_the_name(name: str) -> None:

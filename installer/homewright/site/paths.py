@@ -6,6 +6,7 @@ No pydantic here: the first screen lists sites with this module alone.
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,10 @@ def make_folder(folder: Path) -> None:
             sync_folder(path.parent)
         if not folder.is_dir():
             raise NotADirectoryError(20, "It is no folder")
-        if folder.stat().st_uid == os.getuid() and folder.stat().st_mode & 0o077:
+        status = folder.stat()
+        if status.st_mode & stat.S_ISVTX:  # /tmp and its like: closing it would lock everybody else out
+            raise PermissionError(1, "Everybody shares it, and what is kept here is private")
+        if status.st_uid == os.getuid() and status.st_mode & 0o077:
             folder.chmod(0o700)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -149,7 +153,7 @@ def make_folder(folder: Path) -> None:
         raise StateError(
             f"The folder {folder} cannot be written.",
             f"{error.strerror or error}.",
-            ["make it writable for you", "or choose another folder: homewright --state DIR …"],
+            ["make it writable for you", "or choose another folder, of your own: homewright --state DIR …"],
         ) from error
 
 

@@ -106,6 +106,14 @@ class WorkspacesDocument(WorkspaceModel):
     polled_at: float = 0.0
 
 
+class Session(WorkspaceModel):
+    """One computer that has the workspace open."""
+
+    address: str
+    """Where from."""
+    connections: int
+
+
 class WorkspaceDocument(WorkspaceModel):
     """What `create`, `show`, `start` and `stop` print with --json."""
 
@@ -114,11 +122,5 @@ class WorkspaceDocument(WorkspaceModel):
     existed: bool | None = None
     """Of `create`: it was there before."""
     warnings: tuple[str, ...] = ()
-
-
-class Session(WorkspaceModel):
-    """One computer that has the workspace open."""
-
-    address: str
-    """Where from."""
-    connections: int
+    sessions: tuple[Session, ...] = ()
+    """Of `show`: who has it open now."""

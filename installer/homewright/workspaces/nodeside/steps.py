@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -75,9 +76,11 @@ def shared_folders(job: Job) -> None:
     for name in job.mounts:
         folder = job.root / name
         if not folder.exists():
-            folder.mkdir(mode=0o700)
-            os.chown(folder, 0, group)
-            folder.chmod(0o2775)
+            # It gets its name last: one that a crash left half made would be taken for the worker's own.
+            made = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=job.root))
+            os.chown(made, 0, group)
+            made.chmod(0o2775)
+            made.rename(folder)
     sync(job.root)
 
 
