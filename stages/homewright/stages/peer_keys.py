@@ -66,13 +66,20 @@ def make_account(host: Host) -> bool:
 
 
 def make_key(host: Host) -> bool:
-    """The key is made on its server and never leaves it; true where there was none."""
-    if host.exists(KEY) and host.stat(FOLDER) == f"700 {OWNER}" and host.stat(KEY) == f"600 {OWNER}":
+    """The key is made on its server and never leaves it; true where there was none.
+
+    A power cut while it is made leaves an empty file or half a key: that is made anew.
+    """
+    whole = f"ssh-keygen -y -P '' -f {KEY} >/dev/null 2>&1"
+    right = host.stat(FOLDER) == f"700 {OWNER}" and host.stat(KEY) == f"600 {OWNER}"
+    if right and host.run(whole, check=False).exit_code == 0:
         return False
     script = (
         f"set -e; install -d -m 700 -o {ACCOUNT} -g {ACCOUNT} {FOLDER}; "
-        f"[ -e {KEY} ] || {_AS_ACCOUNT} ssh-keygen -q -t ed25519 -N '' -C {ACCOUNT}@{host.name} -f {KEY}; "
-        f"chown {OWNER} {KEY}; chmod 600 {KEY}; sync {KEY}"
+        f"if [ -e {KEY} ]; then chown {OWNER} {KEY}; chmod 600 {KEY}; fi; "
+        f"{whole} || {{ rm -f {KEY} {KEY}.pub; "
+        f"{_AS_ACCOUNT}ssh-keygen -q -t ed25519 -N '' -C {ACCOUNT}@{host.name} -f {KEY}; }}; "
+        f"sync {KEY} {FOLDER}"
     )
     host.run(script)
     return True
@@ -171,7 +178,9 @@ def remove_account(host: Host) -> bool:
     """True where there was something of ours to remove."""
     there = account_is_ours(host)
     if there:
-        host.run(f"pkill -KILL -u {ACCOUNT}; userdel {ACCOUNT}")
+        # userdel refuses while one of the account's processes is still on its way out.
+        gone = f"n=0; while pkill -KILL -u {ACCOUNT} && [ $n -lt 50 ]; do n=$((n + 1)); sleep 0.1; done"
+        host.run(f"{gone}; userdel {ACCOUNT}")
         host.run(f"getent group {ACCOUNT} >/dev/null && groupdel {ACCOUNT}", check=False)
     if there or (host.exists(HOME) and not account_exists(host)):
         host.remove(HOME)
