@@ -82,6 +82,8 @@ class Fences:
         self._controller = controller
         self._since = time.time()
         self._held: set[str] = set()
+        self.unclean: set[str] = set()
+        """Servers where a step failed or was ended by force: a command of it may still be running there."""
         self.number = 1 + int(writer.query("SELECT coalesce(max(fence), 0) FROM fences")[0][0])
 
     async def hold(self, hosts: Iterable[str]) -> dict[str, HomewrightError]:
@@ -142,6 +144,9 @@ class Fences:
     def _release(self, host: str) -> bool:
         try:
             with Connection.open(Endpoint.of(self._site.server(host), self._state)) as connection:
+                if host in self.unclean:
+                    # Whoever takes a server that was given back looks for nothing: what we left must be gone before.
+                    connection.run(Guard(self._controller, self.number + 1).sweep(), sudo=True, timeout=60)
                 return _ask(connection, self._record(released=True)).taken
         except HomewrightError:
             return False

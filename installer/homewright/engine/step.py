@@ -238,6 +238,9 @@ class StepWork:
         )
         ending = await process.run(context.stop)
         talk.close(ending)
+        if action in (Action.RUN, Action.ROLLBACK, Action.RECOVER):
+            ends = talk.ends.items()
+            context.fences.unclean |= {host for host, end in ends if end.state is not State.SUCCEEDED}
         shutil.rmtree(work, ignore_errors=True)
         if context.failure is not None:
             raise context.failure
