@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,6 +201,9 @@ class Host:
             raise Busy(f"Another run holds {self.name} now.", "The fence there has moved on.")
 
 
+LOOK_UP_S = 0.2
+
+
 def together(hosts: Sequence[Host], function: Callable[[Host], Result]) -> dict[str, Result]:
     """Call a function for each host, side by side; a host where it raises is out, with its `error` kept."""
     live = [host for host in hosts if host.error is None]
@@ -213,7 +216,12 @@ def together(hosts: Sequence[Host], function: Callable[[Host], Result]) -> dict[
             return False, None
 
     with ThreadPoolExecutor(max(1, min(32, len(live)))) as pool:
-        outcomes = list(pool.map(attempt, live))
+        waiting = [pool.submit(attempt, host) for host in live]
+        # Handlers of signals run on this thread alone, and the kernel may hand a signal to another one, which does
+        # not wake this one up: so it looks up now and then, or a cancel would be heard when all is done.
+        while wait(waiting, timeout=LOOK_UP_S).not_done:
+            pass
+        outcomes = [one.result() for one in waiting]
     return {host.name: result for host, (worked, result) in zip(live, outcomes, strict=True) if worked}
 
 

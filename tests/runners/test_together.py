@@ -1,0 +1,25 @@
+"""Hosts side by side, and the one thread that hears signals."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+from homewright.engine.runners.host import together
+
+
+def test_a_signal_that_the_kernel_gave_to_another_thread_is_heard() -> None:
+    heard = threading.Event()
+
+    def work(_: Any) -> bool:
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        return heard.wait(10)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.set())
+    try:
+        host: Any = SimpleNamespace(error=None, name="s1")
+        assert together([host], work) == {"s1": True}
+    finally:
+        signal.signal(signal.SIGTERM, before)
