@@ -112,6 +112,33 @@ def test_servers_are_added_and_removed_one_at_a_time(homewright: Run, tmp_path: 
     assert [(server.name, server.port) for server in files.load(file).servers] == [("s2", 2222)]
 
 
+def test_servers_come_out_of_an_ssh_config(homewright: Run, tmp_path: Path) -> None:
+    homewright("site", "new", "attic", "--here", "--server", "s1=ann@10.0.0.1")
+    config = tmp_path / "config"
+    config.write_text(
+        "Host *.example !x\n  User nobody\n"
+        "Host Attic_2\n  HostName 10.0.0.2\n  User bob\n  Port 2222\n"
+        "Host old\n  HostName 10.0.0.1\n"
+        "Host far\n  HostName far.example\n  User ann\n"
+    )
+    listed = json.loads(homewright("site", "import", "--from", str(config), "--json").stdout)
+    assert {host["name"]: host["reason"][:19] for host in listed["hosts"]} == {
+        "attic-2": "", "far": "address must be an ", "old": "is here already",
+    }  # fmt: skip
+    for name, words in [
+        ("far", "Address must be an IPv4"),
+        ("old", "Is here already"),
+        ("s9", "has: attic-2, far, old"),
+    ]:
+        refused = homewright("site", "import", name, "--from", str(config))
+        assert refused.returncode == 2 and words in refused.stderr
+    assert homewright("site", "import", "attic-2", "--from", str(config)).returncode == 0
+    server = files.load(tmp_path / "here" / "site.yaml").server("attic-2")
+    assert (server.address, server.user, server.port) == ("10.0.0.2", "bob", 2222)
+    empty = homewright("site", "import", "--from", str(tmp_path / "nowhere"))
+    assert empty.returncode == 0 and "names no host" in empty.stdout
+
+
 def test_validate_lists_all_problems(homewright: Run, tmp_path: Path) -> None:
     (tmp_path / "here" / "site.yaml").write_text("version: 1\nnmae: attic\nzone: x\n")
     result = homewright("site", "validate")

@@ -29,7 +29,8 @@ class Verb(NamedTuple):
 VERBS: dict[str, Verb] = {
     "lab": Verb("homewright.cli.lab", "practice servers on this machine"),
     "site": Verb(
-        "homewright.cli.site", "the answers: new, show, set, unset, add-server, remove-server, validate, inventory"
+        "homewright.cli.site",
+        "the answers: new, show, set, unset, add-server, remove-server, import, validate, inventory",
     ),
     "trust": Verb("homewright.cli.trust", "first contact with a server: host key, key, sudo"),
     "discover": Verb("homewright.cli.discover", "facts of every server"),
@@ -111,6 +112,13 @@ def build_parser(only: str | None = None) -> Parser:
     return parser
 
 
+def wizard_parser() -> Parser:
+    """What `homewright` alone needs: the global options at their defaults, and no verb."""
+    parser = global_options(suppress=False)
+    parser.set_defaults(verb=None, version=False)
+    return parser
+
+
 def module(verb: str) -> ModuleType:
     """The module of a verb."""
     return importlib.import_module(VERBS[verb].module)
@@ -173,7 +181,9 @@ def split(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
 
 def _dispatch(arguments: list[str]) -> int:
     verb, ordered = split(arguments)
-    args = build_parser(only=verb or "").parse_args(ordered)
+    # Without any argument there is no verb to look for, and the first frame does not wait for parsers of them all.
+    parser = build_parser(only=verb or "") if arguments else wizard_parser()
+    args = parser.parse_args(ordered)
     if args.version:
         print(f"homewright {version()}")
         return 0

@@ -190,35 +190,13 @@ class Services:
 
     def ssh_hosts(self, file: Path, taken: set[str]) -> list[Candidate]:
         """The hosts of an ssh_config file, each with why it cannot be taken. A file that is not there has none."""
-        import getpass
-
-        import paramiko
-
+        from homewright.access.ssh_config import hosts
         from homewright.screens.importing import Candidate
 
-        try:
-            config = paramiko.SSHConfig.from_path(str(file))
-        except (OSError, paramiko.ConfigParseError, UnicodeDecodeError):
-            return []
-        found: list[Candidate] = []
-        for alias in sorted(name for name in config.get_hostnames() if not set(name) & set("*?!")):
-            host = config.lookup(alias)
-            user = str(host.get("user", getpass.getuser()))
-            name = re.sub(r"[^a-z0-9-]+", "-", alias.lower()).strip("-")
-            port = str(host.get("port", 22))
-            server = ServerAnswer(name, str(host.get("hostname", alias)), user, int(port) if port.isdecimal() else 22)
-            reason = self._not_importable(server, taken) if port.isdecimal() else f"port {port} is no number"
-            found.append(Candidate(server, reason))
-        return found
-
-    def _not_importable(self, server: ServerAnswer, taken: set[str]) -> str:
-        if server.address in taken:
-            return "is here already"
-        for field, value in (("name", server.name), ("address", server.address), ("user", server.user)):
-            reason = self.reason("server", field, value)
-            if reason:
-                return f"{field} {reason}"
-        return ""
+        return [
+            Candidate(ServerAnswer(host.name, host.address, host.user, host.port), host.reason)
+            for host in hosts(file, taken)
+        ]
 
     # Where a site stands
 
