@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +41,27 @@ def test_a_machine_that_cannot_is_told_why_and_what_else(here: machine.Machine, 
 def test_a_machine_that_can() -> None:
     assert machine.obstacle(DEBIAN) is None
     assert machine.obstacle(replace(DEBIAN, lxd_socket=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("sudo", "words"),
+    [(None, "sudo is not installed"), ("exit 1", "sudo wants a password, and there is no terminal")],
+)
+def test_without_root_it_says_what_is_missing(tmp_path: Path, sudo: str | None, words: str) -> None:
+    if sudo is not None:
+        (tmp_path / "sudo").write_text(f"#!/bin/sh\n{sudo}\n")
+        (tmp_path / "sudo").chmod(0o755)
+    code = (
+        "from homewright.errors import LabError\nfrom homewright.lab.privilege import require_sudo\n"
+        "try:\n    require_sudo(print)\nexcept LabError as error:\n    print(error.as_text())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60,
+        stdin=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert "You are not root here." in done.stdout
+    assert words in done.stdout
 
 
 @pytest.mark.parametrize(

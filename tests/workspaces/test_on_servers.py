@@ -18,7 +18,7 @@ from homewright.errors import HomewrightError, Unreachable
 from homewright.workspaces import naming, shipping
 from homewright.workspaces.errors import InstanceFailed, InstanceNotFound, NeedsAcceptance, NotOurs, StorageFailed
 from homewright.workspaces.manager import Manager
-from homewright.workspaces.models import Key, Specification, Workspace
+from homewright.workspaces.models import Key, Specification, Workspace, WorkspacesDocument
 from homewright.workspaces.nodeside import steps
 
 pytestmark = pytest.mark.lab
@@ -280,6 +280,24 @@ def test_its_log_has_lines_and_goes_on(manager: Manager, alice: Key, root: Root)
     lines.close()  # type: ignore[attr-defined]
     eventually("journalctl is gone", lambda: root("pgrep -c journalctl || true") == "0\n")
     eventually("it answers again", lambda: manager.show(alice).state == "running")
+
+
+def test_the_command_does_what_the_screen_does(trusted_lab: Any, manager: Manager, alice: Key) -> None:
+    def homewright(verb: str, *more: str) -> Any:
+        words = (f"{alice.user}/{alice.name}", "--node", str(alice.node)) if verb != "list" else ()
+        done = trusted_lab.run("workspace", verb, *words, *more, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    assert homewright("stop", "--yes")["workspace"]["state"] == "stopped"
+    assert homewright("create")["existed"] is True
+    assert homewright("start")["workspace"]["state"] == "running"
+    assert homewright("show")["workspace"]["started_at"] == manager.show(alice).started_at
+    assert homewright("show", "--password")["password"] == manager.password(alice)
+    listed = WorkspacesDocument.model_validate(homewright("list"))
+    assert alice in [one.key for one in listed.workspaces]
+    assert len(homewright("logs", "-n", "3")["lines"]) == 3
+    assert homewright("open")["address"] == manager.show(alice).address
 
 
 def test_a_node_without_power_is_named_and_its_workspace_comes_back(
