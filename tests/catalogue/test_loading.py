@@ -79,6 +79,8 @@ def test_the_digest_changes_with_every_file_and_not_with_the_place(tmp_path: Pat
         (("rollback: 19_do.py", "rollback: 19_do.py\n    requires: [00/10]"), "wait for one another"),
         (("title: Step 1", "title: [1"), "this is no YAML"),
         (("title: Step 1", "title: Step 1\n    title: again"), "there twice"),
+        (("title: Step 1", 'title: Step 1\n    remedies: [{when: "(", say: S}]'), "no regular expression"),
+        (("title: Step 1", "title: Step 1\n    limits: {silent: 0}"), "limits.silent"),
     ],
 )
 def test_what_is_wrong_is_told_with_file_line_and_field(tmp_path: Path, change: tuple[str, str], says: str) -> None:

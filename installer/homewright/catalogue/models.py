@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 StepId = Annotated[str, Field(pattern=r"^[0-9a-z_]+(/[0-9a-z_-]+)+$")]
+
+
+def _compiles(text: str) -> str:
+    """A wrong one is told when the catalogue is loaded, not in the middle of a failure."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    return text
+
+
+Expression = Annotated[str, AfterValidator(_compiles)]
+Minutes = Annotated[float, Field(gt=0)]
 Runner = Literal["ansible", "pyinfra", "python"]
 Group = Literal[
     "servers",
@@ -27,18 +41,18 @@ class Definition(BaseModel):
 class Limits(Definition):
     """Limits of one step, in minutes."""
 
-    soft: float = 10
+    soft: Minutes = 10
     """After this long the run warns."""
-    hard: float = 60
+    hard: Minutes = 60
     """After this long the step is ended by force and has failed."""
-    silent: float = 15
+    silent: Minutes = 15
     """After this long without any output the step is ended by force and has failed."""
 
 
 class Remedy(Definition):
     """What to do when a failure's output looks like this."""
 
-    when: str
+    when: Expression
     """A regular expression over the step's output."""
     say: str
     """What it means, in a sentence."""
@@ -70,7 +84,7 @@ class Step(Definition):
     """The inventory's group that it runs on."""
     reads: tuple[str, ...] = ()
     """Answers (dotted paths of site.yaml) that it depends on: changing one makes the step pending again."""
-    minutes: Annotated[float, Field(gt=0)] = 1
+    minutes: Minutes = 1
     """How long it takes, until history knows better."""
     limits: Limits = Limits()
     reboots: bool = False
