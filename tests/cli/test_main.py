@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from homewright import cli
-from homewright.cli import VERBS, full_screen, split
+from homewright.cli import VERBS, build_parser, full_screen, split, wizard_parser
 from homewright.engine.states import Action, State
 from homewright.errors import UsageError
 from homewright.site.models import Server, Site
@@ -274,3 +274,7 @@ def test_a_closed_standard_input_is_no_defect(environment: dict[str, str], tmp_p
     )  # fmt: skip
     assert result.returncode == (2 if verb else 0), result.stderr
     assert "defect" not in result.stderr
+
+
+def test_the_wizard_gets_the_options_that_the_whole_parser_would_give() -> None:
+    assert vars(wizard_parser().parse_args([])) == vars(build_parser(only="").parse_args([]))

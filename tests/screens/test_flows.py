@@ -114,6 +114,8 @@ def test_the_sites_are_looked_at_once_at_the_start(make_app: Make, services: Rec
 
     async def flow(pilot: Pilot[object]) -> None:
         await until(pilot, shows(pilot, "attic", "all answer"))
+        # No other screen beneath it, which would be laid out for nothing before the first frame.
+        assert [type(screen).__name__ for screen in pilot.app.screen_stack] == ["Welcome"]
 
     drive(make_app(), SIZE, flow)
     assert len(looked) == 1

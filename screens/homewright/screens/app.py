@@ -108,10 +108,11 @@ class HomewrightApp(App[int]):
             chosen = ""
         return chosen if chosen in {theme.name for theme in THEMES} else "dark"
 
-    def on_mount(self) -> None:
+    def get_default_screen(self) -> Page:
+        """Welcome is what everything else lies on: an empty screen beneath it would be laid out for nothing."""
         from homewright.screens.welcome import Welcome
 
-        self.push_screen(Welcome())
+        return Welcome()
 
     def open_site(self, file: Path, name: str) -> Sitting:
         """Work on this site from now on."""
@@ -129,16 +130,16 @@ class HomewrightApp(App[int]):
     def go(self, page: str) -> None:
         """Show a page of the wizard or the manager in place of the one in front, Welcome staying beneath."""
         new = make_page(page)
-        while len(self.screen_stack) > 2 and not isinstance(self.screen, Page):
+        while not isinstance(self.screen, Page):
             self.pop_screen()  # a box that was opened meanwhile belongs to the page that goes
-        if len(self.screen_stack) > 2:
+        if len(self.screen_stack) > 1:
             self.switch_screen(new)
         else:
             self.push_screen(new)
 
     def back_to_welcome(self) -> None:
         """Close everything above Welcome."""
-        while len(self.screen_stack) > 2:
+        while len(self.screen_stack) > 1:
             self.pop_screen()
         self.sitting = None
         if self.page:
