@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fcntl
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from homewright.errors import StateError
+from homewright.site.locks import hold
 from homewright.site.paths import make_folder, write_atomically
 
 STANDARD_PORT = 22
@@ -114,22 +112,7 @@ def _without(lines: Sequence[str], name: str) -> list[str]:
 
 def _change(file: Path, change: Callable[[list[str]], list[str]]) -> None:
     make_folder(file.parent)
-    with _locked(file):
+    # One writer at a time: several servers are trusted side by side, also from several commands.
+    with hold(file.with_name(f".{file.name}.lock")):
         lines = change(_read(file))
         write_atomically(file, "".join(f"{line}\n" for line in lines).encode())
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """One writer at a time: several servers are trusted side by side, also from several commands."""
-    try:
-        descriptor = os.open(file.parent / f".{file.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StateError(
-            f"{file} could not be saved.", f"{error.strerror or error}.", ["mend the folder's permissions"]
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

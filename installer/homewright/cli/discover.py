@@ -46,7 +46,14 @@ def _read(folder: Path, hosts: list[str]) -> dict[str, HostFacts]:
     from homewright.discovery import bundle as bundles
     from homewright.discovery.parsing import parse
 
-    found = {one.host: parse(one) for one in bundles.load(folder)}
+    try:
+        found = {one.host: parse(one) for one in bundles.load(folder)}
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be read.",
+            f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.",
+            ["name a folder that `homewright discover --save` wrote"],
+        ) from error
     for host in hosts:
         if host not in found:
             raise UsageError(f"{folder} has no machine {host}.", "", [f"name one of: {', '.join(found)}"])

@@ -18,6 +18,8 @@ from pydantic_core import PydanticCustomError
 VERSION = 1
 
 _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+PLAIN_FOLDER = re.compile(r"(/[A-Za-z0-9._-]+)+")
+"""A folder whose path may stand in a unit's lists of paths."""
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _HOST_KEY = re.compile(r"(SHA256:[A-Za-z0-9+/]{43}|(ssh|ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2})( .*)?")
 
@@ -66,12 +68,26 @@ def _absolute(value: str) -> str:
     return value.rstrip("/")
 
 
+def _plain_folder(value: str) -> str:
+    if not PLAIN_FOLDER.fullmatch(value):
+        raise ValueError("may have letters, digits and ._- in its names: systemd gives other characters a meaning")
+    return value
+
+
+def _bundle(value: str) -> str:
+    if value != "official" and not value.startswith(("/", "~/")):
+        raise ValueError("must be `official`, or a path that begins with / or ~/")
+    return value
+
+
 HostName = Annotated[str, AfterValidator(_label)]
 UserName = Annotated[str, AfterValidator(_user)]
 Address = Annotated[str, AfterValidator(_ipv4)]
 HostKey = Annotated[str, AfterValidator(_host_key)]
 Zone = Annotated[str, AfterValidator(_zone)]
 AbsoluteFolder = Annotated[str, AfterValidator(_absolute)]
+PlainFolder = Annotated[str, AfterValidator(_absolute), AfterValidator(_plain_folder)]
+Bundle = Annotated[str, AfterValidator(_bundle)]
 
 
 class Model(BaseModel):
@@ -123,7 +139,7 @@ class MirrorSettings(Model):
 class CodeServer(Model):
     """Which code-server the node workspaces run, and where it comes from."""
 
-    bundle: str = "official"
+    bundle: Bundle = "official"
     """`official` for its release, or the path on this machine of a .tar.gz with a `.sha256` file beside it."""
     version: str = "4.139.1"
     """Its version; older than 4.124.2 is refused, because those have known holes."""
@@ -144,7 +160,7 @@ class CodeServer(Model):
 class WorkspaceSettings(Model):
     """Workspaces of the node template."""
 
-    data_root: AbsoluteFolder = "/srv/homewright/data"
+    data_root: PlainFolder = "/srv/homewright/data"
     """The folder on every node that holds the shared `projects`, `datasets` and `jobs`."""
     data_group: UserName = "homewright-data"
     """The group that the worker's jobs and the workspaces share those folders as."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from homewright.site.models import PLAIN_FOLDER
 from homewright.workspaces.errors import WorkspaceError
 from homewright.workspaces.templates import Preset, Template
 
-_PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
 _SYSTEM = (
     "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/tmp",
     "/usr", "/var/tmp",
@@ -61,7 +60,7 @@ def unit_text(title: str, layout: Layout, template: Template, preset: Preset, mo
     environment = {**template.environment, "HOME": layout.data, "USER": layout.system_user}
     writable = [f"{layout.data_root}/{mount.folder}" for mount in template.mounts if mount.writable]
     readable = [f"{layout.data_root}/{mount.folder}" for mount in template.mounts if not mount.writable]
-    hidden = [*HIDDEN, *(path for path in mounted if _PATH.fullmatch(path)), layout.data_root]
+    hidden = [*HIDDEN, *(path for path in mounted if PLAIN_FOLDER.fullmatch(path)), layout.data_root]
     opened = f"{layout.data_root}/{template.opens}"
     return "\n".join(
         [
@@ -163,7 +162,7 @@ def checked_path(path: str) -> str:
 
     Raises WorkspaceError for others, and for system folders, which a workspace must not have as its own.
     """
-    if not _PATH.fullmatch(path):
+    if not PLAIN_FOLDER.fullmatch(path):
         raise WorkspaceError(
             f"The folder {path!r} cannot hold workspaces.",
             "Only letters, digits and ._-/ may stand in its name: systemd gives the others a meaning.",
