@@ -68,7 +68,7 @@ def test_a_host_that_is_down_does_not_stop_the_others(practice: Practice, tmp_pa
     assert outcome.reasons[victim]
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "plain ansible"])
+@pytest.mark.parametrize("kind", [*KINDS, PLAIN])
 def test_a_changed_host_key_is_refused(practice: Practice, tmp_path: Path, kind: str) -> None:
     """The key that is trusted is another than the server's: nothing is run there, by no tool."""
     victim, other = practice.site.servers[:2]
