@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,26 @@ def test_commands_that_are_told_to_be_typed_are_quoted(tmp_path: Path) -> None:
         manager.password(key)
     assert started.value.do == ("homewright workspace create 'ann $(x)/default'",)
     assert asked.value.do[0].endswith("homewright workspace delete 'ann $(x)/default@s2'")
+
+
+def test_looks_at_the_same_time_share_one_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(4)
+    opened: list[Opened] = []
+
+    class Opened:
+        alive = True
+
+        def close(self) -> None:
+            self.alive = False
+
+    def connect(*_: object, **__: object) -> Opened:
+        together.wait(timeout=10)
+        opened.append(Opened())
+        return opened[-1]
+
+    monkeypatch.setattr("homewright.workspaces.manager.Connection.open", connect)
+    with Manager(site(1), StateFolder(tmp_path / "state")) as manager, ThreadPoolExecutor(4) as pool:
+        given = set(pool.map(manager._connected, [site(1).servers[0]] * 4))
+        assert len(opened) == 4
+        assert [one for one in opened if one.alive] == list(given)
+    assert not any(one.alive for one in opened)

@@ -364,19 +364,31 @@ class Manager:
 
     def _look(self, server: Server, authority: Authority) -> NodeReport | HomewrightError:
         try:
-            with self._lock:
-                connection = self._polling.get(server.name)
-            if connection is None or not connection.alive:
-                connection = Connection.open(Endpoint.of(server, self.state), timeout=_POLL_TIMEOUT_S)
-                with self._lock:
-                    self._polling[server.name] = connection
-            return NodeBackend(self.site, server, authority, connection).look()
+            return NodeBackend(self.site, server, authority, self._connected(server)).look()
         except HomewrightError as error:
             with self._lock:
                 dropped = self._polling.pop(server.name, None)
             if dropped is not None:
                 dropped.close()
             return error
+
+    def _connected(self, server: Server) -> Connection:
+        """The connection that looks at a server share, opened anew where it was lost."""
+        with self._lock:
+            connection = self._polling.get(server.name)
+        if connection is not None and connection.alive:
+            return connection
+        fresh = Connection.open(Endpoint.of(server, self.state), timeout=_POLL_TIMEOUT_S)
+        with self._lock:
+            connection = self._polling.get(server.name)
+            if connection is None or not connection.alive:
+                self._polling[server.name] = fresh
+                connection, spare = fresh, connection
+            else:  # another thread was quicker
+                spare = fresh
+        if spare is not None:
+            spare.close()
+        return connection
 
     @contextmanager
     def _backend(self, server: Server) -> Iterator[NodeBackend]:
