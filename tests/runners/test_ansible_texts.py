@@ -241,6 +241,10 @@ def test_a_failed_module_says_what_was_raised(tmp_path: Path) -> None:
         ({"msg": "m.", "exception": "Task failed: Module failed: m: [Errno 28] full"}, "m: [Errno 28] full"),
         ({"msg": "m.", "exception": "(traceback unavailable)"}, "m."),
         ({"msg": "m", "stderr": "why", "exception": "m"}, "m: why"),
+        (
+            {"msg": "Task failed: EOF; last lines:\ngone", "exception": "Task failed: EOF; last lines:\ngone"},
+            "EOF; last lines:\ngone",
+        ),
     ],
 )
 def test_reasons(output: dict[str, Any], reason: str) -> None:

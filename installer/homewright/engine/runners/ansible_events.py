@@ -152,11 +152,11 @@ def reason_of(output: Mapping[str, Any]) -> str:
     items = [item for item in output.get("results") or [] if isinstance(item, Mapping) and item.get("failed")]
     if items:
         return reason_of(items[0])
-    message = str(output.get("msg") or "").strip()
+    message = _WRAPPED.sub("", str(output.get("msg") or "").strip())
     stderr = str(output.get("stderr") or output.get("module_stderr") or "").strip()
     raised = ([line for line in str(output.get("exception") or "").splitlines() if line.strip()] or [""])[-1].strip()
     raised = _WRAPPED.sub("", raised)
-    if raised == "(traceback unavailable)":
+    if raised == "(traceback unavailable)" or raised in message:
         raised = ""
     if not stderr and message and raised.startswith(message.rstrip(".")):
         message = ""  # what was raised begins with it
