@@ -62,7 +62,7 @@ check: .venv/.made unit-packages
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	imports=$$($(BIN)/lint-imports 2>&1) || { echo "$$imports"; exit 1; }
-	$(BIN)/pytest -q -m "not lab and not browser and not install and not long"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not lab and not browser and not install and not long"
 
 format: .venv/.made
 	@$(BIN)/ruff format --quiet .

@@ -46,7 +46,9 @@ class ImportBox(WorkingBox["list[ServerAnswer]"]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box") as box:
             box.border_title = "import servers"
-            yield Static(f"Hosts in {self._file}:\n", markup=False)
+            title = Static(f"Hosts in {_short(self._file)}:\n", markup=False)
+            title.styles.text_wrap, title.styles.text_overflow = "nowrap", "ellipsis"  # the list keeps its room
+            yield title
             yield Table(
                 [Column(width=3), Column("name", 12), Column("address", 15), Column("user", 8), Column("")],
                 empty="looking …",
@@ -99,3 +101,8 @@ class ImportBox(WorkingBox["list[ServerAnswer]"]):
             marked = [self._found[key].server]
         if marked:
             self.dismiss(marked)
+
+
+def _short(file: Path) -> str:
+    """The path as people write it: from their home where it lies there."""
+    return f"~/{file.relative_to(Path.home())}" if file.is_relative_to(Path.home()) else str(file)
