@@ -296,6 +296,7 @@ def test_a_lab_whose_file_is_lost_is_still_known(tmp_path: Path, monkeypatch: py
     found = commands._left_behind(print)
     assert found is not None
     assert (found.backend, found.phase) == ("private", "going down")
+    assert commands._count(found, None) == commands.SERVERS, "how many it had is lost too"
 
 
 def test_a_server_whose_host_keys_were_not_written_down_is_not_finished(

@@ -57,7 +57,7 @@ def up(wanted: int | None, *, say: Say, agree: Agree) -> LabStatus:
 
 def _count(lab: Record | None, wanted: int | None) -> int:
     if lab is None or lab.phase != "up":
-        return wanted or (len(lab.servers) if lab else SERVERS)
+        return wanted or (len(lab.servers) if lab else 0) or SERVERS
     if wanted is not None and wanted < len(lab.servers):
         raise LabError(
             f"There are {len(lab.servers)} practice servers, not {wanted}.",
