@@ -216,9 +216,7 @@ class Page(Screen[None]):
         style = {"failed": "$text-error", "ok": "$text-success", "warning": "$text-warning"}.get(tone, "")
         mark = {"failed": "failed", "ok": "done", "warning": "warning"}.get(tone)
         prefix = f"{look(mark).mark(self.ascii)} " if mark else ""
-        self.query_one("#said", Static).update(
-            Content.styled(f" {prefix}{text}", style) if style else Content(f" {text}")
-        )
+        self.query_one("#said", Static).update(Content.styled(f"{prefix}{text}", style) if style else Content(text))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """No key acts on what cannot be seen."""
