@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from homewright.engine import lock
+from homewright.cli import runs
+from homewright.cli.output import Output
+from homewright.engine import launch, lock
 from homewright.engine.documents import RunDocument
 from homewright.planning import Plan
 from homewright.site.paths import StateFolder
@@ -104,3 +107,15 @@ def test_rollback_wants_a_stage_that_there_is(homewright: Run) -> None:
     refused = homewright("rollback", "77", "--yes")
     assert refused.returncode == 2
     assert "no stage 77" in refused.stderr
+
+
+def test_ctrl_c_while_the_engine_starts_does_not_say_that_nothing_runs(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "start", interrupted)
+    args = argparse.Namespace(stages=None, site=None, state=None, detach=False)
+    assert runs.start(args, Output(), "apply", file=Path("site.yaml"), state=state) == runs.DETACHED
+    assert "may have started" in capsys.readouterr().err

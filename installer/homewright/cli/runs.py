@@ -75,9 +75,13 @@ def start(
 ) -> int:
     """Start a run and watch it to its end, unless it is to be left alone; the exit code."""
     further: Sequence[Path] = stages(args)
-    run = launch.start(
-        file, state, action=action, only=only, start_at=start_at, plan_digest=plan_digest, stages=further
-    )
+    try:
+        run = launch.start(
+            file, state, action=action, only=only, start_at=start_at, plan_digest=plan_digest, stages=further
+        )
+    except KeyboardInterrupt:
+        output.progress(f"\nThe run may have started all the same. See: {command(args, 'status')}")
+        return DETACHED
     if args.detach:
         output.line(f"Run {run} has started. Watch it: {command(args, 'attach')}")
         output.document({"version": 1, "id": run})
