@@ -15,6 +15,7 @@ import pytest
 
 from homewright import cli
 from homewright.cli import VERBS, build_parser, full_screen, split, wizard_parser
+from homewright.cli.output import Output
 from homewright.engine.states import Action, State
 from homewright.errors import UsageError
 from homewright.site.models import Server, Site
@@ -278,3 +279,14 @@ def test_a_closed_standard_input_is_no_defect(environment: dict[str, str], tmp_p
 
 def test_the_wizard_gets_the_options_that_the_whole_parser_would_give() -> None:
     assert vars(wizard_parser().parse_args([])) == vars(build_parser(only="").parse_args([]))
+
+
+def test_nothing_that_is_printed_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "a\x1b]0;title\x07\x1b[2J\x9b1mb\r\x08"
+    assert UsageError(evil, evil, [evil]).as_text().count("a]0;title[2J1mb") == 3
+    output = Output()
+    output.line(f"\x1b[31m{evil}\x1b[0m\tend")
+    output.progress(evil)
+    printed = capsys.readouterr()
+    assert printed.out == "\x1b[31ma]0;title[2J1mb\x1b[0m\tend\n"
+    assert printed.err == "a]0;title[2J1mb\n"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from homewright.errors import UsageError
+from homewright.errors import UsageError, visible
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -56,11 +56,11 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line for people; nothing with --json."""
         if not self.json:
-            print(text, flush=True)
+            print(visible(text), flush=True)
 
     def progress(self, text: str) -> None:
         """What is going on, on standard error."""
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
     def document(self, model: BaseModel | dict[str, Any]) -> None:
         """The verb's JSON document; nothing without --json."""

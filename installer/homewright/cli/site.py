@@ -257,7 +257,8 @@ def _import(path: Path, names: list[str], source: Path | None, output: Output) -
     found = {host.name: host for host in ssh_config.hosts(file, {server.address for server in site.servers})}
     for name in names:
         if name not in found:
-            raise UsageError(f"{file} names no host {name}.", "", [f"name one of: {', '.join(found) or 'none'}"])
+            known = f"name one of: {', '.join(found)}" if found else "homewright site add-server NAME=USER@ADDRESS"
+            raise UsageError(f"{file} names no host {name}.", "", [known])
         if found[name].reason:
             raise UsageError(f"{name} cannot be taken over: {found[name].reason}.", "", ["homewright site import"])
     fresh = [{key: value for key, value in asdict(found[name]).items() if key != "reason"} for name in names]

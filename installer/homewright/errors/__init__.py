@@ -7,9 +7,17 @@ bug of ours and is reported as one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
+
+_CONTROLS = re.compile(r"\x1b(?!\[[0-9;:]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+
+
+def visible(text: str) -> str:
+    """Text as a terminal may show it: others have a hand in it, so no control sequence but colours is left."""
+    return _CONTROLS.sub("", text)
 
 
 class HomewrightError(Exception):
@@ -34,7 +42,7 @@ class HomewrightError(Exception):
         if self.why:
             lines.append(f"  why: {self.why}")
         lines += [f"  do:  {step}" for step in self.do]
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
 
 class UsageError(HomewrightError):
