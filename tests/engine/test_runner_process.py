@@ -148,6 +148,12 @@ def test_the_engine_waits_for_the_process_and_not_for_its_pipes(play: Play) -> N
     assert leftovers.found(play.mark) == []
 
 
+def test_what_cannot_be_ended_is_told(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "end", lambda mark: [os.getpid()])
+    play.run('say("host-finished", "s1", state="succeeded", changed=0)')
+    assert any(f"could not be ended: {os.getpid()}" in text for text in play.texts())
+
+
 def test_silence_and_the_hard_limit_end_it(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_process, "GRACE_S", 0.5)
     monkeypatch.setattr(runner_process, "TICK_S", 0.05)

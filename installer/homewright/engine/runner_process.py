@@ -85,13 +85,16 @@ class RunnerProcess:
             os.close(pidfd)
             if process.poll() is None:
                 _signal_group(process.pid, signal.SIGKILL)
-            await asyncio.to_thread(leftovers.end, self.mark)
+            left = await asyncio.to_thread(leftovers.end, self.mark)
             process.wait()
             for source in sources:
                 source.drain(loop)
             os.close(reader)
             process.stdout.close()
             process.stderr.close()
+            if left:
+                said = f"What it started here could not be ended: {leftovers.described(left)}."
+                self.on_event(Event(Kind.LINE, said, step=self.step, level=Level.WARNING))
 
     async def _watch(
         self, process: subprocess.Popen[bytes], sources: list[_Source], ended: asyncio.Event, stop: asyncio.Event
