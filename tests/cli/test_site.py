@@ -83,6 +83,7 @@ def test_set_and_unset_keep_comments(homewright: Run, tmp_path: Path) -> None:
         (("set", "servers.s1.port", "x"), "no whole number"),
         (("set", "servers.s1"), "has no value"),
         (("set", "name", "cellar"), "not renamed"),
+        (("set", "workspaces.data_group", "shadow"), "a group of its own"),
         (("set", "workspaces.data_root", "/srv/our data"), "systemd gives other characters a meaning"),
         (("set", "workspaces.code_server.bundle", "code-server.tar.gz"), "begins with / or ~/"),
         (("unset", "servers.s9"), "no such entry"),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from homewright.workspaces import naming
-from homewright.workspaces.nodeside import records, steps
+from homewright.workspaces.nodeside import records, serve, steps
 from homewright.workspaces.nodeside.records import Refused, free_port
 
 
@@ -171,3 +171,8 @@ def test_a_shared_folder_gets_its_name_when_it_is_whole(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "chown", lambda *_: None)
     steps.shared_folders(job)
     assert stat.S_IMODE((tmp_path / "data" / "projects").stat().st_mode) == 0o2775
+
+
+@pytest.mark.parametrize(("groups", "option"), [("997 998 ", "--groups=997,998"), ("", "--clear-groups")])
+def test_the_proof_runs_with_the_groups_that_the_workspace_has(groups: str, option: str) -> None:
+    assert serve.groups_option({"Groups": groups}) == option

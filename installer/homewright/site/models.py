@@ -21,6 +21,11 @@ _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 PLAIN_FOLDER = re.compile(r"(/[A-Za-z0-9._-]+)+")
 """A folder whose path may stand in a unit's lists of paths."""
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_POWERFUL = frozenset(
+    {"root", "adm", "sudo", "wheel", "shadow", "disk", "docker", "lxd", "incus", "libvirt", "kvm", "microk8s", "mem",
+     "kmem", "tty", "staff", "systemd-journal"}
+)  # fmt: skip
+"""Groups whose members become root, or see what is not theirs."""
 _HOST_KEY = re.compile(r"(SHA256:[A-Za-z0-9+/]{43}|(ssh|ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2})( .*)?")
 
 
@@ -71,6 +76,12 @@ def _absolute(value: str) -> str:
 def _plain_folder(value: str) -> str:
     if not PLAIN_FOLDER.fullmatch(value):
         raise ValueError("may have letters, digits and ._- in its names: systemd gives other characters a meaning")
+    return value
+
+
+def _harmless_group(value: str) -> str:
+    if value in _POWERFUL:
+        raise ValueError("gives more than the shared folders: name a group of its own")
     return value
 
 
@@ -162,7 +173,7 @@ class WorkspaceSettings(Model):
 
     data_root: PlainFolder = "/srv/homewright/data"
     """The folder on every node that holds the shared `projects`, `datasets` and `jobs`."""
-    data_group: UserName = "homewright-data"
+    data_group: Annotated[UserName, AfterValidator(_harmless_group)] = "homewright-data"
     """The group that the worker's jobs and the workspaces share those folders as."""
     first_port: Annotated[int, Field(ge=1024, le=64000)] = 8500
     """The first port given to a workspace on a node."""

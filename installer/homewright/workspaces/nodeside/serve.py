@@ -110,10 +110,11 @@ def prove(request: Answer) -> Answer:
     if not process:
         raise Refused("instance-failed", f"{record.unit} does not run.", "", ("homewright workspace start …",))
     account = pwd.getpwnam(record.system_user)
-    found = _confinement(process, account.pw_uid)
+    status = _status(process)
+    found = _confinement(status, account.pw_uid)
     done = subprocess.run(
         ["nsenter", f"--target={process}", "--mount", "--", "setpriv", f"--reuid={account.pw_uid}",
-         f"--regid={account.pw_gid}", "--init-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all",
+         f"--regid={account.pw_gid}", groups_option(status), "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all",
          "python3", "-I", "-c", request["inside"], record.data_root, record.slug, *request["mounts"]],
         capture_output=True, text=True, check=False, cwd="/",
     )  # fmt: skip
@@ -124,9 +125,18 @@ def prove(request: Answer) -> Answer:
     return {"problems": found}
 
 
-def _confinement(process: int, uid: int) -> list[str]:
+def _status(process: int) -> dict[str, str]:
     lines = Path("/proc", str(process), "status").read_text().splitlines()
-    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def groups_option(status: dict[str, str]) -> str:
+    """setpriv's option for the very groups that a process has: its unit gives it more than its account has."""
+    groups = status["Groups"].split()
+    return f"--groups={','.join(groups)}" if groups else "--clear-groups"
+
+
+def _confinement(status: dict[str, str], uid: int) -> list[str]:
     found = []
     if set(status["Uid"].split()) != {str(uid)}:
         found.append(f"it runs as uid {status['Uid'].split()[0]}")
