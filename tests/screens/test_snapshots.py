@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from homewright.engine.lock import EngineLock
 from homewright.errors import HostKeyError, Unreachable
 from homewright.screens.app import HomewrightApp
+from homewright.screens.practice import Practice
 from homewright.screens.services import Reach, Services
 from homewright.screens.terminal import Terminal
 from homewright.site.paths import StateFolder
@@ -74,6 +75,32 @@ def test_site_with_a_wrong_name(
     )
     keys = "n A t t i c ctrl+n"
     assert snap_compare(make_app(), terminal_size=size, run_before=to(("Begin",), keys, ("must be lowercase",)))
+
+
+@both
+def test_practice(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
+    act = to(("Practise on this machine",), "p", ("enter makes them",))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+def test_practice_servers_are_up(
+    snap_compare: Compare, make_app: Make, services: Services, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = Path("/home/alice/.config/homewright/practice/site.yaml")
+    services.lab_up = lambda *_: ("practice", shown, "practice-1")  # type: ignore[method-assign]
+    monkeypatch.setattr(Practice, "_may_be_root", lambda self: True)
+    act = to(("Practise on this machine",), "p", ("enter makes them",), "enter", ("first contact asks",))
+    assert snap_compare(make_app(), terminal_size=SIZES[0], run_before=act)
+
+
+@both
+def test_import(snap_compare: Compare, make_app: Make, site: Path, tmp_path: Path, size: tuple[int, int]) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text(
+        "Host tower\n  HostName 192.168.1.40\n  User ops\nHost web\n  HostName web.example\n  User ops\n"
+        "Host old\n  HostName 192.168.1.11\n  User ops\n"
+    )
+    assert snap_compare(make_app(), terminal_size=size, run_before=page("servers", ("0 of 3",), "i", ("tower",)))
 
 
 @both

@@ -34,7 +34,8 @@ less than half a minute.
 They take some 400 MB of disk and little memory. `homewright lab down` takes everything away again but the
 image. Making them needs root, by sudo; the site and everything recorded stay yours.
 
-The password of every practice server is shown here once they are up, and by `homewright lab status`.
+The password of every practice server is shown here once they are up, and by `homewright lab status
+--password`.
 """
     BINDINGS = [
         Binding("ctrl+n", "next", "to the servers", key_display="ctrl+n"),
@@ -52,8 +53,8 @@ The password of every practice server is shown here once they are up, and by `ho
     def body(self) -> ComposeResult:
         with VerticalScroll(id="steps"):
             yield Static(
-                f"This makes {SERVERS} practice servers on this machine: LXD containers with systemd and SSH.\n"
-                "The first time takes about three minutes, later half a minute. It needs root, by sudo;\n"
+                f"This makes {SERVERS} practice servers on this machine: LXD containers with systemd and SSH. "
+                "The first time takes about three minutes, later half a minute. It needs root, by sudo; "
                 "Debian packages that are missing are named before anything is installed.\n\n"
                 "enter makes them; esc goes back, and nothing is done.",
                 id="practice-text",
@@ -138,7 +139,8 @@ The password of every practice server is shown here once they are up, and by `ho
             "",
             "The practice servers are up.",
             f"  Site      {file}",
-            f"  Password  {password}   (of every one of them; homewright lab status --password shows it again)",
+            f"  Password  {password}",
+            "            (homewright lab status --password shows it again)",
             "",
             "Go on with ctrl+n: first contact asks for that password, once.",
         ]
