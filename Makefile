@@ -91,7 +91,7 @@ test-packages:
 
 test: test-packages check
 	@$(BIN)/homewright lab prepare --yes
-	$(BIN)/pytest -q -m "(lab or browser or install) and not long" --durations=15
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "(lab or browser or install) and not long" --durations=15
 
 test-long: .venv/.made test-packages
 	@$(BIN)/homewright lab prepare --yes

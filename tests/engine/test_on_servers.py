@@ -407,6 +407,7 @@ def test_secrets_are_nowhere_in_what_is_recorded(bench: Bench) -> None:
         Secrets(bench.state.secrets).delete("workspace/canary@test/password")
 
 
+@pytest.mark.long
 def test_a_server_that_loses_power_in_the_middle(bench: Bench) -> None:
     victim = bench.hosts[-1]
     bench.tiny.step(

@@ -177,8 +177,11 @@ def test_cut_off_while_going_up_then_while_going_down(small_lab: Lab) -> None:
     assert up.returncode == 0, up.stderr
     assert "starting over" in up.stderr
     assert json.loads(lab.run("lab", "status", "--json").stdout)["state"] == "up"
-    found = lab.on("s1", "ls -A /home/lab /root /etc/sudoers.d; dpkg-query -W -f '${Package}\\n'").split()
-    assert not {".ssh", "homewright-lab", "python3-venv"} & set(found), (
+    found = lab.on(
+        "s1",
+        "ls -A /etc/sudoers.d; find /root /home -name authorized_keys -printf '%f\\n'; dpkg-query -W -f '${Package}\\n'",
+    ).split()
+    assert not {"authorized_keys", "homewright-lab", "python3-venv"} & set(found), (
         "nobody has been there: first contact is to come"
     )
     second = bridge(lab)

@@ -149,6 +149,7 @@ def test_what_is_broken_is_seen_and_made_good(stage: Stage, name: str, command: 
     stage.assert_proved(name, *(stage.practice.names if name == "00/20" else [victim]))
 
 
+@pytest.mark.long
 def test_a_full_disk_fails_its_server_alone_with_a_remedy(stage: Stage) -> None:
     """The folder of the environment becomes a file system of 24 MB: room for a beginning, not for the packages."""
     victim, other = stage.practice.names[:2]

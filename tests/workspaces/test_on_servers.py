@@ -212,6 +212,7 @@ def test_walls_with_a_gap_are_noticed(manager: Manager, alice: Key, root: Root) 
     root("rm -r /tank")
 
 
+@pytest.mark.long
 def test_a_certificate_near_its_end_is_made_anew_at_the_next_start(manager: Manager, alice: Key, root: Root) -> None:
     record = "/var/lib/homewright/workspaces/alice/workspace.json"
     certificate = f"sha256sum {DATA}/.code-server/alice/config/tls.crt"
@@ -300,6 +301,7 @@ def test_the_command_does_what_the_screen_does(trusted_lab: Any, manager: Manage
     assert homewright("open")["address"] == manager.show(alice).address
 
 
+@pytest.mark.long
 def test_a_node_without_power_is_named_and_its_workspace_comes_back(
     manager: Manager, trusted_lab: Any, alice: Key, node: str
 ) -> None:
