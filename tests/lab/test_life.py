@@ -179,7 +179,8 @@ def test_cut_off_while_going_up_then_while_going_down(small_lab: Lab) -> None:
     assert json.loads(lab.run("lab", "status", "--json").stdout)["state"] == "up"
     found = lab.on(
         "s1",
-        "ls -A /etc/sudoers.d; find /root /home -name authorized_keys -printf '%f\\n'; dpkg-query -W -f '${Package}\\n'",
+        "ls -A /etc/sudoers.d; find /root /home -name authorized_keys -printf '%f\\n'; "
+        "dpkg-query -W -f '${Package}\\n'",
     ).split()
     assert not {"authorized_keys", "homewright-lab", "python3-venv"} & set(found), (
         "nobody has been there: first contact is to come"
