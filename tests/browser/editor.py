@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, TimeoutError, expect
 
 SLOW_MS = 60_000
 QUICK_MS = 20_000
+TRY_MS = 4_000
+"""One try at something that is tried again."""
 
 
 def wait_for(what: str, condition: Callable[[], bool], limit_s: float = 20.0) -> None:
@@ -44,13 +46,28 @@ class Editor:
 
     def command(self, title: str) -> None:
         """Run a command from the palette; exactly the one of this title."""
-        self.page.keyboard.press("F1")
+        self.quick_input("F1", f">{title}", title)
+
+    def quick_input(self, key: str, text: str, row: str) -> None:
+        """Open the box in the middle, type, and take the row of that title.
+
+        The editor still loads parts after it has opened, and each that takes the focus closes the box: as a person
+        would, one opens it again.
+        """
         box = self.page.locator(".quick-input-widget input[type=text]")
-        expect(box).to_be_visible(timeout=QUICK_MS)
-        box.fill(f">{title}")
-        entry = self.page.locator(".quick-input-list .monaco-list-row").filter(has_text=title).first
-        expect(entry).to_be_visible(timeout=QUICK_MS)
-        entry.click()
+        entry = self.page.locator(".quick-input-list .monaco-list-row").filter(has_text=row).first
+
+        def taken() -> bool:
+            try:
+                if not box.is_visible():
+                    self.page.keyboard.press(key)
+                box.fill(text, timeout=TRY_MS)
+                entry.click(timeout=TRY_MS)
+            except TimeoutError:
+                return False
+            return True
+
+        wait_for(f"{row} to be taken from the box", taken, SLOW_MS / 1000)
         expect(box).to_be_hidden(timeout=QUICK_MS)
 
     def open_terminal(self) -> None:
@@ -89,14 +106,7 @@ class Editor:
         return self.on_server(f"cat {path}; rm {path}")
 
     def open_file(self, name: str) -> None:
-        self.page.keyboard.press("Control+p")
-        box = self.page.locator(".quick-input-widget input[type=text]")
-        expect(box).to_be_visible(timeout=QUICK_MS)
-        box.fill(name)
-        expect(self.page.locator(".quick-input-list .monaco-list-row").filter(has_text=name).first).to_be_visible(
-            timeout=QUICK_MS
-        )
-        self.page.keyboard.press("Enter")
+        self.quick_input("Control+p", name, name)
         expect(self.page.locator(".tab.active").filter(has_text=name).first).to_be_visible(timeout=QUICK_MS)
 
     def in_webview(self, tag: str, text: str) -> None:
