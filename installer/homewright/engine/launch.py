@@ -142,7 +142,8 @@ def _systemd(run: str, folder: Path) -> list[str] | None:
     if not Path("/run/systemd/system").is_dir() or shutil.which("systemd-run") is None:
         return None
     unit = ["systemd-run", "--quiet", "--collect", f"--unit=homewright-engine-{run}", "--property=Type=exec"]
-    unit += ["--property=KillMode=control-group", "--property=OOMPolicy=continue", "--description=Homewright engine"]
+    unit += ["--property=KillMode=mixed", "--property=OOMPolicy=continue", "--description=Homewright engine"]
+    # mixed: at a shutdown the engine alone is told, which stops its runners between tasks, not in the middle of one.
     # How the run ended stands in the journal; to systemd an engine that could record it has done its work.
     unit += ["--property=SuccessExitStatus=1 2 3 4 5", "--property=UMask=0077"]
     if not set(str(folder)) & set("% \t"):
