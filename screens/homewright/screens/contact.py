@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -201,6 +202,14 @@ answer sudo.keep in site.yaml.
         box.update(self._words(name, standing))
         self.refresh_bindings()
 
+    def _practice(self) -> str:
+        """Where the password of practice servers is to be had: it was made on this machine and told to nobody."""
+        from homewright.lab import SITE_NAME
+
+        if self.home.site_name != SITE_NAME:
+            return ""
+        return f"\n\nThe practice servers' password, in another terminal: {sys.argv[0]} lab status --password"
+
     def _words(self, name: str, standing: Standing) -> Content:
         if standing.offer is not None and standing.at == "compare":
             return Content.assemble(
@@ -223,7 +232,7 @@ answer sudo.keep in site.yaml.
             "work": f"{name}: {standing.text}",
             "done": f"{name}: its host key is trusted, Homewright's own key opens it, and sudo works.",
             "password": f"{name} does not know Homewright's key yet. Type the password of {server.user} below, once, "
-            "or name a key file. It goes only to servers whose host key you have compared.",
+            f"or name a key file. It goes only to servers whose host key you have compared.{self._practice()}",
             "refused": f"{name} shows a host key that is not its own, as you said. Nothing was sent to it. "
             f"Either another machine answers at {server.address}, or its key was made anew: find out on its console. "
             "r looks again.",
