@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from driving import Practice
 from practice_lab import Lab, own_lab
 
 
@@ -26,3 +29,18 @@ def trusted_lab(lab: Lab) -> Lab:
         done = lab.run("trust", "--all", "--practice")
         assert done.returncode == 0, done.stderr
     return lab
+
+
+@pytest.fixture(scope="module")
+def practice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
+    """Trusted practice servers; HOMEWRIGHT_TEST_SITE and HOMEWRIGHT_TEST_STATE name some that are there already."""
+    work = tmp_path_factory.mktemp("runner")
+    site, state = os.environ.get("HOMEWRIGHT_TEST_SITE"), os.environ.get("HOMEWRIGHT_TEST_STATE")
+    if not site or not state:
+        lab: Lab = request.getfixturevalue("trusted_lab")
+        words = list(lab.state_args)
+        site, state = str(lab.site_file), words[words.index("--state") + 1]
+    practice = Practice.of(Path(site), Path(state), work)
+    practice.hold()
+    yield practice
+    practice.give_back()
