@@ -140,8 +140,8 @@ def test_a_lock_whose_file_is_removed_still_keeps_two_apart(tmp_path: Path) -> N
             inside.append(str(number))
             together.append(list(inside))
             threading.Event().wait(0.002)
-            records.unlock_for_ever("alice", tmp_path)
             inside.remove(str(number))
+            records.unlock_for_ever("alice", tmp_path)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(hold, range(60)))

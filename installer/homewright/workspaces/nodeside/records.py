@@ -174,7 +174,7 @@ def locked(name: str, root: Path = ROOT) -> Iterator[None]:
 
 
 def unlock_for_ever(name: str, root: Path = ROOT) -> None:
-    """Remove the file of a lock that the caller holds: what it guarded is gone."""
+    """Remove the file of a lock that the caller holds, as the last thing done with it: others may enter at once."""
     _lock_file(name, root).unlink(missing_ok=True)
 
 
