@@ -8,6 +8,7 @@ import pytest
 
 from homewright.errors import SiteError
 from homewright.site import fields, inventory
+from homewright.site.answers import Instance, InstanceSettings
 from homewright.site.models import Server, Site
 
 SITE = Site(
@@ -17,6 +18,7 @@ SITE = Site(
         Server(name="s2", address="10.0.0.2", user="bob", port=2222),
     ),
     environment={"A": "{{ lookup('pipe', 'id') }}"},
+    instances=InstanceSettings(nodes=(Instance(name="s1", host="s1"),)),
 )
 
 

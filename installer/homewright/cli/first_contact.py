@@ -17,8 +17,9 @@ from homewright.cli.output import Output
 from homewright.cli.servers import chosen
 from homewright.errors import Cancelled, HomewrightError, HostKeyError, UsageError
 from homewright.site import files
-from homewright.site.models import HostKey, Server
+from homewright.site.models import Server
 from homewright.site.paths import StateFolder, site_file
+from homewright.site.values import HostKey
 
 TRIES = 3
 """How often a password is asked for on a terminal."""

@@ -47,7 +47,7 @@ def value_at(site: Site, field: str) -> Any:
     _annotation(field)
     value: Any = site.model_dump(mode="json")
     for number, step in enumerate(field.split("."), start=1):
-        inside = {item["name"]: item for item in value} if isinstance(value, list) else value
+        inside = {item["name"]: item for item in value} if isinstance(value, list) else value or {}
         if step not in inside:
             known = ", ".join(inside)
             remedy = f"name one of: {known}" if known else "there are none: homewright site show"
@@ -63,7 +63,7 @@ def _names(model: type[BaseModel], prefix: str) -> typing.Iterator[str]:
         if name == "version":
             continue
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            many = typing.get_origin(field.annotation) is tuple
+            many = typing.get_origin(_optional(field.annotation)) is tuple
             yield from _names(inner, f"{prefix}{name}.{ITEM}." if many else f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}.{ITEM}" if typing.get_origin(field.annotation) is dict else f"{prefix}{name}"
@@ -73,10 +73,11 @@ def _annotation(field: str) -> Any:
     """What a field holds: `str` for every kind of text, else its annotation."""
     current: Any = Site
     for step in field.split("."):
+        current = _optional(current)
         if typing.get_origin(current) is dict:
             current = typing.get_args(current)[1]
             continue
-        if typing.get_origin(current) is tuple:
+        if typing.get_origin(current) is tuple and _named(typing.get_args(current)[0]):
             current = typing.get_args(current)[0]
             continue
         known: dict[str, FieldInfo] = {}
@@ -88,8 +89,20 @@ def _annotation(field: str) -> Any:
     return _inner(current)
 
 
+def _named(item: Any) -> bool:
+    """Whether an item of a list is found by its name; the others are set as one list, in YAML."""
+    return isinstance(item, type) and issubclass(item, BaseModel) and "name" in item.model_fields
+
+
+def _optional(annotation: Any) -> Any:
+    """The type inside an optional one."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next(argument for argument in typing.get_args(annotation) if argument is not type(None))
+    return annotation
+
+
 def _inner(annotation: Any) -> Any:
-    """The type inside optional and annotated ones; of a tuple, that of its items where they are models."""
+    """The type inside optional and annotated ones; of a tuple, that of its items where they have names."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return _inner(arguments[0])
@@ -97,7 +110,7 @@ def _inner(annotation: Any) -> Any:
         return _inner(next(argument for argument in arguments if argument is not type(None)))
     if origin is typing.Literal:
         return type(arguments[0])
-    if origin is tuple and isinstance(arguments[0], type) and issubclass(arguments[0], BaseModel):
+    if origin is tuple and _named(arguments[0]):
         return arguments[0]
     return annotation
 

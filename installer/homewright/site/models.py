@@ -6,105 +6,28 @@ of its screen shows.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
+
+from homewright.site.answers import Acceptance, GpuChoice, InstanceSettings, NetworkSettings, PlatformSettings
+from homewright.site.values import (
+    AbsoluteFolder,
+    Address,
+    Bundle,
+    HostKey,
+    HostName,
+    Model,
+    NicName,
+    PlainFolder,
+    UserName,
+    Zone,
+    harmless_group,
+    misfit,
+)
 
 VERSION = 1
-
-_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-PLAIN_FOLDER = re.compile(r"(/[A-Za-z0-9._-]+)+")
-"""A folder whose path may stand in a unit's lists of paths."""
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_POWERFUL = frozenset(
-    {"root", "adm", "sudo", "wheel", "shadow", "disk", "docker", "lxd", "incus", "libvirt", "kvm", "microk8s", "mem",
-     "kmem", "tty", "staff", "systemd-journal"}
-)  # fmt: skip
-"""Groups whose members become root, or see what is not theirs."""
-_HOST_KEY = re.compile(r"(SHA256:[A-Za-z0-9+/]{43}|(ssh|ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2})( .*)?")
-
-
-def _label(value: str) -> str:
-    if not _LABEL.fullmatch(value):
-        raise ValueError(
-            "must be lowercase letters, digits and hyphens, and start with a letter (MicroK8s refuses others)"
-        )
-    return value
-
-
-def _user(value: str) -> str:
-    if not _USER.fullmatch(value):
-        raise ValueError("is no Linux user name")
-    return value
-
-
-def _ipv4(value: str) -> str:
-    try:
-        ipaddress.IPv4Address(value)
-    except ValueError:
-        raise ValueError("must be an IPv4 address, such as 192.168.1.10") from None
-    return value
-
-
-def _host_key(value: str) -> str:
-    if not _HOST_KEY.fullmatch(value.strip()):
-        raise ValueError("must be a fingerprint (SHA256:…) or a public host key (ssh-ed25519 AAAA…)")
-    return value.strip()
-
-
-def _zone(value: str) -> str:
-    if (
-        len(value) > 253
-        or not all(_LABEL.fullmatch(part) or part.isdigit() for part in value.split("."))
-        or "." not in value
-    ):
-        raise ValueError("must be a domain with at least two labels, such as home.internal")
-    return value
-
-
-def _absolute(value: str) -> str:
-    if not value.startswith("/") or ".." in PurePosixPath(value).parts or value == "/":
-        raise ValueError("must be an absolute folder other than /")
-    return value.rstrip("/")
-
-
-def _plain_folder(value: str) -> str:
-    if not PLAIN_FOLDER.fullmatch(value):
-        raise ValueError("may have letters, digits and ._- in its names: systemd gives other characters a meaning")
-    return value
-
-
-def _harmless_group(value: str) -> str:
-    if value in _POWERFUL:
-        raise ValueError("gives more than the shared folders: name a group of its own")
-    return value
-
-
-def _bundle(value: str) -> str:
-    if value != "official" and not value.startswith(("/", "~/")):
-        raise ValueError("must be `official`, or a path that begins with / or ~/")
-    return value
-
-
-HostName = Annotated[str, AfterValidator(_label)]
-UserName = Annotated[str, AfterValidator(_user)]
-Address = Annotated[str, AfterValidator(_ipv4)]
-HostKey = Annotated[str, AfterValidator(_host_key)]
-Zone = Annotated[str, AfterValidator(_zone)]
-AbsoluteFolder = Annotated[str, AfterValidator(_absolute)]
-PlainFolder = Annotated[str, AfterValidator(_absolute), AfterValidator(_plain_folder)]
-Bundle = Annotated[str, AfterValidator(_bundle)]
-
-
-class Model(BaseModel):
-    """Frozen, and strict about unknown fields: a typing mistake in site.yaml is an error, never ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
 
 class Server(Model):
@@ -120,6 +43,8 @@ class Server(Model):
     """The port that sshd listens on."""
     host_key: HostKey | None = None
     """Its SSH host key or fingerprint, where known beforehand; otherwise it is shown and asked about."""
+    nic: NicName | None = None
+    """The network interface that the bridge br0 takes over; by default the one that carries its address."""
 
 
 class SudoSettings(Model):
@@ -173,7 +98,7 @@ class WorkspaceSettings(Model):
 
     data_root: PlainFolder = "/srv/homewright/data"
     """The folder on every node that holds the shared `projects`, `datasets` and `jobs`."""
-    data_group: Annotated[UserName, AfterValidator(_harmless_group)] = "homewright-data"
+    data_group: Annotated[UserName, AfterValidator(harmless_group)] = "homewright-data"
     """The group that the worker's jobs and the workspaces share those folders as."""
     first_port: Annotated[int, Field(ge=1024, le=64000)] = 8500
     """The first port given to a workspace on a node."""
@@ -208,13 +133,20 @@ class Site(Model):
     servers: tuple[Server, ...] = ()
     """The servers, the control plane first."""
     zone: Zone | None = None
-    """The DNS zone of the platform; none until stage 30 has made it."""
+    """The DNS zone of the platform; while there is none, everything is reached by address."""
+    network: NetworkSettings = NetworkSettings()
+    gpus: tuple[GpuChoice, ...] = ()
+    """What becomes of each GPU; one that is not named stays as it is."""
+    instances: InstanceSettings = InstanceSettings()
+    platform: PlatformSettings = PlatformSettings()
     environment: dict[str, str] = {}
     """Extra lines for the environment file of every server (stage 00, step 30); no secrets."""
     sudo: SudoSettings = SudoSettings()
     host_venv: HostVenv = HostVenv()
     mirror: MirrorSettings = MirrorSettings()
     workspaces: WorkspaceSettings = WorkspaceSettings()
+    accepted: tuple[Acceptance, ...] = ()
+    """Warnings of checks that somebody has accepted, each with the reason."""
 
     @model_validator(mode="after")
     def _servers_are_distinct(self) -> Site:
@@ -238,11 +170,6 @@ class Site(Model):
         if len(self.servers) < 2:
             return None
         return self.server(self.workspaces.master) if self.workspaces.master else self.servers[0]
-
-
-def misfit(path: tuple[str | int, ...], reason: str) -> PydanticCustomError:
-    """Two answers that do not fit together, blamed on the one at `path`."""
-    return PydanticCustomError("misfit", "{reason}", {"reason": reason, "path": path})
 
 
 def _refuse_twice(what: str, values: Sequence[str]) -> None:

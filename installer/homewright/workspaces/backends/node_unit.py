@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from homewright.site.models import PLAIN_FOLDER
+from homewright.site.values import PLAIN_FOLDER
 from homewright.workspaces.errors import WorkspaceError
 from homewright.workspaces.templates import Preset, Template
 
