@@ -35,6 +35,115 @@ class System(Fact):
     product: str = ""
     """Maker and model, as the firmware says."""
     uptime_s: float | None = None
+    account: str = ""
+    """Who was signed in while looking."""
+    home: str = ""
+    """The home of that account."""
+    secure_boot: bool | None = None
+    chassis: str = ""
+    """desktop, laptop, server, vm, container, as systemd's hostnamectl or the firmware says."""
+    desktop: bool | None = None
+    """A graphical session is what it starts into (graphical.target with a display manager)."""
+    proxies: dict[str, str] = {}
+    """Proxy variables of the account's and the system's environment, by name; passwords in them are cut out."""
+
+
+class Kernel(Fact):
+    """What the running kernel is set to; None where it could not be read."""
+
+    cmdline: tuple[str, ...] = ()
+    modules: tuple[str, ...] | None = None
+    """Names of the loaded modules."""
+    iommu: bool | None = None
+    """True where the kernel shows IOMMU groups, False where it shows none although it was asked."""
+    nested: bool | None = None
+    """KVM gives guests the processor's virtualization."""
+    virtualization_flag: Literal["vmx", "svm", ""] | None = None
+    """The processor's flag; empty where it has none."""
+    memory_cgroup: bool | None = None
+    br_netfilter: bool | None = None
+    """The module is loaded, or can be (its file is there)."""
+    inotify_instances: int | None = None
+    inotify_watches: int | None = None
+    aio_nr: int | None = None
+    aio_max_nr: int | None = None
+    swaps: tuple[str, ...] = ()
+    """Devices and files that are swapped to."""
+    xid: tuple[str, ...] | None = None
+    """Xid lines of NVIDIA's driver in the kernel's log, the newest last, 20 at most; None where it may not be read."""
+    iommu_log: tuple[str, ...] = ()
+    """DMAR and AMD-Vi lines of the kernel's log, 20 at most."""
+
+
+class Software(Fact):
+    """What is installed and running that the platform needs or runs into."""
+
+    snapd: str | None = None
+    """Its version; None where it is not installed or not known (see `missing`)."""
+    snap_hold: str | None = None
+    """Until when snaps are held from refreshing, as snapd says; empty where they are not."""
+    package_locks: tuple[str, ...] | None = None
+    """apt's and dpkg's lock files that somebody holds, each with the process."""
+    packages_broken: bool | None = None
+    """dpkg has packages that are half installed."""
+    docker: bool | None = None
+    ufw: bool | None = None
+    """ufw is active."""
+    forward_policy: Literal["accept", "drop"] | None = None
+    """What becomes of forwarded packets that no rule names."""
+    lxd: str | None = None
+    """Its version; None where it is not installed."""
+    lxd_from: Literal["snap", "package", ""] = ""
+    lxd_clustered: bool | None = None
+    microk8s: str | None = None
+    zerotier: str | None = None
+    device_plugin: tuple[str, ...] | None = None
+    """Node-feature-discovery or NVIDIA's device plugin that already run here."""
+    python: str | None = None
+    """Version of python3; None where there is none."""
+    netplan: bool | None = None
+    services: tuple[str, ...] = ()
+    """Running services of systemd, without `.service`."""
+
+
+class Clock(Fact):
+    """How its clock stands to ours, seconds."""
+
+    offset_s: float | None = None
+    """Its clock minus ours at the middle of the exchange; right to half the round trip."""
+    uncertainty_s: float | None = None
+    """Half the round trip."""
+    synchronised: bool | None = None
+    """What timedatectl says of NTP."""
+    service: str = ""
+    """chrony, systemd-timesyncd, ntpd."""
+    timezone: str = ""
+
+
+class Names(Fact):
+    """How names are resolved there."""
+
+    resolvers: tuple[str, ...] = ()
+    """DNS servers in use, behind systemd-resolved's own where that runs."""
+    search: tuple[str, ...] = ()
+    hosts: dict[str, tuple[str, ...]] = {}
+    """/etc/hosts: names by address."""
+    resolves: dict[str, tuple[str, ...]] = {}
+    """What names that were asked for resolve to, by name (getent); the servers of the site are asked for."""
+    wildcard: bool | None = None
+    """A name that cannot exist resolves all the same."""
+    internet: bool | None = None
+    """A public name resolves."""
+
+
+class Listener(Fact):
+    """A socket that listens."""
+
+    protocol: Literal["tcp", "udp"]
+    address: str
+    port: int
+    process: str = ""
+    """Who listens, where it may be seen."""
 
 
 class Cpu(Fact):
@@ -76,6 +185,17 @@ class Nic(Fact):
     addresses: tuple[str, ...] = ()
     """IPv4 and IPv6 with prefix, as 192.168.1.10/24."""
     default_route: bool = False
+    gateway: str = ""
+    """Of its default route."""
+    mtu: int | None = None
+    driver: str = ""
+    pci_address: str = ""
+    """Full address, of a NIC on the PCI bus."""
+    master: str = ""
+    """The bridge or bond that it belongs to."""
+    dhcp: bool | None = None
+    """Its IPv4 address comes from DHCP; None where that cannot be told."""
+    duplex: str = ""
 
 
 class PciFunction(Fact):
@@ -88,6 +208,8 @@ class PciFunction(Fact):
     name: str = ""
     driver: str | None = None
     iommu_group: int | None = None
+    modules: tuple[str, ...] = ()
+    """Kernel modules that could drive it."""
 
 
 class Gpu(Fact):
@@ -100,6 +222,20 @@ class Gpu(Fact):
     memory: int | None = None
     driver_version: str = ""
     """Of NVIDIA's driver, where nvidia-smi works."""
+    device_id: str = ""
+    """Vendor and device: 10de:2204."""
+    boot_display: bool | None = None
+    """The firmware drew on it (boot_vga)."""
+    displays: bool | None = None
+    """A monitor is connected, as DRM or nvidia-smi says."""
+    compute_capability: str = ""
+    """As 8.6; from nvidia-smi."""
+    mig: bool | None = None
+    """Multi-Instance GPU is on."""
+    error: str = ""
+    """What nvidia-smi says in place of its facts: lost, fallen off the bus."""
+    processes: int | None = None
+    """How many processes use it now."""
 
 
 class Missing(Fact):
@@ -122,7 +258,17 @@ class HostFacts(Fact):
     nics: tuple[Nic, ...] = ()
     pci: tuple[PciFunction, ...] = ()
     gpus: tuple[Gpu, ...] = ()
+    kernel: Kernel = Kernel()
+    software: Software = Software()
+    clock: Clock = Clock()
+    names: Names = Names()
+    listeners: tuple[Listener, ...] | None = None
     missing: tuple[Missing, ...] = ()
+
+    def why_unknown(self, *sources: str) -> str:
+        """Why these facts are not known: the reasons of the sources that they come from."""
+        reasons = [f"{gap.source}: {gap.reason}" for gap in self.missing if gap.source in sources]
+        return "; ".join(reasons) or "the server did not say"
 
 
 class Failure(Fact):
