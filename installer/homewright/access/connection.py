@@ -23,6 +23,7 @@ from homewright.access.remote import (
     write_script,
 )
 from homewright.errors import HostKeyError, StateError, Unreachable
+from homewright.site.rehearsed import refuse
 
 __all__ = [
     "CommandFailed",
@@ -66,8 +67,10 @@ class Connection:
         """Connect within about `timeout` seconds a phase (TCP, handshake, sign-in).
 
         Raises HostKeyError where the host key is not the trusted one, Unreachable where the server is down, closed or
-        does not accept our key, NoFirstContact where we have none yet, StateError where it cannot be read.
+        does not accept our key, NoFirstContact where we have none yet, StateError where it cannot be read,
+        RehearsalOnly in a rehearsal.
         """
+        refuse(endpoint.key_file.parent, f"{endpoint.name} was not contacted.")
         key = engine_key(endpoint.key_file)
         transport = open_strict(endpoint, timeout)
         try:

@@ -27,6 +27,7 @@ from homewright.engine.fence import Fences
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
 from homewright.engine.lock import EngineLock
+from homewright.engine.rehearsed import RehearsedFences
 from homewright.engine.schedule import RunEnd, Schedule
 from homewright.engine.states import Action, State
 from homewright.errors import Busy, HomewrightError, PlanMismatch
@@ -34,6 +35,7 @@ from homewright.planning import Plan, plan
 from homewright.planning.known import known_facts
 from homewright.site import files
 from homewright.site.paths import StateFolder, write_atomically
+from homewright.site.rehearsed import Rehearsed
 
 KEPT_RUNS = 30
 """Runs whose events are kept; older ones keep their states only."""
@@ -91,7 +93,7 @@ class Engine:
             facts,
             writer,
             controller,
-            Fences(site, self.state, writer, controller),
+            (RehearsedFences if Rehearsed.of(self.state) else Fences)(site, self.state, writer, controller),
         )
         schedule = Schedule(context, planned, self.action)
         self._record(writer, planned, catalogue.digest)
@@ -145,9 +147,9 @@ class Engine:
     def _beginning(self, planned: Plan) -> str:
         word = {Action.RUN: "apply", Action.VERIFY: "verify", Action.ROLLBACK: "rollback"}[self.action]
         steps, servers = len(planned.steps()), len(planned.hosts)
-        return (
-            f"Run {self.run}: {word} {_count(steps, 'step')} on {_count(servers, 'server')} of the site {planned.site}."
-        )
+        begins = "Rehearsal, nothing is done for real. " if Rehearsed.of(self.state) else ""
+        what = f"{word} {_count(steps, 'step')} on {_count(servers, 'server')}"
+        return f"{begins}Run {self.run}: {what} of the site {planned.site}."
 
     async def _conduct(self, context: Context, schedule: Schedule, lock: EngineLock) -> int:
         loop = asyncio.get_running_loop()
@@ -195,7 +197,7 @@ class Engine:
             if left:
                 said = f"{', '.join(left)} could not be given back; the next run of this site takes them over."
                 context.writer.transition(Event(Kind.LINE, said, level=Level.WARNING))
-        if self.action is Action.RUN and not context.site.sudo.keep:
+        if self.action is Action.RUN and not context.site.sudo.keep and not Rehearsed.of(self.state):
             names = [server.name for server in context.site.servers]
             told = await asyncio.gather(*(asyncio.to_thread(_without_sudoers, context, name) for name in names))
             for name, text in zip(names, told, strict=True):

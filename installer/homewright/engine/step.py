@@ -24,6 +24,7 @@ from homewright.engine.states import Action, State, Verdict
 from homewright.errors import HomewrightError
 from homewright.planning import PlanStep
 from homewright.site.paths import make_folder, write_atomically
+from homewright.site.rehearsed import Rehearsed
 
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses between proofs that cannot tell; a host that boots needs up to a minute."""
@@ -228,7 +229,7 @@ class StepWork:
                 context.stop.set()
 
         process = RunnerProcess(
-            module=f"homewright.engine.runners.{runner_kind(self._step, action)}",
+            module=f"homewright.engine.runners.{self._runner(action)}",
             request=file,
             step=self._plan.id,
             mark=f"{leftovers.site_mark(context.state)}{context.run}:{context.calls}.",
@@ -245,6 +246,9 @@ class StepWork:
         if context.failure is not None:
             raise context.failure
         return talk
+
+    def _runner(self, action: Action) -> str:
+        return "rehearsed" if Rehearsed.of(self._context.state) else runner_kind(self._step, action)
 
     def _record_child(self, pid: int) -> None:
         self._writer.change(self._writer.add_child(pid, lock.start_ticks(pid) or 0, lock.boot_id()))

@@ -1,0 +1,119 @@
+"""The rehearsal's runner: tells what a step would do, task by task, and touches nothing.
+
+It reads the step's own numbered file for the names of what it does, so that the simulated run shows what a real one
+would show; how long each takes is made up. Every line says that it is rehearsed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import time
+from pathlib import Path
+
+from homewright.engine.runners.protocol import Cancel, Emitter, run
+from homewright.engine.runners.request import StepRequest
+from homewright.engine.states import Action, State, Verdict
+from homewright.site.rehearsed import Rehearsed
+
+PACE_S = 0.25
+"""For one task; a real one takes between this and some minutes."""
+MOST = 40
+"""Tasks that are shown of one file."""
+LOOKED = "rehearsed: nothing was looked at"
+
+
+def tasks(file: Path) -> list[str]:
+    """The names of what a numbered file does, in its order; one made of the file's own name where it names nothing.
+
+    Of a playbook the names of its tasks; of Python the `name=` of each operation and the words of each `host.task`, or,
+    where it has none of these, the first line of each function that says what it does. A file that cannot be read has
+    no names: a rehearsal is no place to judge it.
+    """
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    named = _of_playbook(text) if file.suffix in (".yaml", ".yml") else _of_python(text)
+    return list(dict.fromkeys(named))[:MOST] or [file.stem.partition("_")[2].replace("_", " ") or file.stem]
+
+
+def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
+    """Tell the step's tasks on every host. A host without a recording is as one that is down."""
+    rehearsed = Rehearsed.beside(request.key_file.parent)
+    assert rehearsed is not None
+    away = {host.name for host in request.hosts if not (rehearsed.bundles / f"{host.name}.json").exists()}
+    there = [host.name for host in request.hosts if host.name not in away]
+    for name in sorted(away):
+        emitter.finished(name, "unreachable", reason=f"{name} does not answer (rehearsed).")
+    for name in there:
+        emitter.started(name)
+    if request.action is Action.VERIFY:
+        _prove(request, emitter, there)
+        return
+    changed = 0
+    if request.action is not Action.CAPTURE:
+        for task in tasks(request.file):
+            if cancel.asked:
+                for name in there:
+                    emitter.finished(name, State.CANCELLED, changed=changed, reason="It was cancelled (rehearsed).")
+                return
+            emitter.task_started(f"{task} (rehearsed)")
+            time.sleep(PACE_S)
+            changed += 1
+            for name in there:
+                emitter.task_finished(f"{task} (rehearsed)", name, "changed")
+    for name in there:
+        if request.action is Action.CAPTURE:
+            emitter.capture(name, {"rehearsed": True})
+        emitter.finished(name, State.SUCCEEDED, changed=changed)
+
+
+def _prove(request: StepRequest, emitter: Emitter, hosts: list[str]) -> None:
+    """What was rehearsed is proved, and once it was taken back it is broken."""
+    time.sleep(PACE_S)
+    broken = _taken_back(request)
+    for name in hosts:
+        emitter.verdict(name, Verdict.BROKEN if broken else Verdict.PROVED, LOOKED)
+        emitter.finished(name, State.SUCCEEDED)
+
+
+def _taken_back(request: StepRequest) -> bool:
+    """Whether this run takes the step back: the request for that lies beside this one."""
+    steps = request.work.parent.parent
+    mine = f"-{request.step.replace('/', '-')}-"
+    return any(folder.name.endswith(f"{mine}{Action.ROLLBACK}") for folder in steps.iterdir())
+
+
+def _of_playbook(text: str) -> list[str]:
+    found = re.findall(r"^\s{2,}(?:- )?name:\s*(.+?)\s*$", text, re.MULTILINE)
+    return [name.strip("\"'") for name in found]
+
+
+def _of_python(text: str) -> list[str]:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return []
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    words = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "name"]
+    words += [
+        call.args[0]
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "task" and call.args
+    ]
+    found = [
+        (word.lineno, word.value) for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)
+    ]
+    if not found:
+        found = [
+            (node.lineno, said.splitlines()[0].rstrip("."))
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef) and (said := ast.get_docstring(node))
+        ]
+    return [name for _, name in sorted(found)]
+
+
+if __name__ == "__main__":
+    sys.exit(run(work))

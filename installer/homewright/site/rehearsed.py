@@ -1,0 +1,66 @@
+"""Whether a state folder belongs to a rehearsal: recorded machines in place of real ones, and nothing done for real.
+
+The mark lies in the state folder itself, so that every program that works on it (the engine, a verb, the screens)
+finds it there, and none can forget to pass it on. No pydantic: the first screen looks for it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from homewright.errors import UsageError
+from homewright.site.paths import StateFolder, make_folder, write_atomically
+
+MARK = "rehearsal.json"
+BUNDLES = "machines"
+
+
+class RehearsalOnly(UsageError):
+    """Something that only real machines can answer was asked for in a rehearsal."""
+
+    code = "rehearsal"
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """A rehearsal's mark."""
+
+    name: str
+    """What is rehearsed: a shipped site of recorded machines, or a folder's name."""
+    bundles: Path
+    """The folder with the raw bundle of each machine that answered when it was recorded."""
+
+    @classmethod
+    def of(cls, state: StateFolder) -> Rehearsed | None:
+        """The rehearsal that this state folder belongs to; None where its machines are real."""
+        return cls.beside(state.root)
+
+    @classmethod
+    def beside(cls, folder: Path) -> Rehearsed | None:
+        """The same, of the folder that holds a site's key."""
+        try:
+            record = json.loads((folder / MARK).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            record = {}  # a mark that cannot be read is a mark all the same: nothing may be done for real
+        return cls(str(record.get("name", "?")), folder / BUNDLES)
+
+    @staticmethod
+    def mark(state: StateFolder, name: str) -> None:
+        """Make this state folder a rehearsal's. Raises StateError."""
+        make_folder(state.root / BUNDLES)
+        write_atomically(state.root / MARK, json.dumps({"version": 1, "name": name}).encode())
+
+
+def refuse(folder: Path, what: str) -> None:
+    """Raise RehearsalOnly where the state in this folder is a rehearsal's; `what` is a whole sentence."""
+    rehearsed = Rehearsed.beside(folder)
+    if rehearsed is not None:
+        raise RehearsalOnly(
+            what,
+            f"This is a rehearsal of {rehearsed.name}: its machines are recordings, and nobody is contacted.",
+            ["do it with servers of your own: homewright", "or with practice servers: homewright lab up"],
+        )
