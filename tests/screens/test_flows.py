@@ -64,9 +64,9 @@ def test_a_new_site_gets_a_server_and_first_contact(make_app: Make, services: Re
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "1 of 1 reached"))
         await pilot.press("ctrl+n")
-        await until(pilot, shows(pilot, "3/6 Hardware", "1 of 1 known"))
+        await until(pilot, shows(pilot, "2/9 Hardware", "1 of 1 known"))
         await pilot.press("ctrl+n")
-        await until(pilot, shows(pilot, "4/6 Plan", "00/10"))
+        await until(pilot, shows(pilot, "8/9 Plan", "00/10"))
 
     drive(make_app(), SIZE, flow)
     assert services.passwords == [("s1", None), ("s1", "correct")]
@@ -287,7 +287,7 @@ def test_a_plan_that_no_longer_fits_is_shown_again(
         await open_page(pilot, site, "deploy")
         await until(pilot, shows(pilot, "The disk of a server is full"))
         await pilot.press("r")
-        await until(pilot, shows(pilot, "4/6 Plan"))
+        await until(pilot, shows(pilot, "8/9 Plan"))
 
     drive(make_app(), SIZE, flow)
 

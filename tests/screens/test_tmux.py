@@ -49,7 +49,7 @@ def test_from_welcome_to_a_running_workspace(lab: Any, terminal: TmuxTerminal) -
     terminal.press("C-n")
     terminal.wait(f"{all_of} known", limit=60)
     terminal.press("C-n")
-    terminal.wait("4/6 Plan")
+    terminal.wait("8/9 Plan")
     terminal.wait("00/10")
     terminal.press("C-n")
     terminal.wait("approve this plan?")
@@ -90,7 +90,7 @@ def test_the_wizard_is_killed_in_the_middle_of_a_step_and_the_run_goes_on(lab: A
     try:
         terminal.wait(lambda text: "practice" in text and "all answer" in text)
         terminal.press("Enter")
-        terminal.wait("4/6 Plan")
+        terminal.wait("8/9 Plan")
         terminal.wait("00/10")
         terminal.press("C-n")
         terminal.wait("approve this plan?")

@@ -45,7 +45,7 @@ class Contact(Page):
 
     CSS_PATH = ["widgets/frame.tcss", "widgets/field.tcss", "contact.tcss"]
     WHERE = "Servers · first contact"
-    STEP = 2
+    STEP = 1
     HELP = """
 Before a password is sent anywhere, you make sure that the right machine answers. Each server shows the
 fingerprint of its host key. On that server's own console (its screen and keyboard, or its web console) the

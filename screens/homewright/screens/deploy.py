@@ -51,7 +51,7 @@ class Deploy(Page):
 
     CSS_PATH = ["widgets/frame.tcss", "deploy.tcss"]
     WHERE = "Deploy"
-    STEP = 5
+    STEP = 9
     HELP = """
 The run goes on without this screen: you may leave with d or ctrl+q, lose the connection or close the terminal.
 `homewright` brings you back here; `homewright attach` shows the same line by line.

@@ -25,7 +25,6 @@ class Finished(Page):
 
     CSS_PATH = "finished.tcss"
     WHERE = "Finished"
-    STEP = 6
     HELP = """
 What the run has proved: a step counts as done only once its own proof has passed on every server.
 

@@ -16,7 +16,6 @@ class NewSite(Page):
 
     CSS_PATH = "widgets/field.tcss"
     WHERE = "Site"
-    STEP = 1
     HELP = """
 A site is all servers that belong together, with all answers about them.
 

@@ -23,8 +23,8 @@ from homewright.screens.widgets.cells import fit
 if TYPE_CHECKING:
     from homewright.screens.app import HomewrightApp
 
-STEPS = ("Site", "Servers", "Hardware", "Plan", "Deploy", "Finished")
-"""The wizard's steps, in order."""
+STEPS = ("Servers", "Hardware", "Checks", "Network", "GPUs", "Instances", "Platform", "Plan", "Deploy")
+"""The wizard's steps, in order. The page of each has its name in lowercase; Site comes before, Finished after."""
 
 LEAST = (80, 24)
 """The smallest terminal that the screens work in, in cells."""
@@ -257,6 +257,28 @@ class Page(Screen[None]):
 
     def now(self) -> float:
         return self.home.clock()
+
+    # The wizard's way
+
+    def onward(self) -> None:
+        """Show the wizard's next step."""
+        self.home.go(beside(self.STEP, 1))
+
+    def backward(self) -> None:
+        """Show the wizard's step before this one; before the first lies Welcome."""
+        if self.STEP > 1:
+            self.home.go(beside(self.STEP, -1))
+        else:
+            self.home.back_to_welcome()
+
+
+def beside(step: int, by: int) -> str:
+    """Name of the page that is one step on (1) or back (-1) from this one."""
+    from homewright.screens.app import PAGES
+
+    names = [name.lower() for name in STEPS]
+    way = names[step:] if by > 0 else names[step - 2 :: -1]
+    return next(name for name in way if name in PAGES)
 
 
 class Box(ModalScreen[Result]):

@@ -24,7 +24,7 @@ class PlanPage(Page):
 
     CSS_PATH = ["widgets/frame.tcss", "plan.tcss"]
     WHERE = "Plan"
-    STEP = 4
+    STEP = 8
     HELP = """
 What a run would do, before it does anything: stages, steps, the servers of each, minutes (from past runs
 where there were any), reboots, and what could lock you out. v shows the same by server.
@@ -161,7 +161,7 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
         )
 
     def action_back(self) -> None:
-        self.home.go("hardware")
+        self.backward()
 
 
 def _count(number: int, noun: str) -> str:

@@ -28,7 +28,7 @@ class Servers(Page):
 
     CSS_PATH = ["widgets/frame.tcss", "servers.tcss"]
     WHERE = "Servers"
-    STEP = 2
+    STEP = 1
     HELP = """
 The servers of the site, the control plane first. Every server needs a fixed address and an account that
 can use sudo. Homewright signs in with a key of its own, which first contact installs.
@@ -290,10 +290,10 @@ State     reached: signed in by key, and sudo works without a password
                 else:
                     self.say(f"{server.name}: {reach.text}", "failed")
                 return
-        self.home.go("hardware")
+        self.onward()
 
     def action_back(self) -> None:
-        self.home.back_to_welcome()
+        self.backward()
 
 
 class ServerBox(Box["ServerAnswer"]):
