@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 
 def run(options: argparse.Namespace) -> int:
@@ -16,6 +17,12 @@ def run(options: argparse.Namespace) -> int:
     terminal.prepare()
     from homewright.screens.app import HomewrightApp
 
-    app = HomewrightApp(options, terminal=terminal)
+    services = None
+    if options.rehearse:
+        from homewright.screens.rehearsed import RehearsedServices
+        from homewright.site.paths import StateFolder
+
+        services = RehearsedServices(Path(options.site), StateFolder(Path(options.state)))
+    app = HomewrightApp(options, terminal=terminal, services=services)
     app.run()
     return app.return_code or 0

@@ -208,7 +208,8 @@ class Page(Screen[None]):
             self._right = right
         for title in self.query(TitleLine):
             site = self.home.site_name
-            parts = ["Homewright", *([site] if site else []), self.where()]
+            marked = ["REHEARSAL"] if getattr(self.home.options, "rehearse", None) else []
+            parts = ["Homewright", *marked, *([site] if site else []), self.where()]
             title.show(" · ".join(parts), self._right)
 
     def say(self, text: str, tone: str = "plain") -> None:
