@@ -7,6 +7,7 @@ does not need.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -46,7 +47,7 @@ VERBS: dict[str, Verb] = {
     "completions": Verb("homewright.cli.completions", "completions for bash, zsh or fish"),
 }
 
-VALUED = ("--site", "--state", "--stages")
+VALUED = ("--site", "--state", "--stages", "--rehearse")
 """Global options that take a value: the word after one is no verb."""
 
 
@@ -88,6 +89,9 @@ def global_options(suppress: bool) -> Parser:
     options.add_argument("--state", metavar="DIR", default=default, help="the state folder")
     options.add_argument(
         "--stages", metavar="DIR", action="append", default=default, help="a further catalogue of stages"
+    )
+    options.add_argument(
+        "--rehearse", metavar="DIR|NAME", default=default, help="recorded machines in place of real ones"
     )
     options.add_argument(
         "--json", action="store_true", default=argparse.SUPPRESS if suppress else False, help="print JSON"
@@ -190,9 +194,14 @@ def _dispatch(arguments: list[str]) -> int:
     from homewright.cli.output import Output
 
     output = Output(json=args.json)
-    if verb is None:
-        return run_face(args, output)
-    return int(module(verb).run(args, output))
+    with contextlib.ExitStack() as stack:
+        if args.rehearse:
+            from homewright.cli.rehearse import rehearsing
+
+            stack.enter_context(rehearsing(args, output))
+        if verb is None:
+            return run_face(args, output)
+        return int(module(verb).run(args, output))
 
 
 def run_face(options: argparse.Namespace, output: Any) -> int:
