@@ -70,7 +70,10 @@ def _recorded(source: str) -> tuple[str, Sequence[RawBundle], bytes | None]:
         raise UsageError(
             f"There is nothing recorded under {source}.",
             "It is neither the name of recorded machines nor a folder with some.",
-            [f"name one of: {', '.join(machines.names())}", "or record your own: homewright discover --save DIR"],
+            [
+                f"name one of: {', '.join(machines.names())}",
+                "or record servers of your own with `discover --save DIR`, and name that folder",
+            ],
         )
     own = folder / "site.yaml"
     found = bundles.load(folder)
