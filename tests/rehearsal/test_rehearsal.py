@@ -18,7 +18,7 @@ from homewright.engine.runners.rehearsed import tasks
 from homewright.errors import Busy, UsageError
 from homewright.rehearsal import opened
 from homewright.site import files
-from homewright.site.rehearsed import Rehearsed, RehearsalOnly
+from homewright.site.rehearsed import RehearsalOnly, Rehearsed
 from homewright.stages import __file__ as stages_file
 
 STAGE = Path(stages_file).parent / "00_initial_setup"
@@ -118,8 +118,14 @@ def test_a_file_that_cannot_be_read_is_told_by_its_name(tmp_path: Path) -> None:
 
 def _command(recorded: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from homewright.cli import main; sys.exit(main())"]
-        + ["--rehearse", str(recorded), *words],
+        [
+            sys.executable,
+            "-c",
+            "import sys; from homewright.cli import main; sys.exit(main())",
+            "--rehearse",
+            str(recorded),
+            *words,
+        ],
         capture_output=True,
         text=True,
         timeout=120,
