@@ -21,6 +21,7 @@ from homewright.site import files
 from homewright.site.rehearsed import RehearsalOnly, Rehearsed
 from homewright.stages import __file__ as stages_file
 
+MAIN = "import sys; from homewright.cli import main; sys.exit(main())"
 STAGE = Path(stages_file).parent / "00_initial_setup"
 
 
