@@ -12,7 +12,7 @@ import pytest
 
 from homewright.discovery import RawBundle, parse
 from homewright.discovery.bundle import Source, framed, load
-from homewright.discovery.probe import SCRIPT
+from homewright.discovery.probe import script
 
 SHAPES: list[Any] = [None, 0, -1, 1e400, "", "x", [], {}, [None], [[]], {"a": {}}, True, "9" * 5000]
 
@@ -46,7 +46,7 @@ def damage(bundle: RawBundle, seed: int) -> RawBundle:
 
 
 def here() -> RawBundle:
-    done = subprocess.run(["sh", "-s"], input=SCRIPT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["sh", "-s"], input=script(), capture_output=True, text=True, timeout=60)
     return framed("here", 1.0, done.stdout, done.stderr)
 
 

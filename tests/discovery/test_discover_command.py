@@ -31,7 +31,7 @@ def test_hosts_that_do_not_answer_are_in_the_document(tmp_path: Path, capsys: py
     document = json.loads(capsys.readouterr().out)
     assert document["hosts"] == []
     assert [(failure["host"], failure["code"]) for failure in document["failures"]] == [("s1", "no-first-contact")]
-    assert document["failures"][0]["do"] == ["homewright trust --all"]
+    assert document["failures"][0]["do"][0].endswith("trust --all")
     assert code == 5
 
 

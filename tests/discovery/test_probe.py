@@ -13,7 +13,7 @@ import pytest
 from homewright.discovery import RawBundle, parse, recorded
 from homewright.discovery.bundle import framed, load
 from homewright.discovery.gathering import gather, remember
-from homewright.discovery.probe import SCRIPT
+from homewright.discovery.probe import script
 from homewright.errors import HomewrightError, SiteError
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder
@@ -22,7 +22,7 @@ from homewright.site.paths import StateFolder
 def run_probe(shell: list[str], path: str | None = None) -> RawBundle:
     environment = {**os.environ, "LANG": "de_DE.UTF-8"} | ({"PATH": path} if path is not None else {})
     completed = subprocess.run(
-        [*shell, "-s"], input=SCRIPT, capture_output=True, text=True, timeout=60, env=environment, check=False
+        [*shell, "-s"], input=script(), capture_output=True, text=True, timeout=60, env=environment, check=False
     )
     return framed("here", 1.0, completed.stdout, completed.stderr)
 

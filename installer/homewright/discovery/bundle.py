@@ -56,10 +56,13 @@ class RawBundle(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
+    """2 since November 2026: more sources, and when the answer was here. A bundle of version 1 is read as it is."""
     host: str
     gathered_at: float
-    """Unix seconds."""
+    """When the question was sent: Unix seconds of the machine that asked."""
+    answered_at: float | None = None
+    """When the whole answer was here; None in recorded text and in version 1."""
     sources: dict[str, Source] = {}
     """By the name of the command, as in lspci-Dnnk."""
 
@@ -80,7 +83,7 @@ class RawBundle(BaseModel):
         return {name: source for name, source in self.sources.items() if name.startswith(prefix)}
 
 
-def framed(host: str, gathered_at: float, stdout: str, stderr: str) -> RawBundle:
+def framed(host: str, gathered_at: float, stdout: str, stderr: str, answered_at: float | None = None) -> RawBundle:
     """The bundle in the probe's two outputs. A probe that was cut off gives what it got to."""
     errors = dict(_chunks(stderr))
     sources = {}
@@ -91,7 +94,7 @@ def framed(host: str, gathered_at: float, stdout: str, stderr: str) -> RawBundle
             stderr=errors.get(name, "").strip("\n"),
             exit_code=int(ended.group(1)) if ended else None,
         )
-    return RawBundle(host=host, gathered_at=gathered_at, sources=sources)
+    return RawBundle(host=host, gathered_at=gathered_at, answered_at=answered_at, sources=sources)
 
 
 def load(path: Path) -> tuple[RawBundle, ...]:

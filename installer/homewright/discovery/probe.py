@@ -1,92 +1,93 @@
-"""The probe: one shell script for each host, sent on standard input. It writes nothing there and needs no root."""
+'''The probe: one shell script for each host, sent on standard input. It writes nothing there, needs nothing but a POSIX
+shell, and asks for root (`sudo -n`, which never prompts) only where a plain account is not told: `shell/root.sh`.
+
+What it prints is framed by source; these are the names, and what each holds:
+
+========================  ============================================================================================
+clock-start, clock-end    the host's clock (`date +%s.%N`; the end also /proc/uptime): offset and round trip as in NTP
+os-release, uname-a       as printed; also id-u, machine-id, boot-id, uptime (/proc/uptime), systemd-detect-virt, nproc
+account                   name|home of who was signed in
+cmdline                   /proc/cmdline, values of words like password= cut out
+systemd, kvm, vhost-vsock exit code 0 where /run/systemd/system, /dev/kvm, /dev/vhost-vsock are there
+dmi, chassis              maker and model on two lines; SMBIOS's chassis type as a number
+secure-boot               `bios`, or the bytes of the EFI variable as od prints them (the last is 1 where it is on)
+cpuinfo                   the first processor of /proc/cpuinfo whole (no Serial), of the others ids; lscpu: not on x86
+meminfo, swaps            /proc/meminfo, /proc/swaps
+modules                   names of the loaded modules, one a line
+limits                    `/proc/sys/fs/inotify/max_user_watches:65536`, one a line
+kvm-nested                `kvm_intel Y`
+cgroups                   `v2 CONTROLLERS` where there is cgroup.controllers, then /proc/cgroups
+br-netfilter              loaded, file, absent, or `no modules folder`
+df (df-k), lsblk-json     `df -l -PT -B1` (`df -P -k`), `lsblk -J -b`; sys-block: name|sectors|rotational|model
+ip-addr-json, ip-addr     `ip -d -j addr`, and the text where there is no JSON; ip-route-json, ip-route likewise
+sys-net                   name|mac|operstate|type|speed|traits|mtu|duplex|driver|pci address|master
+sys-pci                   address|class|vendor|device|driver|IOMMU group|boot_vga
+iommu                     IOMMUs of /sys/class/iommu; exit code 0 where the kernel has /sys/kernel/iommu_groups
+drm                       pci address|connector|status
+lspci-Dnnk                as printed
+proxies                   NAME=value of the environment, /etc/environment and apt; what precedes an @ is cut out
+desktop                   `target graphical.target`, `display-manager gdm.service`
+resolv-conf, hosts        /etc/resolv.conf, /etc/hosts (1,000 lines); resolv-conf-uplink: systemd-resolved's own servers
+processes                 names of processes that matter, as the kernel has them (15 characters)
+package-locks             file pid process, of apt's and dpkg's lock files that are held
+dpkg-audit                Status lines of half-installed packages; `interrupted`
+packages, tools           `lxd 5.0.2-5 ii`; paths of commands and of LXD's cluster.crt
+ufw                       ENABLED and DEFAULT_FORWARD_POLICY
+sudo                      exit code of `sudo -n`; the sources of root come after it
+kernel-log                (root) the newest 20 Xid lines of dmesg; kernel-log-iommu: the first 20 lines on DMAR, AMD-Vi
+ss, proc-net              (root names processes) `ss -Hlntup`; where it is missing: `tcp LOCAL` from /proc/net
+firewall                  (root) `nft list chains` and `iptables -S FORWARD`, of what is loaded
+netplan                   (root) known keys and plain values alone: no Wi-Fi password, key or network name
+dmidecode                 (root, where /sys/class/dmi is not there) maker, product and chassis type alone
+services                  systemd's running services; timedatectl: `timedatectl show`; timesyncd-synchronized
+snap-version, snap-list   and snap-refresh-time, where there is a snap; python, zerotier: versions
+getent                    kind|name|exit code|addresses; kinds name, wildcard and internet
+nvidia-smi-query          bus, name, MiB, driver, compute capability, MIG, display; nvidia-smi-csv: the first four
+nvidia-smi                the table, names of processes cut out
+done                      nothing: the probe came to its end
+========================  ============================================================================================
+'''  # fmt: skip
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 from homewright.access.connection import Connection
 from homewright.discovery.bundle import RawBundle, framed
 
-TIMEOUT_S = 90.0
+TIMEOUT_S = 20.0
+"""For the whole probe, as seen from here."""
+SECONDS_IN_ALL = 15
+"""After these the script starts no further command; the one that runs then ends within its own limit of 5 or 8 s."""
 
-SCRIPT = r"""
-export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
-unset LANGUAGE
-limit=; command -v timeout >/dev/null 2>&1 && limit='timeout 10'
-begin() { printf '\n\036source %s\n' "$1"; printf '\n\036source %s\n' "$1" >&2; }
-end() { printf '\n\036exit %s\n' "$1"; }
-# source NAME COMMAND...: a command that is not there is said so; one that hangs (a dead disk, a dead driver) is ended
-source_of() {
-    begin "$1"; shift
-    if command -v "$1" >/dev/null 2>&1; then $limit "$@" </dev/null; end $?; else end 127; fi
-}
-one() { if [ -r "$1" ]; then cat "$1" 2>/dev/null; fi; }
-there() { begin "$1"; [ -e "$2" ]; end $?; }
-
-begin os-release
-if [ -r /etc/os-release ]; then cat /etc/os-release; else cat /usr/lib/os-release; fi; end $?
-source_of uname-a uname -a
-source_of id-u id -u
-begin sudo
-if [ "$(id -u)" = 0 ]; then end 0
-elif command -v sudo >/dev/null 2>&1; then sudo -n true </dev/null; end $?
-else end 127; fi
-source_of machine-id cat /etc/machine-id
-source_of boot-id cat /proc/sys/kernel/random/boot_id
-source_of uptime cat /proc/uptime
-source_of cmdline cat /proc/cmdline
-source_of systemd-detect-virt systemd-detect-virt
-there systemd /run/systemd/system
-there kvm /dev/kvm
-there vhost-vsock /dev/vhost-vsock
-begin dmi
-printf '%s\n%s\n' "$(one /sys/class/dmi/id/sys_vendor)" "$(one /sys/class/dmi/id/product_name)"; end 0
-source_of cpuinfo cat /proc/cpuinfo
-source_of nproc nproc
-source_of lscpu lscpu
-source_of meminfo cat /proc/meminfo
-source_of df df -l -PT -B1
-source_of lsblk-json lsblk -J -b -o NAME,TYPE,SIZE,ROTA,MODEL,MOUNTPOINT
-source_of ip-addr-json ip -d -j addr
-source_of ip-addr ip addr
-source_of ip-route-json ip -j route
-source_of ip-route ip route
-
-begin sys-net
-for i in /sys/class/net/*; do
-    [ -e "$i/address" ] || continue
-    k=
-    { [ -e "$i/wireless" ] || [ -e "$i/phy80211" ]; } && k="$k,wifi"
-    [ -e "$i/bridge" ] && k="$k,bridge"
-    [ -e "$i/bonding" ] && k="$k,bond"
-    [ -e "/proc/net/vlan/${i##*/}" ] && k="$k,vlan"
-    [ -e "$i/device" ] && k="$k,device"
-    printf '%s|%s|%s|%s|%s|%s\n' "${i##*/}" "$(one "$i/address")" "$(one "$i/operstate")" "$(one "$i/type")" \
-        "$(one "$i/speed")" "${k#,}"
-done; end 0
-
-begin sys-pci
-for d in /sys/bus/pci/devices/*; do
-    [ -e "$d/vendor" ] || continue
-    v=; g=
-    [ -e "$d/driver" ] && v=$(readlink "$d/driver")
-    [ -e "$d/iommu_group" ] && g=$(readlink "$d/iommu_group")
-    printf '%s|%s|%s|%s|%s|%s\n' "${d##*/}" "$(one "$d/class")" "$(one "$d/vendor")" "$(one "$d/device")" \
-        "${v##*/}" "${g##*/}"
-done; end 0
-
-source_of lspci-Dnnk lspci -Dnnk
-source_of nvidia-smi-csv nvidia-smi --query-gpu=pci.bus_id,name,memory.total,driver_version \
-    --format=csv,noheader,nounits
-begin done; end 0
-"""
+_SHELL = Path(__file__).with_name("shell")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
-def probe(connection: Connection) -> RawBundle:
+def script(names: Iterable[str] = ()) -> str:
+    """The probe as one script for `sh -s`; it asks what these names resolve to too; what is no name is left out."""
+    asked = " ".join(dict.fromkeys(name for name in names if _NAME.fullmatch(name)))
+    return (
+        f"SECONDS_IN_ALL={SECONDS_IN_ALL}\nNAMES={shlex.quote(asked)}\n"
+        f"COMMON_PART={shlex.quote(_part('common'))}\nROOT_PART={shlex.quote(_part('root'))}\n"
+        f'eval "$COMMON_PART"\n{_part("probe")}'
+    )
+
+
+def probe(connection: Connection, names: Iterable[str] = ()) -> RawBundle:
     """What a host says, over an open connection.
 
     Raises CommandFailed where no shell runs the probe or it takes too long, Unreachable where the connection is lost.
     """
     at = time.time()
-    completed = connection.run("sh -s", stdin=SCRIPT.encode(), timeout=TIMEOUT_S)
-    return framed(connection.endpoint.name, at, completed.stdout, completed.stderr)
+    completed = connection.run("sh -s", stdin=script(names).encode(), timeout=TIMEOUT_S)
+    return framed(connection.endpoint.name, at, completed.stdout, completed.stderr, time.time())
+
+
+def _part(name: str) -> str:
+    lines = (_SHELL / f"{name}.sh").read_text(encoding="utf-8").splitlines()
+    return "".join(f"{line}\n" for line in lines if line.strip() and not line.lstrip().startswith("# "))

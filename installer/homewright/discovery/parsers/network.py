@@ -95,9 +95,9 @@ def sysfs(text: str) -> dict[str, Nic]:
     found: dict[str, Nic] = {}
     for line in text.splitlines():
         fields = line.split("|")
-        if len(fields) != 6:
+        if len(fields) < 6:
             continue
-        name, mac, state, hardware, speed, traits = (field.strip() for field in fields)
+        name, mac, state, hardware, speed, traits = (field.strip() for field in fields[:6])
         has = set(traits.split(","))
         kind: Kind = by_name(name)
         if hardware == "772":

@@ -52,9 +52,9 @@ def sysfs(text: str) -> dict[str, PciFunction]:
     found: dict[str, PciFunction] = {}
     for line in text.splitlines():
         fields = [field.strip() for field in line.split("|")]
-        if len(fields) != 6 or not re.fullmatch(_ADDRESS, fields[0]):
+        if len(fields) < 6 or not re.fullmatch(_ADDRESS, fields[0]):
             continue
-        address, kind, vendor, device, driver, group = fields
+        address, kind, vendor, device, driver, group = fields[:6]
         found[full_address(address)] = PciFunction(
             address=full_address(address),
             class_id=kind.removeprefix("0x")[:4].lower(),

@@ -1,0 +1,49 @@
+# What both halves of the probe need. POSIX shell; reads with builtins where it can, for each process costs a millisecond.
+export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+unset LANGUAGE
+have() { command -v "$1" >/dev/null 2>&1; }
+begin() { printf '\n\036source %s\n' "$1"; printf '\n\036source %s\n' "$1" >&2; }
+end() { code=$1; printf '\n\036exit %s\n' "$1"; }
+limit=
+if timeout 5 true >/dev/null 2>&1; then limit='timeout 5'; fi
+if have head; then cap() { head -c 400000; }; else cap() { cat; }; fi
+# late: true once the time for the whole probe is nearly up
+late() {
+    if ! read -r now rest </proc/uptime; then now=0; fi 2>/dev/null
+    [ -n "$deadline" ] && [ "${now%%.*}" -ge "$deadline" ]
+}
+# run COMMAND...: one that is not there is said so (127), one that hangs (a dead disk, a dead driver) is ended (124)
+run() {
+    have "$1" || { printf '%s: not installed\n' "$1" >&2; return 127; }
+    if late; then echo 'the time for the whole probe was up' >&2; return 124; fi
+    $limit "$@" </dev/null
+}
+# source_of NAME COMMAND...
+source_of() { begin "$1"; shift; run "$@"; end $?; }
+# filtered NAME FILTER COMMAND...: the exit code is the command's; what a filter cut off does not count as a failure
+filtered() {
+    begin "$1"
+    filter=$2
+    shift 2
+    code=$({ { run "$@"; echo $? >&3; } | $filter >&4; } 3>&1)
+    [ "$code" = 141 ] && code=0
+    end "${code:-1}"
+}
+# line_of NAME FILE: its first line
+line_of() { begin "$1"; if read -r line <"$2"; then printf '%s\n' "$line"; end 0; else end 1; fi; }
+# show NAME FILE
+show() {
+    begin "$1"
+    if [ -r "$2" ]; then cap <"$2"; end $?; else printf '%s: No such file or directory\n' "$2" >&2; end 1; fi
+}
+# first FILE: its first line in $line, empty where it cannot be read
+first() { line=; { read -r line <"$1"; } 2>/dev/null; :; }
+there() { begin "$1"; [ -e "$2" ]; end $?; }
+# uevent FILE: the kernel's driver, PCI address and interface in $driver, $slot and $interface
+uevent() {
+    driver= slot= interface=
+    while IFS='=' read -r key value; do
+        case $key in DRIVER) driver=$value ;; PCI_SLOT_NAME) slot=$value ;; INTERFACE) interface=$value ;; esac
+    done <"$1" 2>/dev/null
+}
+exec 4>&1
