@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
+import pytest
 from screen_doubles import facts_of
 from textual.pilot import Pilot
 
 from homewright.discovery.facts import HostFacts
 from homewright.screens.app import HomewrightApp
+from homewright.screens.services import Services
 from homewright.site.paths import StateFolder
+
+SIZES = [(80, 24), (120, 40)]
+both = pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
+"""A picture at both sizes."""
+Make = Callable[..., HomewrightApp]
+Compare = Callable[..., bool]
+Act = Callable[[Pilot[object]], Awaitable[None]]
 
 
 async def until(pilot: Pilot[object], condition: Callable[[], bool], limit: float = 20.0) -> None:
@@ -35,6 +45,34 @@ def text_of(app: object) -> str:
 def shows(pilot: Pilot[object], *words: str) -> Callable[[], bool]:
     """A condition: all of these words are on the screen."""
     return lambda: all(word in text_of(pilot.app) for word in words)
+
+
+def to(*steps: tuple[str, ...] | str) -> Act:
+    """Press keys (text), or wait for words on the screen (a tuple)."""
+
+    async def act(pilot: Pilot[object]) -> None:
+        for step in steps:
+            if isinstance(step, tuple):
+                await until(pilot, shows(pilot, *step))
+            else:
+                await pilot.press(*step.split(" "))
+
+    return act
+
+
+def page(name: str, *steps: tuple[str, ...] | str, file: Path | None = None) -> Act:
+    """Open a page of the site `attic` directly, then go on."""
+
+    async def act(pilot: Pilot[object]) -> None:
+        app = pilot.app
+        assert isinstance(app, HomewrightApp)
+        await until(pilot, shows(pilot, "Begin something"))
+        app.open_site(file or Services().place_of("attic"), "attic")
+        app.go(name)
+        await pilot.pause()
+        await to(*steps)(pilot)
+
+    return act
 
 
 def drive(app: HomewrightApp, size: tuple[int, int], body: Callable[[Pilot[object]], Awaitable[None]]) -> None:

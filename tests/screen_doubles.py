@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from homewright.discovery.facts import Cpu, Disk, FileSystem, Gpu, HostFacts, Memory, Missing, Nic, System
+from homewright.discovery.facts import (
+    Clock,
+    Cpu,
+    Disk,
+    FileSystem,
+    Gpu,
+    HostFacts,
+    Kernel,
+    Memory,
+    Missing,
+    Nic,
+    PciFunction,
+    System,
+)
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.journal.writer import Writer
 from homewright.engine.states import State
@@ -38,6 +51,71 @@ def facts_of(name: str) -> HostFacts:
         ),
         gpus=gpus if number == 1 else (),
         missing=(Missing(source="iommu", reason="the IOMMU is off"),) if number == 2 else (),
+    )
+
+
+def troubled(name: str) -> HostFacts:
+    """A desktop with nearly everything that can be in the way, and sources that gave nothing."""
+    facts = facts_of(name)
+    pci = (
+        PciFunction(address="0000:00:01.0", class_id="0604", vendor_id="8086", device_id="460d", iommu_group=2),
+        PciFunction(address="0000:01:00.0", class_id="0300", vendor_id="10de", device_id="2204", iommu_group=2),
+        PciFunction(address="0000:01:00.1", class_id="0403", vendor_id="10de", device_id="1aef", iommu_group=2),
+        PciFunction(
+            address="0000:02:00.0",
+            class_id="0200",
+            vendor_id="8086",
+            device_id="15f3",
+            name="Ethernet Controller I225-V",
+            driver="igc",
+            iommu_group=2,
+        ),
+    )
+    gpu = Gpu(
+        address="0000:01:00.0",
+        vendor="nvidia",
+        name="NVIDIA GeForce RTX 3090",
+        driver="nvidia",
+        driver_version="550.54.14",
+        iommu_group=2,
+        memory=24 * GIB,
+        boot_display=True,
+        displays=True,
+        processes=3,
+    )
+    return facts.model_copy(
+        update={
+            "system": System(
+                os_id="ubuntu",
+                os_version="22.04",
+                os_name="Ubuntu 22.04.5 LTS",
+                kernel="5.15.0-91-generic",
+                architecture="x86_64",
+                hostname="Attic_One",
+                product="Micro-Star International Co., Ltd. MS-7D25",
+                chassis="desktop",
+                desktop=True,
+                secure_boot=True,
+                sudo=False,
+            ),
+            "cpu": Cpu(model="12th Gen Intel(R) Core(TM) i7-12700K", cores=12, threads=20, sockets=1),
+            "memory": Memory(total=8 * GIB, available=GIB // 2, swap=2 * GIB),
+            "kernel": Kernel(iommu=True, virtualization_flag="vmx", nested=False, modules=("nouveau",)),
+            "file_systems": (FileSystem(mount="/", size=120 * GIB, free=4 * GIB),),
+            "nics": (
+                Nic(name="wlp3s0", kind="wifi", up=True, addresses=("192.168.1.11/24",), default_route=True, dhcp=True),
+                Nic(name="enp2s0", kind="ethernet", speed_mbps=100),
+                *(Nic(name=f"veth{number}", kind="virtual", up=True) for number in range(7)),
+            ),
+            "pci": pci,
+            "gpus": (gpu,),
+            "clock": Clock(offset_s=86_391.0, synchronised=False, timezone="Europe/Vienna"),
+            "missing": (
+                Missing(source="kernel-log", reason="sudo: a password is required"),
+                Missing(source="package-locks", reason="sudo: a password is required"),
+                Missing(source="nvidia-smi", reason="Unable to determine the device handle for GPU 0000:01:00.0"),
+            ),
+        }
     )
 
 

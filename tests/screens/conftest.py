@@ -16,6 +16,7 @@ from homewright.engine.journal import Reader
 from homewright.errors import HomewrightError
 from homewright.screens.app import HomewrightApp
 from homewright.screens.services import Outcome, Reach, Scanned, Services
+from homewright.screens.services_checks import OnFacts
 from homewright.screens.terminal import Terminal
 from homewright.site import files
 from homewright.site.models import Server, Site
@@ -33,6 +34,7 @@ class Recorded(Services):
         self.problems: dict[str, HomewrightError] = {}
         self.passwords: list[tuple[str, str | None]] = []
         self.begun: list[str | None] = []
+        self.machines: dict[str, HostFacts] = {}
         self.double = manager
 
     def answering(self, servers: Sequence[tuple[str, int]]) -> int:
@@ -64,14 +66,19 @@ class Recorded(Services):
         self.reached[server.name] = Reach(True, "reached")
         return None
 
-    def gather(self, site: Site, state: StateFolder, host: str) -> HostFacts:
+    def look(self, site: Site, state: StateFolder, hosts: Sequence[str], on_facts: OnFacts) -> None:
         from homewright.discovery.gathering import remember
 
-        if host in self.problems:
-            raise self.problems[host]
-        facts = facts_of(host)
-        remember(state, facts)
-        return facts
+        for host in hosts:
+            facts = self.machines.get(host) or facts_of(host)
+            if host not in self.problems:
+                remember(state, facts)
+            on_facts(host, self.problems.get(host) or facts)
+
+    def save_bundles(self, site: Site, state: StateFolder, folder: Path, on_facts: OnFacts) -> int:
+        hosts = [server.name for server in site.servers]
+        self.look(site, state, hosts, on_facts)
+        return len(hosts) - len(self.problems)
 
     def begin(self, file: Path, state: StateFolder, digest: str | None, stages: Sequence[str] | None) -> str:
         self.begun.append(digest)

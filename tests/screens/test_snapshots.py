@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from piloting import recorded_facts, shows, until
+from piloting import SIZES, Compare, Make, both, page, recorded_facts, to
 from screen_doubles import RUN, Manager, write_run
-from textual.pilot import Pilot
 
 from homewright.engine.lock import EngineLock
 from homewright.errors import HostKeyError, Unreachable
-from homewright.screens.app import HomewrightApp
 from homewright.screens.practice import Practice
 from homewright.screens.services import Reach, Services
 from homewright.screens.terminal import Terminal
 from homewright.site.paths import StateFolder
-
-SIZES = [(80, 24), (120, 40)]
-both = pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-Make = Callable[..., HomewrightApp]
-Compare = Callable[..., bool]
-Act = Callable[[Pilot[object]], Awaitable[None]]
-
-
-def to(*steps: tuple[str, ...] | str) -> Act:
-    """Press keys (text), or wait for words on the screen (a tuple)."""
-
-    async def act(pilot: Pilot[object]) -> None:
-        for step in steps:
-            if isinstance(step, tuple):
-                await until(pilot, shows(pilot, *step))
-            else:
-                await pilot.press(*step.split(" "))
-
-    return act
-
-
-def page(name: str, *steps: tuple[str, ...] | str, file: Path | None = None) -> Act:
-    """Open a page of the site `attic` directly, then go on."""
-
-    async def act(pilot: Pilot[object]) -> None:
-        app = pilot.app
-        assert isinstance(app, HomewrightApp)
-        await until(pilot, shows(pilot, "Begin something"))
-        app.open_site(file or Services().place_of("attic"), "attic")
-        app.go(name)
-        await pilot.pause()
-        await to(*steps)(pilot)
-
-    return act
 
 
 @both
@@ -170,15 +133,6 @@ def test_password_refused(snap_compare: Compare, make_app: Make, site: Path, siz
         "w r o n g enter",
         ("refuses the password",),
     )
-    assert snap_compare(make_app(), terminal_size=size, run_before=act)
-
-
-@both
-def test_hardware(
-    snap_compare: Compare, make_app: Make, services: Services, site: Path, state: StateFolder, size: tuple[int, int]
-) -> None:
-    services.problems["s3"] = Unreachable("s3 does not answer.", "Nothing came back.", ["see whether it is on"])  # type: ignore[attr-defined]
-    act = page("hardware", ("2 of 3 known", "s3 does not answer") if size[1] > 30 else ("2 of 3 known", "GeForce"))
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 

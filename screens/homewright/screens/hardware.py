@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import ItemGrid, VerticalScroll
-from textual.content import Content
-from textual.widgets import Static
 
 from homewright.errors import HomewrightError
-from homewright.screens.glyphs import look
-from homewright.screens.page import Page, age_text, size_text
+from homewright.screens.page import Page
+from homewright.screens.widgets.server_card import ServerCard
 
 if TYPE_CHECKING:
     from homewright.discovery.facts import HostFacts
+    from homewright.screens.services_checks import OnFacts
     from homewright.site.models import Site
+
+Result = TypeVar("Result")
+
+DRAW_S = 0.1
+"""Cards are drawn ten times a second at most, however many servers answer."""
 
 
 class Hardware(Page):
@@ -27,22 +31,36 @@ class Hardware(Page):
 
     CSS_PATH = ["widgets/frame.tcss", "hardware.tcss"]
     WHERE = "Hardware"
-    STEP = 3
+    STEP = 2
     HELP = """
-What each server is, as it says itself: operating system, processor, memory, disks, network interfaces, GPUs
-with their IOMMU group, and whether it is itself a virtual machine or a container. Nothing is changed by
-looking. What could not be read is shown as unknown, with the reason.
+What each server is, as it says itself. Nothing is changed by looking, and nothing here goes into site.yaml:
+facts are kept in the site's state folder, and every later screen works with them.
 
-The facts are kept in the site's state folder after every look; ctrl+s writes them into a file of their own,
-to show to somebody else. r looks again.
+System    operating system and kernel
+Machine   maker and model; bare metal or itself a guest; Secure Boot; whether a desktop runs
+CPU       threads that can be used, on how many cores
+VMs       what LXD's virtual machines need: /dev/kvm, vsock, the processor's VT-x or AMD-V
+IOMMU     on, or off: without it no GPU can be passed through, and its groups are not known
+Memory    all of it, what is free, and swap
+Network   the interface with the default route first
+GPU       its address, its IOMMU group and who shares it, its driver, and who uses it now
+Clock     how far it is off ours, and what keeps it right
+Unknown   what could not be read, with the reason
+
+tab goes from server to server; up and down scroll. / shows only the servers whose card has a text.
+
+ctrl+s writes the facts into a file of their own. b writes what the servers literally said into a folder, one
+file each: with it a problem on your machine can be looked at anywhere (homewright discover --from FOLDER).
 """
     BINDINGS = [
         Binding("r", "recheck", "look again"),
         Binding("ctrl+s", "save", "save facts", key_display="ctrl+s"),
+        Binding("b", "bundles", "save raw"),
+        Binding("slash", "filter", "filter", key_display="/"),
         Binding("ctrl+n", "next", "next", key_display="ctrl+n"),
         Binding("escape", "back", "back", key_display="esc"),
     ]
-    AUTO_FOCUS = "#cards"
+    AUTO_FOCUS = "ServerCard, #cards"
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,9 +68,14 @@ to show to somebody else. r looks again.
         self._facts: dict[str, HostFacts] = {}
         self._errors: dict[str, HomewrightError] = {}
         self._looking: set[str] = set()
+        self._changed: set[str] = set()
+        """Servers whose cards are to be drawn again."""
+        self._needle = ""
+        self._passed = ""
+        """The server that `next` stopped at last: pressed again, it goes on without it."""
 
     def body(self) -> ComposeResult:
-        with VerticalScroll(id="cards"):
+        with VerticalScroll(id="cards", can_focus=False):
             yield ItemGrid(id="grid", min_column_width=60)
 
     def on_mount(self) -> None:
@@ -64,17 +87,20 @@ to show to somebody else. r looks again.
         def loaded(found: tuple[Site, Mapping[str, HostFacts]]) -> None:
             self._site, facts = found
             self._facts = dict(facts)
-            grid = self.query_one("#grid")
-            for server in self._site.servers:
-                card = Static(id=f"card-{server.name}", classes="frame card")
-                card.border_title = f"{server.name} · {server.address}"
-                grid.mount(card)
+            self.query_one("#grid").mount(*(ServerCard(one.name, one.address) for one in self._site.servers))
             self.call_after_refresh(self._begin)
 
         self.start("load", lambda: (services.load(sitting.file), services.facts(sitting.state)), loaded)
+        self.set_interval(DRAW_S, self._draw_changed)
 
     def _begin(self) -> None:
-        if self._site is not None and all(server.name in self._facts for server in self._site.servers):
+        site = self._site
+        if site is None:
+            return
+        cards = self.query(ServerCard)
+        if cards and self.focused is None:
+            cards.first().focus()
+        if all(server.name in self._facts for server in site.servers):
             self._draw()
         else:
             self.action_recheck()
@@ -82,56 +108,108 @@ to show to somebody else. r looks again.
     def action_recheck(self) -> None:
         """Ask every server again; each card is filled as soon as its server has answered."""
         site, sitting = self._site, self.home.sitting
+        if site is not None and sitting is not None:
+            services, names = self.home.services, [server.name for server in site.servers]
+            self._look("look", lambda heard: services.look(site, sitting.state, names, heard), lambda _: None)
+
+    def action_bundles(self) -> None:
+        """Ask every server again, and keep what each literally says."""
+        site, sitting = self._site, self.home.sitting
         if site is None or sitting is None:
             return
-        self._errors = {}
-        self._looking = {server.name for server in site.servers}
         services = self.home.services
-        for server in site.servers:
-            name = server.name
+        folder = Path.home() / f"homewright-{sitting.name}-machines"
 
-            def arrived(facts: HostFacts, name: str = name) -> None:
-                self._looking.discard(name)
-                self._facts[name] = facts
-                self._draw()
+        def saved(number: int) -> None:
+            few = "" if number == len(site.servers) else f" ({number} of {len(site.servers)} servers)"
+            self.say(f"Saved in {folder}{few}: what they literally said. Look through it before you pass it on.", "ok")
 
-            def failed(error: HomewrightError, name: str = name) -> None:
-                self._looking.discard(name)
-                self._errors[name] = error
-                self._draw()
+        self.say("Asking every server again, to keep what it says …")
+        self._look("bundles", lambda heard: services.save_bundles(site, sitting.state, folder, heard), saved)
 
-            self.start(
-                f"facts {name}",
-                lambda name=name: services.gather(site, sitting.state, name),
-                arrived,
-                failed,  # type: ignore[misc]
-            )
+    def _look(self, job: str, work: Callable[[OnFacts], Result], done: Callable[[Result], None]) -> None:
+        """Run something that asks all servers, filling the cards as they answer."""
+        site = self._site
+        if site is None or self.jobs.running("look") or self.jobs.running("bundles"):
+            return
+        self._errors, self._passed = {}, ""
+        self._looking = {server.name for server in site.servers}
+
+        def arrived(found: tuple[str, HostFacts | HomewrightError]) -> None:
+            name, outcome = found
+            self._looking.discard(name)
+            self._changed.add(name)
+            if isinstance(outcome, HomewrightError):
+                self._errors[name] = outcome
+            else:
+                self._facts[name] = outcome
+
+        hear = self.jobs.teller(job, arrived)
+
+        def ended(result: Result) -> None:
+            self._looking.clear()
+            self._draw()
+            done(result)
+
+        def failed(error: HomewrightError) -> None:
+            self._looking.clear()
+            self._draw()
+            self.problem(error)
+
+        self.start(job, lambda: work(lambda name, outcome: hear((name, outcome))), ended, failed)
         self._draw()
 
     def _draw(self) -> None:
-        site = self._site
-        if site is None:
+        if self._site is not None:
+            self._changed = {server.name for server in self._site.servers}
+            self._draw_changed()
+
+    def _draw_changed(self) -> None:
+        site, changed = self._site, self._changed
+        if site is None or not changed:
             return
-        for server in site.servers:
-            name = server.name
-            facts, error = self._facts.get(name), self._errors.get(name)
-            state = "running" if name in self._looking else "failed" if error else "done" if facts else "pending"
-            for card in self.query(f"#card-{name}").results(Static):
-                seen = look(state)
-                word = {"running": "looking …", "failed": "not reached", "done": "", "pending": ""}[state]
-                if state == "done" and facts is not None:
-                    word = f"{age_text(self.now() - facts.gathered_at)} ago"
-                card.border_subtitle = f"{seen.mark(self.ascii)} {word}".strip()
-                card.update(_card(facts, error if name not in self._looking else None))
-        known = sum(1 for server in site.servers if server.name in self._facts)
+        self._changed = set()
+        with self.app.batch_update():
+            for one in self.query(ServerCard):
+                name = one.server
+                if name in changed:
+                    error = self._errors.get(name)
+                    one.show(self._facts.get(name), error, name in self._looking, self.now(), self.ascii)
+        self._sift()
+        known = sum(1 for server in site.servers if server.name in self._facts and server.name not in self._errors)
         lost = [server.name for server in site.servers if server.name in self._errors]
-        self.retitle(f"{known} of {len(site.servers)} known" + (f" · {', '.join(lost)} not reached" if lost else ""))
+        named = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+        words = [f"{known} of {len(site.servers)} known"] + ([f"{named} not reached"] if lost else [])
+        self.retitle(" · ".join(words + ([f"filter: {self._needle}"] if self._needle else [])))
         self.refresh_bindings()
+
+    def _sift(self) -> None:
+        """Show the cards that the filter lets through."""
+        for one in self.query(ServerCard):
+            one.display = not self._needle or one.matches(self._needle)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "save":
             return bool(self._facts) and bool(super().check_action(action, parameters))
+        if action in ("recheck", "bundles") and (self.jobs.running("look") or self.jobs.running("bundles")):
+            return None
         return super().check_action(action, parameters)
+
+    def action_filter(self) -> None:
+        from homewright.screens.ask import LineBox
+
+        def sift(needle: str | None) -> None:
+            if needle is not None:
+                self._needle = needle
+                self._draw()
+                shown = [one for one in self.query(ServerCard) if one.display]
+                if shown:
+                    shown[0].focus()
+                else:
+                    self.say(f"No server's card has the text {needle}. / and nothing shows all.", "warning")
+
+        hint = "Shows the servers whose card has this text; nothing shows all"
+        self.app.push_screen(LineBox("filter", "Text", value=self._needle, hint=hint, yes="filter"), sift)
 
     def action_save(self) -> None:
         from homewright.site.paths import write_atomically
@@ -144,78 +222,30 @@ to show to somebody else. r looks again.
         self.start("save", lambda: write_atomically(file, data), lambda _: self.say(f"Saved in {file}", "ok"))
 
     def action_next(self) -> None:
-        """Go on to the plan; a server that was never seen is shown first."""
+        """Go on to the checks. A server that was not seen is shown first; pressed again, it goes on without it."""
         site = self._site
         if site is None:
             return
         for server in site.servers:
-            if server.name not in self._facts:
-                self.query_one(f"#card-{server.name}").scroll_visible(animate=False)
-                reason = (
-                    "is still being looked at" if server.name in self._looking else "was not reached: r looks again"
-                )
-                self.say(f"{server.name} {reason}.", "failed")
+            name = server.name
+            if name in self._looking:
+                self._show(name)
+                self.say(f"{name} is still being looked at.", "failed")
                 return
-        self.home.go("plan")
+            if (name in self._errors or name not in self._facts) and self._passed != name:
+                self._show(name)
+                self._passed = name
+                self.say(f"{name} was not reached: r looks again. ctrl+n again goes on without it.", "failed")
+                return
+            if self._passed == name:
+                break
+        self.onward()
+
+    def _show(self, name: str) -> None:
+        one = self.query_one(f"#card-{name}", ServerCard)
+        one.display = True
+        one.focus()
+        one.scroll_visible(animate=False)
 
     def action_back(self) -> None:
-        self.home.go("servers")
-
-
-def _card(facts: HostFacts | None, error: HomewrightError | None) -> Content:
-    if error is not None:
-        lines = [Content.styled(error.what, "$text-error"), Content(error.why)]
-        lines += [Content(f"{number}. {step}") for number, step in enumerate(error.do, 1)]
-        return Content("\n").join(line for line in lines if line.plain)
-    if facts is None:
-        return Content("No facts yet.")
-    lines = [_line(name, value) for name, value in _facts(facts)]
-    for missing in facts.missing:
-        lines.append(Content.styled(f"? {missing.source}: {missing.reason}", "$text-warning"))
-    return Content("\n").join(lines)
-
-
-def _line(name: str, value: str) -> Content:
-    return Content.assemble((f"{name:<9}", "$quiet"), value)
-
-
-def _facts(facts: HostFacts) -> list[tuple[str, str]]:
-    """Label and words of each line of a card."""
-    system, cpu, memory = facts.system, facts.cpu, facts.memory
-    kind = {"none": "bare metal", "": "unknown"}.get(system.virtualization, system.virtualization)
-    swap = f"swap {size_text(memory.swap)}" if memory.swap else "no swap"
-    kvm = "can run virtual machines" if system.kvm else "no /dev/kvm"
-    lines = [
-        ("System", f"{system.os_name or 'unknown'} · kernel {system.kernel or 'unknown'}"),
-        ("Kind", f"{kind} · {kvm}"),
-        ("CPU", f"{_number(cpu.threads)} threads · {cpu.model or 'unknown'}"),
-        (
-            "Memory",
-            f"{size_text(memory.total)} · {size_text(memory.available)} free · {swap}",
-        ),
-    ]
-    for disk in facts.disks:
-        where = f" · {', '.join(disk.mounts)}" if disk.mounts else ""
-        lines.append(("Disk", f"{disk.name} {size_text(disk.size)} {disk.kind}{where}"))
-    lines += [
-        ("Space", f"{mounted.mount} {size_text(mounted.free)} free of {size_text(mounted.size)}")
-        for mounted in facts.file_systems
-        if mounted.mount == "/" or not facts.disks
-    ]
-    for nic in facts.nics:
-        if nic.kind == "loopback":
-            continue
-        speed = f" · {nic.speed_mbps} Mb/s" if nic.speed_mbps else ""
-        addresses = ", ".join(address for address in nic.addresses if ":" not in address) or "no address"
-        way = " · default route" if nic.default_route else ""
-        lines.append(("Network", f"{nic.name} {'up' if nic.up else 'down'} · {addresses}{speed}{way}"))
-    for gpu in facts.gpus:
-        group = "group unknown" if gpu.iommu_group is None else f"IOMMU group {gpu.iommu_group}"
-        lines.append(("GPU", f"{gpu.name or gpu.vendor} · {group} · driver {gpu.driver or 'none'}"))
-    if not facts.gpus:
-        lines.append(("GPU", "none"))
-    return lines
-
-
-def _number(value: int | None) -> str:
-    return "?" if value is None else str(value)
+        self.backward()

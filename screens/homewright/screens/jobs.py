@@ -17,6 +17,7 @@ from textual.message_pump import MessagePump
 from homewright.errors import HomewrightError
 
 Result = TypeVar("Result")
+Said = TypeVar("Said")
 
 
 @dataclass
@@ -84,15 +85,15 @@ class Jobs:
 
         threading.Thread(target=body, name=f"job {name}", daemon=True).start()
 
-    def teller(self, name: str, say: Callable[[str], None], now: bool = False) -> Callable[[str], None]:
+    def teller(self, name: str, say: Callable[[Said], None], now: bool = False) -> Callable[[Said], None]:
         """A function that a job may call from its thread; `say` runs on the screen's thread, while the job is new.
 
         Made before the job begins, or with `now` while it is at work.
         """
         number = self._numbers.get(name, 0) + (0 if now else 1)
 
-        def tell(text: str) -> None:
-            post(self._owner, JobSays(name, number, lambda: say(text)))
+        def tell(said: Said) -> None:
+            post(self._owner, JobSays(name, number, lambda: say(said)))
 
         return tell
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homewright.errors import HomewrightError
+from homewright.screens.services_checks import CheckServices
 from homewright.site.paths import StateFolder, config_home, known_site_files
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def glimpse(file: Path) -> SiteGlimpse:
     return SiteGlimpse(file, name[1] if name else file.parent.name, tuple(servers))
 
 
-class Services:
+class Services(CheckServices):
     """The rooms, as the screens use them."""
 
     # Sites
@@ -330,15 +331,6 @@ class Services:
         return trust.first_contact(server, state.create(), means=means, say=say)
 
     # Facts
-
-    def gather(self, site: Site, state: StateFolder, host: str) -> HostFacts:
-        """Facts of one server, recorded. Raises what kept it from answering."""
-        from homewright import discovery
-
-        outcome = discovery.gather(site, state, [host])[host]
-        if isinstance(outcome, HomewrightError):
-            raise outcome
-        return outcome
 
     def facts(self, state: StateFolder) -> Mapping[str, HostFacts]:
         """The facts that were recorded last, by server."""
