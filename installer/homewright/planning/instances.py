@@ -1,0 +1,379 @@
+"""Where the LXD instances go: by capacity, with what every server keeps for itself, and honest about quorum. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from homewright.discovery.facts import HostFacts
+from homewright.planning import address_space
+from homewright.planning.documents import Document, Misfit
+from homewright.planning.networks import Networks, propose
+from homewright.planning.virtualization import Kind, kind, lacks
+from homewright.site.answers import Instance
+from homewright.site.models import Site
+
+GIB = 1024**3
+
+USUAL = (4, 8, 50)
+"""CPU, memory and disk (GiB) of an instance that nobody sized; product.md's defaults."""
+LEAST = (2, 2, 20)
+"""The least that an instance may have; product.md."""
+GRAIN = (1, 1, 10)
+"""In which steps instances are made larger than usual."""
+QUORUM = 3
+"""Members of a control plane that goes on when one of them fails."""
+
+Role = Literal["control-plane", "worker"]
+
+
+class Share(Document):
+    """A part of a server; None where it is not known."""
+
+    cpu: int | None = None
+    """Logical processors."""
+    memory: float | None = None
+    """GiB."""
+    disk: float | None = None
+    """GiB."""
+
+
+class HostShare(Document):
+    """How one server is divided."""
+
+    host: str
+    total: Share
+    """All that it has; of its disk, what is free in the file system that would hold the instances."""
+    reserve: Share
+    """What it keeps for itself."""
+    used: Share
+    """What its instances take."""
+    free: Share
+    """What is left; below zero where too much was asked for."""
+    storage: str
+    """Where the file system is mounted that would hold the instances; empty where it is not known."""
+    instances: tuple[str, ...]
+    why_unknown: str = ""
+    """Why something is not known of it."""
+
+
+class InstancePlan(Document):
+    """All instances of a site."""
+
+    version: Literal[1] = 1
+    kind: Kind
+    why_kind: str
+    hosts: tuple[HostShare, ...]
+    nodes: tuple[Instance, ...]
+    """With their addresses, also of those that nobody chose."""
+    proposed: bool
+    """Nobody named the instances: these are proposed."""
+    nodes_why: str
+    """Why these, in one sentence."""
+    control_plane_why: str
+    """How many members the control plane has, and why, in one sentence."""
+    problems: tuple[Misfit, ...]
+
+    def on(self, host: str) -> tuple[Instance, ...]:
+        """The instances of one server."""
+        return tuple(node for node in self.nodes if node.host == host)
+
+
+def place(
+    site: Site,
+    facts: Mapping[str, HostFacts],
+    *,
+    networks: Networks | None = None,
+    need: tuple[float, float, float] | None = None,
+) -> InstancePlan:
+    """The instances of a site: the chosen ones checked, or one proposed on each server that has room.
+
+    `need` is what the platform asks for as a whole (CPU, GiB of memory, GiB of disk): proposed instances are made
+    larger than usual where servers have room for it. Without `networks` they are computed.
+    """
+    ranges = networks or propose(site, facts)
+    chosen_kind, why_kind = kind(site, facts)
+    totals = {server.name: capacity(server.name, facts) for server in site.servers}
+    none = site.platform.nodes == "servers" or site.platform.cluster == "existing"
+    problems: list[Misfit] = []
+    if none:
+        nodes: tuple[Instance, ...] = ()
+        why = (
+            "The servers themselves are the cluster's nodes, so there are no instances."
+            if site.platform.nodes == "servers"
+            else "The cluster exists already, so there are no instances."
+        )
+    elif site.instances.nodes is not None:
+        nodes, why = site.instances.nodes, "You chose them."
+        problems += _kind_misfits(site, facts, chosen_kind)
+    else:
+        nodes, why = _proposed(site, totals, need)
+        problems += _kind_misfits(site, facts, chosen_kind)
+        problems += _too_small(site, totals, nodes)
+    shares = tuple(_host(site, name, total, nodes, facts) for name, total in totals.items())
+    if not none:
+        problems += _overfull(shares)
+        problems += _bad_addresses(site, nodes, ranges)
+        nodes = _addressed(site, nodes, ranges.network("lxd"))
+    return InstancePlan(
+        kind=chosen_kind,
+        why_kind=why_kind,
+        hosts=shares,
+        nodes=nodes,
+        proposed=site.instances.nodes is None,
+        nodes_why=why,
+        control_plane_why=control_plane_why(site, nodes),
+        problems=tuple(problems),
+    )
+
+
+def capacity(name: str, facts: Mapping[str, HostFacts]) -> Share:
+    """What a server has; None where it did not tell."""
+    if name not in facts:
+        return Share()
+    found = facts[name]
+    memory = None if found.memory.total is None else math.floor(found.memory.total / GIB * 10) / 10
+    _, disk = storage(found)
+    return Share(cpu=found.cpu.threads, memory=memory, disk=disk)
+
+
+def storage(facts: HostFacts) -> tuple[str, float | None]:
+    """The file system that would hold LXD's pool, and how many GiB it has for instances.
+
+    What is free counts; once LXD's cluster is there its instances have taken their part of that already, so then the
+    whole file system counts, else a finished site would not fit on itself.
+    """
+    snap = facts.software.lxd_from == "snap" or (facts.software.lxd_from == "" and facts.system.os_id == "ubuntu")
+    folder = "/var/snap/lxd" if snap else "/var/lib/lxd"
+    holding = [system for system in facts.file_systems if _holds(system.mount, folder)]
+    if not holding:
+        return "", None
+    found = max(holding, key=lambda system: len(system.mount))
+    size = found.size if facts.software.lxd_clustered else found.free
+    return found.mount, float(size // GIB)
+
+
+def _holds(mount: str, folder: str) -> bool:
+    return mount == "/" or folder == mount or folder.startswith(f"{mount.rstrip('/')}/")
+
+
+def control_planes(count: int) -> int:
+    """How many of so many nodes are the control plane: below three no majority can survive a failure, so one."""
+    return QUORUM if count >= QUORUM else min(count, 1)
+
+
+def control_plane_why(site: Site, nodes: Sequence[Instance]) -> str:
+    """How many members the control plane has, and why."""
+    if site.platform.cluster == "existing":
+        return "The existing cluster has its own control plane."
+    if nodes:
+        planes = sum(node.role == "control-plane" for node in nodes)
+        hosts = len({node.host for node in nodes if node.role == "control-plane"})
+    else:
+        planes = hosts = control_planes(len(site.servers))
+    if planes == 0:
+        return "There is no control plane: give one instance that role."
+    servers = len(site.servers)
+    if planes == 1 and servers == 1:
+        return "One control plane, since there is one server: when it is down, everything is down."
+    if planes == 1 and servers == 2:
+        return (
+            "One control plane: two servers cannot form a quorum, so a second member would make the cluster stop when "
+            "either fails; a third server would change that."
+        )
+    if planes == 1:
+        return "One control plane: when its server is down, nothing in the cluster can be changed."
+    if planes == 2:
+        return "Two control planes cannot form a quorum: when either fails, the cluster stops. Take one, or three."
+    if hosts < QUORUM:
+        return (
+            f"{planes} control planes on {hosts} servers: when the server with most of them fails, so does the cluster."
+        )
+    return f"{planes} control planes on different servers: the cluster goes on when one of them fails."
+
+
+def _proposed(
+    site: Site, totals: Mapping[str, Share], need: tuple[float, float, float] | None
+) -> tuple[tuple[Instance, ...], str]:
+    """One instance on each server that has room for the least of them."""
+    reserve = site.instances.reserve
+    rooms: dict[str, tuple[float, float, float]] = {}
+    for name, total in totals.items():
+        kept = (reserve.cpu, reserve.memory, reserve.disk)
+        parts = (total.cpu, total.memory, total.disk)
+        # What is not known is taken for enough: the checks say that it is not known.
+        room = tuple(math.inf if part is None else part - keep for part, keep in zip(parts, kept, strict=True))
+        if all(left >= least for left, least in zip(room, LEAST, strict=True)):
+            rooms[name] = (room[0], room[1], room[2])
+    planes = control_planes(len(rooms))
+    names = _names(site, list(rooms))
+    nodes = []
+    for index, (host, size) in enumerate(_sizes(rooms, need).items()):
+        role: Role = "control-plane" if index < planes else "worker"
+        cpu, memory, disk = size
+        nodes.append(Instance(name=names[host], host=host, role=role, cpu=cpu, memory=memory, disk=disk))
+    larger = any((node.cpu, node.memory, node.disk) > USUAL for node in nodes)
+    why = "One on each server that has room, " + (
+        "large enough that the platform fits."
+        if larger
+        else f"of {USUAL[0]} CPU, {USUAL[1]} GiB and {USUAL[2]} GiB disk."
+    )
+    return tuple(nodes), why if nodes else "No server has room for one."
+
+
+def _sizes(
+    rooms: Mapping[str, tuple[float, float, float]], need: tuple[float, float, float] | None
+) -> dict[str, tuple[int, int, int]]:
+    """CPU, memory and disk of the instance on each server: as usual, less where there is less, more where the platform
+    needs it. Each of the three is shared out by itself, evenly, and a server with less room gives what it has."""
+    parts: list[dict[str, int]] = []
+    for part in range(3):
+        room = {host: rooms[host][part] for host in rooms}
+        given = {host: int(min(USUAL[part], left)) for host, left in room.items()}
+        lack = (need[part] if need else 0.0) - sum(given.values())
+        # Grown together, the roomiest last: with k hosts left each takes a k-th of what is lacking.
+        growing = sorted((host for host in room if math.isfinite(room[host])), key=lambda host: room[host])
+        for place_left, host in enumerate(growing):
+            if lack > 0:
+                fair = math.ceil(lack / (len(growing) - place_left) / GRAIN[part]) * GRAIN[part]
+                more = min(fair, int(room[host]) - given[host])
+                given[host] += max(0, more)
+                lack -= max(0, more)
+        parts.append(given)
+    return {host: (parts[0][host], parts[1][host], parts[2][host]) for host in rooms}
+
+
+def _names(site: Site, hosts: Sequence[str]) -> dict[str, str]:
+    taken = {server.name for server in site.servers}
+    names: dict[str, str] = {}
+    for host in hosts:
+        name = f"{host[:58]}-node"
+        number = 2
+        while name in taken:
+            name, number = f"{host[:55]}-node{number}", number + 1
+        taken.add(name)
+        names[host] = name
+    return names
+
+
+def _host(site: Site, name: str, total: Share, nodes: Sequence[Instance], facts: Mapping[str, HostFacts]) -> HostShare:
+    mine = [node for node in nodes if node.host == name]
+    keep = site.instances.reserve
+    used = (sum(node.cpu for node in mine), sum(node.memory for node in mine), sum(node.disk for node in mine))
+    why = "Its hardware is not known yet: homewright discover" if name not in facts else ""
+    if name in facts and None in (total.cpu, total.memory, total.disk):
+        why = facts[name].why_unknown("cpu", "memory", "file systems")
+    return HostShare(
+        host=name,
+        total=total,
+        reserve=Share(cpu=keep.cpu, memory=keep.memory, disk=keep.disk),
+        used=Share(cpu=used[0], memory=used[1], disk=used[2]),
+        free=Share(
+            cpu=None if total.cpu is None else total.cpu - keep.cpu - used[0],
+            memory=None if total.memory is None else round(total.memory - keep.memory - used[1], 1),
+            disk=None if total.disk is None else total.disk - keep.disk - used[2],
+        ),
+        storage=storage(facts[name])[0] if name in facts else "",
+        instances=tuple(node.name for node in mine),
+        why_unknown=why,
+    )
+
+
+def _kind_misfits(site: Site, facts: Mapping[str, HostFacts], chosen: Kind) -> Iterator[Misfit]:
+    if chosen != "virtual-machine":
+        return
+    for server in site.servers:
+        if server.name in facts and (lack := lacks(facts[server.name])):
+            yield Misfit(
+                field="instances.kind",
+                reason=f"virtual machines do not run on {server.name}: it has {lack}",
+                do=(
+                    "turn virtualization (VT-x, AMD-V, SVM) on in the firmware of the server, and look at it again",
+                    "or take containers: homewright site set instances.kind container",
+                ),
+            )
+
+
+def _too_small(site: Site, totals: Mapping[str, Share], nodes: Sequence[Instance]) -> Iterator[Misfit]:
+    reserve = site.instances.reserve
+    placed = {node.host for node in nodes}
+    for host, total in totals.items():
+        if host in placed:
+            continue
+        parts = (("cpu", total.cpu, reserve.cpu), ("memory", total.memory, reserve.memory))
+        short = [
+            f"{have:g} {_unit(part)} of which it keeps {keep}"
+            for (part, have, keep), least in zip((*parts, ("disk", total.disk, reserve.disk)), LEAST, strict=True)
+            if have is not None and have - keep < least
+        ]
+        yield Misfit(
+            field="instances.reserve",
+            reason=f"{host} has no room for an instance: {'; '.join(short)}",
+            do=(
+                "let the servers keep less: homewright site set instances.reserve.cpu 2 (memory, disk)",
+                "or make the servers themselves the nodes: homewright site set platform.nodes servers",
+            ),
+        )
+
+
+def _unit(part: str) -> str:
+    return {"cpu": "CPUs", "memory": "GiB of memory", "disk": "GiB of free disk"}[part]
+
+
+def _overfull(shares: Sequence[HostShare]) -> Iterator[Misfit]:
+    for share in shares:
+        for part in ("cpu", "memory", "disk"):
+            left = getattr(share.free, part)
+            if left is None or left >= 0 or not share.instances:
+                continue
+            total, keep = getattr(share.total, part), getattr(share.reserve, part)
+            asked = getattr(share.used, part)
+            have = max(0, total - keep)
+            yield Misfit(
+                field=f"instances.nodes.{share.instances[-1]}",
+                reason=(
+                    f"the instances on {share.host} ask for {asked:g} {_unit(part)}, and it has {have:g} to give "
+                    f"({total:g}, of which it keeps {keep:g})"
+                ),
+                do=(f"make {' or '.join(share.instances)} smaller, or place one on another server",),
+            )
+
+
+def _bad_addresses(site: Site, nodes: Sequence[Instance], ranges: Networks) -> Iterator[Misfit]:
+    lxd = ranges.network("lxd")
+    servers = {server.address: server.name for server in site.servers}
+    for node in nodes:
+        if node.address is None:
+            continue
+        field = f"instances.nodes.{node.name}.address"
+        do = (f"choose a free one, or leave it out: homewright site unset {field}",)
+        if node.address in servers:
+            yield Misfit(field=field, reason=f"{node.address} is the address of {servers[node.address]}", do=do)
+        elif lxd is not None and IPv4Address(node.address) not in lxd:
+            yield Misfit(field=field, reason=f"{node.address} is not in LXD's range {lxd}", do=do)
+        elif lxd is not None and IPv4Address(node.address) in _reserved(lxd):
+            yield Misfit(field=field, reason=f"{node.address} is the first or last of {lxd} or its bridge's own", do=do)
+
+
+def _reserved(lxd: IPv4Network) -> frozenset[IPv4Address]:
+    """The range's own address, its bridge's (the first one), and its broadcast address."""
+    return frozenset({lxd.network_address, lxd.network_address + 1, lxd.broadcast_address})
+
+
+def _addressed(site: Site, nodes: Sequence[Instance], lxd: IPv4Network | None) -> tuple[Instance, ...]:
+    """Every instance with an address, as far as the range goes."""
+    if lxd is None:
+        return tuple(nodes)
+    taken = {*_reserved(lxd), *(IPv4Address(server.address) for server in site.servers)}
+    taken |= {IPv4Address(node.address) for node in nodes if node.address is not None}
+    given = []
+    for node in nodes:
+        if node.address is None:
+            address = address_space.next_address(lxd, taken)
+            if address is not None:
+                taken.add(address)
+                node = node.model_copy(update={"address": str(address)})
+        given.append(node)
+    return tuple(given)
