@@ -36,7 +36,8 @@ def site(machine: Composed) -> str:
         host.name: next(one for nic in host.nics for one in nic.addresses if nic.gateway) for host in machine.hosts
     }
     for host in machine.hosts:
-        text += f"  - name: {host.name.lower().replace('_', '-')}\n    address: {addresses[host.name].partition('/')[0]}\n    user: {host.user}\n"
+        address = addresses[host.name].partition("/")[0]
+        text += f"  - name: {host.name}\n    address: {address}\n    user: {host.user}\n"
     for name, (address, _) in machine.unreachable.items():
         text += f"  - name: {name}\n    address: {address}\n    user: ann\n"
     return text + machine.settings

@@ -13,7 +13,7 @@ NVIDIA = "nvidiafb,nouveau,nvidia_drm,nvidia"
 
 
 def vermeer(*, after: str, group: int) -> str:
-    """AMD Ryzen 3000 and 5000 (Zen 2 and 3) on AM4. `after` is the first bus after the cards', `group` the first group."""
+    """AMD Ryzen 3000 and 5000 (Zen 2 and 3) on AM4. `after` and `group`: the first bus and group after the cards."""
     last = f"{int(after, 16) + 1:02x}"
     fabric = "\n".join(
         f"00:18.{number} 0600 1022:144{number} - {'k10temp' if number == 3 else '-'} 14 "
@@ -76,9 +76,8 @@ def milan(slots: dict[str, str]) -> str:
             row(f"{first + 1:02x}:00.3 0c03 1022:148c 15d9:1b95 xhci_hcd {{group}} xhci_pci")
     rows.append(f"00:14.0 0c05 1022:790b/61 15d9:1b95 - {group} i2c_piix4,sp5100_tco")
     row("00:14.3 0601 1022:790e/51 15d9:1b95 - {group} -")
-    for number in range(8):
-        rows.append(f"00:18.{number} 0600 1022:165{number} - {'k10temp' if number == 3 else '-'} {group} "
-                    f"{'k10temp' if number == 3 else '-'}")  # fmt: skip
+    watch = {3: "k10temp"}
+    rows += [f"00:18.{n} 0600 1022:165{n} - {watch.get(n, '-')} {group} {watch.get(n, '-')}" for n in range(8)]
     return "\n".join(rows)
 
 

@@ -32,11 +32,11 @@ EVERY = (
     Composed(
         "attic",
         "A healthy site: three servers with different GPUs, on 10 and 2.5 Gb/s",
-        ("site", "healthy", "headless", "amd", "intel", "epyc", "bmc-graphics", "two-identical-gpus", "integrated-graphics"),
+        ("site", "healthy", "headless", "amd", "intel", "bmc-graphics", "two-identical-gpus", "integrated-graphics"),
         (sites.BIRCH, sites.CEDAR, sites.MAPLE),
         "birch: a Ryzen 9 5950X on a B550 board with a GeForce RTX 3090; cedar: a Core i7-13700 on a Z690 board with a "
-        "GeForce RTX 4070 Ti beside the processor's own graphics; maple: an EPYC 7313P on a Supermicro H12SSL board with "
-        "two RTX A4000 and ASPEED graphics.",
+        "GeForce RTX 4070 Ti beside the processor's own graphics; maple: an EPYC 7313P on a Supermicro H12SSL board "
+        "with two RTX A4000 and ASPEED graphics.",
         (
             PCI_IDS, VFIO, CPUINFO, SMI,
             "https://www.nvidia.com/en-us/geforce/graphics-cards/30-series/rtx-3090-3090ti/",
@@ -48,7 +48,7 @@ EVERY = (
         "Three servers with the usual problems, one of which does not answer",
         ("site", "broken", "unreachable", "no-iommu", "gpu-shares-group", "lost-gpu", "wifi", "docker", "cloned"),
         (sites.ELDER, sites.PINE),
-        "pine: a Core i7-6700 on a B150 board with a GeForce GTX 1060, as somebody's old desktop; elder: a Ryzen 5 3600 on "
+        "pine: a Core i7-6700 on a B150 board with a GeForce GTX 1060, as an old desktop; elder: a Ryzen 5 3600 on "
         "a B450 board with a GeForce RTX 3060 and, in the chipset's slot, a GT 1030. rowan is off.",
         (
             PCI_IDS, VFIO, CPUINFO, SMI, "https://docs.nvidia.com/deploy/xid-errors/index.html",

@@ -125,6 +125,8 @@ class Nic:
     dhcp: bool = False
     up: bool = True
     speed: int | None = 1000
+    """Mb/s; None where the kernel cannot say."""
+    duplex: str = "full"
     mtu: int = 1500
     hardware: tuple[str, ...] = ("device",)
     kind: str = ""
@@ -147,8 +149,14 @@ class Graphics:
     """A monitor hangs on it."""
     mig: str = "[N/A]"
     error: str = ""
-    """What nvidia-smi prints in place of its line."""
+    """What nvidia-smi prints in place of everything: it gives up at this one."""
+    gone: bool = False
+    """It was lost while nvidia-smi asked it."""
     processes: tuple[str, ...] = ()
+    """Of the processes that use it: C, G or C+G."""
+    used_mib: int = 1
+    watts: int = 200
+    ecc: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,6 +165,59 @@ class Distribution:
     """/etc/os-release."""
     uname: str
     """What follows the kernel's release in `uname -a`."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is installed and set up on a server; the defaults are a fresh Ubuntu Server that is kept well."""
+
+    chassis: int = 3
+    """As SMBIOS numbers them: 3 desktop, 10 notebook, 17 server, 23 rack, 1 other (virtual)."""
+    secure_boot: str = "off"
+    """`on`, `off`, or `bios` where the firmware is no UEFI."""
+    display_manager: str = ""
+    inotify: tuple[int, int] = (8192, 1_048_576)
+    """Instances and watches."""
+    aio_nr: int = 0
+    nested: bool = True
+    cgroup_memory: bool = True
+    cgroup_v2: bool = True
+    bridge_filter: str = "file"
+    docker: str = ""
+    """Version of docker-ce, where it is installed."""
+    ufw: bool = False
+    snapd: str = "2.72"
+    """Empty where there is none."""
+    hold: str = "forever"
+    snaps: tuple[str, ...] = ()
+    """More rows of `snap list`."""
+    packages: tuple[str, ...] = ()
+    """More rows of dpkg-query: name, version, state."""
+    locks: str = ""
+    audit: str = ""
+    listeners: tuple[tuple[str, str, str], ...] = ()
+    """More of `ss`: protocol, address with port, process."""
+    services: tuple[tuple[str, str], ...] = ()
+    """More services that run: name and description."""
+    processes: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = ()
+    search: str = ""
+    hosts: dict[str, str] = field(default_factory=dict)
+    """More lines of /etc/hosts: names by address."""
+    asked: tuple[str, ...] = ()
+    """The names of the site's servers, which the probe asks for."""
+    wildcard: str = ""
+    """What every name resolves to, where the resolver has a wildcard."""
+    clock: str = "chrony"
+    """Which service keeps it; empty for none."""
+    synchronised: bool = True
+    timezone: str = "Etc/UTC"
+    python: str = "3.12.3"
+    kernel_log: tuple[str, ...] = ()
+    """More lines that the probe looks for: Xid."""
+    proxies: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    renderer: str = "networkd"
 
 
 @dataclass(frozen=True)
@@ -183,6 +244,10 @@ class Host:
     graphics: tuple[Graphics, ...] = ()
     driver_version: str = ""
     """Of NVIDIA's driver; empty where it is not installed."""
+    boot_display: str = ""
+    """Where the firmware draws."""
+    monitors: tuple[str, ...] = ()
+    """Addresses of the display controllers that a monitor hangs on."""
     kvm: bool = True
     vsock: bool = True
     sudo: int = 0
@@ -191,10 +256,11 @@ class Host:
     swap_kb: int = 0
     at: float = 0.0
     """When it is said to have been asked, Unix seconds."""
+    setup: Setup = Setup()
     skew_s: float = 0.0
     """Its clock minus ours."""
-    changes: dict[str, tuple[str, str, int | None]] = field(default_factory=dict)
-    """Sources that print something else than the rest of this description gives: standard output, errors, exit code."""
+    changes: dict[str, tuple[str, str, int | None] | None] = field(default_factory=dict)
+    """Sources that print something else than the rest gives: standard output, errors, exit code; None: not asked."""
     without: tuple[str, ...] = ()
     """Commands that are not installed."""
 

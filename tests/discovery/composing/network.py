@@ -158,9 +158,12 @@ def routes_text(host: Host) -> str:
 
 def sys_net(host: Host) -> str:
     """The probe's listing of /sys/class/net, in the order of the shell: by name."""
-    rows = {"lo": "lo|00:00:00:00:00:00|unknown|772||"}
+    rows = {"lo": "lo|00:00:00:00:00:00|unknown|772|||65536||||"}
     for nic in host.nics:
         speed = "" if nic.speed is None or "wifi" in nic.hardware else str(nic.speed if nic.up else -1)
+        duplex = "" if not speed else "unknown" if not nic.up else nic.duplex
         traits = ",".join(trait for trait in ("wifi", "bridge", "bond", "vlan", "device") if trait in nic.hardware)
-        rows[nic.name] = f"{nic.name}|{nic.mac}|{_state(nic).lower()}|1|{speed}|{traits}"
+        rows[nic.name] = (
+            f"{nic.name}|{nic.mac}|{_state(nic).lower()}|1|{speed}|{traits}|{nic.mtu}|{duplex}|{nic.driver}|{nic.pci}|{nic.master}"
+        )
     return "".join(f"{rows[name]}\n" for name in sorted(rows))

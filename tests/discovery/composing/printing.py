@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .hardware import Cores, Disk, Host, Part, Pci
+from .hardware import Cores, Host, Part, Pci
 
 CLASSES = {
     "0000": "Non-VGA unclassified device", "0101": "IDE interface", "0104": "RAID bus controller",
@@ -51,12 +51,72 @@ def lspci(functions: Iterable[Pci], *, names: bool = True) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sys_pci(functions: Iterable[Pci]) -> str:
+def sys_pci(host: Host) -> str:
+    rows = ""
+    for one in host.pci:
+        boots = "" if one.class_id[:4] != "0300" else "1" if one.address == host.boot_display else "0"
+        group = "" if one.group is None else one.group
+        rows += f"{one.address}|0x{one.class_id}|0x{one.vendor}|0x{one.ids[5:]}|{one.driver}|{group}|{boots}\n"
+    return rows
+
+
+_CONNECTORS = {
+    "nvidia": ("DP-1", "DP-2", "DP-3", "HDMI-A-1"), "nouveau": ("DVI-D-1", "DP-1", "HDMI-A-1"),
+    "i915": ("DP-1", "HDMI-A-1", "HDMI-A-2"), "xe": ("DP-1", "HDMI-A-1"), "amdgpu": ("DP-1", "HDMI-A-1"),
+    "ast": ("VGA-1",), "mgag200": ("VGA-1",), "bochs-drm": ("Virtual-1",), "virtio-pci": ("Virtual-1",),
+}  # fmt: skip
+
+
+def drm(host: Host) -> str:
+    """The connectors of every display controller with a driver that draws; the last one of each has the monitor."""
+    rows = ""
+    cards = [one for one in host.pci if one.class_id[:4] == "0300" and one.driver in _CONNECTORS]
+    for number, one in enumerate(cards):
+        names = ("eDP-1", *_CONNECTORS[one.driver]) if host.setup.chassis == 10 else _CONNECTORS[one.driver]
+        shown = names[0] if host.setup.chassis == 10 else names[-1]
+        for name in sorted(names):
+            status = "connected" if one.address in host.monitors and name == shown else "disconnected"
+            rows += f"{one.address}|card{number}-{name}|{status}\n"
+    return rows
+
+
+def iommu(host: Host) -> str:
+    if all(one.group is None for one in host.pci):
+        return ""
+    amd = [one for one in host.pci if one.class_id.startswith("0806")]
+    count = len(amd) if amd else 2
     return "".join(
-        f"{one.address}|0x{one.class_id}|0x{one.vendor}|0x{one.ids[5:]}|{one.driver}|"
-        f"{'' if one.group is None else one.group}\n"
-        for one in functions
+        f"{'ivhd' if amd else 'smmu3.0x0' if host.cores.arm else 'dmar'}{number}\n" for number in range(count)
     )
+
+
+def swaps(host: Host) -> str:
+    text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+    if host.swap_kb:
+        text += f"/swap.img                               file\t\t{host.swap_kb}\t\t0\t\t-2\n"
+    return text
+
+
+def cgroups(host: Host) -> str:
+    """The controllers of cgroup v2, then /proc/cgroups."""
+    controllers = [
+        "cpuset",
+        "cpu",
+        "io",
+        *(["memory"] if host.setup.cgroup_memory else []),
+        "hugetlb",
+        "pids",
+        "rdma",
+        "misc",
+    ]
+    text = f"v2 {' '.join(controllers)}\n" if host.setup.cgroup_v2 else ""
+    text += "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
+    names = ("cpuset", "cpu", "cpuacct", "blkio", "memory", "devices", "freezer", "net_cls", "perf_event", "net_prio",
+             "hugetlb", "pids", "rdma", "misc")  # fmt: skip
+    for number, name in enumerate(names, 1):
+        on = 0 if name == "memory" and not host.setup.cgroup_memory else 1
+        text += f"{name}\t{0 if host.setup.cgroup_v2 else number}\t{127 if on else 1}\t{on}\n"
+    return text
 
 
 def cpuinfo(cores: Cores) -> str:
@@ -76,7 +136,11 @@ def _x86(cores: Cores) -> str:
             "flags\t\t": model.flags, "bogomips\t": model.bogomips or f"{model.mhz * 2:.2f}",
             "clflush size\t": 64, "cache_alignment\t": 64, "address sizes\t": model.address_sizes,
         }  # fmt: skip
-        blocks.append("".join(f"{key}: {value}\n" for key, value in fields.items()) + "power management:\n\n")
+        if index:
+            # of all but the first one the probe keeps what tells them apart
+            fields = {key: fields[key] for key in ("processor\t", "physical id\t", "core id\t\t")}
+        blocks.append("".join(f"{key}: {value}\n" for key, value in fields.items()))
+        blocks.append("\n" if index else "power management:\n\n")
     return "".join(blocks)
 
 
@@ -93,12 +157,12 @@ def _placed(cores: Cores) -> list[tuple[int, int]]:
 
 def _arm(cores: Cores) -> str:
     model = cores.processor
-    return "".join(
-        f"processor\t: {index}\nBogoMIPS\t: {model.bogomips}\nFeatures\t: {model.flags}\n"
+    first = (
+        f"processor\t: 0\nBogoMIPS\t: {model.bogomips}\nFeatures\t: {model.flags}\n"
         f"CPU implementer\t: 0x{model.family:02x}\nCPU architecture: 8\nCPU variant\t: 0x{model.stepping:x}\n"
         f"CPU part\t: 0x{model.number:x}\nCPU revision\t: 0\n\n"
-        for index in range(cores.total)
     )
+    return first + "".join(f"processor\t: {index}\n\n" for index in range(1, cores.total))
 
 
 def lscpu(cores: Cores, virtualization: str) -> str:
@@ -151,7 +215,18 @@ def meminfo(host: Host) -> str:
     return text + f"{'Hugepagesize:':<15} {2048:>8} kB\n{'Hugetlb:':<15} {0:>8} kB\n"
 
 
-def lsblk(disks: Iterable[Disk]) -> str:
+def snap_mounts(host: Host) -> list[tuple[str, int]]:
+    """Where snaps are mounted, each a loop device with a squashfs; whole MiB, as for squashfs on 4 KiB blocks."""
+    found = []
+    for row in host.setup.snaps:
+        name, _, revision = row.split()[:3]
+        found.append((f"/snap/{name}/{revision}", (60 + len(name) * 7) * 1024 * 1024))
+    if host.setup.snapd and host.setup.snaps:
+        found.append(("/snap/snapd/25577", 53_346_304))
+    return found
+
+
+def lsblk(host: Host) -> str:
     """`lsblk -J -b -o NAME,TYPE,SIZE,ROTA,MODEL,MOUNTPOINT`, in the layout of util-linux."""
 
     def part(one: Part, rotates: bool) -> dict[str, Any]:
@@ -163,8 +238,11 @@ def lsblk(disks: Iterable[Disk]) -> str:
             row["children"] = [part(child, rotates) for child in one.parts]
         return row
 
-    rows = []
-    for disk in disks:
+    rows: list[dict[str, Any]] = [
+        {"name": f"loop{number}", "type": "loop", "size": size, "rota": False, "model": None, "mountpoint": mount}
+        for number, (mount, size) in enumerate(snap_mounts(host))
+    ]
+    for disk in host.disks:
         row: dict[str, Any] = {
             "name": disk.name, "type": "disk", "size": disk.size, "rota": disk.rotates, "model": disk.model,
             "mountpoint": None,
@@ -190,6 +268,8 @@ def df(host: Host) -> str:
     """`df -l -PT -B1`."""
     memory = host.memory_kb * 1024
     rows = [("tmpfs", "tmpfs", memory // 10, 2_420_736, "/run")]
+    for number, (mount, size) in enumerate(snap_mounts(host)):
+        rows.append((f"/dev/loop{number}", "squashfs", size, size, mount))
     for disk in host.disks:
         rows += [row for part in disk.parts for row in _mounted(part)]
     rows += [
@@ -199,7 +279,7 @@ def df(host: Host) -> str:
     ]
     text = "Filesystem     Type            1-blocks          Used      Available Capacity Mounted on\n"
     for device, kind, total, used, mount in rows:
-        usable = total if kind == "tmpfs" else total * 95 // 100 if kind == "ext4" else total
+        usable = total if kind in ("tmpfs", "squashfs") else total * 95 // 100 if kind == "ext4" else total
         left = max(0, usable - used)
         percent = -(-100 * used // (used + left)) if used + left else 0
         text += f"{device:<14} {kind:<8} {total:>15} {used:>13} {left:>14} {percent:>7}% {mount}\n"

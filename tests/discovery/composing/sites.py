@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .boards import ASPEED, B450, B550, SKYLAKE, RAPTOR_LAKE, board, milan, nvidia, vermeer
+from .boards import ASPEED, B450, B550, RAPTOR_LAKE, SKYLAKE, board, milan, nvidia, vermeer
 from .distributions import JAMMY, NOBLE
-from .hardware import GIB, Cores, Disk, Graphics, Host, Nic, Part, bound, ungrouped
+from .hardware import Cores, Disk, Graphics, Host, Nic, Part, Setup, bound, ungrouped
 from .processors import CORE_I7_6700, CORE_I7_13700, EPYC_7313P, RYZEN_3600, RYZEN_5950X
 
 AT = 1_763_712_000.0
@@ -29,6 +29,21 @@ def lvm(name: str, size: int, model: str, used: int, pci: str = "") -> Disk:
 
 TB1, TB2, TB4, GB500 = 1_000_204_886_016, 2_000_398_934_016, 4_000_787_030_016, 500_107_862_016
 
+SNAPS = (
+    "core22 20250923 2139 latest/stable canonical✓ base",
+    "lxd 5.21.4-7a8a1ac 36558 5.21/stable/… canonical✓ held",
+)
+ATTIC = {"192.0.2.11": "birch", "192.0.2.12": "cedar", "192.0.2.13": "maple"}
+
+
+def attic(own: str, chassis: int) -> Setup:
+    """How a server of the healthy site is set up: names, time and limits as they should be, nothing in the way."""
+    return Setup(
+        chassis=chassis, resolvers=("192.0.2.1",), search="attic.example",
+        hosts={address: name for address, name in ATTIC.items() if name != own}, asked=tuple(ATTIC.values()),
+    )  # fmt: skip
+
+
 BIRCH = Host(
     name="birch", distribution=NOBLE, kernel=KERNEL, cores=Cores(RYZEN_5950X, 1, 16), memory_kb=131_809_364,
     maker="ASUS", product="System Product Name",
@@ -45,7 +60,8 @@ BIRCH = Host(
         Nic("enp6s0f1", "00:00:5e:00:53:12", "0000:06:00.1", "ixgbe", up=False, speed=None),
     ),
     cmdline=f"{PLAIN} amd_iommu=on iommu=pt", driver_version="580.95.05", uptime_s=612_305.44, at=AT,
-    graphics=(Graphics("0000:07:00.0", "NVIDIA GeForce RTX 3090", 24576, "8.6"),),
+    graphics=(Graphics("0000:07:00.0", "NVIDIA GeForce RTX 3090", 24576, "8.6", watts=350),),
+    boot_display="0000:07:00.0", setup=attic("birch", 3),
 )  # fmt: skip
 CEDAR = Host(
     name="cedar", distribution=NOBLE, kernel=KERNEL, cores=Cores(CORE_I7_13700, 1, 16), memory_kb=65_573_412,
@@ -61,7 +77,8 @@ CEDAR = Host(
     disks=(lvm("nvme0n1", TB2, "WD_BLACK SN850X 2000GB", 30_871_420_928, "0000:02:00.0"),),
     nics=(Nic("enp4s0", "00:00:5e:00:53:21", "0000:04:00.0", "igc", ("192.0.2.12/24",), "192.0.2.1", speed=2500),),
     cmdline=f"{PLAIN} intel_iommu=on iommu=pt", driver_version="580.95.05", uptime_s=612_298.07, at=AT,
-    graphics=(Graphics("0000:01:00.0", "NVIDIA GeForce RTX 4070 Ti", 12282, "8.9"),),
+    graphics=(Graphics("0000:01:00.0", "NVIDIA GeForce RTX 4070 Ti", 12282, "8.9", watts=285),),
+    boot_display="0000:00:02.0", setup=attic("cedar", 3),
 )  # fmt: skip
 MAPLE = Host(
     name="maple", distribution=NOBLE, kernel=KERNEL, cores=Cores(EPYC_7313P, 1, 16), memory_kb=263_795_132,
@@ -88,9 +105,10 @@ MAPLE = Host(
     ),
     cmdline=f"{PLAIN} iommu=pt", driver_version="580.95.05", uptime_s=612_301.90, at=AT,
     graphics=(
-        Graphics("0000:81:00.0", "NVIDIA RTX A4000", 16376, "8.6"),
-        Graphics("0000:c1:00.0", "NVIDIA RTX A4000", 16376, "8.6"),
+        Graphics("0000:81:00.0", "NVIDIA RTX A4000", 16376, "8.6", watts=140),
+        Graphics("0000:c1:00.0", "NVIDIA RTX A4000", 16376, "8.6", watts=140),
     ),
+    boot_display="0000:03:00.0", setup=attic("maple", 17),
 )  # fmt: skip
 
 SSD240 = 240_057_409_536
@@ -107,13 +125,29 @@ PINE = Host(
         Part("sda2", 239_519_375_360, "/", file_system="ext4", used=218_402_316_288),
     )),),
     nics=(
-        Nic("enp0s31f6", "00:00:5e:00:53:41", "0000:00:1f.6", "e1000e", ("198.51.100.21/24",), "198.51.100.1", dhcp=True,
-            speed=100),
+        Nic("enp0s31f6", "00:00:5e:00:53:41", "0000:00:1f.6", "e1000e", ("198.51.100.21/24",), "198.51.100.1",
+            dhcp=True, speed=100),
         Nic("docker0", "02:42:5e:00:53:41", addresses=("172.17.0.1/16",), up=False, speed=None, hardware=("bridge",),
             kind="bridge"),
     ),
-    cmdline="root=UUID=4f0c2d1e-8b7a-4c36-9f25-d1e0a7b3c648 ro quiet splash", uptime_s=3_110_402.51, at=AT, skew_s=-90_000.0,
-    kvm=False, vsock=False,
+    cmdline="root=UUID=4f0c2d1e-8b7a-4c36-9f25-d1e0a7b3c648 ro quiet splash",
+    uptime_s=3_110_402.51, at=AT, skew_s=-90_000.0,
+    kvm=False, vsock=False, boot_display="0000:01:00.0", monitors=("0000:01:00.0",),
+    setup=Setup(
+        display_manager="gdm3", inotify=(128, 62_541), nested=False, bridge_filter="loaded", docker="27.5.1", ufw=True,
+        snapd="2.58", hold="", resolvers=("198.51.100.1",), search="fritz.example", python="3.10.12", clock="",
+        synchronised=False, timezone="Europe/Vienna", renderer="NetworkManager", modules=("nouveau", "mxm_wmi"),
+        packages=("nginx 1.18.0-6ubuntu14.7 ii ",), snaps=("bare 1.0 5 latest/stable canonical✓ base",),
+        listeners=(
+            ("tcp", "0.0.0.0:80", "nginx"), ("tcp", "0.0.0.0:443", "nginx"), ("tcp", "127.0.0.1:631", "cupsd"),
+            ("tcp", "0.0.0.0:8443", "docker-proxy"), ("udp", "0.0.0.0:5353", "avahi-daemon"),
+        ),
+        services=(
+            ("gdm", "GNOME Display Manager"), ("nginx", "A high performance web server and a reverse proxy server"),
+            ("avahi-daemon", "Avahi mDNS/DNS-SD Stack"), ("cups", "CUPS Scheduler"),
+        ),
+        hosts={"198.51.100.23": "rowan"}, asked=("elder", "pine", "rowan"), wildcard="198.51.100.250",
+    ),
 )  # fmt: skip
 ELDER = Host(
     name="elder", distribution=NOBLE, kernel=KERNEL, cores=Cores(RYZEN_3600, 1, 6), memory_kb=32_796_216, user="ben",
@@ -139,5 +173,17 @@ ELDER = Host(
         Graphics("0000:07:00.0", "NVIDIA GeForce RTX 3060", 12288, "8.6",
                  error="Unable to determine the device handle for GPU0000:07:00.0: GPU is lost.  Reboot the system to "
                        "recover this GPU"),
+    ),
+    boot_display="0000:06:00.0", monitors=("0000:06:00.0",),
+    setup=Setup(
+        secure_boot="on", inotify=(128, 249_301), hold="", resolvers=("198.51.100.1",), search="fritz.example",
+        clock="systemd-timesyncd", synchronised=True, timezone="Europe/Vienna", snaps=SNAPS, wildcard="198.51.100.250",
+        asked=("elder", "pine", "rowan"), hosts={"198.51.100.21": "pine", "198.51.100.24": "rowan"},
+        locks="/var/lib/dpkg/lock-frontend 41877 unattended-upgr\n/var/lib/dpkg/lock 41877 unattended-upgr\n",
+        kernel_log=(
+            "[72318.504417] NVRM: Xid (PCI:0000:07:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the "
+            "bus.",
+            "[72318.504420] NVRM: GPU 0000:07:00.0: GPU has fallen off the bus.",
+        ),
     ),
 )  # fmt: skip
