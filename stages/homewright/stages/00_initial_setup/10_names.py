@@ -4,7 +4,8 @@ from pyinfra import host
 from pyinfra.facts.server import Hostname
 from pyinfra.operations import server
 
-from homewright.stages import deploy, hosts_file
+from homewright.site import hosts_file
+from homewright.stages import deploy
 
 site = deploy.site()
 deploy.file_with(

@@ -1,7 +1,7 @@
 """Every name resolves to its server's address and to nothing else, and the host name is the site's."""
 
 from homewright.engine.runners.host import Host, Proof, broken, proved
-from homewright.stages import hosts_file
+from homewright.site import hosts_file
 
 
 def verify(host: Host) -> Proof:

@@ -1,7 +1,7 @@
 """From here the account really reaches every server, by name and by address, from no other address, without sudo."""
 
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
-from homewright.stages import hosts_file
+from homewright.site import hosts_file
 from homewright.stages import peer_keys as keys
 
 AWAY = ("timed out", "No route to host", "Connection refused", "Network is unreachable", "Connection closed by")
