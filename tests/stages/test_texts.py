@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
+from homewright.site import hosts_file
 from homewright.site.models import Server, Site
-from homewright.stages import environment_file, hosts_file, peer_keys
+from homewright.stages import environment_file, peer_keys
 
 SITE = Site(
     name="home",

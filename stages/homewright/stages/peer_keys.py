@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from homewright.engine.runners.host import Host
+from homewright.site.hosts_file import names_of
 from homewright.site.models import Server, Site
-from homewright.stages.hosts_file import names_of
 
 ACCOUNT = "homewright-peer"
 OWNER = f"{ACCOUNT}:{ACCOUNT}"
