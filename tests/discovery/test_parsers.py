@@ -6,8 +6,7 @@ import pytest
 
 from homewright.discovery import RawBundle, parse
 from homewright.discovery.bundle import Source
-from homewright.discovery.facts import PciFunction
-from homewright.discovery.parsers import gpu, network, pci, processor, storage, system
+from homewright.discovery.parsers import gpu, network, nvidia, pci, processor, storage, system
 from homewright.discovery.parsers.sizes import size, whole
 
 GIB = 1024**3
@@ -264,12 +263,8 @@ def test_the_kernel_wins_over_lspci_and_lspci_gives_the_names() -> None:
     ]
 
 
-def nvidia(address: str = "0000:01:00.0") -> PciFunction:
-    return PciFunction(address=address, class_id="0300", vendor_id="10de", device_id="2503", driver="nvidia")
-
-
 def test_nvidia_smi_csv_with_values_that_are_not_known() -> None:
-    smi = gpu.smi_csv(
+    smi = nvidia.csv(
         "00000000:01:00.0, NVIDIA GeForce RTX 3060, 12288, 580.65.06\n"
         "00000000:02:00.0, NVIDIA A100, 80GB, [N/A], 580.65.06\n00000000:03:00.0, [Unknown Error], ERR!, [N/A]\n"
     )
@@ -290,7 +285,7 @@ def test_a_driver_that_does_not_answer_is_said_to_be_so() -> None:
 
 
 def test_a_gpu_that_only_nvidia_smi_sees_counts() -> None:
-    found = gpu.parse([], [gpu.Smi("0000:01:00.0", "NVIDIA L4", 1, "580.1")])
+    found = gpu.parse([], [nvidia.Smi("0000:01:00.0", "NVIDIA L4", 1, "580.1")])
     assert [(one.address, one.vendor, one.driver) for one in found] == [("0000:01:00.0", "nvidia", "nvidia")]
 
 

@@ -17,9 +17,18 @@ MARK = "\036"
 MISSING = 127
 """A shell's exit code for a command that is not there."""
 
+_CONTROL = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[@-_])"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+)
 _CHUNK = re.compile(rf"\n?{MARK}source ([\w.-]+)\n")
 _EXIT = re.compile(rf"\n?{MARK}exit (\d+)\n?\Z")
 _NOT_THERE = re.compile(r"command not found|No such file or directory|not installed", re.IGNORECASE)
+
+
+def clean(text: str) -> str:
+    """Without a terminal's escape sequences and other control characters but for tabs and line ends."""
+    return _CONTROL.sub("", text)
 
 
 class Source(BaseModel):
@@ -33,15 +42,24 @@ class Source(BaseModel):
     """None where it is not known: recorded text, or a probe that was cut off."""
 
     @property
+    def printed(self) -> str:
+        """What it printed, without a terminal's escape sequences and other control characters."""
+        return clean(self.stdout)
+
+    @property
+    def complaint(self) -> list[str]:
+        """The lines of its complaint, or of what it printed where it made none."""
+        return clean(self.stderr.strip() or self.stdout.strip()).splitlines()
+
+    @property
     def absent(self) -> bool:
         """The command is not there: a shell says so by its exit code, or in words."""
-        said = (self.stderr.strip() or self.stdout.strip()).splitlines()
-        return self.exit_code == MISSING or any(_NOT_THERE.search(line) for line in said[:1])
+        return self.exit_code == MISSING or any(_NOT_THERE.search(line) for line in self.complaint[:1])
 
     @property
     def reason(self) -> str:
         """Why it is of no use, in a few words."""
-        said = (self.stderr.strip() or self.stdout.strip()).splitlines()
+        said = self.complaint
         if self.absent:
             return said[0][:200] if said else "not installed"
         if self.exit_code == 124:
@@ -74,9 +92,18 @@ class RawBundle(BaseModel):
         """What the first of these sources that ended well has printed; empty where none did."""
         for name in names:
             source = self.sources.get(name)
-            if source is not None and source.stdout.strip() and source.exit_code in (0, None):
-                return source.stdout
+            if source is not None and source.exit_code in (0, None) and source.stdout.strip():
+                return source.printed
         return ""
+
+    def said(self, name: str) -> str:
+        """What this source printed, however it ended."""
+        return self.source(name).printed
+
+    def ended_well(self, name: str) -> bool:
+        """It was asked and ended with 0; of recorded text, that there is some."""
+        source = self.sources.get(name)
+        return source is not None and (source.exit_code == 0 or (source.exit_code is None and bool(source.stdout)))
 
     def all(self, prefix: str) -> dict[str, Source]:
         """Every source whose name begins like this."""

@@ -17,6 +17,7 @@ _IDS = re.compile(r"\s*\[(?P<vendor>[0-9a-f]{4}):(?P<device>[0-9a-f]{4})\]")
 _BARE_IDS = re.compile(r"^(?P<vendor>[0-9a-f]{4}):(?P<device>[0-9a-f]{4})\b")
 _TAIL = re.compile(r"\s*\((?:rev [0-9a-f]+|prog-if [^)]*)\)\s*")
 _UNNAMED = re.compile(r"\bDevice ([0-9a-f]{4})$")
+_MODULES = re.compile(r"^\s+Kernel modules:\s*(\S.*)")
 _DRIVER = re.compile(r"^\s+Kernel driver in use:\s*(\S+)")
 _GROUP_DETAIL = re.compile(r"^\s+IOMMU group:\s*(\d+)")
 _GROUP = re.compile(r"IOMMU group\s+(\d+)\s*:?\s*(.*)$", re.IGNORECASE)
@@ -77,6 +78,9 @@ def lspci(text: str) -> dict[str, PciFunction]:
             found[current] = header
         elif current and (driver := _DRIVER.match(line)):
             found[current] = found[current].model_copy(update={"driver": driver.group(1)})
+        elif current and (modules := _MODULES.match(line)):
+            names = tuple(name for name in re.split(r"[,\s]+", modules.group(1)) if name)
+            found[current] = found[current].model_copy(update={"modules": names})
         elif current and (group := _GROUP_DETAIL.match(line)):
             found[current] = found[current].model_copy(update={"iommu_group": whole(group.group(1))})
     return found
@@ -162,4 +166,5 @@ def _merged(first: PciFunction, second: PciFunction) -> PciFunction:
         name=first.name or second.name,
         driver=first.driver or second.driver,
         iommu_group=first.iommu_group if first.iommu_group is not None else second.iommu_group,
+        modules=first.modules or second.modules,
     )

@@ -76,7 +76,8 @@ case $(uname -m) in x86_64 | i?86) ;; *) source_of lscpu lscpu ;; esac
 show meminfo /proc/meminfo
 show swaps /proc/swaps
 begin modules
-if have cut; then cut -d ' ' -f 1 /proc/modules; else cat /proc/modules; fi
+# a kernel without the file can load none
+if [ ! -e /proc/modules ]; then :; elif have cut; then cut -d ' ' -f 1 /proc/modules; else cat /proc/modules; fi
 end $?
 
 begin limits
@@ -141,6 +142,11 @@ for i in /sys/class/net/*; do
     master= driver= slot=
     if [ -e "$i/master/uevent" ]; then uevent "$i/master/uevent"; master=$interface; fi
     if [ -e "$i/device" ]; then k="$k,device"; uevent "$i/device/uevent"; fi
+    if [ -z "$slot" ] && [ -e "$i/device/../uevent" ]; then
+        of=$driver
+        uevent "$i/device/../uevent"
+        driver=$of
+    fi
     printf '%s' "${i##*/}"
     for f in address operstate type speed; do first "$i/$f"; printf '|%s' "$line"; done
     printf '|%s' "${k#,}"
