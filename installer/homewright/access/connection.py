@@ -111,17 +111,19 @@ class Connection:
         timeout: float | None = 60.0,
         check: bool = True,
         prompt: bytes | None = None,
+        most: int | None = None,
     ) -> Completed:
         """Run a command (a string for sh, or words) to its end.
 
         `timeout` is in seconds for the whole of it. With `prompt` the command gets a terminal (both outputs are then
         stdout) and `stdin` is sent once the prompt was printed; a second prompt ends it with exit code -1.
+        One that prints more than `most` bytes on either output is hung up on: exit code -1.
         Raises CommandFailed where time runs out, or where `check` is set and the exit code is not 0; Unreachable where
         the connection is lost meanwhile.
         """
         shown = command if isinstance(command, str) else shlex.join(command)
         with self._start(command, sudo, tty=prompt is not None) as channel:
-            completed, in_time = _exchange(channel, stdin, timeout, prompt)
+            completed, in_time = _exchange(channel, stdin, timeout, prompt, most)
         if not in_time:
             raise CommandFailed(
                 self.endpoint.name, shown, completed, f"It did not end within {timeout:g} s and may still be running."
@@ -268,7 +270,11 @@ def engine_key(file: Path) -> paramiko.PKey:
 
 
 def _exchange(
-    channel: paramiko.Channel, stdin: bytes | None, timeout: float | None, prompt: bytes | None = None
+    channel: paramiko.Channel,
+    stdin: bytes | None,
+    timeout: float | None,
+    prompt: bytes | None = None,
+    most: int | None = None,
 ) -> tuple[Completed, bool]:
     """Feed and empty a channel; the two outputs share one window, so each has a reader of its own."""
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -282,6 +288,8 @@ def _exchange(
             into += data
             if prompt and prompt in into:
                 prompted.set()
+            if most is not None and len(into) > most:
+                channel.close()
             if prompt and into.count(prompt) > 1:
                 channel.close()  # it asks again: what it got was not what it wanted
         prompted.set()

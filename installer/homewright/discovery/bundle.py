@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from homewright.errors import SiteError
 
@@ -77,10 +77,12 @@ class RawBundle(BaseModel):
     version: Literal[1, 2] = 2
     """2 since November 2026: more sources, and when the answer was here. A bundle of version 1 is read as it is."""
     host: str
-    gathered_at: float
+    gathered_at: float = Field(allow_inf_nan=False)
     """When the question was sent: Unix seconds of the machine that asked."""
-    answered_at: float | None = None
+    answered_at: float | None = Field(default=None, allow_inf_nan=False)
     """When the whole answer was here; None in recorded text and in version 1."""
+    cut_off: str = ""
+    """Why the probe did not come to its end; empty where it did."""
     sources: dict[str, Source] = {}
     """By the name of the command, as in lspci-Dnnk."""
 

@@ -11,13 +11,14 @@ NOT_ASKED = "was not asked"
 
 def missing(bundle: RawBundle, facts: HostFacts, smi: list[Smi]) -> list[Missing]:
     """The sources that gave no facts, with the reason of each."""
-    return [*_machine(bundle, facts), *_graphics(bundle, facts, smi), *_programs(bundle, facts)]
+    cut = [Missing(source="probe", reason=bundle.cut_off)] if bundle.cut_off else []
+    return [*cut, *_machine(bundle, facts), *_graphics(bundle, facts, smi), *_programs(bundle, facts)]
 
 
 def why(bundle: RawBundle, *sources: str) -> str:
     """What these sources said in place of facts."""
     reasons = [f"{name}: {bundle.sources[name].reason}" for name in sources if name in bundle.sources]
-    return "; ".join(reasons) or NOT_ASKED
+    return "; ".join(reasons) or bundle.cut_off or NOT_ASKED
 
 
 def _machine(bundle: RawBundle, facts: HostFacts) -> list[Missing]:

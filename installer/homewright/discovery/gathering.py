@@ -33,17 +33,20 @@ def gather(
     *,
     on_bundle: Callable[[RawBundle], None] = lambda bundle: None,
     timeout: float = 10.0,
+    names: Iterable[str] | None = None,
 ) -> dict[str, HostFacts | HomewrightError]:
     """Ask hosts (all of the site's by default) side by side; their facts are recorded in the state folder.
 
     One that cannot be reached holds up no other: its place has the error. `on_event` is called as each one is done,
-    `on_bundle` with what it literally said, both on the calling thread. Order as in the site.
+    `on_bundle` with what it literally said, both on the calling thread. Each is asked what `names` resolve to there (by
+    default those of the site's servers). Order as in the site.
     """
     wanted = None if hosts is None else set(hosts)
     servers = [server for server in site.servers if wanted is None or server.name in wanted]
+    asked = [server.name for server in site.servers] if names is None else list(names)
     outcomes: dict[str, HostFacts | HomewrightError] = {}
     with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(servers) or 1), thread_name_prefix="discover") as pool:
-        pending = {pool.submit(_ask, server, state, timeout): server for server in servers}
+        pending = {pool.submit(_ask, server, state, timeout, asked): server for server in servers}
         for future in as_completed(pending):
             name = pending[future].name
             try:
@@ -80,8 +83,8 @@ def _load(file: Path) -> HostFacts | None:
         return None
 
 
-def _ask(server: Server, state: StateFolder, timeout: float) -> RawBundle:
+def _ask(server: Server, state: StateFolder, timeout: float, names: list[str]) -> RawBundle:
     if (rehearsed := Rehearsed.of(state)) is not None:
         return replayed(server, rehearsed)
     with Connection.open(Endpoint.of(server, state), timeout) as connection:
-        return probe(connection)
+        return probe(connection, names)

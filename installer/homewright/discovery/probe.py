@@ -56,13 +56,16 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from homewright.access.connection import Connection
+from homewright.access.connection import CommandFailed, Connection
 from homewright.discovery.bundle import RawBundle, framed
 
 TIMEOUT_S = 20.0
 """For the whole probe, as seen from here."""
 SECONDS_IN_ALL = 15
 """After these the script starts no further command; the one that runs then ends within its own limit of 5 or 8 s."""
+
+MOST_BYTES = 8 << 20
+"""That no honest host prints: every source that may be long is cut to 400,000 bytes over there."""
 
 _SHELL = Path(__file__).with_name("shell")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -79,13 +82,29 @@ def script(names: Iterable[str] = ()) -> str:
 
 
 def probe(connection: Connection, names: Iterable[str] = ()) -> RawBundle:
-    """What a host says, over an open connection.
+    """What a host says, over an open connection. One that hangs or floods us is left after TIMEOUT_S or MOST_BYTES,
+    with what it has told until then.
 
-    Raises CommandFailed where no shell runs the probe or it takes too long, Unreachable where the connection is lost.
+    Raises CommandFailed where no shell runs the probe or nothing of it came in time, Unreachable where the connection
+    is lost.
     """
-    at = time.time()
-    completed = connection.run("sh -s", stdin=script(names).encode(), timeout=TIMEOUT_S)
-    return framed(connection.endpoint.name, at, completed.stdout, completed.stderr, time.time())
+    name, asked = connection.endpoint.name, time.time()
+    try:
+        completed = connection.run(
+            "sh -s", stdin=script(names).encode(), timeout=TIMEOUT_S, most=MOST_BYTES, check=False
+        )
+        cut_off = f"it printed more than {MOST_BYTES >> 20} MiB" if completed.exit_code == -1 else ""
+    except CommandFailed as error:
+        completed, cut_off = error.completed, f"it gave no answer within {TIMEOUT_S:g} s"
+        if not completed.stdout.strip():
+            raise
+    bundle = framed(name, asked, completed.stdout, completed.stderr, time.time())
+    if "done" in bundle.sources:
+        return bundle
+    if not bundle.sources:
+        raise CommandFailed(name, "sh -s", completed, cut_off and f"{cut_off[:1].upper()}{cut_off[1:]}.")
+    last = list(bundle.sources)[-1]
+    return bundle.model_copy(update={"cut_off": f"{cut_off or 'the probe ended early'}, at {last}"})
 
 
 def _part(name: str) -> str:
