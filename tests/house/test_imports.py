@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-CORE = ("errors", "site", "access", "discovery", "catalogue", "planning", "checks", "workspaces", "lab", "cli", "engine")
+CORE = (
+    "errors", "site", "access", "discovery", "catalogue", "planning", "checks", "workspaces", "lab", "cli", "engine",
+)  # fmt: skip
 """Everything that is no screen. Runners are left to processes of their own: pyinfra's changes its whole process."""
 
 WALK = """

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from homewright.checks.ground import HostView, PairView, SiteView
-from homewright.checks.models import Category, FixId, Key, Phase, Remedy, Scope
+from homewright.checks.models import Category, FixId, Phase, Remedy, Scope
+from homewright.site.models import Site
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Check:
     """The function of a check of scope host; None as outcome where it does not apply to that server."""
     pair: Callable[[PairView], Outcome | None] | None = None
     site: Callable[[SiteView], Outcome | None] | None = None
+    applies: Callable[[Site, str], bool] | None = None
+    """Whether the site's answers make it matter for a server, whatever that server is; None where it always does."""
     phase: Phase = "always"
     depends: tuple[str, ...] = ()
     """Checks whose repair can change this one's outcome, on the same server."""
@@ -72,16 +75,3 @@ def remedy(say: str, *do: str, fix: FixId | None = None, changes: tuple[str, ...
 
 
 LOOK_AGAIN = remedy("See to it that the server can be asked, then look again.", "homewright check")
-
-__all__ = [
-    "LOOK_AGAIN",
-    "Check",
-    "Key",
-    "Outcome",
-    "passed",
-    "pending",
-    "remedy",
-    "unknown",
-    "warning",
-    "wrong",
-]

@@ -10,6 +10,10 @@ from homewright.checks.check import Check, Outcome, unknown
 from homewright.checks.ground import Ground, HostView, PairView, SiteView
 from homewright.checks.models import Finding, Key, Report, Severity, Status
 from homewright.checks.profiles import Profile, Setting
+from homewright.errors import visible
+
+LONGEST = 200
+"""Characters of a finding's text."""
 
 __all__ = ["Ground", "hosts_of", "judge", "subjects", "to_judge_again"]
 
@@ -26,7 +30,8 @@ def subjects(check: Check, ground: Ground) -> tuple[tuple[str, ...], ...]:
     """Whom a check is about: every server, every ordered pair of two servers, or the site as a whole."""
     match check.scope:
         case "host":
-            return tuple((host,) for host in ground.hosts)
+            applies = check.applies or (lambda site, host: True)
+            return tuple((host,) for host in ground.hosts if applies(ground.site, host))
         case "pair":
             return tuple((one, other) for one in ground.hosts for other in ground.hosts if one != other)
         case "site":
@@ -97,9 +102,17 @@ def _finding(check: Check, about: tuple[str, ...], outcome: Outcome, severity: S
         subjects=about,
         status=status,
         severity="warning" if outcome.verdict == "warning" else severity,
-        measured=outcome.measured,
-        threshold=outcome.threshold,
-        reason=outcome.reason,
+        measured=_said(outcome.measured),
+        threshold=_said(outcome.threshold),
+        reason=_said(outcome.reason),
         remedy=outcome.remedy,
         link=check.link,
     )
+
+
+def _said(text: str) -> str:
+    """One line of text that a terminal may show, of 200 characters at most: servers have a hand in it."""
+    if len(text) <= LONGEST and text.isprintable():
+        return text
+    line = " ".join(visible(text).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1].rstrip()}…"

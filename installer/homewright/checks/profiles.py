@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 from homewright.checks.models import Document
 from homewright.errors import UsageError
 
-Limit = bool | float | tuple[str, ...]
+Limit = bool | float | str | tuple[str, ...]
 
 
 class Setting(Document):
@@ -28,6 +28,17 @@ class Setting(Document):
         """KeyError where the profile does not have it, which a test looks for."""
         value = self.limits[name]
         assert isinstance(value, int | float)
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self.limits[name]
+        assert isinstance(value, bool)
+        return value
+
+    def text(self, name: str) -> str:
+        """A limit that is a word or a version."""
+        value = self.limits[name]
+        assert isinstance(value, str)
         return value
 
     def words(self, name: str) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Checks of a server's NVIDIA GPUs: giving them away, and their driver."""
