@@ -60,6 +60,31 @@ class Remedy(Definition):
     """What to do, in order; each a sentence or a command."""
 
 
+PLACEHOLDERS = ("user", "home", "host", "host_venv")
+"""What a changed file may have in braces: of each server its user, the user's home, its name, its Python environment."""
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def _changed_file(text: str) -> str:
+    unknown = [name for name in _PLACEHOLDER.findall(text) if name not in PLACEHOLDERS]
+    if unknown:
+        known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+        raise ValueError(f"has an unknown placeholder {{{unknown[0]}}} (known: {known})")
+    if not text.startswith(("/", "{home}/", "{host_venv}")) or "/../" in text:
+        raise ValueError("must be an absolute path, or begin with {home}/ or {host_venv}")
+    return text
+
+
+class Changes(Definition):
+    """What a step changes on a server, so that a plan can name it all beforehand."""
+
+    files: tuple[Annotated[str, AfterValidator(_changed_file)], ...] = ()
+    """Files that it writes or edits; a folder that is the step's own ends in /. Placeholders: {user}, {home}, {host},
+    {host_venv}."""
+    packages: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")], ...] = ()
+    """Packages that it installs where they are missing; what they need comes with them."""
+
+
 class Step(Definition):
     """One step of a stage."""
 
@@ -84,6 +109,8 @@ class Step(Definition):
     """The inventory's group that it runs on."""
     reads: tuple[str, ...] = ()
     """Answers (dotted paths of site.yaml) that it depends on: changing one makes the step pending again."""
+    changes: Changes = Changes()
+    """Every file and package that it changes on a server."""
     minutes: Minutes = 1
     """How long it takes, until history knows better."""
     limits: Limits = Limits()

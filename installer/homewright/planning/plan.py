@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal
 
 from homewright.catalogue import Catalogue, Stage, Step
 from homewright.discovery.facts import HostFacts
 from homewright.errors import SiteError
+from homewright.planning.answers import answer as answer
+from homewright.planning.answers import flattened
+from homewright.planning.changes import FileUse, PackageUse, files_of, packages_of
+from homewright.planning.decisions import Decided, decide
+from homewright.planning.documents import Decision, Document, Misfit
 from homewright.planning.groups import members
 from homewright.site.models import Site
 
-
-class Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+NOT_ASKED = "it was not asked for"
+"""Why a stage is skipped that was left out on the command line."""
+GIB = 1024**3
 
 
 class PlanStep(Document):
@@ -30,6 +33,8 @@ class PlanStep(Document):
     runner: str
     hosts: tuple[str, ...]
     requires: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    """The answers that it depends on."""
     minutes: float
     """How long it takes: the mean of its last successes, else what the catalogue says."""
     measured: bool
@@ -55,8 +60,26 @@ class PlanHost(Document):
     host: str
     changes: tuple[str, ...]
     """One sentence a step."""
+    files: tuple[FileUse, ...] = ()
+    """Every file that will change."""
+    packages: tuple[PackageUse, ...] = ()
+    """Every package that is installed where it is missing."""
     reboots: bool
     may_lock_out: bool
+
+
+class Machine(Document):
+    """What a server was when the plan was made: what decisions rest on, and nothing that changes by itself."""
+
+    host: str
+    machine_id: str
+    system: str
+    """Its operating system with version, and its architecture."""
+    cpu: int | None
+    memory: int | None
+    """GiB, rounded."""
+    gpus: tuple[str, ...]
+    """Address, vendor and device of each."""
 
 
 class Plan(Document):
@@ -65,7 +88,7 @@ class Plan(Document):
     version: Literal[1] = 1
     site: str
     digest: str
-    """SHA-256 over site, catalogue and the servers' identity; apply refuses another one."""
+    """SHA-256 over site, catalogue, the servers' identity and what was decided; apply refuses another one."""
     stages: tuple[PlanStage, ...]
     hosts: tuple[PlanHost, ...]
     minutes: float
@@ -75,10 +98,24 @@ class Plan(Document):
     may_lock_out: tuple[str, ...]
     """Steps that could cut the operator off."""
     warnings: tuple[str, ...]
+    decisions: tuple[Decision, ...] = ()
+    """What was decided, each with one sentence why."""
+    problems: tuple[Misfit, ...] = ()
+    """Answers that cannot be carried out."""
+    answers: dict[str, str] = {}
+    """The answers that it was made for, by their dotted names; defaults are left out."""
+    catalogue: str = ""
+    """SHA-256 of the catalogue that it was made for."""
+    machines: tuple[Machine, ...] = ()
+    """The servers that it was made for, of those that were discovered."""
 
     def steps(self) -> tuple[PlanStep, ...]:
         """The steps that would run, in order."""
         return tuple(step for stage in self.stages if not stage.skipped for step in stage.steps)
+
+    def on(self, host: str) -> PlanHost | None:
+        """What happens to this server; None where it is not in the plan."""
+        return next((found for found in self.hosts if found.host == host), None)
 
 
 def plan(
@@ -89,8 +126,10 @@ def plan(
     *,
     only: str | None = None,
     start_at: str | None = None,
+    decided: Decided | None = None,
 ) -> Plan:
-    """The plan. `history` has the minutes that steps took before; `only` and `start_at` name stages.
+    """The plan. `history` has the minutes that steps took before; `only` and `start_at` name stages; `decided` is what
+    `decisions.decide` made of the same site and facts, where the caller has it already.
 
     Raises SiteError where there is no server, CatalogueError where a named stage is not in the catalogue.
     """
@@ -104,40 +143,66 @@ def plan(
     chosen = _chosen(catalogue, only, start_at)
     stages = tuple(_stage(stage, site, catalogue, known, history or {}, chosen) for stage in catalogue.stages)
     running = [step for stage in stages if not stage.skipped for step in stage.steps]
-    hosts = tuple(_host(server.name, running) for server in site.servers)
+    by_id = {step.id: step for step in catalogue.steps()}
+    hosts = tuple(_host(server.name, running, by_id, site) for server in site.servers)
+    found = decided or decide(site, known)
+    decisions = found.decisions
+    machines = _machines(site, known)
+    answers = flattened(site)
     return Plan(
         site=site.name,
-        digest=digest(site, catalogue.digest, known),
+        digest=_digest(answers, catalogue.digest, machines, decisions),
         stages=stages,
         hosts=hosts,
         minutes=round(sum(step.minutes for step in running), 2),
         reboots=tuple(host.host for host in hosts if host.reboots),
         may_lock_out=tuple(step.id for step in running if step.may_lock_out),
         warnings=tuple(_warnings(site, known)),
+        decisions=decisions,
+        problems=found.problems,
+        answers=answers,
+        catalogue=catalogue.digest,
+        machines=machines,
     )
 
 
 def digest(site: Site, catalogue_digest: str, facts: Mapping[str, HostFacts]) -> str:
-    """What a plan was made for. Of the facts only who the servers are counts: free memory changes by the second."""
-    identity = {name: found.system.machine_id for name, found in sorted(facts.items())}
-    named = {server.name for server in site.servers}
+    """What a plan is made for. Of the facts only who the servers are and what was decided by them counts: free memory
+    changes by the second."""
+    return _digest(flattened(site), catalogue_digest, _machines(site, facts), decide(site, facts).decisions)
+
+
+def _digest(
+    answers: Mapping[str, str], catalogue: str, machines: Sequence[Machine], decisions: Sequence[Decision]
+) -> str:
     record = {
-        "site": site.model_dump(mode="json"),
-        "catalogue": catalogue_digest,
-        "machines": {name: machine for name, machine in identity.items() if name in named},
+        "site": dict(answers),
+        "catalogue": catalogue,
+        "machines": [machine.model_dump(mode="json") for machine in machines],
+        "decisions": [[decision.topic, decision.chosen] for decision in decisions],
     }
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def answer(site: Site, path: str) -> Any:
-    """The answer at a dotted path of site.yaml; None where there is none."""
-    value: Any = site.model_dump(mode="json")
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def _machines(site: Site, facts: Mapping[str, HostFacts]) -> tuple[Machine, ...]:
+    found = []
+    for server in site.servers:
+        if server.name in facts:
+            one = facts[server.name]
+            found.append(
+                Machine(
+                    host=server.name,
+                    machine_id=one.system.machine_id,
+                    system=f"{one.system.os_id} {one.system.os_version} {one.system.architecture}".strip(),
+                    cpu=one.cpu.threads,
+                    memory=None if one.memory.total is None else round(one.memory.total / GIB),
+                    gpus=tuple(f"{gpu.address} {gpu.vendor} {gpu.device_id}".strip() for gpu in one.gpus),
+                )
+            )
+    return tuple(found)
 
 
-def _chosen(catalogue: Catalogue, only: str | None, start_at: str | None) -> set[str]:
+def _chosen(catalogue: Catalogue, only: str | None, start_at: str | None) -> Collection[str]:
     ids = [stage.id for stage in catalogue.stages]
     if only is not None:
         return {catalogue.stage(only).id}
@@ -152,11 +217,11 @@ def _stage(
     catalogue: Catalogue,
     facts: Mapping[str, HostFacts],
     history: Mapping[str, float],
-    chosen: set[str],
+    chosen: Collection[str],
 ) -> PlanStage:
     skipped = ""
     if stage.id not in chosen:
-        skipped = "it was not asked for"
+        skipped = NOT_ASKED
     elif stage.when is not None and answer(site, stage.when) in (None, "", [], {}, False):
         skipped = f"{stage.when} is not set in the site"
     steps = tuple(_step(step, site, catalogue, facts, history) for step in stage.steps)
@@ -174,6 +239,7 @@ def _step(
         runner=step.runner,
         hosts=members(step.hosts, site, facts),
         requires=catalogue.requires(step),
+        reads=step.reads,
         minutes=round(step.minutes if measured is None else max(measured, 0.01), 2),
         measured=measured is not None,
         reboots=step.reboots,
@@ -181,11 +247,14 @@ def _step(
     )
 
 
-def _host(name: str, steps: Iterable[PlanStep]) -> PlanHost:
+def _host(name: str, steps: Iterable[PlanStep], by_id: Mapping[str, Step], site: Site) -> PlanHost:
     mine = [step for step in steps if name in step.hosts]
+    declared = [by_id[step.id] for step in mine]
     return PlanHost(
         host=name,
         changes=tuple(f"{step.id} {step.summary}" for step in mine),
+        files=tuple(files_of(declared, site, name)),
+        packages=tuple(packages_of(declared)),
         reboots=any(step.reboots for step in mine),
         may_lock_out=any(step.may_lock_out for step in mine),
     )

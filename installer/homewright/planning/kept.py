@@ -1,0 +1,92 @@
+"""The plans that are kept in the state folder: the one that was approved last, and the one that was applied last.
+
+`plans/approved.json` says what somebody agreed to: when a run is refused since something changed, it tells what.
+`plans/applied.json` says what the servers were made to be: `homewright plan` after an edit is compared with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from homewright.planning.changes import FileUse, PackageUse
+from homewright.planning.plan import NOT_ASKED, Plan, PlanHost, PlanStage
+from homewright.site.paths import StateFolder, make_folder, write_atomically
+
+
+def approved(state: StateFolder) -> Plan | None:
+    """The plan that was approved last; None where there is none, or none that this version reads."""
+    return _read(_folder(state) / "approved.json")
+
+
+def applied(state: StateFolder) -> Plan | None:
+    """What was applied last; None where nothing was, or nothing that this version reads."""
+    return _read(_folder(state) / "applied.json")
+
+
+def approve(state: StateFolder, plan: Plan) -> None:
+    """Keep what somebody agrees to. Raises StateError."""
+    _write(_folder(state) / "approved.json", plan)
+
+
+def apply(state: StateFolder, plan: Plan) -> None:
+    """Keep what a run begins to apply; stages that it leaves out stay as applied before. Raises StateError."""
+    _write(_folder(state) / "applied.json", merged(applied(state), plan))
+
+
+def roll_back(state: StateFolder, stages: frozenset[str]) -> None:
+    """Keep that these stages are taken back. Raises StateError."""
+    before = applied(state)
+    if before is not None:
+        _write(_folder(state) / "applied.json", without(before, stages))
+
+
+def merged(before: Plan | None, now: Plan) -> Plan:
+    """The new plan, with the stages that it was not asked for as they were before. Pure."""
+    if before is None or before.site != now.site:
+        return now
+    earlier = {stage.id: stage for stage in before.stages if not stage.skipped}
+    kept = {s.id for s in now.stages if s.skipped == NOT_ASKED and s.id in earlier}
+    stages = tuple(earlier[stage.id] if stage.id in kept else stage for stage in now.stages)
+    steps = frozenset(step.id for stage in stages if stage.id in kept for step in stage.steps)
+    hosts = [_joined(before.on(host.host), host, steps) for host in now.hosts]
+    return now.model_copy(update={"stages": stages, "hosts": tuple(hosts)})
+
+
+def without(before: Plan, stages: frozenset[str]) -> Plan:
+    """The plan without these stages. Pure."""
+    gone = frozenset(step.id for stage in before.stages if stage.id in stages for step in stage.steps)
+    kept: tuple[PlanStage, ...] = tuple(
+        stage.model_copy(update={"skipped": NOT_ASKED}) if stage.id in stages else stage for stage in before.stages
+    )
+    hosts = []
+    for host in before.hosts:
+        files = tuple(use for use in host.files if use.step not in gone)
+        packages = tuple(use for use in host.packages if use.step not in gone)
+        hosts.append(host.model_copy(update={"files": files, "packages": packages}))
+    return before.model_copy(update={"stages": kept, "hosts": tuple(hosts)})
+
+
+def _joined(before: PlanHost | None, now: PlanHost, steps: frozenset[str]) -> PlanHost:
+    if before is None:
+        return now
+    files: tuple[FileUse, ...] = (*now.files, *(use for use in before.files if use.step in steps))
+    packages: tuple[PackageUse, ...] = (*now.packages, *(use for use in before.packages if use.step in steps))
+    return now.model_copy(update={"files": files, "packages": packages})
+
+
+def _folder(state: StateFolder) -> Path:
+    return state.root / "plans"
+
+
+def _read(file: Path) -> Plan | None:
+    try:
+        return Plan.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _write(file: Path, plan: Plan) -> None:
+    make_folder(file.parent)
+    write_atomically(file, plan.model_dump_json(indent=2).encode() + b"\n")
