@@ -16,6 +16,7 @@ from homewright.engine.events import Event, Kind
 from homewright.engine.fence import Fences
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
+from homewright.engine.launch import RunRequest
 from homewright.engine.runner_process import Ending
 from homewright.engine.schedule import RunEnd, Schedule
 from homewright.engine.states import Action, State
@@ -70,7 +71,7 @@ def conduct(tiny: Tiny, state: StateFolder, writer: Writer, monkeypatch: pytest.
 
         monkeypatch.setattr(step.StepWork, "_call", answer)
         monkeypatch.setattr(step, "WAITS_S", (0.01, 0.01))
-        work = Schedule(context, plan(SITE, catalogue), action)
+        work = Schedule(context, plan(SITE, catalogue), action, RunRequest(str(action)))
         work.record()
         return asyncio.run(work.carry_out())
 

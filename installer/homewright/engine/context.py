@@ -51,7 +51,9 @@ class Context:
     failure: HomewrightError | None = None
     """The journal could not be written."""
     calls: int = 0
-    """How many runner processes were started."""
+    """How many runner processes were started, those of earlier engines of this run included."""
+    attempt: int = 1
+    """How many engines have worked on this run, this one included."""
 
     @property
     def folder(self) -> Path:

@@ -37,7 +37,12 @@ try:
     int(held["fence"])
 except (OSError, ValueError, KeyError, TypeError):
     held = None
-answer = {"before": held, "taken": False}
+answer = {"before": held, "taken": False, "machine": ""}
+try:
+    with open("/etc/machine-id") as file:
+        answer["machine"] = file.read().strip()
+except OSError:
+    pass
 foreign = held is not None and held.get("controller") != wanted["controller"]
 if wanted["released"]:
     write = held is not None and not foreign and held["fence"] == wanted["fence"]
@@ -60,12 +65,20 @@ print(json.dumps(answer))
 """
 
 
+class NewMachine(HomewrightError):
+    """A server's machine-id is not the one that was recorded."""
+
+    code = "new-machine"
+
+
 @dataclass(frozen=True)
 class Held:
     """What a server answered: whether the fence is ours now, and what stood there before."""
 
     taken: bool
     before: dict[str, object] | None
+    machine: str = ""
+    """Its machine-id."""
 
     @property
     def number(self) -> int:
@@ -84,6 +97,8 @@ class Fences:
         self._held: set[str] = set()
         self.unclean: set[str] = set()
         """Servers where a step failed or was ended by force: a command of it may still be running there."""
+        self.new_machines: frozenset[str] = frozenset()
+        """Servers that may be other machines than before: the operator has said so."""
         self.number = 1 + int(writer.query("SELECT coalesce(max(fence), 0) FROM fences")[0][0])
 
     async def hold(self, hosts: Iterable[str]) -> dict[str, HomewrightError]:
@@ -104,6 +119,8 @@ class Fences:
                     errors[host] = answer
                 elif answer.taken:
                     self._held.add(host)
+                    if self._replaced(host, answer.machine):
+                        errors[host] = await self._give_back(host)
                 elif self._foreign(answer):
                     errors[host] = self._busy(host, answer)
                 else:
@@ -125,6 +142,32 @@ class Fences:
             now = time.time()
             self._writer.change(*(self._writer.set_fence(host, self.number, now) for host in done))
         return [host for host in hosts if host not in done]
+
+    def _replaced(self, host: str, machine: str) -> bool:
+        """Whether this server is another machine than the one that was recorded, and nobody has said that it may be."""
+        if not machine:
+            return False
+        rows = self._writer.query("SELECT machine FROM machines WHERE host = ?", host)
+        known = str(rows[0][0]) if rows else ""
+        if known and known != machine and host not in self.new_machines:
+            return True
+        if known != machine:
+            # What was recorded of the state before is another machine's: it must never be put back on this one.
+            forget = [self._writer.forget_captures(host)] if known else []
+            self._writer.change(*forget, self._writer.set_machine(host, machine))
+        return False
+
+    async def _give_back(self, host: str) -> NewMachine:
+        await asyncio.to_thread(self._release, host)
+        self._held.discard(host)
+        return NewMachine(
+            f"{host} is another machine than before.",
+            "Its machine-id is not the one that was recorded: it was replaced, or installed anew.",
+            [
+                f"where that is so: homewright resume --new-machine {host}",
+                "where it is not: look which machine answers at its address",
+            ],
+        )
 
     def _take(self, host: str) -> Held | HomewrightError:
         try:
@@ -184,7 +227,7 @@ def _ask(connection: Connection, record: dict[str, object]) -> Held:
     # The script travels on stdin: nothing of it stands in the server's process list but who we are.
     command = f"python3 - {shlex.quote(json.dumps(record))} {FENCE_FILE}"
     answer = json.loads(connection.run(command, sudo=True, stdin=_TAKE.encode(), timeout=60).stdout)
-    return Held(bool(answer["taken"]), answer["before"])
+    return Held(bool(answer["taken"]), answer["before"], str(answer.get("machine", "")))
 
 
 def _not_taken(host: str, error: CommandFailed) -> HomewrightError:

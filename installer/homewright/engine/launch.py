@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from homewright import errors
@@ -44,13 +44,22 @@ class RunRequest:
     plan_digest: str | None = None
     stages: tuple[str, ...] = ()
     version: int = 1
+    attempt: int = 1
+    """How many engines were asked to work on this run, this one included."""
+    anew: tuple[str, ...] = ()
+    """Steps that run again even where their proof holds."""
+    skips: Mapping[str, str] = field(default_factory=dict)
+    """Steps that are left out, each with the reason."""
+    new_machines: tuple[str, ...] = ()
+    """Servers that may be other machines than before."""
 
     @classmethod
     def read(cls, folder: Path) -> RunRequest:
         """Raises StateError where there is none."""
         try:
             record = json.loads((folder / "request.json").read_text())
-            return cls(**{**record, "stages": tuple(record["stages"])})
+            listed = {name: tuple(record.get(name, ())) for name in ("stages", "anew", "new_machines")}
+            return cls(**{**record, **listed})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise StateError(f"The request in {folder} cannot be read.", f"{error}.") from error
 
@@ -80,15 +89,56 @@ def start(
     make_folder(folder)
     request = RunRequest(action, only, start_at, plan_digest, tuple(str(Path(path).absolute()) for path in stages))
     write_atomically(folder / "request.json", json.dumps(asdict(request)).encode())
-    command = [sys.executable, "-m", "homewright.engine"]
-    command += ["--site", str(Path(site_file).absolute()), "--state", str(state.root), "--run", run]
     try:
-        _spawn(command, folder, run)
-        _wait(folder)
+        _engine(site_file, state, run)
     except HomewrightError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return run
+
+
+def resume(
+    site_file: Path,
+    state: StateFolder,
+    run: str,
+    *,
+    anew: Sequence[str] = (),
+    skips: Mapping[str, str] | None = None,
+    new_machines: Sequence[str] = (),
+) -> None:
+    """Start another engine on a run that has not ended well; it proves what was done, then does what remains.
+
+    `anew` names steps that run again whatever their proof says, `skips` steps to leave out with the reason,
+    `new_machines` servers that may be other machines than before. Raises Busy with who holds the site, StateError
+    where the run's request cannot be read, or whatever error the engine met: the run is then as it was.
+    """
+    folder = state.run(run)
+    before = RunRequest.read(folder)
+    request = replace(
+        before,
+        attempt=before.attempt + 1,
+        anew=tuple(anew),
+        skips={**before.skips, **(skips or {})},
+        new_machines=tuple(new_machines),
+    )
+    held = lock.holder(state)
+    if held is not None and not held.finishing:
+        raise lock.busy(held)  # before its request is touched
+    for left in ("ready", "refused.json", "engine.pid"):
+        (folder / left).unlink(missing_ok=True)
+    write_atomically(folder / "request.json", json.dumps(asdict(request)).encode())
+    try:
+        _engine(site_file, state, run)
+    except HomewrightError:
+        write_atomically(folder / "request.json", json.dumps(asdict(before)).encode())
+        raise
+
+
+def _engine(site_file: Path, state: StateFolder, run: str) -> None:
+    command = [sys.executable, "-m", "homewright.engine"]
+    command += ["--site", str(Path(site_file).absolute()), "--state", str(state.root), "--run", run]
+    _spawn(command, state.run(run), run)
+    _wait(state.run(run))
 
 
 def environment(outer: Mapping[str, str]) -> dict[str, str]:

@@ -74,11 +74,16 @@ class Engine:
         data = self.site_file.read_bytes()
         site = files.parse(data, str(self.site_file))
         write_atomically(folder / "site.yaml", data)
-        catalogue = load([shipped(), *map(Path, self.request.stages)]).copy(folder / "catalogue")
+        goes_on = self.request.attempt > 1
+        kept = folder / "catalogue"
+        if goes_on:
+            catalogue = load(sorted(kept.iterdir(), key=lambda root: int(root.name)))
+        else:
+            catalogue = load([shipped(), *map(Path, self.request.stages)]).copy(kept)
         facts = known_facts(site, self.state)
         history = Reader(self.state).history()
         planned = plan(site, catalogue, facts, history, only=self.request.only, start_at=self.request.start_at)
-        if self.request.plan_digest not in (None, planned.digest):
+        if not goes_on and self.request.plan_digest not in (None, planned.digest):
             raise PlanMismatch(
                 "The plan that was approved no longer fits.",
                 "The site, the catalogue or a server is another one since.",
@@ -95,14 +100,16 @@ class Engine:
             controller,
             (RehearsedFences if Rehearsed.of(self.state) else Fences)(site, self.state, writer, controller),
         )
-        schedule = Schedule(context, planned, self.action)
+        context.attempt = self.request.attempt
+        context.calls = sum(1 for _ in (folder / "steps").glob("*")) if goes_on else 0
+        context.fences.new_machines = frozenset(self.request.new_machines)
+        schedule = Schedule(context, planned, self.action, self.request)
         self._record(writer, planned, catalogue.digest)
         schedule.record()
-        now = time.time()
-        event = Event(
-            Kind.RUN_STARTED, self._beginning(planned), data={"action": self.action, "digest": planned.digest}
-        )
-        writer.transition(event, writer.set_run(state=State.RUNNING, started=now))
+        data_of = {"action": self.action, "digest": planned.digest, "attempt": self.request.attempt}
+        event = Event(Kind.RUN_STARTED, self._beginning(planned), data=data_of)
+        begun = {"finished": None, "reason": ""} if goes_on else {"started": time.time()}
+        writer.transition(event, writer.set_run(state=State.RUNNING, **begun))
         return context, schedule
 
     def _prove_empty(self) -> None:
@@ -126,17 +133,18 @@ class Engine:
                     (interrupted, reason, time.time()),
                 )
 
-        row = writer.add_run(
-            action=self.action,
-            state=State.PENDING,
-            created=time.time(),
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            catalogue_digest=catalogue_digest,
-            plan_digest=planned.digest,
-            only=self.request.only or "",
-            start_at=self.request.start_at or "",
-        )
+        ours = {"state": State.PENDING, "pid": os.getpid(), "host": socket.gethostname(), "plan_digest": planned.digest}
+        if self.request.attempt > 1:
+            row = writer.set_run(**ours, attempt=self.request.attempt)
+        else:
+            row = writer.add_run(
+                **ours,
+                action=self.action,
+                created=time.time(),
+                catalogue_digest=catalogue_digest,
+                only=self.request.only or "",
+                start_at=self.request.start_at or "",
+            )
         writer.change(tidy, writer.forget_children(), row)
         self._rotate()
 
@@ -149,7 +157,8 @@ class Engine:
         steps, servers = len(planned.steps()), len(planned.hosts)
         begins = "Rehearsal, nothing is done for real. " if Rehearsed.of(self.state) else ""
         what = f"{word} {_count(steps, 'step')} on {_count(servers, 'server')}"
-        return f"{begins}Run {self.run}: {what} of the site {planned.site}."
+        again = " goes on, and first proves what was done" if self.request.attempt > 1 else ""
+        return f"{begins}Run {self.run}{again}: {what} of the site {planned.site}."
 
     async def _conduct(self, context: Context, schedule: Schedule, lock: EngineLock) -> int:
         loop = asyncio.get_running_loop()

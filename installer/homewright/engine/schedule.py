@@ -1,17 +1,25 @@
-"""The order of a run: each step after what it requires; after a failure only independent work goes on."""
+"""The order of a run: each step after what it requires; after a failure only independent work goes on.
+
+A run that another engine began is looked back on first (`engine.resume`): what was done is proved, and only the rest is
+done.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.conversation import HostEnd
-from homewright.engine.events import Event, Kind
+from homewright.engine.events import Event, Kind, Level
+from homewright.engine.journal import Reader
+from homewright.engine.launch import RunRequest
 from homewright.engine.progress import Portion, progress
-from homewright.engine.states import Action, State
+from homewright.engine.resume import Fate, Outlook, answers, dependents, outlook
+from homewright.engine.states import Action, State, Verdict
 from homewright.engine.step import StepEnd, StepWork
 from homewright.errors import HomewrightError
 from homewright.planning import Plan, PlanStep
@@ -33,10 +41,15 @@ class RunEnd:
     """What the command returns: 1, or 3 and 5 where nothing else went wrong than another controller or the network."""
 
 
-def hindrance(step: PlanStep, states: Mapping[str, State]) -> str:
-    """Why a step cannot run: what it requires has not succeeded. Steps that are not in this run do not hinder."""
+def hindrance(step: PlanStep, states: Mapping[str, State], waived: Container[str] = ()) -> str:
+    """Why a step cannot run: what it requires has not succeeded. Steps that are not in this run do not hinder.
+
+    One that the operator left out (`waived`) does, unlike one whose stage this site does not need.
+    """
     for wanted in step.requires:
         state = states.get(wanted)
+        if wanted in waived:
+            return f"{wanted} was left out"
         if state is State.PENDING:
             return f"{wanted} did not run"
         if state is not None and state not in SATISFIED:
@@ -62,7 +75,7 @@ def conclude(states: Mapping[str, State], ends: Sequence[HostEnd], stopped: Stat
 class Schedule:
     """Carries the steps of a plan out, one after another."""
 
-    def __init__(self, context: Context, plan: Plan, action: Action) -> None:
+    def __init__(self, context: Context, plan: Plan, action: Action, request: RunRequest) -> None:
         self._context = context
         self._plan = plan
         self._action = action
@@ -73,14 +86,29 @@ class Schedule:
         self._ends: list[HostEnd] = []
         self._told = 0.0
         self._changed = 0
+        self._request = request
+        self._again = request.attempt > 1 and action is not Action.VERIFY
+        """Another engine began this run: what it recorded counts, once it is proved."""
+        self._outlooks: dict[str, Outlook] = {}
+        self._verdicts: dict[str, dict[str, tuple[Verdict, str]]] = {}
+        """What the proofs said of what was recorded as done, by step and server."""
+        self._suspect: set[str] = set()
+        """Steps of which something that they require has run again since they were proved."""
+        self._waived = set(request.skips) if action is Action.RUN else set()
         self._watch = SecretsWatch(context.state, context.writer)
 
     def record(self) -> None:
-        """Put every step of the plan into the journal as pending, those of skipped stages as skipped."""
+        """Put every step of the plan into the journal as pending, those of skipped stages as skipped.
+
+        Of a run that goes on, the steps and servers that it does not have yet; servers that left the site are skipped.
+        """
         writer = self._context.writer
+        asked = writer.query("SELECT step, host FROM steps WHERE run = ?", self._context.run)
+        known = {(str(step), str(host)) for step, host in asked}
+        wanted: set[tuple[str, str]] = set()
         rows = []
         for position, (stage, step, skipped) in enumerate(self._everything()):
-            values = {
+            values: dict[str, Any] = {
                 "stage": stage,
                 "title": step.title,
                 "runner": step.runner,
@@ -89,7 +117,11 @@ class Schedule:
                 "state": State.SKIPPED if skipped else State.PENDING,
                 "reason": skipped,
             }
-            rows += [writer.add_step(step.id, host, **values) for host in ("", *step.hosts)]
+            keys = [(step.id, host) for host in ("", *step.hosts)]
+            wanted |= set(keys)
+            rows += [writer.add_step(*key, **values) for key in keys if key not in known]
+        gone = "It is no server of this step any more."
+        rows += [writer.set_step(*key, state=State.SKIPPED, reason=gone) for key in sorted(known - wanted)]
         writer.change(*rows)
 
     def _everything(self) -> Iterator[tuple[str, PlanStep, str]]:
@@ -104,6 +136,8 @@ class Schedule:
         """Until every step has ended or cannot run. Raises StateError where the journal cannot be written."""
         ticking = asyncio.create_task(self._tick())
         try:
+            if self._again:
+                await self._look_back()
             for step in self._steps:
                 if self._context.stop.is_set():
                     break
@@ -119,11 +153,21 @@ class Schedule:
             if all(state in SATISFIED for state in self._states.values()):
                 stopped = None  # asked too late: everything was done
         state, code = conclude(self._states, self._ends, stopped)
+        if state is State.SUCCEEDED and self._waived & set(self._states):
+            state, code = State.INCOMPLETE, 1
         return RunEnd(state, self._changed, self._reason(), code)
 
     async def _one(self, step: PlanStep) -> None:
         writer = self._context.writer
+        if step.id in self._waived:
+            self._states[step.id] = State.SKIPPED
+            reason = f"It was left out: {self._request.skips[step.id]}"
+            rows = ("", *step.hosts)
+            writer.change(*(writer.set_step(step.id, host, state=State.SKIPPED, reason=reason) for host in rows))
+            return
         why = "" if self._action is Action.VERIFY else self._hindrance(step)
+        if why and self._waived & set(step.requires) and await self._holds_all_the_same(step):
+            return
         if why:
             rows = ("", *step.hosts)
             writer.change(*(writer.set_step(step.id, host, reason=f"It did not run: {why}.") for host in rows))
@@ -132,15 +176,101 @@ class Schedule:
             self._states[step.id] = State.SKIPPED
             writer.change(writer.set_step(step.id, "", state=State.SKIPPED, reason="No server is in its group."))
             return
-        self._states[step.id] = State.RUNNING
-        self._began[step.id] = time.monotonic()
-        self._watch.look()
+        hosts, unsure = await self._remaining(step)
+        if hosts:
+            self._states[step.id] = State.RUNNING
+            self._began[step.id] = time.monotonic()
+            self._watch.look()
+            self._tell_progress()
+            mend = self._outlooks[step.id].of(Fate.MEND) if self._again else ()
+            part = step.model_copy(update={"hosts": hosts})
+            work = StepWork(self._context, part, self._action, attempt=self._context.attempt)
+            end: StepEnd = await work.carry_out(mend)
+            self._states[step.id] = end.state
+            self._ends += end.hosts.values()
+            self._changed += end.changed
+            self._suspect |= dependents(step.id, {other.id: other.requires for other in self._steps})
+        else:
+            self._states[step.id] = self._good
+            writer.change(writer.set_step(step.id, "", state=self._good, reason=""))
+        if unsure and self._states[step.id] is self._good:
+            self._states[step.id] = State.INCOMPLETE
         self._tell_progress()
-        end: StepEnd = await StepWork(self._context, step, self._action).carry_out()
-        self._states[step.id] = end.state
-        self._ends += end.hosts.values()
-        self._changed += end.changed
-        self._tell_progress()
+
+    # A run that goes on
+
+    @property
+    def _good(self) -> State:
+        return State.ROLLED_BACK if self._action is Action.ROLLBACK else State.SUCCEEDED
+
+    async def _look_back(self) -> None:
+        """Decide what every step needs, and prove what was recorded as done before anything else happens."""
+        writer = self._context.writer
+        self._changed = int(writer.query("SELECT changed FROM runs WHERE id = ?", self._context.run)[0][0])
+        records = Reader(self._context.state).steps(self._context.run)
+        for step in self._steps:
+            rows = {record.host: record for record in records if record.step == step.id and record.host}
+            if self._action is Action.ROLLBACK:
+                left = {h: Fate.RUN for h in step.hosts if h not in rows or rows[h].state is not State.ROLLED_BACK}
+                self._outlooks[step.id] = Outlook(left)
+                continue
+            definition = self._context.catalogue.step(step.id)
+            self._outlooks[step.id] = found = outlook(
+                step.hosts,
+                rows,
+                answers(self._context.site, definition.reads),
+                anew=step.id in self._request.anew,
+                new_machines=self._request.new_machines,
+            )
+            if found.why:
+                text = f"{step.id} {step.title}: {found.why}, so it runs again"
+                writer.transition(Event(Kind.DRIFT, text, step=step.id, level=Level.WARNING))
+        for step in self._steps:
+            if self._context.stop.is_set():
+                return
+            await self._prove_again(step)
+
+    async def _prove_again(self, step: PlanStep) -> None:
+        said = self._verdicts.setdefault(step.id, {})
+        broken = {host for host, (verdict, _) in said.items() if verdict is Verdict.BROKEN}
+        hosts = [host for host in self._outlooks[step.id].of(Fate.PROVE) if host not in broken]
+        if not hosts or step.id in self._waived:
+            return
+        verdicts = await StepWork(self._context, step, Action.VERIFY).prove_again(hosts)
+        said |= verdicts
+        for host, (verdict, why) in verdicts.items():
+            if verdict is Verdict.BROKEN:
+                text = f"it was done, and is not any more: {why}"
+                event = Event(Kind.DRIFT, text, step=step.id, host=host, level=Level.WARNING)
+                self._context.writer.transition(event)
+
+    async def _remaining(self, step: PlanStep) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The servers that the step has to run on, and those that it cannot be told of."""
+        if not self._again:
+            return step.hosts, ()
+        if step.id in self._suspect:
+            await self._prove_again(step)
+        due = set(self._outlooks[step.id].of(Fate.RUN, Fate.MEND))
+        verdicts = self._verdicts.get(step.id, {})
+        due |= {host for host, (verdict, _) in verdicts.items() if verdict is Verdict.BROKEN}
+        unsure = tuple(host for host, (verdict, _) in verdicts.items() if verdict is Verdict.CANNOT_TELL)
+        for host in unsure:
+            said = f"whether it is still done cannot be told: {verdicts[host][1]}"
+            self._context.writer.transition(Event(Kind.LINE, said, step=step.id, host=host, level=Level.WARNING))
+        return tuple(host for host in step.hosts if host in due), unsure
+
+    async def _holds_all_the_same(self, step: PlanStep) -> bool:
+        """Whether a step whose requirement was left out is proved on all its servers although it did not run."""
+        if not step.hosts:
+            return False
+        verdicts = await StepWork(self._context, step, Action.VERIFY).prove_again(step.hosts)
+        if any(verdict is not Verdict.PROVED for verdict, _ in verdicts.values()):
+            return False
+        self._states[step.id] = State.SUCCEEDED
+        rows = ("", *step.hosts)
+        values = {"state": State.SUCCEEDED, "reason": "It did not run, and its proof holds."}
+        self._context.writer.change(*(self._context.writer.set_step(step.id, host, **values) for host in rows))
+        return True
 
     def _hindrance(self, step: PlanStep) -> str:
         if self._action is Action.ROLLBACK:
@@ -148,7 +278,7 @@ class Schedule:
                 if step.id in other.requires and self._states[other.id] not in (State.ROLLED_BACK, State.SKIPPED):
                     return f"{other.id}, which depends on it, is not taken back"
             return ""
-        return hindrance(step, self._states)
+        return hindrance(step, self._states, self._waived)
 
     def _reason(self) -> str:
         failed = [step for step, state in self._states.items() if state is State.FAILED]

@@ -8,7 +8,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from homewright.engine import leftovers, lock, remedies
 from homewright.engine.context import Context
 from homewright.engine.conversation import Conversation, HostEnd
 from homewright.engine.events import Event, Kind, Level
+from homewright.engine.resume import answers
 from homewright.engine.runner_process import RunnerProcess
 from homewright.engine.runners.request import StepRequest
 from homewright.engine.states import Action, State, Verdict
@@ -72,8 +73,9 @@ def captures(file: Path) -> bool:
 class StepWork:
     """One step of a run."""
 
-    def __init__(self, context: Context, plan: PlanStep, action: Action) -> None:
+    def __init__(self, context: Context, plan: PlanStep, action: Action, *, attempt: int = 1) -> None:
         self._context = context
+        self._attempt = attempt
         self._plan = plan
         self._action = action
         self._step = context.catalogue.step(plan.id)
@@ -83,14 +85,19 @@ class StepWork:
         """Hosts on which the work was done and not yet proved."""
         self._talks: list[Conversation] = []
 
-    async def carry_out(self) -> StepEnd:
-        """To its recorded end. Raises StateError where the journal cannot be written."""
+    async def carry_out(self, mend: Sequence[str] = ()) -> StepEnd:
+        """To its recorded end. On the hosts to `mend` a step that says how looks first at what was left half done.
+
+        Raises StateError where the journal cannot be written.
+        """
         hosts = self._plan.hosts
         began = time.time()
         self._begin(began)
         held = await self._lock(hosts)
         if held and self._action is Action.RUN:
             held = await self._capture(held)
+        if held and mend and self._step.recover is not None and not self._stopping:
+            held = await self._recover(held, mend)
         if held and self._action is not Action.VERIFY and not self._stopping:
             held = await self._act(held)
         if held and not self._stopping:
@@ -99,10 +106,61 @@ class StepWork:
             self._ends.setdefault(host, HostEnd(self._stopped(), reason="The run was stopped before."))
         return self._end(began)
 
+    async def prove_again(self, hosts: Sequence[str]) -> dict[str, tuple[Verdict, str]]:
+        """What the step's proof says now, and why. Waits for hosts that cannot tell, and changes nothing recorded.
+
+        Raises StateError where the journal cannot be written.
+        """
+        verdicts: dict[str, tuple[Verdict, str]] = {}
+        waiting = list(hosts)
+        for attempt, pause in enumerate((*WAITS_S, None), start=1):
+            errors = await self._context.fences.hold(waiting)
+            asked = [host for host in waiting if host not in errors]
+            for host, error in errors.items():
+                verdicts[host] = (Verdict.CANNOT_TELL, f"{error.what} {error.why}".strip())
+            if asked:
+                talk = await self._call(Action.VERIFY, asked)
+                unsaid = {host: (Verdict.CANNOT_TELL, talk.ends[host].reason) for host in asked}
+                verdicts |= unsaid | talk.verdicts
+            # A host that boots will tell; one that another controller holds, or that is another machine, will not.
+            waiting = [
+                host
+                for host in waiting
+                if verdicts[host][0] is Verdict.CANNOT_TELL and (host in asked or errors[host].code == "unreachable")
+            ]
+            if not waiting or pause is None or self._stopping:
+                break
+            await self._wait(waiting, {host: verdicts[host][1] for host in waiting}, attempt, pause)
+        return verdicts
+
+    async def _wait(self, hosts: Iterable[str], why: Mapping[str, str], attempt: int, pause: float) -> None:
+        for host in hosts:
+            data = {"attempt": attempt + 1, "wait_s": pause}
+            text = f"the proof cannot tell: {why[host]}" if why[host] else "the proof cannot tell"
+            retry = Event(Kind.RETRY, text, step=self._plan.id, host=host, level=Level.WARNING, data=data)
+            self._writer.transition(retry)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._context.stop.wait(), pause)
+
+    async def _recover(self, hosts: list[str], mend: Sequence[str]) -> list[str]:
+        """Inspect what was cut off, and finish it or set it back; a host where that fails goes no further."""
+        wanted = [host for host in hosts if host in mend]
+        if not wanted:
+            return hosts
+        talk = await self._call(Action.RECOVER, wanted)
+        for host in wanted:
+            if talk.ends[host].state is not State.SUCCEEDED:
+                self._fail(host, talk.ends[host])
+        return [host for host in hosts if host not in self._ends]
+
     def _begin(self, began: float) -> None:
         text = f"{self._plan.id} {self._plan.title}: {_BEGIN[self._action]} {', '.join(self._plan.hosts)}"
-        event = Event(Kind.STEP_STARTED, text, step=self._plan.id, data={"action": self._action, "attempt": 1})
-        running = {"state": State.RUNNING, "started": began, "attempt": 1}
+        event = Event(
+            Kind.STEP_STARTED, text, step=self._plan.id, data={"action": self._action, "attempt": self._attempt}
+        )
+        running = {"state": State.RUNNING, "started": began, "attempt": self._attempt, "reason": "", "say": ""}
+        if self._action is Action.RUN:
+            running["answers"] = answers(self._context.site, self._step.reads)
         rows = ("", *self._plan.hosts)
         self._writer.transition(event, *(self._writer.set_step(self._plan.id, host, **running) for host in rows))
 
@@ -168,13 +226,7 @@ class StepWork:
                 for host, why in unsure.items():
                     self._judge(host, Verdict.CANNOT_TELL, why, talk.ends[host].code)
                 return
-            for host, why in unsure.items():
-                data = {"attempt": attempt + 1, "wait_s": pause}
-                text = f"the proof cannot tell: {why}" if why else "the proof cannot tell"
-                retry = Event(Kind.RETRY, text, step=self._plan.id, host=host, level=Level.WARNING, data=data)
-                self._writer.transition(retry)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._context.stop.wait(), pause)
+            await self._wait(unsure, unsure, attempt, pause)
             waiting = list(unsure)
 
     def _judge(self, host: str, verdict: Verdict, why: str, code: str = "") -> None:

@@ -30,6 +30,8 @@ class RunRecord:
     plan_digest: str = ""
     only: str = ""
     start_at: str = ""
+    attempt: int = 1
+    """How many engines have worked on it: a run that is resumed keeps its id."""
 
     @property
     def seconds(self) -> float | None:
@@ -62,6 +64,8 @@ class StepRecord:
     """What the failure means, from the remedy that matched it."""
     do: tuple[str, ...] = ()
     """What to do about it, in order."""
+    answers: str = ""
+    """Digest over the answers that it read when it ran last; empty where that is not known."""
 
 
 def run_record(row: dict[str, Any]) -> RunRecord:

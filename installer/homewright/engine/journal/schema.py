@@ -37,6 +37,11 @@ STATES = (
         PRIMARY KEY (run, pid)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE steps ADD COLUMN answers TEXT NOT NULL DEFAULT '';
+    CREATE TABLE machines (host TEXT PRIMARY KEY, machine TEXT NOT NULL, seen REAL NOT NULL) WITHOUT ROWID;
+    """,
 )
 """Scripts that lead from one version of `journal.db` to the next; the version is how many of them were run."""
 

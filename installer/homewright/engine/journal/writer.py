@@ -143,6 +143,14 @@ class Writer:
         values = {"step": step, "host": host, "data": text, "run": self.run, "taken": time.time()}
         return _insert("captures", values, otherwise="IGNORE")
 
+    def forget_captures(self, host: str) -> Callable[[sqlite3.Connection], object]:
+        """What was recorded of a machine that is no longer there."""
+        return lambda connection: connection.execute("DELETE FROM captures WHERE host = ?", (host,))
+
+    def set_machine(self, host: str, machine: str) -> Callable[[sqlite3.Connection], object]:
+        """Which machine a server is: its machine-id."""
+        return _insert("machines", {"host": host, "machine": machine, "seen": time.time()}, otherwise="REPLACE")
+
     def set_meta(self, key: str, value: str) -> Callable[[sqlite3.Connection], object]:
         return _insert("meta", {"key": key, "value": value}, otherwise="REPLACE")
 

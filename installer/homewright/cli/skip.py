@@ -1,0 +1,23 @@
+"""`homewright skip STEP --reason R`: leave a step out and go on. What depends on it runs only where its proof holds."""
+
+from __future__ import annotations
+
+import argparse
+
+from homewright.cli import resume, runs
+from homewright.cli.output import Output
+from homewright.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("step", metavar="STEP", help="such as 00/20")
+    parser.add_argument("--reason", metavar="R", required=True, help="why; it is recorded with the run")
+    runs.add_start_arguments(parser)
+    resume.add_machine_argument(parser)
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    reason = args.reason.strip()
+    if not reason:
+        raise UsageError("A step is left out for a reason.", "", ["say it: --reason 'the printer is in the way'"])
+    return resume.go_on(args, output, f"Leave {args.step} out, and go on?", skips={args.step: reason})

@@ -1,0 +1,299 @@
+"""Runs that another engine began: what each step needs then, and a cut after every single commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homewright.catalogue import load
+from homewright.engine import step
+from homewright.engine.context import Context
+from homewright.engine.conversation import Conversation
+from homewright.engine.events import Event, Kind
+from homewright.engine.fence import Fences
+from homewright.engine.journal import Reader
+from homewright.engine.journal.records import StepRecord
+from homewright.engine.journal.writer import Writer
+from homewright.engine.launch import RunRequest
+from homewright.engine.resume import Fate, answers, dependents, outlook
+from homewright.engine.runner_process import Ending
+from homewright.engine.schedule import RunEnd, Schedule
+from homewright.engine.states import Action, State
+from homewright.errors import HomewrightError, Unreachable
+from homewright.planning import plan
+from homewright.site.models import Server, Site
+from homewright.site.paths import StateFolder
+
+from .catalogues import NOTHING, Tiny
+
+HOSTS = ("s1", "s2")
+SITE = Site(
+    name="attic", servers=tuple(Server(name=name, address=f"192.0.2.{n}", user="u") for n, name in enumerate(HOSTS, 1))
+)
+STEPS = ("90/10", "90/20", "90/30")
+
+
+def row(state: State, read: str = "now") -> StepRecord:
+    return StepRecord("r1", "90/10", "s1", "90", "Step", "python", 0, state, attempt=1, answers=read)
+
+
+@pytest.mark.parametrize(
+    ("state", "read", "anew", "fate"),
+    [
+        (State.SUCCEEDED, "now", False, Fate.PROVE),
+        (State.SUCCEEDED, "", False, Fate.PROVE),  # of a journal that did not record it yet
+        (State.SUCCEEDED, "before", False, Fate.RUN),
+        (State.SUCCEEDED, "now", True, Fate.RUN),
+        (State.PENDING, "now", False, Fate.RUN),
+        (State.SKIPPED, "now", False, Fate.RUN),
+        (State.ROLLED_BACK, "now", False, Fate.RUN),
+        (State.INTERRUPTED, "now", False, Fate.MEND),
+        (State.CANCELLED, "now", False, Fate.MEND),
+        (State.FAILED, "now", False, Fate.MEND),
+    ],
+)
+def test_what_a_recorded_state_asks_for(state: State, read: str, anew: bool, fate: Fate) -> None:
+    found = outlook(["s1"], {"s1": row(state, read)}, "now", anew=anew, new_machines=())
+    assert found.fates == {"s1": fate}
+    assert bool(found.why) == (read == "before")
+
+
+def test_a_server_that_is_new_or_another_machine_gets_everything() -> None:
+    rows = {"s1": row(State.SUCCEEDED)}
+    assert outlook(["s1", "s2"], rows, "now", anew=False, new_machines=["s1"]).of(Fate.RUN) == ("s1", "s2")
+
+
+def test_only_answers_that_a_step_reads_matter() -> None:
+    other = SITE.model_copy(update={"zone": "home.internal"})
+    assert answers(SITE, ["servers"]) == answers(other, ["servers"])
+    assert answers(SITE, ["servers", "zone"]) != answers(other, ["servers", "zone"])
+
+
+def test_dependents_are_followed_to_the_end() -> None:
+    requires = {"a": [], "b": ["a"], "c": ["b"], "d": []}
+    assert dependents("a", requires) == {"b", "c"}
+    assert dependents("d", requires) == set()
+
+
+class Cut(BaseException):
+    """The power is gone: nothing catches it."""
+
+
+class World:
+    """What the servers are like: which steps took effect, and what was done to bring that about."""
+
+    def __init__(self, state: StateFolder, catalogue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.state = state
+        self.catalogue = load([catalogue])
+        self.done: set[tuple[str, str]] = set()
+        self.calls: list[tuple[Action, str, str]] = []
+        self.unsure: set[tuple[str, str]] = set()
+        self.away: set[str] = set()
+        self.site = SITE
+        self.attempt = 0
+        world = self
+
+        async def call(self: step.StepWork, action: Action, hosts: Sequence[str]) -> Conversation:
+            talk = Conversation(self._writer, self._plan.id, action, hosts)
+            for host in hosts:
+                world.answer(talk, action, self._plan.id, host)
+            talk.close(Ending(0))
+            return talk
+
+        monkeypatch.setattr(step.StepWork, "_call", call)
+        monkeypatch.setattr(step, "WAITS_S", (0.0, 0.0))
+
+    def answer(self, talk: Conversation, action: Action, name: str, host: str) -> None:
+        self.calls.append((action, name, host))
+        if action is Action.RUN:
+            self.done.add((name, host))
+        elif action is Action.ROLLBACK:
+            self.done.discard((name, host))
+        elif action is Action.VERIFY:
+            verdict = "proved" if (name, host) in self.done else "broken"
+            verdict = "cannot-tell" if (name, host) in self.unsure else verdict
+            talk.take(Event(Kind.VERIFY, f"looked at {host}", host=host, data={"verdict": verdict}))
+        talk.take(Event(Kind.HOST_FINISHED, host=host, data={"state": "succeeded", "changed": 1}))
+
+    def ran(self) -> Counter[tuple[str, str]]:
+        return Counter((name, host) for action, name, host in self.calls if action is Action.RUN)
+
+    def engine(self, cut_after: int | None = None, action: Action = Action.RUN, **request: Any) -> RunEnd:
+        """One engine's life over this journal; it is cut off after so many commits of its own."""
+        self.attempt += 1
+        writer = Cuttable(self.state, "r1")
+        try:
+            asked = RunRequest(str(action), attempt=self.attempt, **request)
+            context = Context("r1", self.site, self.state, self.catalogue, {}, writer, "us", Present(self, writer))
+            context.attempt = self.attempt
+            schedule = Schedule(context, plan(self.site, self.catalogue), action, asked)
+            if self.attempt == 1:
+                writer.change(writer.add_run(action=action, state=State.RUNNING, created=1.0))
+            else:
+                tidy = "UPDATE steps SET state = 'interrupted' WHERE state = 'running'"
+                writer.change(lambda connection: connection.execute(tidy))
+            schedule.record()
+            writer.left = cut_after
+            return asyncio.run(schedule.carry_out())
+        finally:
+            writer.left = None
+            writer._waiting.clear()  # a power cut writes nothing any more
+            writer.close()
+
+    def states(self) -> dict[tuple[str, str], State]:
+        return {(record.step, record.host): record.state for record in Reader(self.state).steps("r1")}
+
+
+class Cuttable(Writer):
+    left: int | None = None
+    """Commits until the power is cut; None for never."""
+
+    def _commit(self, connection: Any, work: Callable[[], object], *, lines: bool = False) -> None:
+        if self.left == 0:
+            raise Cut
+        super()._commit(connection, work, lines=lines)
+        if self.left is not None:
+            self.left -= 1
+            if self.left == 0:
+                raise Cut
+
+
+class Present(Fences):
+    """Servers that are there, but for those that are away."""
+
+    def __init__(self, world: World, writer: Writer) -> None:
+        super().__init__(SITE, world.state, writer, "us")
+        self.world = world
+
+    async def hold(self, hosts: Any) -> dict[str, HomewrightError]:
+        return {host: Unreachable(f"{host} does not answer.") for host in hosts if host in self.world.away}
+
+
+@pytest.fixture
+def world(state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    tiny = Tiny(tmp_path / "catalogue")
+    for number in (1, 2, 3):
+        tiny.step(number, NOTHING.format(name="run"), reads=["zone"] if number == 2 else [])
+    yield World(state, tiny.root, monkeypatch)
+
+
+def commits(world: World) -> int:
+    """How often an uninterrupted run commits."""
+    before = Cuttable._commit
+    counted = 0
+
+    def count(self: Cuttable, connection: Any, work: Callable[[], object], *, lines: bool = False) -> None:
+        nonlocal counted
+        counted += 1
+        before(self, connection, work, lines=lines)
+
+    Cuttable._commit = count  # type: ignore[method-assign]
+    try:
+        assert world.engine().state is State.SUCCEEDED
+    finally:
+        Cuttable._commit = before  # type: ignore[method-assign]
+    return counted
+
+
+def test_a_whole_run_has_boundaries_to_cut_at(world: World) -> None:
+    assert commits(world) > 30
+
+
+@pytest.mark.parametrize("boundary", range(1, 40))
+def test_cut_at_any_commit_it_ends_the_same_and_nothing_proved_is_done_twice(world: World, boundary: int) -> None:
+    with pytest.raises(Cut):
+        world.engine(cut_after=boundary)
+    recorded = {key for key, state in world.states().items() if state is State.SUCCEEDED and key[1]}
+    before = world.ran()
+    end = world.engine()
+    assert (end.state, end.exit_code) == (State.SUCCEEDED, 0)
+    assert world.done == {(name, host) for name in STEPS for host in HOSTS}
+    assert set(world.states().values()) == {State.SUCCEEDED}
+    for key in recorded:
+        assert world.ran()[key] == before[key] == 1, f"{key} was recorded as proved, and was done again"
+    assert max(world.ran().values()) <= 2
+    seqs = [event.seq for event in Reader(world.state).events("r1", limit=10_000)]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_what_was_done_and_is_no_more_is_named_and_done_again_with_what_needs_it(world: World) -> None:
+    world.engine()
+    world.done -= {("90/10", "s2"), ("90/30", "s1")}
+    world.calls.clear()
+    assert world.engine().state is State.SUCCEEDED
+    assert world.ran() == Counter({("90/10", "s2"): 1, ("90/30", "s1"): 1})
+    drift = [(event.step, event.host) for event in Reader(world.state).events("r1") if event.kind == Kind.DRIFT]
+    assert drift == [("90/10", "s2"), ("90/30", "s1")]
+    proofs = Counter(name for action, name, _ in world.calls if action is Action.VERIFY)
+    assert proofs["90/20"] == 4, "what needs a step that ran again is proved once more"
+
+
+def test_a_proof_that_cannot_tell_never_runs_anything_again(world: World) -> None:
+    world.engine()
+    world.unsure = {("90/10", "s1")}
+    world.calls.clear()
+    end = world.engine()
+    assert (end.state, end.exit_code) == (State.INCOMPLETE, 1)
+    assert not world.ran()
+    assert set(world.states().values()) == {State.SUCCEEDED}, "what was recorded stays recorded"
+    world.unsure = set()
+    assert world.engine().state is State.SUCCEEDED
+    assert not world.ran()
+
+
+def test_a_server_that_is_away_is_waited_for_and_then_said(world: World) -> None:
+    world.engine()
+    world.away = {"s2"}
+    world.calls.clear()
+    assert world.engine().state is State.INCOMPLETE
+    assert not world.ran()
+    told = [event.text for event in Reader(world.state).events("r1") if event.kind == Kind.RETRY]
+    assert told and all("s2 does not answer" in text for text in told)
+
+
+def test_changed_answers_make_the_steps_that_read_them_run_again(world: World) -> None:
+    world.engine()
+    world.site = SITE.model_copy(update={"zone": "home.internal"})
+    world.calls.clear()
+    assert world.engine().state is State.SUCCEEDED
+    assert world.ran() == Counter({("90/20", "s1"): 1, ("90/20", "s2"): 1})
+
+
+def test_a_step_is_run_anew_when_that_is_asked_for(world: World) -> None:
+    world.engine()
+    world.calls.clear()
+    world.engine(anew=("90/30",))
+    assert set(world.ran()) == {("90/30", "s1"), ("90/30", "s2")}
+
+
+def test_what_depends_on_a_step_left_out_runs_only_where_its_proof_holds(world: World) -> None:
+    with pytest.raises(Cut):
+        world.engine(cut_after=1)
+    end = world.engine(skips={"90/10": "not here"})
+    assert (end.state, end.exit_code) == (State.INCOMPLETE, 1)
+    states = world.states()
+    assert (states["90/10", ""], states["90/20", ""], states["90/30", ""]) == (
+        State.SKIPPED,
+        State.PENDING,
+        State.PENDING,
+    )
+    world.done = {("90/20", "s1"), ("90/20", "s2")}
+    world.engine(skips={"90/10": "not here"})
+    states = world.states()
+    assert (states["90/20", "s1"], states["90/30", "s1"]) == (State.SUCCEEDED, State.SUCCEEDED)
+    assert set(world.ran()) == {("90/30", "s1"), ("90/30", "s2")}
+
+
+def test_a_rollback_goes_on_where_it_was_cut_off(world: World) -> None:
+    world.done = {(name, host) for name in STEPS for host in HOSTS}
+    with pytest.raises(Cut):
+        world.engine(cut_after=22, action=Action.ROLLBACK)
+    assert world.done
+    assert world.engine(action=Action.ROLLBACK).state is State.ROLLED_BACK
+    assert not world.done
+    assert max(Counter(key for key in world.calls if key[0] is Action.ROLLBACK).values()) <= 2
