@@ -138,7 +138,9 @@ def test_servers_come_out_of_an_ssh_config(homewright: Run, tmp_path: Path) -> N
     assert homewright("site", "import", "attic-2", "--from", str(config)).returncode == 0
     server = files.load(tmp_path / "here" / "site.yaml").server("attic-2")
     assert (server.address, server.user, server.port) == ("10.0.0.2", "bob", 2222)
-    empty = homewright("site", "import", "--from", str(tmp_path / "nowhere"))
+    gone = homewright("site", "import", "--from", str(tmp_path / "nowhere"))
+    assert gone.returncode == 2 and "cannot be read" in gone.stderr
+    empty = homewright("site", "import", HOME=str(tmp_path / "nowhere"))
     assert empty.returncode == 0 and "names no host" in empty.stdout
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homewright.cli import site_import, site_secret
 from homewright.cli.output import Output
 from homewright.errors import SiteError, UsageError
 
@@ -45,12 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("server", metavar="NAME=USER@ADDRESS[:PORT]", help="such as s4=ann@192.168.1.14")
     add.add_argument("--host-key", metavar="KEY", help="its SSH host key or fingerprint")
 
-    take = action("import", "servers out of your ~/.ssh/config: lists them, or adds those that are named")
-    take.add_argument("host", nargs="*", metavar="HOST", help="the ones to add")
-    take.add_argument("--from", dest="source", metavar="FILE", type=Path, help="another ssh_config")
+    site_import.add_arguments(
+        action("import", "servers out of your ~/.ssh/config or an Ansible inventory: lists them, or adds those named")
+    )
 
     remove = action("remove-server", "take a server out of the site; nothing is changed on it")
     remove.add_argument("server", metavar="NAME", help="its name")
+
+    about = "passwords and tokens: kept apart from site.yaml, never shown again"
+    secret = verbs.add_parser("secret", help=about, description=about)
+    site_secret.add_arguments(secret, [_shared()])
 
     action("validate", "check the file: exit 0, or 2 with everything that is wrong")
     action("inventory", "an Ansible inventory: ansible-playbook -i <(homewright site inventory) PLAYBOOK")
@@ -65,6 +70,8 @@ def _shared() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, output: Output) -> int:
     if args.action == "new":
         return _new(args, output)
+    if args.action == "secret":
+        return site_secret.run(args, output)
     from homewright.site import files
     from homewright.site.paths import site_file
 
@@ -76,7 +83,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     if args.action == "add-server":
         return _add_server(path, args, output)
     if args.action == "import":
-        return _import(path, args.host, args.source, output)
+        return site_import.run(path, args, output)
     if args.action == "remove-server":
         return _remove_server(path, args.server, output)
     site = files.load(path)
@@ -243,40 +250,6 @@ def _add_server(path: Path, args: argparse.Namespace, output: Output) -> int:
     output.line(f"Saved:  {path}")
     output.line(f"Next:   homewright trust {server['name']}")
     output.document({"version": 1, "file": str(path), "added": site.server(server["name"]).model_dump(mode="json")})
-    return 0
-
-
-def _import(path: Path, names: list[str], source: Path | None, output: Output) -> int:
-    from dataclasses import asdict
-
-    from homewright.access import ssh_config
-    from homewright.site import files
-
-    site = files.load(path)
-    file = source or ssh_config.USUAL
-    found = {host.name: host for host in ssh_config.hosts(file, {server.address for server in site.servers})}
-    for name in names:
-        if name not in found:
-            known = f"name one of: {', '.join(found)}" if found else "homewright site add-server NAME=USER@ADDRESS"
-            raise UsageError(f"{file} names no host {name}.", "", [known])
-        if found[name].reason:
-            raise UsageError(f"{name} cannot be taken over: {found[name].reason}.", "", ["homewright site import"])
-    fresh = [{key: value for key, value in asdict(found[name]).items() if key != "reason"} for name in names]
-    if fresh:
-        files.update(path, {"servers": [*site.servers, *fresh]}, since=site)
-        output.line(f"Added:  {', '.join(names)}")
-        output.line(f"Saved:  {path}")
-        output.line(f"Next:   homewright trust {' '.join(names)}")
-    else:
-        for host in found.values():
-            output.line(
-                f"{host.name}  {host.user}@{host.address}:{host.port}{'  ' if host.reason else ''}{host.reason}"
-            )
-        if not found:
-            output.line(f"{file} names no host that could be a server.")
-    output.document(
-        {"version": 1, "file": str(path), "hosts": [asdict(host) for host in found.values()], "added": names}
-    )
     return 0
 
 

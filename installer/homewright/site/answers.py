@@ -49,7 +49,7 @@ class NetworkSettings(Model):
     load_balancer: Cidr | None = None
     """Addresses of the LAN that the cluster may give to load balancers; by default none are taken without a word."""
     overlay: Overlay = Overlay()
-    proxy: str | None = Field(default=None, pattern=r"^https?://[^\\s@]+$")
+    proxy: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
     """An HTTP proxy that the servers need for the internet, without a password."""
 
 

@@ -105,6 +105,14 @@ def update(path: Path, changes: Mapping[str, Any], *, since: Site | None = None)
         return _write(target, changed, before) if changed != current else current
 
 
+def changed(site: Site, changes: Mapping[str, Any]) -> Site:
+    """The site with these answers changed as `update` would, in memory alone. Raises SiteError with all problems."""
+    data = site.model_dump(mode="json")
+    for field, value in changes.items():
+        _change(data, field, value, "the answers")
+    return check(data, None, "the answers")
+
+
 def changed_since(path: Path, site: Site) -> bool:
     """Whether the file is another one than the site was loaded from. Raises SiteError where it cannot be read."""
     return site._origin.digest != _digest(_read(path))

@@ -144,7 +144,7 @@ State     reached: signed in by key, and sudo works without a password
         if not site.servers:
             text = Content(
                 "Add the first server: press a. It becomes the control plane; add the others after it.\n"
-                "i takes servers from your own ~/.ssh/config."
+                "i takes servers from your ~/.ssh/config, or from an Ansible inventory."
             )
         elif reach is None:
             text = Content(f"{name} is being tried: its host key, Homewright's key, and sudo. That takes some seconds.")
@@ -220,7 +220,8 @@ State     reached: signed in by key, and sudo works without a password
             if answers:
                 self._put([*site.servers, *answers], answers[0].name)
 
-        self.app.push_screen(ImportBox({server.address for server in site.servers}), done)
+        taken = {text for server in site.servers for text in (server.name, server.address)}
+        self.app.push_screen(ImportBox(taken), done)
 
     def action_remove(self) -> None:
         from homewright.screens.ask import AskBox

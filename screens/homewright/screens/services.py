@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from homewright.errors import HomewrightError
 from homewright.screens.services_checks import CheckServices
+from homewright.screens.services_planning import PlanningServices
 from homewright.site.paths import StateFolder, config_home, known_site_files
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from homewright.discovery.facts import HostFacts
     from homewright.engine.journal import Reader, RunRecord, StepRecord
     from homewright.planning import Plan
-    from homewright.screens.importing import Candidate
     from homewright.site.models import Server, Site
     from homewright.workspaces.manager import Manager
 
@@ -112,7 +112,7 @@ def glimpse(file: Path) -> SiteGlimpse:
     return SiteGlimpse(file, name[1] if name else file.parent.name, tuple(servers))
 
 
-class Services(CheckServices):
+class Services(CheckServices, PlanningServices):
     """The rooms, as the screens use them."""
 
     # Sites
@@ -188,16 +188,6 @@ class Services(CheckServices):
             if isinstance(server, ServerAnswer | Server)
         ]
         return files.update(file, {"servers": plain}, since=since)
-
-    def ssh_hosts(self, file: Path, taken: set[str]) -> list[Candidate]:
-        """The hosts of an ssh_config file, each with why it cannot be taken. A file that is not there has none."""
-        from homewright.access.ssh_config import hosts
-        from homewright.screens.importing import Candidate
-
-        return [
-            Candidate(ServerAnswer(host.name, host.address, host.user, host.port), host.reason)
-            for host in hosts(file, taken)
-        ]
 
     # Where a site stands
 
@@ -396,10 +386,20 @@ def _adapter(model: str, field: str) -> Any:
 
     from pydantic import TypeAdapter
 
-    from homewright.site import models
+    from homewright.site import answers, models
     from homewright.workspaces.models import Key
 
-    classes = {"site": models.Site, "server": models.Server, "key": Key}
+    classes = {
+        "site": models.Site,
+        "server": models.Server,
+        "network": answers.NetworkSettings,
+        "overlay": answers.Overlay,
+        "instance": answers.Instance,
+        "reserve": answers.Reserve,
+        "tls": answers.Tls,
+        "administrator": answers.Administrator,
+        "key": Key,
+    }
     info = classes[model].model_fields[field]
     kind = info.annotation
     return TypeAdapter(Annotated[kind, info] if info.metadata else kind)  # type: ignore[valid-type]

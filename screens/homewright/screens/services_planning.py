@@ -1,0 +1,125 @@
+"""What the screens of network, instances, platform and plan ask of the rooms. Rooms are imported when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from homewright.access.importing import Found
+    from homewright.discovery.facts import HostFacts
+    from homewright.planning.instances import InstancePlan
+    from homewright.planning.networks import Networks
+    from homewright.site.accounts import Account
+    from homewright.site.models import Site
+    from homewright.site.passwords import Strength
+    from homewright.site.paths import StateFolder
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a screen of answers starts from."""
+
+    site: Site
+    facts: Mapping[str, HostFacts]
+    secrets: frozenset[str]
+    """Names of the secrets that are kept."""
+
+
+class PlanningServices:
+    """Answers, what planning makes of them, and secrets, as the screens use them."""
+
+    # Answers
+
+    def known(self, file: Path, state: StateFolder) -> Known:
+        """Site, facts and names of secrets. Raises SiteError, StateError."""
+        from homewright.planning.known import known_facts
+        from homewright.site import files
+        from homewright.site.secrets import Secrets
+
+        site = files.load(file)
+        return Known(site, known_facts(site, state), frozenset(Secrets(state.secrets).names()))
+
+    def answered(self, site: Site, changes: Mapping[str, Any]) -> Site:
+        """The site as it would be with these answers; a field that is None has its default again. Raises SiteError."""
+        from homewright.site import files
+
+        return files.changed(site, _unset(changes))
+
+    def put_answers(self, file: Path, changes: Mapping[str, Any], since: Site) -> Site:
+        """Write these answers; a field that is None has its default again. Raises SiteError, StateError."""
+        from homewright.site import files
+
+        return files.update(file, _unset(changes), since=since)
+
+    # What planning makes of them: pure, and quick enough for every key
+
+    def networks(self, site: Site, facts: Mapping[str, HostFacts]) -> Networks:
+        """All address ranges, chosen and proposed."""
+        from homewright.planning.networks import propose
+
+        return propose(site, facts)
+
+    def instances(self, site: Site, facts: Mapping[str, HostFacts]) -> InstancePlan:
+        """The instances, chosen or proposed, and how they fill the servers."""
+        from homewright.planning.instances import place
+
+        return place(site, facts)
+
+    # Secrets
+
+    def accounts(self) -> Sequence[Account]:
+        """The tokens that may be typed."""
+        from homewright.site.accounts import ACCOUNTS
+
+        return ACCOUNTS
+
+    def secret_reason(self, name: str, value: str) -> str:
+        """Why a value cannot be this secret; empty where it can."""
+        from homewright.site.accounts import account, reason
+
+        found = account(name)
+        assert found is not None, name
+        return reason(found, value)
+
+    def strength(self, value: str, names: Sequence[str]) -> Strength:
+        """How strong a password is."""
+        from homewright.site.passwords import strength
+
+        return strength(value, names)
+
+    def make_password(self) -> str:
+        """A password for the administrator."""
+        from homewright.site.passwords import generate
+
+        return generate()
+
+    def keep_secrets(self, state: StateFolder, values: Mapping[str, str]) -> None:
+        """Keep these secrets. Raises StateError."""
+        from homewright.site.secrets import Secrets
+
+        secrets = Secrets(state.create().secrets)
+        for name, value in values.items():
+            secrets.set(name, value)
+
+    def forget_secret(self, state: StateFolder, name: str) -> bool:
+        """Forget a secret; whether there was one. Raises StateError."""
+        from homewright.site.secrets import Secrets
+
+        return Secrets(state.secrets).delete(name)
+
+    # Import
+
+    def hosts_in(self, file: Path | None, taken: set[str]) -> Found:
+        """The hosts of an ssh_config or an inventory; of ~/.ssh/config where no file is named. Raises UsageError."""
+        from homewright.access import importing
+
+        return importing.find(file, taken) if file else importing.usual(taken)
+
+
+def _unset(changes: Mapping[str, Any]) -> dict[str, Any]:
+    from homewright.site.files import UNSET
+
+    return {field: UNSET if value is None else value for field, value in changes.items()}
