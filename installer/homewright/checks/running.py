@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -13,9 +13,9 @@ from typing import Literal, TypeVar
 from pydantic import ValidationError
 
 from homewright.checks import profiles
-from homewright.checks.catalogue import BY_ID
+from homewright.checks.catalogue import BY_ID, CHECKS
 from homewright.checks.ground import Ground
-from homewright.checks.judging import hosts_of, judge, to_judge_again
+from homewright.checks.judging import hosts_of, judge, subjects, to_judge_again
 from homewright.checks.measurements import Measurements
 from homewright.checks.measuring import Wanted, measure
 from homewright.checks.models import Document, Key, Report
@@ -95,7 +95,47 @@ def recheck(
     if not fits(site, report):
         return check(site, state, on_event, done=done, timeout=timeout)
     keys = to_judge_again(report)
-    asked = concerned(site, report, keys)
+    return _again(site, state, report, keys, concerned(site, report, keys), on_event, done, timeout)
+
+
+def check_some(
+    site: Site,
+    state: StateFolder,
+    report: Report,
+    hosts: Collection[str],
+    on_event: OnEvent = lambda progress: None,
+    *,
+    done: Collection[str] = (),
+    timeout: float = 10.0,
+) -> Report:
+    """Judge all that is about these servers, the site included; the others' findings stay as they were."""
+    if not fits(site, report):
+        return check(site, state, on_event, done=done, timeout=timeout)
+    everyone = Ground(site)
+    about = ((check.id, subject) for check in CHECKS for subject in subjects(check, everyone))
+    keys = frozenset((name, subject) for name, subject in about if not subject or set(subject) & set(hosts))
+    return _again(site, state, report, keys, hosts, on_event, done, timeout)
+
+
+def judged(site: Site, facts: Mapping[str, HostFacts], at: float | None = None) -> Report:
+    """The report on recorded machines: nobody is asked, nothing is measured, nothing is kept. Pure."""
+    away = {server.name: "it has no recording" for server in site.servers if server.name not in facts}
+    findings = judge(Ground(site, facts, unreachable=away), profiles.load(site.profile))
+    ran = tuple(finding.key for finding in findings)
+    when = at if at is not None else max((one.gathered_at for one in facts.values()), default=0.0)
+    return Report(site=site.name, profile=site.profile, at=when, findings=findings, unreachable=away, ran=ran)
+
+
+def _again(
+    site: Site,
+    state: StateFolder,
+    report: Report,
+    keys: Collection[Key],
+    asked: Collection[str],
+    on_event: OnEvent,
+    done: Collection[str],
+    timeout: float,
+) -> Report:
     facts, unreachable, fresh = _look(site, state, asked, wanted(site, keys), on_event, timeout)
     known = {name: found for name, found in recorded_facts(state).items() if name not in asked} | facts
     away = {host: why for host, why in report.unreachable.items() if host not in asked} | unreachable

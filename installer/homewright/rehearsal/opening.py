@@ -60,6 +60,17 @@ def opened(source: str, *, anew: bool) -> Iterator[Opened]:
         yield here
 
 
+def recording(source: str) -> tuple[Site, tuple[RawBundle, ...]]:
+    """The site and the machines of a recording, by what they are called in it; nothing is laid out or kept.
+
+    Raises UsageError where there is nothing recorded, SiteError where it is damaged.
+    """
+    name, recorded, site = _recorded(source)
+    called = _labels([one.host for one in recorded])
+    named = tuple(one.model_copy(update={"host": label}) for one, label in zip(recorded, called, strict=True))
+    return (_site_of(name, called) if site is None else files.parse(site, source)), named
+
+
 def _recorded(source: str) -> tuple[str, Sequence[RawBundle], bytes | None]:
     """Name, machines and, where there is one, the site file of what is to be rehearsed."""
     folder = Path(source).expanduser()

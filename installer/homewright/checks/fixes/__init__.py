@@ -1,0 +1,1 @@
+"""The repairs that Homewright can do by itself: safe, repeatable, and each says what it did."""
