@@ -35,6 +35,7 @@ VERBS: dict[str, Verb] = {
     ),
     "trust": Verb("homewright.cli.trust", "first contact with a server: host key, key, sudo"),
     "discover": Verb("homewright.cli.discover", "facts of every server"),
+    "check": Verb("homewright.cli.check", "whether the servers can carry the platform, and putting right what cannot"),
     "plan": Verb("homewright.cli.plan", "what would be done, where, and for how long"),
     "apply": Verb("homewright.cli.apply", "do it"),
     "verify": Verb("homewright.cli.verify", "prove again everything that was done"),

@@ -15,6 +15,7 @@ SCHEMAS: dict[str, str] = {
     "site": "homewright.site.models:Site",
     "lab": "homewright.lab.models:LabStatus",
     "facts": "homewright.discovery.facts:FactsDocument",
+    "checks": "homewright.checks.models:Report",
     "plan": "homewright.planning.plan:Plan",
     "run": "homewright.engine.documents:RunDocument",
     "workspaces": "homewright.workspaces.models:WorkspacesDocument",
