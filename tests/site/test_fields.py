@@ -18,7 +18,7 @@ SITE = Site(
         Server(name="s2", address="10.0.0.2", user="bob", port=2222),
     ),
     environment={"A": "{{ lookup('pipe', 'id') }}"},
-    instances=InstanceSettings(nodes=(Instance(name="s1", host="s1"),)),
+    instances=InstanceSettings(nodes=(Instance(name="n1", host="s1"),)),
 )
 
 
@@ -59,7 +59,8 @@ def test_every_field_has_a_name_and_a_value() -> None:
     known = fields.names()
     assert {"name", "zone", "servers.NAME.address", "environment.NAME", "workspaces.code_server.sha256"} <= set(known)
     for name in known:
-        fields.value_at(SITE, name.replace("environment.NAME", "environment.A").replace("NAME", "s1"))
+        named = name.replace("environment.NAME", "environment.A").replace("nodes.NAME", "nodes.n1")
+        fields.value_at(SITE, named.replace("NAME", "s1"))
     assert fields.value_at(SITE, "servers.s2.port") == 2222
 
 

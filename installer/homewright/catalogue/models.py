@@ -61,7 +61,7 @@ class Remedy(Definition):
 
 
 PLACEHOLDERS = ("user", "home", "host", "host_venv")
-"""What a changed file may have in braces: of each server its user, the user's home, its name, its Python environment."""
+"""What a changed file may have in braces: of each server its user and the user's home, its name, its environment."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 

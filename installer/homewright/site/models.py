@@ -157,6 +157,40 @@ class Site(Model):
             raise misfit(("workspaces", "master"), f"{master} is no server of this site")
         return self
 
+    @model_validator(mode="after")
+    def _instances_fit(self) -> Site:
+        nodes = self.instances.nodes or ()
+        servers = {server.name: server.address for server in self.servers}
+        owners = {address: name for name, address in servers.items()}
+        _refuse_twice("name", [node.name for node in nodes], ("instances", "nodes"), "instances")
+        _refuse_twice("address", [node.address for node in nodes], ("instances", "nodes"), "instances")
+        for index, node in enumerate(nodes):
+            at = ("instances", "nodes", index)
+            if node.host not in servers:
+                raise misfit((*at, "host"), f"{node.host} is no server of this site")
+            if node.name in servers:
+                raise misfit((*at, "name"), f"a server is called {node.name} already")
+            if node.address in owners:
+                raise misfit((*at, "address"), f"{node.address} is the address of {owners[node.address]}")
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_fit(self) -> Site:
+        servers = {server.name for server in self.servers}
+        nodes = self.instances.nodes
+        seen: set[tuple[str, str]] = set()
+        for index, gpu in enumerate(self.gpus):
+            if gpu.host not in servers:
+                raise misfit(("gpus", index, "host"), f"{gpu.host} is no server of this site")
+            if (gpu.host, gpu.address) in seen:
+                raise misfit(("gpus", index, "address"), f"{gpu.address} of {gpu.host} is there twice")
+            seen.add((gpu.host, gpu.address))
+            if gpu.instance is not None and gpu.use != "passthrough":
+                raise misfit(("gpus", index, "instance"), "only a GPU that is passed through goes to an instance")
+            if gpu.instance is not None and nodes is not None and gpu.instance not in {node.name for node in nodes}:
+                raise misfit(("gpus", index, "instance"), f"{gpu.instance} is no instance of this site")
+        return self
+
     def server(self, name: str) -> Server:
         """The server of this name; KeyError where there is none."""
         for server in self.servers:
@@ -172,9 +206,12 @@ class Site(Model):
         return self.server(self.workspaces.master) if self.workspaces.master else self.servers[0]
 
 
-def _refuse_twice(what: str, values: Sequence[str]) -> None:
-    seen: dict[str, int] = {}
+def _refuse_twice(
+    what: str, values: Sequence[str | None], at: tuple[str, ...] = ("servers",), of: str = "servers"
+) -> None:
+    seen: set[str] = set()
     for index, value in enumerate(values):
         if value in seen:
-            raise misfit(("servers", index, what), f"two servers have the {what} {value}")
-        seen[value] = index
+            raise misfit((*at, index, what), f"two {of} have the {what} {value}")
+        if value is not None:
+            seen.add(value)
