@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 
 from homewright.engine.journal import Reader
 from homewright.engine.lock import EngineLock
-from homewright.errors import PlanMismatch, Unreachable
+from homewright.errors import Unreachable
 from homewright.screens.app import HomewrightApp
 from homewright.screens.deploy import Deploy
 from homewright.screens.page import fitting
@@ -273,23 +273,26 @@ def test_approving_the_plan_begins_that_very_plan(
     assert services.begun == [services.plan(site, state, None).digest]
 
 
-def test_a_plan_that_no_longer_fits_is_shown_again(
+def test_retry_goes_on_with_that_very_run(
     make_app: Make, services: Recorded, site: Path, state: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_run(state, "failed")
+    asked: list[object] = []
 
-    def refuse(*_: object) -> str:
-        raise PlanMismatch("The plan no longer fits.", "A server was added.", ["look at it again"])
+    def go_on(*words: object) -> str:
+        asked.append(words)
+        return RUN
 
-    monkeypatch.setattr(services, "begin", refuse)
+    monkeypatch.setattr(services, "go_on", go_on)
 
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "deploy")
         await until(pilot, shows(pilot, "The disk of a server is full"))
         await pilot.press("r")
-        await until(pilot, shows(pilot, "8/9 Plan"))
+        await until(pilot, shows(pilot, "what was done is proved first"))
 
     drive(make_app(), SIZE, flow)
+    assert asked == [(site, state, RUN)]
 
 
 def test_only_keys_that_work_are_shown(make_app: Make, site: Path, state: StateFolder) -> None:
@@ -297,7 +300,7 @@ def test_only_keys_that_work_are_shown(make_app: Make, site: Path, state: StateF
 
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "deploy")
-        await until(pilot, shows(pilot, "r new run"))
+        await until(pilot, shows(pilot, "r retry"))
         assert "detach" not in text_of(pilot.app)
         assert "f follow" not in text_of(pilot.app)
 

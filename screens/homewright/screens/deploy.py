@@ -15,7 +15,7 @@ from textual.widgets import Static
 from homewright.engine.journal import RunRecord, StepRecord
 from homewright.engine.lines import render
 from homewright.engine.states import Action, State
-from homewright.errors import HomewrightError, PlanMismatch, StateError
+from homewright.errors import HomewrightError, StateError
 from homewright.screens import progress
 from homewright.screens.feed import Feed, Looked
 from homewright.screens.loglines import LogLines, View, read_on
@@ -64,11 +64,11 @@ tab goes through the servers: all, then each alone. Enter puts you into the log,
 In the log, up and down scroll, left and right show long lines. Scrolled up, nothing slides away.
 
 When a step fails, what could go on without it goes on, and then the run ends. What happened, why, and what
-to do stand in the lower half; w puts you into it to scroll, esc back. r begins a new run: steps that are done
-are proved again, not done again.
+to do stand in the lower half; w puts you into it to scroll, esc back. r tries again: steps that are done
+are proved, not done again, and answers that you have changed meanwhile count.
 """
     BINDINGS = [
-        Binding("r", "again", "new run"),
+        Binding("r", "again", "retry"),
         Binding("w", "why", "why"),
         Binding("d", "detach", "detach"),
         Binding("f", "follow", "follow"),
@@ -330,7 +330,7 @@ are proved again, not done again.
         if do:
             parts.append(Content.styled("What to do", "bold"))
             parts += [Content(f"  {number}. {line}") for number, line in enumerate(do, 1)]
-        again = "Then press r for a new run: what is done is proved again, not done again."
+        again = "Then press r to try again: what was done is proved, not done again."
         parts.append(Content.styled(again if run.state.final else "What can go on without it goes on.", "$quiet"))
         lines = self._last_lines(run, step, rows[0].host if rows else None)
         if lines:
@@ -451,28 +451,20 @@ are proved again, not done again.
         self.start("save", write, lambda count: self.say(f"{count} lines saved in {file}", "ok"))
 
     def action_again(self) -> None:
-        """A new run on the plan that was approved; where that no longer fits, the plan is shown again."""
+        """Go on with the run: what was done is proved first, then what failed or was cut off is done again."""
         sitting, run = self.home.sitting, self._run
         if sitting is None or run is None:
             return
-        services, stages = self.home.services, self.home.options.stages
+        services = self.home.services
 
         def begun(_: str) -> None:
-            self.say("A new run has begun.", "ok")
+            self.say("The run goes on; what was done is proved first.", "ok")
             self._host = None
             self._set_follow(True)
             self._watch()
 
-        def refused(error: HomewrightError) -> None:
-            self.say("")
-            if isinstance(error, PlanMismatch):
-                self.home.go("plan")
-            else:
-                self.problem(error)
-
         self.say("Starting …")
-        digest = run.plan_digest or None
-        self.start("begin", lambda: services.begin(sitting.file, sitting.state, digest, stages), begun, refused)
+        self.start("begin", lambda: services.go_on(sitting.file, sitting.state, run.id), begun)
 
     def action_detach(self) -> None:
         self.app.exit(0, message="The run goes on. Come back to it with: homewright")

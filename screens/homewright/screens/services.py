@@ -355,6 +355,13 @@ class Services(CheckServices, PlanningServices):
 
         return launch.start(file, state, plan_digest=digest, stages=[Path(folder) for folder in stages or ()])
 
+    def go_on(self, file: Path, state: StateFolder, run: str) -> str:
+        """Go on with a run that did not end well; its id. Raises Busy, or whatever else the engine met."""
+        from homewright.engine import launch
+
+        launch.resume(file, state, run)
+        return run
+
     def outcome(self, file: Path, state: StateFolder) -> Outcome:
         """What a finished run leaves: its steps, and the site's certificate authority. Raises StateError."""
         from homewright.site.authority import Authority
