@@ -12,6 +12,9 @@ from homewright.errors import UsageError
 
 _NEXT = "homewright --site practice"
 
+FAULTS = ("clock", "resolv", "port", "disk", "hostname", "mtu", "loss", "dns", "time-sync", "apt-lock")
+"""As `homewright.lab.models.Fault` has them; a test compares, so that no parser waits for pydantic."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -39,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("plug", "put it back"),
     ):
         action(name, text).add_argument("name", metavar="NAME")
+    broken = action("break", "break one of them for real, so that the checks find it")
+    broken.add_argument("name", metavar="NAME")
+    broken.add_argument("fault", metavar="WHAT", choices=FAULTS, help=", ".join(FAULTS))
+    mend = action("mend", "undo what was broken: one thing, or all of it")
+    mend.add_argument("name", metavar="NAME")
+    mend.add_argument("fault", metavar="WHAT", nargs="?", choices=FAULTS, help=", ".join(FAULTS))
     action("bundle", "build the code-server archive, or wait for it; print where it is")
 
 
@@ -53,6 +62,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
         "power-on": _switch,
         "unplug": _switch,
         "plug": _switch,
+        "break": _break,
+        "mend": _mend,
         "bundle": _bundle,
     }[args.action](args, output)
 
@@ -109,6 +120,7 @@ def _status(args: argparse.Namespace, output: Output) -> int:
     output.line(f"practice servers: {status.state}" + (f" ({status.reason})" if status.reason else ""))
     for server in status.servers:
         words = f"power {server.power}, {server.cable}, ssh {server.ssh}"
+        words += f", broken: {' '.join(server.broken)}" if server.broken else ""
         output.line(f"{server.name:<4} {server.address:<14} {words}")
     return 0
 
@@ -135,6 +147,31 @@ def _switch(args: argparse.Namespace, output: Output) -> int:
     changed = act(args.name, say=output.progress)
     output.document({"version": 1, "server": args.name, "changed": changed})
     output.line(f"{args.name} {done}." if changed else f"Nothing changed: {args.name} {already}.")
+    return 0
+
+
+def _break(args: argparse.Namespace, output: Output) -> int:
+    from homewright import lab
+    from homewright.lab.breaking import WAYS
+
+    changed = lab.break_server(args.name, args.fault, say=output.progress)
+    output.document({"version": 1, "server": args.name, "fault": args.fault, "changed": changed})
+    says = WAYS[args.fault].says
+    output.line(f"{args.name} is broken: {says}." if changed else f"{args.name} was broken so already: {says}.")
+    output.line(f"Find it: {_NEXT} check")
+    output.line(f"Undo it: homewright lab mend {args.name} {args.fault}")
+    return 0
+
+
+def _mend(args: argparse.Namespace, output: Output) -> int:
+    from homewright import lab
+
+    mended = lab.mend_server(args.name, args.fault, say=output.progress)
+    output.document({"version": 1, "server": args.name, "mended": list(mended), "changed": bool(mended)})
+    if mended:
+        output.line(f"{args.name} is mended: {', '.join(mended)}.")
+    else:
+        output.line(f"Nothing changed: {args.name} was not broken{f' by {args.fault}' if args.fault else ''}.")
     return 0
 
 

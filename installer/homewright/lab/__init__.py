@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from homewright.lab.models import LabStatus
+    from homewright.lab.models import Fault, LabStatus
 
 SITE_NAME = "practice"
 """The site that `up` writes."""
@@ -85,6 +85,23 @@ def plug(name: str, *, say: Callable[[str], None]) -> bool:
     from homewright.lab.commands import cable as act
 
     return act(name, plugged=True, say=say)
+
+
+def break_server(name: str, fault: Fault, *, say: Callable[[str], None]) -> bool:
+    """Break a server in one way, for real, and write that down; whether it was not broken so already.
+
+    Raises LabError where there is no such server, it has no power, or another fault is in the way.
+    """
+    from homewright.lab.commands import break_server as act
+
+    return act(name, fault, say=say)
+
+
+def mend_server(name: str, fault: Fault | None = None, *, say: Callable[[str], None]) -> tuple[Fault, ...]:
+    """Undo one fault of a server, or all of them; which were undone. Raises LabError."""
+    from homewright.lab.commands import mend_server as act
+
+    return act(name, fault, say=say)
 
 
 def password(site_name: str, host: str) -> str | None:

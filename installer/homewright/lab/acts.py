@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from homewright.errors import Busy, LabError
-from homewright.lab import before, daemon, machine, packages, places, sweep
+from homewright.lab import before, breaking, daemon, machine, mending, packages, places, sweep
 from homewright.lab import image as images
 from homewright.lab.lxd import READY_KEY, Lxd, PlaceTaken, in_use
 from homewright.lab.mirror import Mirror
-from homewright.lab.models import USER, LabServer, Place
+from homewright.lab.models import USER, Fault, LabServer, Place
 from homewright.lab.shell import run
 
 Say = Callable[[str], None]
-Act = Literal["look", "install", "image", "up", "down", "power", "cable"]
+Act = Literal["look", "install", "image", "up", "down", "power", "cable", "break", "mend"]
 
 BOOT_S = 60.0
 """A server boots in about 5 s on two cores; three at once, on a busy machine, in 20."""
@@ -54,6 +54,8 @@ class Request:
     name: str = ""
     wanted: bool = True
     unplugged: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    """What to break, or to mend, on the server `name`."""
     mirror: Mirror | None = None
     """What the image takes over from this machine, as the user sees it."""
 
@@ -317,6 +319,24 @@ def _power(request: Request, say: Say) -> Reply:
         lxd.close()
 
 
+def _break(request: Request, say: Say) -> Reply:
+    lxd = _open(request)
+    try:
+        breaking.break_all(lxd, _instance(lxd, request.name), request.faults)
+    finally:
+        lxd.close()
+    return Reply(changed=True)
+
+
+def _mend(request: Request, say: Say) -> Reply:
+    lxd = _open(request)
+    try:
+        mending.mend_all(lxd, _instance(lxd, request.name), request.faults)
+    finally:
+        lxd.close()
+    return Reply(changed=True)
+
+
 def _cable(request: Request, say: Say) -> Reply:
     interface = request.place.interface(request.name)
     if not (Path("/sys/class/net") / interface).exists():
@@ -372,4 +392,6 @@ _ACTS: dict[Act, Callable[[Request, Say], Reply]] = {
     "down": _down,
     "power": _power,
     "cable": _cable,
+    "break": _break,
+    "mend": _mend,
 }

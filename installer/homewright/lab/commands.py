@@ -8,11 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from homewright.errors import LabError, StateError
+from homewright.errors import LabError, StateError, UsageError
 from homewright.lab import (
+    breaking,
     code_server,
     daemon,
     image,
@@ -26,7 +27,7 @@ from homewright.lab import (
 )
 from homewright.lab.acts import Act, Reply, Request, greets, is_plugged
 from homewright.lab.lxd import PlaceTaken
-from homewright.lab.models import MOST_SERVERS, USER, LabServer, LabStatus, Place, Record, ServerStatus, State
+from homewright.lab.models import MOST_SERVERS, USER, Fault, LabServer, LabStatus, Place, Record, ServerStatus, State
 from homewright.site.paths import make_folder, sync_folder, write_atomically
 from homewright.site.secrets import generate_password
 
@@ -40,7 +41,11 @@ SERVERS = 3
 def up(wanted: int | None, *, say: Say, agree: Agree) -> LabStatus:
     """See `homewright.lab.up`."""
     if wanted is not None and not 1 <= wanted <= MOST_SERVERS:
-        raise LabError(f"There can be 1 to {MOST_SERVERS} practice servers.", f"{wanted} were asked for.", [])
+        raise UsageError(
+            f"There can be 1 to {MOST_SERVERS} practice servers.",
+            f"{wanted} were asked for.",
+            ["say how many: homewright lab up --servers 3"],
+        )
     with record.alone():
         lab = record.load() or _left_behind(say)
         practice_site.refuse_foreign(lab)
@@ -52,6 +57,8 @@ def up(wanted: int | None, *, say: Say, agree: Agree) -> LabStatus:
         _require_image(say)
         _begin_bundle(say)
         lab = _raise_servers(lab, count, socket, say)
+        for name in lab.broken:
+            _break_again(lab, name, say)
         return _status(lab).model_copy(update={"changed": True})
 
 
@@ -92,6 +99,7 @@ def _raise_servers(lab: Record | None, count: int, socket: str | None, say: Say)
             place=place,
             password=lab.password if lab is not None else generate_password(),
             servers=servers,
+            broken=lab.broken if lab is not None and not fresh else {},
             site_file=str(practice_site.path()),
         )
         record.save(lab)
@@ -251,6 +259,7 @@ def _server_status(lab: Record, server: LabServer) -> ServerStatus:
         power="on" if powered else "off",
         cable="plugged" if plugged else "unplugged",
         ssh="answers" if powered and plugged and greets(server.address) else "silent",
+        broken=lab.broken.get(server.name, ()),
     )
 
 
@@ -258,7 +267,10 @@ def power(name: str, *, on: bool, say: Say) -> bool:
     """See `homewright.lab.power_on`."""
     with record.alone():
         lab = _existing(name)
-        return _act("power", lab, say, name=name, wanted=on).changed
+        changed = _act("power", lab, say, name=name, wanted=on).changed
+        if on and changed:
+            _break_again(lab, name, say)
+        return changed
 
 
 def cable(name: str, *, plugged: bool, say: Say) -> bool:
@@ -271,17 +283,58 @@ def cable(name: str, *, plugged: bool, say: Say) -> bool:
         return _act("cable", lab, say, name=name, wanted=plugged).changed or was != plugged
 
 
+def break_server(name: str, fault: Fault, *, say: Say) -> bool:
+    """See `homewright.lab.break_server`."""
+    with record.alone():
+        lab = _existing(name)
+        known = lab.broken.get(name, ())
+        breaking.require_possible(fault, known, name)
+        if fault not in known:
+            record.save(lab.model_copy(update={"broken": {**lab.broken, name: (*known, fault)}}))
+        _act("break", lab, say, name=name, faults=[fault])
+        return fault not in known
+
+
+def mend_server(name: str, fault: Fault | None, *, say: Say) -> tuple[Fault, ...]:
+    """See `homewright.lab.mend_server`."""
+    with record.alone():
+        lab = _existing(name)
+        known = lab.broken.get(name, ())
+        wanted = known if fault is None else tuple(one for one in known if one == fault)
+        if wanted:
+            _act("mend", lab, say, name=name, faults=list(reversed(wanted)))
+            left = {**lab.broken, name: tuple(one for one in known if one not in wanted)}
+            record.save(lab.model_copy(update={"broken": {host: faults for host, faults in left.items() if faults}}))
+        return wanted
+
+
+def _break_again(lab: Record, name: str, say: Say) -> None:
+    """What a power cut has mended is broken again: the record says so until somebody mends it."""
+    faults = [fault for fault in lab.broken.get(name, ()) if not breaking.WAYS[fault].lasting]
+    if faults:
+        _act("break", lab, say, name=name, faults=faults)
+
+
 def _existing(name: str) -> Record:
     lab = record.load()
     if lab is None:
         raise LabError("There are no practice servers.", "", ["make them: homewright lab up"])
     if name not in {server.name for server in lab.servers}:
         names = ", ".join(server.name for server in lab.servers)
-        raise LabError(f"There is no practice server {name}.", f"There are {names}.", ["homewright lab status"])
+        raise UsageError(f"There is no practice server {name}.", f"There are {names}.", ["homewright lab status"])
     return lab
 
 
-def _act(what: Act, lab: Record, say: Say, *, fresh: bool = False, name: str = "", wanted: bool = True) -> Reply:
+def _act(
+    what: Act,
+    lab: Record,
+    say: Say,
+    *,
+    fresh: bool = False,
+    name: str = "",
+    wanted: bool = True,
+    faults: Sequence[Fault] = (),
+) -> Reply:
     make_folder(record.folder())
     request = Request(
         act=what,
@@ -297,6 +350,7 @@ def _act(what: Act, lab: Record, say: Say, *, fresh: bool = False, name: str = "
         name=name,
         wanted=wanted,
         unplugged=list(lab.unplugged),
+        faults=list(faults),
         mirror=mirror.of_this_machine() if what == "up" else None,
     )
     return privilege.act(request, say)

@@ -21,9 +21,10 @@ ALIAS = "practice"
 
 INCLUDED = (
     "systemd", "systemd-sysv", "dbus", "udev", "openssh-server", "python3", "sudo", "netplan.io", "pciutils",
-    "iproute2", "procps", "iputils-ping", "ca-certificates", "curl", "kmod", "iptables",
+    "iproute2", "procps", "iputils-ping", "ca-certificates", "curl", "kmod", "iptables", "systemd-timesyncd",
+    "libfaketime",
 )  # fmt: skip
-"""As a freshly installed small server has them; python3-venv is a stage's job."""
+"""As a freshly installed small server has them; python3-venv is a stage's job. libfaketime is for `lab break clock`."""
 
 _NETWORK = """\
 [Match]
@@ -56,17 +57,27 @@ path-exclude=/usr/share/locale/*
 
 _APT = 'Acquire::Languages "none";\nAcquire::GzipIndexes "true";\nAPT::Install-Recommends "false";\n'
 
+_TIME = """\
+# The clock is the host's, and nothing here can set it; the service runs all the same, as on a real server.
+[Unit]
+ConditionVirtualization=
+"""
+
 _METADATA = """\
 architecture: {architecture}
 creation_date: 1700000000
 properties: {{os: Debian, release: bookworm, description: practice server}}
 templates:
   /etc/hostname: {{when: [create, copy], template: hostname.tpl}}
+  /etc/machine-id: {{when: [create, copy], template: machine-id.tpl}}
 """
 
 _HOSTNAME = "{{ container.name }}\n"
 
-_SERVICES = ("systemd-networkd", "ssh", "hostkeys")
+_MACHINE_ID = '{{ config_get("volatile.uuid", "")|cut:"-" }}\n'
+"""Left alone, systemd takes the id of the machine below, and all practice servers have the same."""
+
+_SERVICES = ("systemd-networkd", "ssh", "hostkeys", "systemd-timesyncd")
 
 Say = Callable[[str], None]
 
@@ -96,7 +107,7 @@ class Image:
 def image(folder: Path, mirror: Mirror) -> Image:
     """The image that belongs to this recipe and this mirror, built or not."""
     told = hashlib.sha256(mirror.digest().encode())
-    for part in (INCLUDED, _NETWORK, _HOST_KEYS, _DPKG, _APT, _METADATA, _HOSTNAME, _SERVICES):
+    for part in (INCLUDED, _NETWORK, _HOST_KEYS, _DPKG, _APT, _METADATA, _HOSTNAME, _MACHINE_ID, _TIME, _SERVICES):
         told.update(repr(part).encode())
     return Image(folder, told.hexdigest()[:16])
 
@@ -138,6 +149,7 @@ def metadata_archive() -> bytes:
         for name, text in (
             ("metadata.yaml", _METADATA.format(architecture=platform.machine())),
             ("templates/hostname.tpl", _HOSTNAME),
+            ("templates/machine-id.tpl", _MACHINE_ID),
         ):
             data = text.encode()
             entry = tarfile.TarInfo(name)
@@ -180,6 +192,7 @@ def _configure(root: Path, mirror: Mirror) -> None:
     files = {
         "etc/systemd/network/eth0.network": _NETWORK,
         "etc/systemd/system/hostkeys.service": _HOST_KEYS,
+        "etc/systemd/system/systemd-timesyncd.service.d/practice.conf": _TIME,
         "etc/dpkg/dpkg.cfg.d/practice": _DPKG,
         "etc/apt/apt.conf.d/99practice": _APT + "".join(f"{line}\n" for line in mirror.apt),
         "etc/machine-id": "",

@@ -17,6 +17,11 @@ FIRST_HOST = 11
 MOST_SERVERS = 20
 
 
+Fault = Literal[
+    "clock", "resolv", "port", "disk", "hostname", "mtu", "loss", "dns", "time-sync", "apt-lock"
+]  # fmt: skip
+"""How a practice server can be broken on purpose (breaking.py says what each does)."""
+
 State = Literal["none", "up", "incomplete", "broken"]
 
 
@@ -77,6 +82,8 @@ class Record(Model):
     """Of the user `lab` on every server."""
     servers: tuple[LabServer, ...] = ()
     unplugged: tuple[str, ...] = ()
+    broken: dict[str, tuple[Fault, ...]] = {}
+    """What was broken on purpose and not mended yet, by server."""
     daemon: tuple[int, int] | None = None
     """The private daemon's process id, and when it started in clock ticks since boot."""
     site_file: str
@@ -92,6 +99,8 @@ class ServerStatus(Model):
     cable: Literal["plugged", "unplugged"]
     ssh: Literal["answers", "silent"]
     """Whether sshd greets on port 22."""
+    broken: tuple[Fault, ...] = ()
+    """How it was broken on purpose; a repair there does not know of this, `lab mend` does."""
 
 
 class LabStatus(Model):
