@@ -16,6 +16,8 @@ _ROW = re.compile(
 _NOT_A_DISK = re.compile(r"^(loop|ram|zram|fd|sr|nbd)\d|^mmcblk\d+(boot|rpmb)")
 _VIRTUAL_DISK = re.compile(r"^(vd|xvd)[a-z]")
 _PSEUDO = {"tmpfs", "devtmpfs", "squashfs", "efivarfs", "udev", "none", "shm", "overlay", "fuse.lxcfs", "ramfs"}
+_HOME = re.compile(r"/home(/|$)")
+"""Where an account's files are: whatever file system that is, its room counts."""
 
 
 def lsblk_json(text: str) -> list[Disk]:
@@ -64,7 +66,8 @@ def df(text: str) -> list[FileSystem]:
         mount = words[-1]
         if total is None or left is None or not mount.startswith("/"):
             continue
-        if mount != "/" and (not total or {device, kind} & _PSEUDO or device in found):
+        pseudo = {device, kind} & _PSEUDO and not _HOME.match(mount)
+        if mount != "/" and (not total or pseudo or device in found):
             continue
         found[device if mount != "/" else "/"] = FileSystem(mount=mount, size=total, free=left, kind=kind)
     return list(found.values())
