@@ -89,7 +89,7 @@ def fixable(report: Report, site: Site, state: StateFolder, name: str, hosts: Co
         if remedy is None or remedy.fix is None or name not in (remedy.fix, finding.check) or not finding.open:
             continue
         where = places(ground, finding)
-        if set(where) & set(hosts) and not set(where) <= mended:
+        if {*where, *finding.subjects} & set(hosts) and not set(where) <= mended:
             found[(remedy.fix, *where)] = finding
             mended |= set(where)
     return tuple(found.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from homewright.checks.models import Finding, Report, Status
 
@@ -13,13 +13,16 @@ _WORDS: dict[Status, str] = {"failed": "Failed", "unknown": "Unknown", "warning"
 def lines(report: Report, hosts: Sequence[str], prefix: str = "homewright") -> Iterator[str]:
     """The report, server by server, the worst first; `prefix` is the command for this site, to print."""
     groups = {host: _about(report, host) for host in hosts}
+    away = report.unreachable.keys()
     for host in sorted(hosts, key=lambda host: _badness(groups[host])):
-        yield from _group(host, groups[host], prefix)
-        if host in report.unreachable:
-            yield f"  It could not be reached: {report.unreachable[host]}"
+        if host in away:
+            why = report.unreachable[host]
+            yield f"{host} could not be reached, so its {len(groups[host])} checks are unknown: {why}"
+        else:
+            yield from _group(host, groups[host], away, prefix)
     site = [finding for finding in report.findings if not finding.subjects]
     if site:
-        yield from _group("The site as a whole", site, prefix)
+        yield from _group("The site as a whole", site, away, prefix)
     yield from summary(report)
 
 
@@ -55,7 +58,7 @@ def sentence(finding: Finding) -> str:
     return f"{label}: {finding.title}{about} ({finding.check}).{measured}{wanted}{end} {finding.reason}"
 
 
-def _group(title: str, findings: Sequence[Finding], prefix: str) -> Iterator[str]:
+def _group(title: str, findings: Sequence[Finding], away: Collection[str], prefix: str) -> Iterator[str]:
     counts = {status: sum(1 for one in findings if one.status == status) for status in _ORDER}
     accepted = sum(1 for one in findings if one.accepted is not None and one.status == "warning")
     said = [
@@ -72,8 +75,8 @@ def _group(title: str, findings: Sequence[Finding], prefix: str) -> Iterator[str
     ]
     yield f"{title}: {', '.join(said) or 'nothing was checked'}."
     for finding in sorted(findings, key=lambda one: _ORDER[one.status]):
-        if finding.status in ("passed", "pending"):
-            continue
+        if finding.status in ("passed", "pending") or set(finding.subjects) & set(away):
+            continue  # why the way to a server that is away is unknown was said already
         yield f"  {sentence(finding)}"
         if finding.accepted is not None:
             yield f"    Accepted because: {finding.accepted}"

@@ -124,6 +124,7 @@ home=$1
 if ! mountpoint -q "$home"; then
     mkdir -p /run/practice-home
     mount --bind "$home" /run/practice-home
+    mount --make-private /run/practice-home
     mount -t tmpfs -o "size=64m,mode=$(stat -c %a "$home"),uid=$(stat -c %u "$home"),gid=$(stat -c %g "$home")" \
         tmpfs "$home"
     ls -A /run/practice-home | while read -r name; do
@@ -148,12 +149,12 @@ fi
         lasting=False,
     ),
     "hostname": Way(
-        "it calls itself Practice_Server",
+        "it calls itself Practice-Server",
         _KEEP
         + """\
 [ -e /var/lib/practice/hostname ] || cp -p /etc/hostname /var/lib/practice/hostname
-echo Practice_Server > /etc/hostname
-hostname Practice_Server
+echo Practice-Server > /etc/hostname
+hostname Practice-Server
 systemctl try-restart systemd-hostnamed
 """,
         """\
