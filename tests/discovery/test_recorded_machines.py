@@ -26,9 +26,9 @@ GPUS: dict[str, list[tuple[str, str, str, int | None]]] = {
         ("0000:82:00.0", "nvidia", "GTX 970", 41),
     ],
     "epyc-genoa-two-h100-aspeed-rocky9": [
-        ("0000:62:00.0", "other", "ASPEED", None),
-        ("0000:c1:00.0", "nvidia", "H100L", None),
-        ("0000:e1:00.0", "nvidia", "H100L", None),
+        ("0000:62:00.0", "other", "ASPEED", 9),
+        ("0000:c1:00.0", "nvidia", "H100L", 65),
+        ("0000:e1:00.0", "nvidia", "H100L", 55),
     ],
     "grace-blackwell-gb200-arm64": [
         ("0005:07:00.0", "other", "ASPEED", None),
@@ -57,7 +57,7 @@ GPUS: dict[str, list[tuple[str, str, str, int | None]]] = {
         ("0000:00:02.0", "intel", "UHD Graphics 630", 2),
         ("0000:01:00.0", "nvidia", "GTX 1060", 1),
     ],
-    "proxmox-ryzen-5700u-minipc-acs-override-no-nvidia": [("0000:05:00.0", "amd", "Lucienne", None)],
+    "proxmox-ryzen-5700u-minipc-acs-override-no-nvidia": [("0000:05:00.0", "amd", "Lucienne", 15)],
     "proxmox-supermicro-c242-aspeed-no-nvidia": [("0000:06:00.0", "other", "ASPEED", 17)],
     "raspberry-pi-5-in-container": [],
     "ryzen-5900x-single-rtx3090-in-container": [("0000:08:00.0", "nvidia", "RTX 3090", None)],

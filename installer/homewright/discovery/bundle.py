@@ -157,7 +157,7 @@ def of_texts(folder: Path) -> RawBundle:
 
 
 def _is_text(file: Path) -> bool:
-    return file.suffix in (".txt", ".xml") and file.is_file()
+    return (file.suffix in (".txt", ".xml") or file.name == "probe.json") and file.is_file()
 
 
 def _newest(folder: Path) -> float:

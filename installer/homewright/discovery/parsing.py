@@ -15,6 +15,7 @@ from homewright.discovery.parsers import (
     nvidia,
     pci,
     processor,
+    reports,
     software,
     storage,
     system,
@@ -23,7 +24,8 @@ from homewright.discovery.parsers import (
 
 def parse(bundle: RawBundle) -> HostFacts:
     """The facts in a bundle. Never raises: text that is not understood counts as missing, with the reason."""
-    functions = pci.parse(bundle)
+    report = reports.read(bundle)
+    functions = pci.parse(bundle, report.pci if report else ())
     smi = nvidia.listed(bundle)
     running = kernel.parse(bundle, functions)
     programs = software.parse(bundle)
@@ -44,4 +46,6 @@ def parse(bundle: RawBundle) -> HostFacts:
         names=names.parse(bundle),
         listeners=listeners.parse(bundle),
     )
+    if report is not None:
+        facts = reports.completed(facts, report)
     return facts.model_copy(update={"missing": tuple(missing(bundle, facts, smi))})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from homewright.discovery.bundle import RawBundle
 from homewright.discovery.facts import PciFunction
@@ -33,6 +33,8 @@ CLASSES = {
     "IOMMU": "0806", "Communication controller": "0780", "Serial controller": "0700",
     "Signal processing controller": "1180", "Encryption controller": "1080",
     "Processing accelerators": "1200", "Non-Essential Instrumentation": "1300",
+    "Performance counters": "1101", "PIC": "0800", "DMA controller": "0801", "Mass storage controller": "0180",
+    "Multimedia video controller": "0400", "FireWire (IEEE 1394)": "0c00", "Co-processor": "0b40",
     "RAM memory": "0500", "Memory controller": "0580", "SD Host controller": "0805", "Bridge": "0680",
 }  # fmt: skip
 _VENDORS = (
@@ -100,15 +102,18 @@ def iommu_groups(text: str) -> dict[str, PciFunction]:
     return found
 
 
-def parse(bundle: RawBundle) -> tuple[PciFunction, ...]:
-    """All functions, by address. What the kernel says wins; names come from lspci."""
+def parse(bundle: RawBundle, reported: Iterable[PciFunction] = ()) -> tuple[PciFunction, ...]:
+    """All functions, by address. What the kernel says wins; names come from lspci; hardware reports fill the rest."""
     known: dict[str, PciFunction] = dict(sysfs(bundle.text("sys-pci")))
     listings = [lspci(source.stdout) for source in bundle.all("lspci").values()]
     listings += [iommu_groups(source.stdout) for source in bundle.all("iommu-groups").values()]
+    listings += [{function.address: function} for function in reported]
     for listing in listings:
         for address, function in listing.items():
             known[address] = _merged(known[address], function) if address in known else function
-    return tuple(sorted(known.values(), key=lambda function: function.address))
+    # a boot log alone knows groups, but not what is in them
+    shown = (function for function in known.values() if function.class_id or function.name)
+    return tuple(sorted(shown, key=lambda function: function.address))
 
 
 def _function(line: str) -> PciFunction | None:

@@ -29,7 +29,9 @@ def lsblk_json(text: str) -> list[Disk]:
         if device.get("type") == "disk" and name and total and not _NOT_A_DISK.match(name):
             model = " ".join(word(device.get("model")).split())
             mounts = tuple(dict.fromkeys(_mounts(device)))
-            disks.append(Disk(name=name, size=total, kind=_kind(name, device.get("rota")), model=model, mounts=mounts))
+            disks.append(
+                Disk(name=name, size=total, kind=disk_kind(name, device.get("rota")), model=model, mounts=mounts)
+            )
     return disks
 
 
@@ -42,7 +44,7 @@ def lsblk_text(text: str) -> list[Disk]:
             total = size(row["size"])
             usable = bool(total) and not _NOT_A_DISK.match(row["name"])
             if usable and total:
-                disks.append(Disk(name=row["name"], size=total, kind=_kind(row["name"], None)))
+                disks.append(Disk(name=row["name"], size=total, kind=disk_kind(row["name"], None)))
         elif row["type"] in ("rom", "loop"):
             usable = False
         mount = row["mount"].strip()
@@ -55,6 +57,7 @@ def df(text: str) -> list[FileSystem]:
     """From `df`, with or without a type column and -h; the real file systems, each device once (where it is mounted
     first), and / whatever it is."""
     lines = text.splitlines()
+    unit = 1024 if lines and re.search(r" 1(K|024)-blocks? ", lines[0]) else 1
     typed = bool(lines) and " Type " in lines[0]
     found: dict[str, FileSystem] = {}
     for line in lines[1:]:
@@ -69,18 +72,38 @@ def df(text: str) -> list[FileSystem]:
         pseudo = {device, kind} & _PSEUDO and not _HOME.match(mount)
         if mount != "/" and (not total or pseudo or device in found):
             continue
+        total, left = total * unit, left * unit
         found[device if mount != "/" else "/"] = FileSystem(mount=mount, size=total, free=left, kind=kind)
     return list(found.values())
 
 
 def parse_disks(bundle: RawBundle) -> tuple[Disk, ...]:
-    return tuple(lsblk_json(bundle.text("lsblk-json")) or lsblk_text(bundle.text("lsblk")))
+    return tuple(
+        lsblk_json(bundle.text("lsblk-json")) or lsblk_text(bundle.text("lsblk")) or sys_block(bundle.text("sys-block"))
+    )
 
 
 def parse_file_systems(bundle: RawBundle) -> tuple[FileSystem, ...]:
     # df ends with 1 when it could not read one mount, and has printed the others
     source = bundle.source("df")
-    return tuple(df(source.stdout) or df(bundle.text("df-h")))
+    return tuple(df(source.printed) or df(bundle.text("df-k", "df-h")))
+
+
+def is_disk(name: str) -> bool:
+    """No loop device, RAM disk, floppy, optical drive or boot area of a card."""
+    return not _NOT_A_DISK.match(name)
+
+
+def sys_block(text: str) -> list[Disk]:
+    """From the probe's listing of /sys/block: name|sectors of 512 bytes|rotational|model."""
+    disks = []
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split("|")]
+        if len(fields) == 4 and is_disk(fields[0]) and (sectors := whole(fields[1])):
+            disks.append(
+                Disk(name=fields[0], size=sectors * 512, kind=disk_kind(fields[0], fields[2]), model=fields[3])
+            )
+    return disks
 
 
 def _amount(text: str) -> int | None:
@@ -88,7 +111,7 @@ def _amount(text: str) -> int | None:
     return plain if plain is not None else size(text)
 
 
-def _kind(name: str, rotational: Any) -> Literal["hdd", "ssd", "nvme", "unknown"]:
+def disk_kind(name: str, rotational: Any) -> Literal["hdd", "ssd", "nvme", "unknown"]:
     if name.startswith("nvme"):
         return "nvme"
     if name.startswith("mmcblk"):
