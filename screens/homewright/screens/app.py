@@ -262,6 +262,7 @@ PAGES = {
     "site": ("new_site", "NewSite"),
     "servers": ("servers", "Servers"),
     "hardware": ("hardware", "Hardware"),
+    "network": ("network", "Network"),
     "plan": ("plan", "PlanPage"),
     "deploy": ("deploy", "Deploy"),
     "finished": ("finished", "Finished"),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from homewright.access.importing import Found
     from homewright.discovery.facts import HostFacts
-    from homewright.planning.instances import InstancePlan
-    from homewright.planning.networks import Networks
+    from homewright.planning.bridges import Candidate
+    from homewright.planning.decisions import Decided
     from homewright.site.accounts import Account
     from homewright.site.models import Site
     from homewright.site.passwords import Strength
@@ -33,7 +33,7 @@ class PlanningServices:
 
     # Answers
 
-    def known(self, file: Path, state: StateFolder) -> Known:
+    def answers(self, file: Path, state: StateFolder) -> Known:
         """Site, facts and names of secrets. Raises SiteError, StateError."""
         from homewright.planning.known import known_facts
         from homewright.site import files
@@ -48,25 +48,31 @@ class PlanningServices:
 
         return files.changed(site, _unset(changes))
 
+    def answer_at(self, site: Site, field: str) -> Any:
+        """The answer in force for a field, as plain data."""
+        from homewright.site import fields
+
+        return fields.value_at(site, field)
+
     def put_answers(self, file: Path, changes: Mapping[str, Any], since: Site) -> Site:
         """Write these answers; a field that is None has its default again. Raises SiteError, StateError."""
         from homewright.site import files
 
-        return files.update(file, _unset(changes), since=since)
+        return files.update(file, _unset(changes), since=since) if changes else since
 
     # What planning makes of them: pure, and quick enough for every key
 
-    def networks(self, site: Site, facts: Mapping[str, HostFacts]) -> Networks:
-        """All address ranges, chosen and proposed."""
-        from homewright.planning.networks import propose
+    def decided(self, known: Known, site: Site) -> Decided:
+        """All that planning decides about these answers."""
+        from homewright.planning.decisions import decide
 
-        return propose(site, facts)
+        return decide(site, known.facts, known.secrets)
 
-    def instances(self, site: Site, facts: Mapping[str, HostFacts]) -> InstancePlan:
-        """The instances, chosen or proposed, and how they fill the servers."""
-        from homewright.planning.instances import place
+    def candidates(self, known: Known, host: str) -> Sequence[Candidate]:
+        """The network interfaces of a server, with why its bridge cannot take one over; none where it is not known."""
+        from homewright.planning.bridges import candidates
 
-        return place(site, facts)
+        return candidates(known.site.server(host), known.facts[host]) if host in known.facts else ()
 
     # Secrets
 

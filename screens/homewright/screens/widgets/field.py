@@ -171,6 +171,16 @@ class Field(Container):
         self._hint = text
         self._show()
 
+    def propose(self, value: str, why: str) -> None:
+        """Show in the empty field what holds while nothing is typed, and beneath it why."""
+        for line in self.query(Input):
+            line.placeholder = f"{value} (proposed)" if value else ""
+        self.hint(why)
+
+    def refresh_reason(self) -> None:
+        """Look again whether the value is right: what it depends on may have changed."""
+        self._show()
+
     def insist(self) -> str:
         """Show the reason even when nothing has been typed yet; returns it."""
         self._touched = True
