@@ -46,7 +46,9 @@ def test_unattended_without_a_host_key_ends_with_5_and_the_command(site: Path, a
     done = trust(site, account.server.name, "--password-stdin", stdin=f"{account.password}\n")
     assert done.returncode == 5
     fingerprint = account.practice.host_key().fingerprint
-    assert f"homewright trust {account.server.name} --fingerprint {fingerprint}" in done.stderr
+    folder = site.parent / "state"
+    command = f"homewright --site {site} --state {folder} trust {account.server.name} --fingerprint {fingerprint}"
+    assert command in done.stderr, "as it has to be typed for this site"
     assert account.password not in done.stdout + done.stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from homewright import cli
-from homewright.cli import VERBS, build_parser, full_screen, split, wizard_parser
+from homewright.cli import VERBS, build_parser, full_screen, options_of, split, wizard_parser
 from homewright.cli.output import Output
 from homewright.engine.states import Action, State
-from homewright.errors import UsageError
+from homewright.errors import UsageError, speak_of
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder
 
@@ -51,6 +52,32 @@ def test_an_unknown_verb_is_answered_with_the_nearest(typed: str, meant: str) ->
     assert f"did you mean: homewright {meant}?" in caught.value.do
 
 
+@pytest.mark.parametrize(
+    ("given", "said", "typed"),
+    [
+        ("status", "do it again: homewright apply --yes", "do it again: homewright apply --yes"),
+        ("--site attic status", "homewright apply", "homewright --site attic apply"),
+        ("status --site=attic --state /s", "or: homewright plan", "or: homewright --site attic --state /s plan"),
+        ("--state '/my s' status", "first: homewright plan", "first: homewright --state '/my s' plan"),
+        ("--stages /a --stages /b plan", "homewright plan", "homewright --stages /a --stages /b plan"),
+        ("--site attic status", "make them: homewright lab up", "make them: homewright lab up"),
+        ("--site attic status", "or the wizard: homewright", "or the wizard: homewright --site attic"),
+        ("--site attic status", "homewright --site other site show", "homewright --site other site show"),
+        ("trust s1 -- --site attic", "homewright trust s1", "homewright trust s1"),
+        ("status --site", "homewright status", "homewright status"),
+    ],
+)
+def test_a_remedy_names_the_site_that_the_user_named(given: str, said: str, typed: str) -> None:
+    try:
+        speak_of(**options_of(shlex.split(given)))
+        error = UsageError("So it is.", "", [said])
+        assert error.do == (typed,)
+        assert typed in error.as_text()
+        assert error.as_json()["error"]["do"] == [typed]
+    finally:
+        speak_of()
+
+
 def test_every_verb_has_a_module_that_says_what_it_does() -> None:
     text = cli.build_parser().format_help()
     for verb in VERBS:
@@ -69,6 +96,7 @@ def test_every_verb_has_a_module_that_says_what_it_does() -> None:
         (("schema", "nonsense"), 2, "nonsense"),
         (("--site",), 2, "--site"),
         (("--site", "nowhere.yaml", "site", "show"), 2, "There is no site file"),
+        (("lab", "up", "--servers", "99"), 2, "1 to 20 practice servers"),
     ],
 )
 def test_usage_errors_have_three_parts_and_code_2(

@@ -61,7 +61,7 @@ def test_a_plan_that_no_longer_fits_is_refused(homewright: Run, site: Path, tmp_
     refused = homewright("apply", "--plan", str(file), "--yes", "--only", "00")
     assert refused.returncode == 2
     assert "no longer fits" in refused.stderr
-    assert "homewright plan" in refused.stderr
+    assert f" --state {state.root} plan" in refused.stderr
     file.write_text("{}")
     assert "is no plan" in homewright("apply", "--plan", str(file), "--yes").stderr
 
@@ -70,7 +70,7 @@ def test_apply_asks_and_does_nothing_without_an_answer(homewright: Run, state: S
     done = homewright("apply", stdin="y\n")
     assert done.returncode == 2
     assert "There is no terminal to ask on" in done.stderr
-    assert "homewright apply --yes" in done.stderr
+    assert f" --state {state.root} apply --yes" in done.stderr
     assert not state.journal.exists()
 
 

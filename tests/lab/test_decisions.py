@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from homewright.errors import LabError
@@ -41,6 +42,23 @@ def test_a_machine_that_cannot_is_told_why_and_what_else(here: machine.Machine, 
 def test_a_machine_that_can() -> None:
     assert machine.obstacle(DEBIAN) is None
     assert machine.obstacle(replace(DEBIAN, lxd_socket=True)) is None
+
+
+def test_a_job_beneath_the_screens_never_asks_for_the_password(tmp_path: Path) -> None:
+    """There is a terminal, and sudo would ask on it."""
+    (tmp_path / "sudo").write_text(f"#!/bin/sh\n[ $1 = -n ] && exit 1\ntouch {tmp_path}/asked\n")
+    (tmp_path / "sudo").chmod(0o755)
+    code = (
+        "import threading\nfrom homewright.errors import LabError\nfrom homewright.lab.privilege import require_sudo\n"
+        "def job():\n    try:\n        require_sudo(print)\n    except LabError as error:\n"
+        "        print(error.as_text())\n"
+        "thread = threading.Thread(target=job)\nthread.start()\nthread.join()\n"
+    )
+    terminal = pexpect.spawn(sys.executable, ["-c", code], env={"PATH": str(tmp_path)}, encoding="utf-8", timeout=60)
+    said = terminal.read()
+    terminal.close()
+    assert "sudo -v" in said
+    assert not (tmp_path / "asked").exists()
 
 
 @pytest.mark.parametrize(

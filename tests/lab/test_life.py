@@ -117,7 +117,7 @@ def test_power_and_cable(lab: Lab) -> None:
 
 def test_what_is_not_there_is_said(lab: Lab) -> None:
     done = lab.run("lab", "power-off", "s9")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "There is no practice server s9" in done.stderr
     fewer = lab.run("lab", "up", "--servers", "2")
     assert fewer.returncode == 1

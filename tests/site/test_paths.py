@@ -12,6 +12,7 @@ import pytest
 
 from homewright.errors import SiteError, StateError
 from homewright.site import paths
+from homewright.site.paths import StateFolder
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,31 @@ def test_the_state_folder_is_private(home: Path) -> None:
     paths.StateFolder(deep).create()
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o700 for path in (deep, deep.parent, deep.parent.parent))
     assert paths.StateFolder.of("attic", "/x/y").root == Path("/x/y")
+
+
+def test_a_second_site_file_of_one_name_does_not_get_the_firsts_state(home: Path) -> None:
+    first, second = home / "a" / "site.yaml", home / "b" / "site.yaml"
+    for file in (first, second):
+        file.parent.mkdir()
+        file.write_text("version: 1\nname: attic\n")
+    StateFolder.of("attic", site=first).create().create()
+    theirs = StateFolder.of("attic", site=second)
+    for attempt in (theirs.require_own, theirs.create):
+        with pytest.raises(SiteError) as caught:
+            attempt()
+        assert str(first) in caught.value.why and str(second) in caught.value.why
+        assert any(f"homewright --site {second} --state DIR" in step for step in caught.value.do)
+    StateFolder.of("attic", str(home / "mine"), second).create()
+    StateFolder.of("attic").require_own()
+    link = home / "link.yaml"
+    link.symlink_to(first)
+    StateFolder.of("attic", site=link).require_own()
+
+    first.rename(home / "moved.yaml")
+    moved = StateFolder.of("attic", site=home / "moved.yaml")
+    moved.require_own()
+    moved.create()
+    assert StateFolder.of("attic", site=second).owner() == home / "moved.yaml"
 
 
 def test_a_folder_that_cannot_be_made_is_told(home: Path) -> None:

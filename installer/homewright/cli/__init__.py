@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, NoReturn
 
-from homewright.errors import Cancelled, HomewrightError, UsageError
+from homewright.errors import Cancelled, HomewrightError, UsageError, speak_of
 
 PORTIONS = ("homewright.site", "homewright.screens", "homewright.stages", "homewright.assets")
 
@@ -43,6 +43,8 @@ VERBS: dict[str, Verb] = {
     "status": Verb("homewright.cli.status", "what is going on, or how it ended"),
     "attach": Verb("homewright.cli.attach", "watch the run that is going on"),
     "cancel": Verb("homewright.cli.cancel", "end the run that is going on"),
+    "pause": Verb("homewright.cli.pause", "begin no further step of the run that is going on"),
+    "continue": Verb("homewright.cli.go_on", "let a paused run go on"),
     "resume": Verb("homewright.cli.resume", "go on with a run that was cut off or has failed"),
     "retry": Verb("homewright.cli.retry", "after a failure, try again"),
     "skip": Verb("homewright.cli.skip", "after a failure, leave a step out and go on"),
@@ -145,11 +147,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough (`| head`). What is still buffered must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        speak_of()
     return code
 
 
 def _run(arguments: list[str]) -> int:
     try:
+        speak_of(**options_of(arguments))
         if arguments[:1] == ["--version"]:
             print(f"homewright {version()}")
             return 0
@@ -185,6 +190,20 @@ def split(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
         remedies = [f"did you mean: homewright {name}?" for name in close]
         raise UsageError(f"There is no verb {verb}.", "", [*remedies, "see them all: homewright --help"])
     return verb, [verb, *arguments[:place], *arguments[place + 1 :]]
+
+
+def options_of(arguments: Sequence[str]) -> dict[str, Any]:
+    """Which site the user named, read before anything is understood: what cannot be is answered with it too."""
+    found: dict[str, list[str]] = {name: [] for name in VALUED}
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            break
+        name, joined, value = word.partition("=")
+        if name in found:
+            found[name] += [value] if joined else [following for following in [next(words, "")] if following]
+    last = {name.removeprefix("--"): values[-1] if values else None for name, values in found.items()}
+    return last | {"stages": found["--stages"]}
 
 
 def _dispatch(arguments: list[str]) -> int:

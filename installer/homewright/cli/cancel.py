@@ -16,6 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> int:
     _, _, state = runs.place(args)
     seq = client.cancel(state)
-    output.line("The run ends after what cannot be interrupted. Watch it: " + runs.command(args, "attach"))
+    output.line("The run ends after what cannot be interrupted. Watch it: " + runs.command("attach"))
     output.document({"version": 1, "seq": seq})
     return 0

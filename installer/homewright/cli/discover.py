@@ -11,9 +11,11 @@ from homewright.errors import HomewrightError, StateError, UsageError
 
 if TYPE_CHECKING:
     from homewright.discovery.bundle import RawBundle
-    from homewright.discovery.facts import HostFacts
+    from homewright.discovery.facts import Clock, Gpu, HostFacts, Nic, Software
 
 GIB = 1024**3
+NOT_ASKED = "was not asked"
+"""As discovery.gaps has it, which is not imported for a program that only asks for help."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,9 +68,10 @@ def _ask(args: argparse.Namespace, output: Output) -> dict[str, HostFacts | Home
     from homewright.site import files
     from homewright.site.paths import StateFolder, site_file, write_atomically
 
-    site = files.load(site_file(args.site))
+    file = site_file(args.site)
+    site = files.load(file)
     names = [server.name for server in chosen(site, args.host)]
-    state = StateFolder.of(site.name, args.state).create()
+    state = StateFolder.of(site.name, args.state, file).create()
     if args.save is not None:
         try:
             args.save.mkdir(parents=True, exist_ok=True)  # somebody's own folder: its mode is theirs
@@ -91,34 +94,93 @@ def _ask(args: argparse.Namespace, output: Output) -> dict[str, HostFacts | Home
 
 
 def _show(facts: HostFacts, output: Output) -> None:
-    system, cpu, memory = facts.system, facts.cpu, facts.memory
+    """The facts of one host, terse: one line a thing, what is not known last."""
+    system, cpu, memory, kernel = facts.system, facts.cpu, facts.memory, facts.kernel
     output.line(facts.host)
-    output.line(f"  system   {system.os_name or '?'} · kernel {system.kernel or '?'} · {system.architecture or '?'}")
-    output.line(f"  runs on  {_virtualization(system.virtualization)}{' · /dev/kvm' if system.kvm else ''}")
-    output.line(f"  cpu      {cpu.model or '?'} · {_number(cpu.cores)} cores · {_number(cpu.threads)} threads")
-    output.line(f"  memory   {_gib(memory.total)} · available {_gib(memory.available)}")
+
+    def show(title: str, *parts: str) -> None:
+        text = " · ".join(part for part in parts if part)
+        if text:
+            output.line(f"  {title:<8} {text}")
+
+    show("system", system.os_name or "?", f"kernel {system.kernel or '?'}", system.architecture or "?")
+    show("machine", system.product, system.chassis, _yes(system.desktop, "desktop session"))
+    show(
+        "runs on",
+        _virtualization(system.virtualization),
+        "/dev/kvm" if system.kvm else "",
+        {True: "IOMMU on", False: "IOMMU off", None: ""}[kernel.iommu],
+        {True: "Secure Boot on", False: "Secure Boot off", None: ""}[system.secure_boot],
+    )
+    show("cpu", cpu.model or "?", f"{_number(cpu.cores)} cores", f"{_number(cpu.threads)} threads")
+    swap = f"swap {_gib(memory.swap)}" if memory.swap else ""
+    show("memory", _gib(memory.total), f"available {_gib(memory.available)}", swap)
     for disk in facts.disks:
-        output.line(f"  disk     {disk.name} · {_gib(disk.size)} · {disk.kind}{_tail(disk.model)}{_tail(*disk.mounts)}")
-    for system_ in facts.file_systems:
-        output.line(
-            f"  storage  {system_.mount} · {_gib(system_.free)} free of {_gib(system_.size)}{_tail(system_.kind)}"
-        )
+        show("disk", disk.name, _gib(disk.size), disk.kind, disk.model, " ".join(disk.mounts))
+    for one in facts.file_systems:
+        show("storage", one.mount, f"{_gib(one.free)} free of {_gib(one.size)}", one.kind)
     for nic in facts.nics:
         if nic.kind != "loopback":
-            state = "up" if nic.up else "down"
-            route = " · default route" if nic.default_route else ""
-            output.line(f"  network  {nic.name} · {nic.kind} · {state}{_tail(*nic.addresses)}{route}")
+            show("network", *_nic(nic))
     for gpu in facts.gpus:
-        group = "unknown" if gpu.iommu_group is None else str(gpu.iommu_group)
-        output.line(
-            f"  gpu      {gpu.address} · {gpu.name or gpu.vendor} · IOMMU group {group}{_tail(gpu.driver or '')}"
-        )
+        show("gpu", *_gpu(gpu))
+    show("clock", *_clock(facts.clock))
+    show("names", " ".join(facts.names.resolvers), _yes(facts.names.wildcard, "any name resolves"))
+    show("software", *_software(facts.software))
+    ports = sorted({(one.port, one.protocol) for one in facts.listeners or () if not one.address.startswith("127.")})
+    show("ports", " ".join(f"{port}/{protocol}" for port, protocol in ports))
+    for name, value in system.proxies.items():
+        show("proxy", f"{name} {value}")
+    unasked = [gap.source for gap in facts.missing if gap.reason == NOT_ASKED]
     for gap in facts.missing:
-        output.line(f"  unknown  {gap.source}: {gap.reason}")
+        if gap.reason != NOT_ASKED:
+            show("unknown", f"{gap.source}: {gap.reason}")
+    show("unasked", ", ".join(unasked))
+
+
+def _nic(nic: Nic) -> list[str]:
+    speed = f"{nic.speed_mbps} Mb/s" if nic.speed_mbps else ""
+    route = "default route" if nic.default_route else ""
+    lease = "DHCP" if nic.dhcp else ""
+    return [nic.name, nic.kind, "up" if nic.up else "down", speed, " ".join(nic.addresses), lease, route]
+
+
+def _gpu(gpu: Gpu) -> list[str]:
+    group = f"IOMMU group {'unknown' if gpu.iommu_group is None else gpu.iommu_group}"
+    version = f"driver {gpu.driver_version}" if gpu.driver_version else ""
+    memory = _gib(gpu.memory) if gpu.memory else ""
+    screen = _yes(gpu.displays or gpu.boot_display, "screen")
+    return [gpu.address, gpu.name or gpu.vendor, memory, group, gpu.driver or "", version, screen,
+            _yes(gpu.mig, "MIG"), gpu.error]  # fmt: skip
+
+
+def _clock(clock: Clock) -> list[str]:
+    if clock.offset_s is None:
+        return [clock.service]
+    state = {True: "synchronised", False: "not synchronised", None: ""}[clock.synchronised]
+    return [f"{clock.offset_s:+.2f} s from ours (±{clock.uncertainty_s or 0:.2f} s)", state, clock.service]
+
+
+def _software(software: Software) -> list[str]:
+    return [
+        f"snapd {software.snapd}" if software.snapd else "",
+        f"LXD {software.lxd}" if software.lxd else "",
+        f"MicroK8s {software.microk8s}" if software.microk8s else "",
+        f"ZeroTier {software.zerotier}" if software.zerotier else "",
+        _yes(software.docker, "Docker"),
+        _yes(software.ufw, "ufw on"),
+        "forwarding dropped" if software.forward_policy == "drop" else "",
+        "packages locked" if software.package_locks else "",
+        _yes(software.packages_broken, "packages half installed"),
+    ]
 
 
 def _virtualization(name: str) -> str:
     return {"none": "bare metal", "unknown": "bare metal or a guest: unknown"}.get(name, name)
+
+
+def _yes(value: bool | None, text: str) -> str:
+    return text if value else ""
 
 
 def _number(value: int | None) -> str:
@@ -127,8 +189,3 @@ def _number(value: int | None) -> str:
 
 def _gib(value: int | None) -> str:
     return "?" if value is None else f"{value / GIB:.1f} GiB"
-
-
-def _tail(*parts: str) -> str:
-    text = " ".join(part for part in parts if part)
-    return f" · {text}" if text else ""

@@ -36,9 +36,10 @@ def run(args: argparse.Namespace, output: Output) -> int:
         _require_fingerprint(args.fingerprint)
     if args.identity is not None and not args.identity.expanduser().is_file():
         raise UsageError(f"There is no key {args.identity}.", "", ["--identity names the private half of an SSH key"])
-    site = files.load(site_file(args.site))
+    file = site_file(args.site)
+    site = files.load(file)
     servers = chosen(site, args.host)
-    state = StateFolder.of(site.name, args.state).create()
+    state = StateFolder.of(site.name, args.state, file).create()
     if args.remove:
         return _remove(servers, state, output)
     asks = sys.stdin.isatty() and not args.json and not args.password_stdin

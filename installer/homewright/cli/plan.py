@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from homewright.cli import runs
 from homewright.cli.output import Output
 from homewright.engine.journal import Reader
-from homewright.errors import PlanMismatch, StateError, UsageError
+from homewright.errors import PlanMismatch, UsageError, addressed
 from homewright.site.paths import StateFolder, write_atomically
 
 if TYPE_CHECKING:
-    from homewright.planning import Plan
+    from homewright.planning import Misfit, Plan, PlanHost
     from homewright.site.models import Site
+
+
+PARTS = ("network", "gpus", "instances", "platform")
 
 
 def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,16 +31,33 @@ def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_choice_arguments(parser)
     parser.add_argument("--save", metavar="FILE", type=Path, help="keep it, for apply --plan FILE")
+    parser.add_argument(
+        "--compare",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="what is different from a plan that was saved; without FILE from what was applied last",
+    )
+    about = "one part of what was decided, with the reasons: " + ", ".join(PARTS)
+    parser.add_argument("part", metavar="PART", nargs="?", choices=PARTS, help=about)
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
     _, site, state = runs.place(args)
+    if args.part is not None:
+        from homewright.cli import plan_parts
+
+        return plan_parts.show(args.part, site, state, output)
     planned = compute(args, site, state)
+    if args.compare is not None:
+        return _compare(args.compare, planned, state, output)
     for line in lines(planned):
+        output.line(line)
+    for line in _since(planned, state):
         output.line(line)
     if args.save is not None:
         save(args.save, planned)
-        output.line(f"Saved as {args.save}. Carry it out: {runs.command(args, f'apply --plan {args.save}')}")
+        output.line(f"Saved as {args.save}. Carry it out: {runs.command(f'apply --plan {args.save}')}")
     output.document(planned)
     return 0
 
@@ -54,10 +74,10 @@ def compute(args: argparse.Namespace, site: Site, state: StateFolder) -> Plan:
 
 
 def save(file: Path, planned: Plan) -> None:
-    """Raises StateError where the file cannot be written."""
+    """Raises UsageError where there is no such folder, StateError where the file cannot be written."""
     target = file.expanduser().absolute()
     if not target.parent.is_dir():
-        raise StateError(
+        raise UsageError(
             f"{file} cannot be saved.", f"There is no folder {target.parent}.", ["make it, or name another"]
         )
     write_atomically(target, planned.model_dump_json(indent=2).encode() + b"\n")
@@ -83,14 +103,17 @@ def saved(file: Path) -> Plan:
 
 def require_same(approved: Plan, now: Plan) -> None:
     """Raises PlanMismatch where site, catalogue, servers or the chosen stages are others than they were."""
+    from homewright.planning.difference import difference, summary
+
     chosen = [[stage.id for stage in each.stages if not stage.skipped] for each in (approved, now)]
     if approved.digest == now.digest and chosen[0] == chosen[1]:
         return
-    why = "The site, the catalogue or a server is another one since it was saved."
     if approved.site != now.site:
         why = f"It is a plan for the site {approved.site}, and this is {now.site}."
     elif approved.digest == now.digest:
         why = "It is a plan for other stages."
+    else:
+        why = summary(difference(approved, now)) or "The site, the catalogue or a server is another one since then."
     raise PlanMismatch(
         "The plan that was saved no longer fits.",
         why,
@@ -113,16 +136,81 @@ def lines(planned: Plan) -> Iterator[str]:
             risks += [", could lock you out"] if step.may_lock_out else []
             hosts = ", ".join(step.hosts) if step.hosts else "no server"
             yield f"  {step.id} {step.title} on {hosts}, about {duration(step.minutes)}{''.join(risks)}"
-    for host in planned.hosts:
-        yield f"Changes on {host.host}:"
+    for names, host in _alike(planned):
+        yield f"Changes on {', '.join(names)}:"
         for change in host.changes:
             yield f"  {change}"
+        for use in host.files:
+            yield f"  file {use.path}{f' ({use.step})' if use.step else ' (every run)'}"
+        for package in host.packages:
+            yield f"  package {package.name}, where it is missing ({package.step})"
         if not host.changes:
             yield "  none"
+    if planned.decisions:
+        yield "Decided:"
+    for decision in planned.decisions:
+        yield f"  {decision.topic}: {decision.chosen}. {addressed(decision.why)}"
     if planned.reboots:
         yield f"Will be rebooted: {', '.join(planned.reboots)}."
     for warning in planned.warnings:
-        yield f"Warning: {warning}"
+        yield f"Warning: {addressed(warning)}"
+    for problem in planned.problems:
+        yield from in_words(problem)
+
+
+def _alike(planned: Plan) -> Iterator[tuple[list[str], PlanHost]]:
+    """Servers with the same changes together, so that fifty of them are not fifty lists."""
+    groups: dict[tuple[object, ...], tuple[list[str], PlanHost]] = {}
+    for host in planned.hosts:
+        key = (host.changes, host.files, host.packages)
+        groups.setdefault(key, ([], host))[0].append(host.host)
+    yield from groups.values()
+
+
+def in_words(problem: Misfit) -> Iterator[str]:
+    """An answer that does not fit, and what to do."""
+    yield f"Does not fit: {problem.field}: {problem.reason}."
+    for step in problem.do:
+        yield f"  do: {addressed(step)}"
+
+
+def _compare(file: str, planned: Plan, state: StateFolder, output: Output) -> int:
+    """What is different from a saved plan, or from what was applied last. Raises UsageError where there is neither."""
+    from homewright.planning import kept
+    from homewright.planning.difference import difference, sentences
+
+    old = saved(Path(file)) if file else kept.applied(state)
+    if old is None:
+        raise UsageError(
+            "There is nothing to compare with.",
+            f"No plan was applied yet: {kept.applied_file(state)} is not there.",
+            ["name a plan that was saved: homewright plan --compare FILE", "or apply one: homewright apply"],
+        )
+    found = difference(old, planned)
+    output.line(f"Compared with {file or f'what was applied last ({kept.applied_file(state)})'}:")
+    for line in sentences(found):
+        output.line(f"  {addressed(line)}")
+    if found.empty:
+        output.line("  Nothing is different.")
+    output.document(found)
+    return 0
+
+
+def _since(planned: Plan, state: StateFolder) -> Iterator[str]:
+    """What is different from what was applied last; nothing where nothing was."""
+    from homewright.planning import kept
+    from homewright.planning.difference import difference, sentences
+
+    old = kept.applied(state)
+    if old is None:
+        return
+    found = difference(old, planned)
+    if found.empty:
+        yield f"Nothing is different from what was applied last ({kept.applied_file(state)})."
+        return
+    yield f"Different from what was applied last ({kept.applied_file(state)}):"
+    for line in sentences(found):
+        yield f"  {addressed(line)}"
 
 
 def duration(minutes: float) -> str:

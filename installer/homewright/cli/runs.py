@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from homewright.engine.follow import follow
 from homewright.engine.journal import Reader
 from homewright.engine.lines import render
 from homewright.engine.states import State
+from homewright.errors import addressed
 from homewright.site.paths import StateFolder, site_file
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def place(args: argparse.Namespace) -> tuple[Path, Site, StateFolder]:
 
     file = site_file(args.site)
     site = files.load(file)
-    return file, site, StateFolder.of(site.name, args.state)
+    state = StateFolder.of(site.name, args.state, file)
+    state.require_own()
+    return file, site, state
 
 
 def stages(args: argparse.Namespace) -> list[Path]:
@@ -54,12 +56,9 @@ def stages(args: argparse.Namespace) -> list[Path]:
     return [Path(folder).expanduser().absolute() for folder in args.stages or ()]
 
 
-def command(args: argparse.Namespace, verb: str) -> str:
+def command(verb: str) -> str:
     """A command for the same site, to print."""
-    words = ["homewright"]
-    words += ["--site", str(args.site)] if args.site else []
-    words += ["--state", str(args.state)] if args.state else []
-    return f"{shlex.join(words)} {verb}"
+    return addressed(f"homewright {verb}")
 
 
 def start(
@@ -80,10 +79,10 @@ def start(
             file, state, action=action, only=only, start_at=start_at, plan_digest=plan_digest, stages=further
         )
     except KeyboardInterrupt:
-        output.progress(f"\nThe run may have started all the same. See: {command(args, 'status')}")
+        output.progress(f"\nThe run may have started all the same. See: {command('status')}")
         return DETACHED
     if args.detach:
-        output.line(f"Run {run} has started. Watch it: {command(args, 'attach')}")
+        output.line(f"Run {run} has started. Watch it: {command('attach')}")
         output.document({"version": 1, "id": run})
         return 0
     return watch(args, output, state, run)
@@ -100,14 +99,14 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
                 code = int(event.data.get("exit_code", 1))
             _show(event, output, jsonl=args.jsonl, coloured=coloured)
     except KeyboardInterrupt:
-        output.progress(f"\nThe run goes on without you. Watch it again: {command(args, 'attach')}")
-        output.progress(f"To end it: {command(args, 'cancel')}")
+        output.progress(f"\nThe run goes on without you. Watch it again: {command('attach')}")
+        output.progress(f"To end it: {command('cancel')}")
         return DETACHED
     record = reader.run(run)
     if code is None:
         code = exit_code(reader, run, record.state)
     if not reader.kept(run):
-        output.progress(f"Its events are not kept any more, only its states: {command(args, f'status --run {run}')}")
+        output.progress(f"Its events are not kept any more, only its states: {command(f'status --run {run}')}")
     if record.state is State.INTERRUPTED and not args.jsonl:
         output.progress("The engine ended in the middle of the run; run it again to go on.")
     if output.json and not args.jsonl:

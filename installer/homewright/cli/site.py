@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from homewright.cli import site_import, site_secret
 from homewright.cli.output import Output
-from homewright.errors import SiteError, UsageError
+from homewright.errors import SiteError, UsageError, addressed
 
 if TYPE_CHECKING:
     from homewright.site.models import Server, Site
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 def _new(args: argparse.Namespace, output: Output) -> int:
     from homewright.site import files
-    from homewright.site.paths import config_home
+    from homewright.site.paths import StateFolder, config_home
 
     answers: dict[str, Any] = {"servers": [_server(text) for text in args.server]}
     name = args.name
@@ -114,6 +114,7 @@ def _new(args: argparse.Namespace, output: Output) -> int:
     path = Path("site.yaml").absolute() if args.here else config_home() / site.name / "site.yaml"
     if args.site:
         path = Path(args.site).expanduser().absolute()
+    StateFolder.of(site.name, args.state, path).require_own()
     files.save(path, site)
     output.line(f"Written: {path}")
     chosen = "" if args.here else f"--site {shlex.quote(args.site or site.name)} "
@@ -248,7 +249,7 @@ def _add_server(path: Path, args: argparse.Namespace, output: Output) -> int:
     site = files.update(path, {"servers": [*site.servers, server]}, since=site)
     output.line(f"Added:  {server['name']}")
     output.line(f"Saved:  {path}")
-    output.line(f"Next:   homewright trust {server['name']}")
+    output.line(addressed(f"Next:   homewright trust {server['name']}"))
     output.document({"version": 1, "file": str(path), "added": site.server(server["name"]).model_dump(mode="json")})
     return 0
 
@@ -290,9 +291,10 @@ def _inventory(site: Site, args: argparse.Namespace, output: Output) -> int:
     from homewright.discovery import recorded
     from homewright.planning.groups import members
     from homewright.site import inventory
-    from homewright.site.paths import StateFolder
+    from homewright.site.paths import StateFolder, site_file
 
-    state = StateFolder.of(site.name, args.state)
+    state = StateFolder.of(site.name, args.state, site_file(args.site))
+    state.require_own()
     facts = recorded(state)
     groups = {group: members(group, site, facts) for group in get_args(Group)}
 

@@ -66,7 +66,8 @@ def _standing(file: Path, state: str | None) -> Standing:
     short = file.parent.name if file in known_site_files() else str(file)
     try:
         site = files.load(file)
-        folder = StateFolder.of(site.name, state)
+        folder = StateFolder.of(site.name, state, file)
+        folder.require_own()
         reader = Reader(folder)
         runs = reader.runs(1) if reader.exists() else []
     except HomewrightError as error:

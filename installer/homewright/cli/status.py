@@ -10,6 +10,7 @@ from homewright.cli import runs
 from homewright.cli.output import Output
 from homewright.engine.journal import Reader, RunRecord, StepRecord
 from homewright.engine.states import Action, State
+from homewright.errors import addressed
 
 _WORDS = {Action.RUN: "apply", Action.VERIFY: "verify", Action.ROLLBACK: "rollback"}
 _LABEL = {State.SUCCEEDED: "done"}
@@ -24,9 +25,9 @@ def run(args: argparse.Namespace, output: Output) -> int:
     reader = Reader(state)
     record = reader.run(args.run) if args.run else next(iter(reader.runs(1)), None)
     if record is None:
-        output.line(f"Nothing was run yet on the site {site.name}. Begin with: {runs.command(args, 'plan')}")
+        output.line(f"Nothing was run yet on the site {site.name}. Begin with: {runs.command('plan')}")
     else:
-        for line in lines(record, reader.steps(record.id), args):
+        for line in lines(record, reader.steps(record.id)):
             output.line(line)
     if output.json:
         from homewright.engine.documents import RunDocument, run_document
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def lines(record: RunRecord, steps: Sequence[StepRecord], args: argparse.Namespace) -> Iterator[str]:
+def lines(record: RunRecord, steps: Sequence[StepRecord]) -> Iterator[str]:
     """A run in words, failures with what they mean and what to do."""
     yield f"Run {record.id}: {_WORDS.get(record.action, record.action)}, {_summary(record)}."
     if record.reason:
@@ -54,11 +55,11 @@ def lines(record: RunRecord, steps: Sequence[StepRecord], args: argparse.Namespa
             yield f"    why: {step.reason}"
         if step.say:
             yield f"    that means: {step.say}"
-        yield from (f"    do: {line}" for line in step.do)
+        yield from (f"    do: {addressed(line)}" for line in step.do)
     if not record.state.final:
-        yield f"Watch it: {runs.command(args, 'attach')}"
+        yield f"Watch it: {runs.command('attach')}"
     elif record.state is not State.SUCCEEDED and record.action is Action.RUN:
-        yield f"Run it again when that is mended: {runs.command(args, 'apply')}"
+        yield f"Run it again when that is mended: {runs.command('apply')}"
 
 
 def _summary(record: RunRecord) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from homewright.cli.output import Output
-from homewright.errors import Cancelled, UsageError
+from homewright.errors import Cancelled, UsageError, addressed
 
 if TYPE_CHECKING:
     from homewright.workspaces.manager import Manager
@@ -79,8 +79,9 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
     if args.action == "templates":
         return _templates(output)
-    site = files.load(site_file(args.site))
-    state = StateFolder.of(site.name, args.state).create()
+    file = site_file(args.site)
+    site = files.load(file)
+    state = StateFolder.of(site.name, args.state, file).create()
     with Manager(site, state) as manager:
         if args.action == "list":
             return _list(manager, output)
@@ -97,7 +98,13 @@ def _create(manager: Manager, key: Key, args: argparse.Namespace, output: Output
     template = require_template(manager.templates(), args.template)
     spec = Specification(key=key, template=template.name, preset=args.preset or template.default_preset)
     began = time.monotonic()
-    created = manager.create(spec, output.progress, accept_shared_node=args.accept_shared_node)
+    said: set[str] = set()
+
+    def say(text: str) -> None:
+        said.add(text)
+        output.progress(text)
+
+    created = manager.create(spec, say, accept_shared_node=args.accept_shared_node)
     workspace = created.workspace
     if created.existed:
         output.line(f"{workspace.key} is there already: {_state(workspace)}.")
@@ -106,10 +113,11 @@ def _create(manager: Manager, key: Key, args: argparse.Namespace, output: Output
     else:
         output.line(f"{workspace.key} is ready after {time.monotonic() - began:.0f} s.")
     for warning in created.warnings:
-        output.line(f"warning: {warning}")
+        if f"warning: {warning}" not in said:
+            output.line(f"warning: {warning}")
     for note in workspace.notes:
         output.line(f"note: {note}")
-    output.line(f"Its password: homewright workspace show --password {shlex.quote(str(workspace.key))}")
+    output.line(_password_command(workspace))
     output.line(workspace.address)
     output.document(WorkspaceDocument(workspace=workspace, existed=created.existed, warnings=created.warnings))
     return 0
@@ -127,7 +135,7 @@ def _list(manager: Manager, output: Output) -> int:
         for row in rows:
             output.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     elif not listing.unreachable:
-        output.line("There are no workspaces yet: homewright workspace create USER")
+        output.line(addressed("There are no workspaces yet: homewright workspace create USER"))
     for node, why in listing.unreachable.items():
         output.line(f"? {node} does not answer, so what lives there is not in this list: {why}")
     output.document(listing.document())
@@ -218,7 +226,7 @@ def _open(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
     local, command = manager.forward(workspace)
     if workspace.state.value != "running":
         output.line(f"{workspace.key} is {_state(workspace)}.")
-    output.line(f"Its password: homewright workspace show --password {shlex.quote(str(workspace.key))}")
+    output.line(_password_command(workspace))
     output.line(f"Where the browser's computer does not reach {workspace.node}, run this and open {local} instead:")
     output.line(f"  {shlex.join(command)}")
     output.line(workspace.address)
@@ -274,6 +282,10 @@ def _type_the_name(name: str) -> None:
     print(f"Its storage goes too. Type {name} to delete it: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != name:
         raise Cancelled(f"{name} was not deleted.", "What was typed is another name.")
+
+
+def _password_command(workspace: Workspace) -> str:
+    return addressed(f"Its password: homewright workspace show --password {shlex.quote(str(workspace.key))}")
 
 
 def _state(workspace: Workspace) -> str:

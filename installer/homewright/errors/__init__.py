@@ -8,6 +8,7 @@ bug of ours and is reported as one.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -20,6 +21,32 @@ def visible(text: str) -> str:
     return _CONTROLS.sub("", text)
 
 
+_OF_A_SITE = re.compile(r"\bhomewright(?= (?!lab\b|schema\b|completions\b)[a-z])|(?<=: )homewright$")
+"""A command about a site, in a text; practice servers, schemas and completions are of none."""
+
+_given: tuple[str, ...] = ()
+
+
+def speak_of(
+    site: str | None = None,
+    state: str | None = None,
+    stages: Sequence[str] | None = None,
+    rehearse: str | None = None,
+) -> None:
+    """From now on, commands that this process names are about this site: the options that the user gave for it."""
+    global _given
+    words = [*(("--site", site) if site else ()), *(("--state", state) if state else ())]
+    words += ["--rehearse", rehearse] if rehearse else []
+    _given = (*words, *(word for folder in stages or () for word in ("--stages", folder)))
+
+
+def addressed(text: str) -> str:
+    """The text with its commands as they have to be typed: with the options that say which site is meant."""
+    if not _given:
+        return text
+    return _OF_A_SITE.sub(lambda _: f"homewright {shlex.join(_given)}", text)
+
+
 class HomewrightError(Exception):
     """What happened (one sentence), why (one sentence or empty), and what to do (steps in order)."""
 
@@ -30,7 +57,12 @@ class HomewrightError(Exception):
         super().__init__(what)
         self.what = what
         self.why = why
-        self.do: tuple[str, ...] = (do,) if isinstance(do, str) else tuple(do)
+        self._do: tuple[str, ...] = (do,) if isinstance(do, str) else tuple(do)
+
+    @property
+    def do(self) -> tuple[str, ...]:
+        """The steps, their commands for the site that this process was started for."""
+        return tuple(addressed(step) for step in self._do)
 
     def as_json(self) -> dict[str, Any]:
         """The wire shape: ``{"error": {"code", "what", "why", "do": [...]}}``."""

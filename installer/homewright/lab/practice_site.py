@@ -25,7 +25,7 @@ def path() -> Path:
 
 def state() -> StateFolder:
     """The state folder that the practice site has unless another is chosen; one that was chosen is never removed."""
-    return StateFolder(state_home() / "sites" / SITE_NAME)
+    return StateFolder(state_home() / "sites" / SITE_NAME, path())
 
 
 def of(record: Record) -> Site:
@@ -55,6 +55,13 @@ def refuse_foreign(record: Record | None) -> None:
             f"There is a site in {path()} already.",
             "The practice servers did not make it, so it is left alone.",
             [f"move it away, then try again: mv {path()} {path()}.mine"],
+        )
+    owner = state().owner()
+    if owner is not None:
+        raise LabError(
+            f"There is a site called {SITE_NAME} already, in {owner}.",
+            f"What is recorded for it, in {state().root}, is left alone.",
+            ["give your site another name: `name:` in its file, and rename that folder to it"],
         )
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,7 +72,10 @@ def _entry() -> str:
 
 
 def require_sudo(say: Callable[[str], None]) -> None:
-    """Make sure that the next `sudo -n` works, by the password on the terminal where it takes one. Raises LabError."""
+    """Make sure that the next `sudo -n` works, by the password on the terminal where it takes one. Raises LabError.
+
+    A thread asks nothing: the screens, whose jobs they are, hold the terminal.
+    """
     if which("sudo") is None:
         raise LabError(
             "You are not root here.", f"{WHY} sudo is not installed.", ["become root, then: homewright lab up"]
@@ -79,6 +83,12 @@ def require_sudo(say: Callable[[str], None]) -> None:
     free = ["sudo", "-n", "true"]
     if subprocess.run(free, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0:
         return
+    if threading.current_thread() is not threading.main_thread():
+        raise LabError(
+            "You are not root here.",
+            f"{WHY} sudo wants a password, which is not asked for beneath the screens.",
+            ["leave with ctrl+q", "let sudo remember it on this terminal: sudo -v", "come back: homewright"],
+        )
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
     except OSError:

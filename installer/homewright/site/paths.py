@@ -6,9 +6,10 @@ No pydantic here: the first screen lists sites with this module alone.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
@@ -75,12 +76,44 @@ class StateFolder:
     """The recorded state of one site. Every folder is 0700, every file 0600."""
 
     root: Path
+    site: Path | None = field(default=None, compare=False)
+    """The site file that it is asked for; None where the caller knows the folder alone."""
 
     @classmethod
-    def of(cls, site_name: str, chosen: str | None = None) -> StateFolder:
+    def of(cls, site_name: str, chosen: str | None = None, site: Path | None = None) -> StateFolder:
         """The state folder of a site: ``--state`` or ``HOMEWRIGHT_STATE``, else one named after the site."""
         named = chosen or os.environ.get("HOMEWRIGHT_STATE")
-        return cls(Path(named).expanduser().absolute() if named else state_home() / "sites" / site_name)
+        return cls(Path(named).expanduser().absolute() if named else state_home() / "sites" / site_name, site)
+
+    @property
+    def owner_record(self) -> Path:
+        """Names the site file that everything here was recorded for."""
+        return self.root / "site-file"
+
+    def owner(self) -> Path | None:
+        """Another site file than ours that this folder belongs to. A file that was moved or removed owns nothing."""
+        if self.site is None:
+            return None
+        try:
+            recorded = Path(self.owner_record.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n"))
+            same = recorded.samefile(self.site) if self.site.exists() else recorded == self.site.absolute()
+        except OSError:
+            return None
+        return None if same or not recorded.exists() else recorded
+
+    def require_own(self) -> None:
+        """Two sites of one name would share keys, secrets and runs. Raises SiteError where another file owns it."""
+        owner = self.owner()
+        if owner is not None:
+            raise SiteError(
+                f"{self.root} belongs to another site file.",
+                f"What is recorded there is that of {owner}, and this is {self.site}: both have one name.",
+                [
+                    f"give this one a folder of its own: homewright --site {shlex.quote(str(self.site))} --state DIR …",
+                    "or give it another name, where nothing is recorded for it yet: `name:` in the file",
+                    f"or, where it takes that one's place, move the other away first: {owner}",
+                ],
+            )
 
     @property
     def journal(self) -> Path:
@@ -125,11 +158,20 @@ class StateFolder:
         return self.root / "engine.sock"
 
     def create(self) -> StateFolder:
-        """Make the folder (0700) if it is missing, and prove that it can be written.
+        """Make the folder (0700) if it is missing, prove that it can be written, and record whose it is.
 
-        Raises StateError, with the reason, where it cannot be.
+        Raises StateError, with the reason, where it cannot be; SiteError where another site file has it.
         """
+        self.require_own()
         make_folder(self.root)
+        if self.site is not None:
+            mine = str(self.site.absolute()).encode(errors="surrogateescape") + b"\n"
+            try:
+                recorded = self.owner_record.read_bytes()
+            except OSError:
+                recorded = b""
+            if recorded != mine:
+                write_atomically(self.owner_record, mine)
         return self
 
 
@@ -187,7 +229,12 @@ def write_atomically(file: Path, data: bytes, mode: int = 0o600) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make a rename or a new name in this folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    sync(folder)
+
+
+def sync(path: Path) -> None:
+    """Make a file's contents, or a folder's names, durable. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -116,7 +116,7 @@ class HomewrightApp(App[int]):
 
     def open_site(self, file: Path, name: str) -> Sitting:
         """Work on this site from now on."""
-        self.sitting = Sitting(file, name, StateFolder.of(name, self.options.state))
+        self.sitting = Sitting(file, name, StateFolder.of(name, self.options.state, file))
         return self.sitting
 
     @property
@@ -262,6 +262,7 @@ PAGES = {
     "site": ("new_site", "NewSite"),
     "servers": ("servers", "Servers"),
     "hardware": ("hardware", "Hardware"),
+    "checks": ("checks", "Checks"),
     "network": ("network", "Network"),
     "plan": ("plan", "PlanPage"),
     "deploy": ("deploy", "Deploy"),

@@ -136,7 +136,10 @@ class Services(CheckServices, PlanningServices):
 
     def name_taken(self, name: str) -> str:
         """Why a new site cannot have this name; empty where it can."""
-        return f"there is already a site {name}" if self.place_of(name).exists() else ""
+        if self.place_of(name).exists():
+            return f"there is already a site {name}"
+        owner = StateFolder.of(name, site=self.place_of(name)).owner()
+        return f"that is the name of the site in {owner}" if owner else ""
 
     def reason(self, model: str, field: str, value: str) -> str:
         """Why a value does not fit a field of site.yaml; empty where it does."""
@@ -198,7 +201,8 @@ class Services(CheckServices, PlanningServices):
         return Reader(state)
 
     def last_run(self, state: StateFolder) -> RunGlimpse | None:
-        """The newest run that did something; None where nothing was run. Raises StateError."""
+        """The newest run that did something; None where nothing was run. Raises SiteError or StateError."""
+        state.require_own()
         if not state.journal.exists():
             return None
         runs = self.reader(state).runs(1)
@@ -223,7 +227,7 @@ class Services(CheckServices, PlanningServices):
     def where_to_go(self, file: Path, chosen_state: str | None) -> tuple[str, str]:
         """Name of the site in this file, and the page where it was left. Raises SiteError or StateError."""
         site = self.load(file)
-        state = StateFolder.of(site.name, chosen_state)
+        state = StateFolder.of(site.name, chosen_state, file)
         run = self.last_run(state)
         if run is not None:
             return site.name, "workspaces" if run.state == "succeeded" else "deploy"
@@ -355,12 +359,21 @@ class Services(CheckServices, PlanningServices):
 
         return launch.start(file, state, plan_digest=digest, stages=[Path(folder) for folder in stages or ()])
 
-    def go_on(self, file: Path, state: StateFolder, run: str) -> str:
-        """Go on with a run that did not end well; its id. Raises Busy, or whatever else the engine met."""
+    def go_on(self, file: Path, state: StateFolder, run: str, skips: Mapping[str, str] | None = None) -> str:
+        """Go on with a run that did not end well; its id. `skips` are steps to leave out, with the reason.
+
+        Raises Busy, or whatever else the engine met.
+        """
         from homewright.engine import launch
 
-        launch.resume(file, state, run)
+        launch.resume(file, state, run, skips=skips)
         return run
+
+    def tell(self, state: StateFolder, command: str) -> int:
+        """Give the running engine a command. Raises UsageError where none is running, StateError where it is silent."""
+        from homewright.engine import client
+
+        return client.send(state, command)
 
     def outcome(self, file: Path, state: StateFolder) -> Outcome:
         """What a finished run leaves: its steps, and the site's certificate authority. Raises StateError."""

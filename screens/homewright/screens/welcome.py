@@ -74,7 +74,7 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
             self._look_at(site)
 
     def _look_at(self, site: SiteGlimpse) -> None:
-        state = StateFolder.of(site.name, self.home.options.state)
+        state = StateFolder.of(site.name, self.home.options.state, site.file)
         services, key = self.home.services, str(site.file)
 
         def ran(run: RunGlimpse | None) -> None:
