@@ -96,12 +96,15 @@ class World:
         self.away: set[str] = set()
         self.site = SITE
         self.attempt = 0
+        self.then: Callable[[Context], None] = lambda _: None
+        """What happens beside every action."""
         world = self
 
         async def call(self: step.StepWork, action: Action, hosts: Sequence[str]) -> Conversation:
             talk = Conversation(self._writer, self._plan.id, action, hosts)
             for host in hosts:
                 world.answer(talk, action, self._plan.id, host)
+            world.then(self._context)
             talk.close(Ending(0))
             return talk
 
@@ -297,3 +300,34 @@ def test_a_rollback_goes_on_where_it_was_cut_off(world: World) -> None:
     assert world.engine(action=Action.ROLLBACK).state is State.ROLLED_BACK
     assert not world.done
     assert max(Counter(key for key in world.calls if key[0] is Action.ROLLBACK).values()) <= 2
+
+
+def test_a_paused_run_begins_nothing_until_it_may_go_on(world: World) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def pause(context: Context) -> None:
+        if not seen and world.ran()["90/10", "s2"]:
+            context.going.clear()
+            seen.append(("", 0))
+            asyncio.get_running_loop().call_later(0.2, look, context)
+
+    def look(context: Context) -> None:
+        seen[0] = (Reader(world.state).run("r1").reason, len(world.ran()))
+        context.going.set()
+
+    world.then = pause
+    assert world.engine().state is State.SUCCEEDED
+    assert seen == [("Paused before 90/20 Step 2.", 2)]
+    assert "Paused" not in Reader(world.state).run("r1").reason
+    assert world.done == {(name, host) for name in STEPS for host in HOSTS}
+
+
+def test_a_paused_run_can_be_cancelled(world: World) -> None:
+    def pause(context: Context) -> None:
+        context.going.clear()
+        asyncio.get_running_loop().call_later(0.2, context.stop.set)
+
+    world.then = pause
+    end = world.engine()
+    assert (end.state, end.exit_code) == (State.CANCELLED, 4)
+    assert {name for name, _ in world.ran()} == {"90/10"}

@@ -142,8 +142,9 @@ def test_a_simulated_run_is_a_real_run_of_the_engine_and_says_what_it_is(recorde
     assert "Done:" in applied.stdout
     status = json.loads(_command(recorded, "status", "--json").stdout)
     assert json.dumps(status).count("succeeded") >= 5
-    back = _command(recorded, "rollback", "00", "--yes", "--plain")
+    back = _command(recorded, "rollback", "--all", "--yes", "--plain")
     assert "Taken back" in back.stdout
+    assert "Which" not in back.stdout and "00/40" in back.stdout
 
 
 @pytest.mark.parametrize("words", [("trust", "big-box"), ("workspace", "list"), ("lab", "status")])

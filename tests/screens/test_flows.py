@@ -295,6 +295,57 @@ def test_retry_goes_on_with_that_very_run(
     assert asked == [(site, state, RUN)]
 
 
+def test_a_failed_step_is_left_out_for_a_reason(
+    make_app: Make, services: Recorded, site: Path, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(state, "failed")
+    asked: list[object] = []
+    monkeypatch.setattr(services, "go_on", lambda *words: asked.append(words) or RUN)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "k skip"))
+        await pilot.press("k")
+        await until(pilot, shows(pilot, "leave out 00/20"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "say why"))
+        await pilot.press(*"old disk", "enter")
+        await until(pilot, lambda: bool(asked))
+
+    drive(make_app(), SIZE, flow)
+    assert asked == [(site, state, RUN, {"00/20": "old disk"})]
+
+
+def test_a_run_is_paused_and_cancelled_by_keys(
+    make_app: Make, services: Recorded, site: Path, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(state)
+    told: list[str] = []
+    monkeypatch.setattr(services, "tell", lambda _, command: told.append(command) or 1)
+    lock = EngineLock.take(state, RUN)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "p pause"))
+        await pilot.press("p")
+        await until(pilot, shows(pilot, "The run pauses when"))
+        await pilot.press("c")
+        await until(pilot, shows(pilot, "cancel the run?"))
+        await pilot.press("escape")
+        await until(pilot, lambda: "cancel the run?" not in text_of(pilot.app))
+        assert told == ["pause"]
+        await pilot.press("c")
+        await until(pilot, shows(pilot, "cancel the run?"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "being cancelled"))
+
+    try:
+        drive(make_app(), SIZE, flow)
+    finally:
+        lock.release()
+    assert told == ["pause", "cancel"]
+
+
 def test_only_keys_that_work_are_shown(make_app: Make, site: Path, state: StateFolder) -> None:
     write_run(state, "failed")
 

@@ -20,6 +20,16 @@ def cancel(state: StateFolder) -> int:
     return send(state, "cancel")
 
 
+def pause(state: StateFolder) -> int:
+    """Ask the running engine to begin no further step until it is told to continue. Raises as `cancel` does."""
+    return send(state, "pause")
+
+
+def go_on(state: StateFolder) -> int:
+    """Let a paused engine go on. Raises as `cancel` does."""
+    return send(state, "continue")
+
+
 def send(state: StateFolder, command: str) -> int:
     """Send one command and wait until it is acknowledged in the journal; returns that event's seq."""
     if lock.holder(state) is None:

@@ -32,6 +32,12 @@ GROUPS: tuple[Group, ...] = (
 )
 
 
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Context:
     """One run of one engine."""
@@ -46,6 +52,8 @@ class Context:
     fences: Fences
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the run is to end early."""
+    going: asyncio.Event = field(default_factory=_set)
+    """Cleared while no further step is to begin."""
     interrupted: bool = False
     """It is the engine that is to end (shutdown), not the run that is cancelled."""
     failure: HomewrightError | None = None

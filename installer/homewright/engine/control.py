@@ -17,7 +17,7 @@ from pathlib import Path
 
 from homewright.site.paths import StateFolder
 
-COMMANDS = ("cancel",)
+COMMANDS = ("cancel", "pause", "continue")
 LONGEST = 4096
 ANSWER_S = 5.0
 

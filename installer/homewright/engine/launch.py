@@ -80,8 +80,6 @@ def start(
     """
     if action not in ACTIONS:
         raise UsageError(f"There is no action {action}.", f"Known: {', '.join(ACTIONS)}.")
-    if action == "rollback" and not only:
-        raise UsageError("Which stage should be rolled back?", "", ["homewright rollback STAGE"])
     state.create()
     make_folder(state.runs)
     run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"

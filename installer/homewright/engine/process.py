@@ -176,7 +176,13 @@ class Engine:
         def accept(identity: str, command: str) -> int:
             event = Event(Kind.CONTROL, f"{command} was asked for", data={"id": identity, "command": command})
             seq = context.writer.transition(event)
-            context.stop.set()
+            match command:
+                case "pause":
+                    context.going.clear()
+                case "continue":
+                    context.going.set()
+                case _:
+                    context.stop.set()
             return seq
 
         async with contextlib.AsyncExitStack() as stack:

@@ -26,6 +26,8 @@ from homewright.planning import Plan, PlanStep
 
 FLUSH_S = 0.1
 PROGRESS_S = 2.0
+PAUSED = "Paused"
+"""How the reason of a run begins that is paused."""
 SATISFIED = (State.SUCCEEDED, State.SKIPPED, State.ROLLED_BACK)
 EXIT = {State.SUCCEEDED: 0, State.ROLLED_BACK: 0, State.FAILED: 1, State.INCOMPLETE: 1, State.INTERRUPTED: 1}
 
@@ -139,6 +141,7 @@ class Schedule:
             if self._again:
                 await self._look_back()
             for step in self._steps:
+                await self._while_paused(step)
                 if self._context.stop.is_set():
                     break
                 await self._one(step)
@@ -156,6 +159,19 @@ class Schedule:
         if state is State.SUCCEEDED and self._waived & set(self._states):
             state, code = State.INCOMPLETE, 1
         return RunEnd(state, self._changed, self._reason(), code)
+
+    async def _while_paused(self, step: PlanStep) -> None:
+        """Begin nothing as long as the run is paused; what was going on has ended before."""
+        context = self._context
+        if context.going.is_set() or context.stop.is_set():
+            return
+        said = f"{PAUSED} before {step.id} {step.title}."
+        context.writer.transition(Event(Kind.CONTROL, said), context.writer.set_run(reason=said))
+        waiting = [asyncio.ensure_future(event.wait()) for event in (context.going, context.stop)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for one in waiting:
+            one.cancel()
+        context.writer.change(context.writer.set_run(reason=""))
 
     async def _one(self, step: PlanStep) -> None:
         writer = self._context.writer

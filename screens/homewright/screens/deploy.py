@@ -70,6 +70,9 @@ are proved, not done again, and answers that you have changed meanwhile count.
     BINDINGS = [
         Binding("r", "again", "retry"),
         Binding("w", "why", "why"),
+        Binding("k", "skip", "skip"),
+        Binding("c", "cancel", "cancel"),
+        Binding("p", "pause", "pause"),
         Binding("d", "detach", "detach"),
         Binding("f", "follow", "follow"),
         Binding("tab", "host", "host", key_display="tab"),
@@ -361,8 +364,10 @@ are proved, not done again, and answers that you have changed meanwhile count.
             return run is not None and run.state.final and run.state is not State.SUCCEEDED
         if action == "why":
             return any(box.display for box in self.query("#problem"))
-        if action == "detach":
+        if action in ("detach", "cancel", "pause"):
             return run is not None and not run.state.final
+        if action == "skip":
+            return run is not None and run.state.final and progress.failed_step(self._steps) is not None
         if action == "next":
             return run is not None and run.state is State.SUCCEEDED
         return True
@@ -456,15 +461,62 @@ are proved, not done again, and answers that you have changed meanwhile count.
         if sitting is None or run is None:
             return
         services = self.home.services
-
-        def begun(_: str) -> None:
-            self.say("The run goes on; what was done is proved first.", "ok")
-            self._host = None
-            self._set_follow(True)
-            self._watch()
-
         self.say("Starting …")
-        self.start("begin", lambda: services.go_on(sitting.file, sitting.state, run.id), begun)
+        self.start("begin", lambda: services.go_on(sitting.file, sitting.state, run.id), self._went_on)
+
+    def _went_on(self, _: str) -> None:
+        self.say("The run goes on; what was done is proved first.", "ok")
+        self._host = None
+        self._set_follow(True)
+        self._watch()
+
+    def action_skip(self) -> None:
+        """Leave the step out that failed, and go on: with a reason, which is kept with the run."""
+        from homewright.screens.ask import LineBox
+
+        sitting, run, step = self.home.sitting, self._run, progress.failed_step(self._steps)
+        if sitting is None or run is None or step is None:
+            return
+        services = self.home.services
+
+        def reasoned(reason: str | None) -> None:
+            if reason is None:
+                return
+            self.say("Starting …")
+            skips = {step.step: reason.strip()}
+            self.start("begin", lambda: services.go_on(sitting.file, sitting.state, run.id, skips), self._went_on)
+
+        hint = "What depends on it runs only where its own proof holds"
+        rule = lambda value: "" if value.strip() else "say why, it is kept with the run"  # noqa: E731
+        box = LineBox(f"leave out {step.step} {step.title}?", "Reason", rule=rule, hint=hint, yes="leave it out")
+        self.app.push_screen(box, reasoned)
+
+    def action_cancel(self) -> None:
+        """End the run, after a question."""
+        from homewright.screens.ask import AskBox
+
+        lines = [
+            "The step that is at work ends what cannot be interrupted, and no other begins.",
+            "What is done stays done. r goes on with the run later.",
+        ]
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._tell("cancel", "The run is being cancelled.")
+
+        self.app.push_screen(AskBox("cancel the run?", lines, "cancel it", no="let it go on"), answered)
+
+    def action_pause(self) -> None:
+        """Begin no further step; pressed again, go on."""
+        if self._run is not None and self._run.reason:
+            self._tell("continue", "The run goes on.")
+        else:
+            self._tell("pause", "The run pauses when the step that it is at has ended. p lets it go on.")
+
+    def _tell(self, command: str, said: str) -> None:
+        sitting, services = self.home.sitting, self.home.services
+        if sitting is not None:
+            self.start("control", lambda: services.tell(sitting.state, command), lambda _: self.say(said))
 
     def action_detach(self) -> None:
         self.app.exit(0, message="The run goes on. Come back to it with: homewright")

@@ -99,6 +99,8 @@ def summary(run: RunRecord, steps: Sequence[StepRecord], now: float) -> str:
     begun = run.started or run.created
     elapsed = span_text((run.finished or now) - begun)
     if run.state is State.RUNNING or run.state is State.PENDING:
+        if run.reason:  # a run that goes on has one only while it is paused
+            return f"paused · {elapsed} · {run.percent:.0f} %"
         left = f" · ~{max(round(run.left_s / 60), 1)} min left" if run.left_s else ""
         return f"{elapsed} · {run.percent:.0f} %{left}"
     return f"{look(run.state).word} · {elapsed}"

@@ -1,0 +1,21 @@
+"""`homewright continue`: let a paused run go on."""
+
+from __future__ import annotations
+
+import argparse
+
+from homewright.cli import runs
+from homewright.cli.output import Output
+from homewright.engine import client
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing to choose."""
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    _, _, state = runs.place(args)
+    seq = client.go_on(state)
+    output.line("The run goes on. Watch it: " + runs.command("attach"))
+    output.document({"version": 1, "seq": seq})
+    return 0
