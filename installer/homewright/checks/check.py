@@ -44,7 +44,7 @@ class Check:
     """Whether the site's answers make it matter for a server, whatever that server is; None where it always does."""
     phase: Phase = "always"
     depends: tuple[str, ...] = ()
-    """Checks whose repair can change this one's outcome, on the same server."""
+    """Checks whose repair can change this one's outcome: on the same server, the same way, or anywhere for the site."""
 
 
 def passed(measured: str, threshold: str, reason: str) -> Outcome:

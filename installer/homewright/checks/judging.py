@@ -44,13 +44,15 @@ def to_judge_again(report: Report) -> frozenset[Key]:
     A pending finding is judged again too, which costs nothing. An accepted warning is: its value may have changed.
     """
     again = {finding.key for finding in report.findings if finding.status != "passed"}
-    moved = {(finding.check, host) for finding in report.findings if finding.open for host in finding.subjects or ("",)}
-    dependents = {check.id: check.depends for check in CHECKS if check.depends}
+    moved: dict[str, list[frozenset[str]]] = {}
     for finding in report.findings:
-        for cause in dependents.get(finding.check, ()):
-            about = finding.subjects or {host for name, host in moved if name == cause}
-            if any((cause, host) in moved for host in about):
-                again.add(finding.key)
+        if finding.open:
+            moved.setdefault(finding.check, []).append(frozenset(finding.subjects))
+    causes = {check.id: [about for cause in check.depends for about in moved.get(cause, ())] for check in CHECKS}
+    for finding in report.findings:
+        about = frozenset(finding.subjects)
+        if any(not about or cause <= about for cause in causes.get(finding.check, ())):
+            again.add(finding.key)
     return frozenset(again)
 
 

@@ -78,7 +78,7 @@ def group(view: HostView) -> Outcome | None:
 
 
 def choices(view: HostView) -> Outcome:
-    threshold = "every choice names a GPU that is there, once"
+    threshold = "every choice names a GPU that is there"
     chosen = view.ground.gpu_choices(view.host)
     there = {gpu.address: gpu for gpu in view.facts.gpus}
     if not there and any(gap.source == "pci" for gap in view.facts.missing):
@@ -93,8 +93,6 @@ def choices(view: HostView) -> Outcome:
         if address not in there:
             reason = "No GPU has this address: it was moved, or taken out."
             return wrong(f"{address} is not there", threshold, reason, say)
-        if addresses.count(address) > 1:
-            return wrong(f"{address} is named twice", threshold, "One GPU cannot be given away twice.", say)
     models = [there[address].device_id for address in addresses if there[address].device_id]
     alike = len(models) != len(set(models))
     note = "Cards of the same model are told apart by their slot." if alike else "They are told apart by their slot."

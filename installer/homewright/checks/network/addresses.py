@@ -20,7 +20,11 @@ def ranges(view: SiteView) -> Outcome:
             f"{first.field}: {first.reason}{more}",
             threshold,
             "Packets for one range would be taken for the other's.",
-            remedy("Choose other ranges, or let them be proposed.", *first.do),
+            remedy(
+                "Choose another range, or take the answer back: then a free one is proposed.",
+                "homewright site show network",
+                f"homewright site unset {first.field}",
+            ),
         )
     if not found.of("lan") or found.network("lan") is None:
         return unknown(threshold, "The LAN is not known yet, since no server has told its prefix.")

@@ -1,0 +1,174 @@
+"""Applying the checks: whom they are about, what unreachable servers do, what a recheck covers, what was accepted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from checking import Scene, scene
+
+from homewright.checks import profiles
+from homewright.checks.accepting import same_measure
+from homewright.checks.catalogue import BY_ID, CHECKS
+from homewright.checks.judging import Ground, hosts_of, subjects, to_judge_again
+from homewright.checks.models import Finding, Key, Report
+from homewright.errors import UsageError
+
+
+def report(s: Scene) -> Report:
+    return Report(site=s.site.name, profile=s.profile, at=1.0, findings=s.judge(), unreachable=dict(s.unreachable))
+
+
+def keys(findings: tuple[Finding, ...]) -> set[Key]:
+    return {finding.key for finding in findings}
+
+
+def test_a_healthy_site_passes() -> None:
+    assert Counter(finding.status for finding in scene("attic").judge()).keys() == {"passed"}
+
+
+def test_every_server_every_pair_and_the_site_are_judged_once() -> None:
+    found = Counter(finding.key for finding in scene("attic").judge())
+    assert set(found.values()) == {1}
+    ground = Ground(scene("attic").site)
+    assert len(subjects(BY_ID["host.cpu"], ground)) == 3
+    assert len(subjects(BY_ID["net.loss"], ground)) == 6
+    assert subjects(BY_ID["topology.quorum"], ground) == ((),)
+
+
+def test_an_unreachable_server_takes_nothing_from_the_others() -> None:
+    whole, without = scene("attic"), scene("attic").without("maple", "no route to host")
+    unknown = [finding for finding in without.judge() if finding.status == "unknown"]
+    assert all("maple" in finding.subjects or not finding.subjects for finding in unknown)
+    assert all("no route to host" in finding.reason for finding in unknown if finding.subjects)
+    others = [finding for finding in without.judge() if finding.subjects and "maple" not in finding.subjects]
+    assert others == [finding for finding in whole.judge() if finding.subjects and "maple" not in finding.subjects]
+    # facts from before do not stand in for a server that is silent now
+    stale = replace(whole, unreachable={"maple": "no route to host"})
+    assert (found := stale.find("host.cpu", "maple")) is not None and found.status == "unknown"
+
+
+def test_a_server_that_nobody_has_asked_is_unknown_not_failed() -> None:
+    fresh = replace(scene("attic"), facts={})
+    assert {finding.status for finding in fresh.judge() if finding.subjects} == {"unknown"}
+    assert (found := fresh.find("host.cpu", "birch")) is not None and "not been looked at" in found.reason
+
+
+def test_only_what_is_asked_for_is_judged() -> None:
+    wanted: set[Key] = {("host.cpu", ("pine",)), ("net.loss", ("pine", "elder")), ("topology.quorum", ())}
+    found = scene("trouble").judge(wanted)
+    assert keys(found) == wanted
+    assert found == tuple(finding for finding in scene("trouble").judge() if finding.key in wanted)
+
+
+def test_severity_comes_from_the_profile() -> None:
+    weak = scene("attic").having("birch", "cpu", threads=1)
+    assert (hard := weak.find("host.cpu", "birch")) is not None and (hard.status, hard.severity) == ("failed", "failed")
+    home = profiles.load("home")
+    lenient = home.checks["host.cpu"].model_copy(update={"severity": "warning"})
+    from homewright.checks.judging import judge
+
+    soft = home.model_copy(update={"checks": {**home.checks, "host.cpu": lenient}})
+    found = judge(Ground(weak.site, weak.facts), soft, {("host.cpu", ("birch",))})
+    assert (found[0].status, found[0].severity) == ("warning", "warning")
+    off = home.checks["host.cpu"].model_copy(update={"severity": "off"})
+    none = home.model_copy(update={"checks": {**home.checks, "host.cpu": off}})
+    assert judge(Ground(weak.site, weak.facts), none, {("host.cpu", ("birch",))}) == ()
+
+
+def test_a_recheck_covers_what_did_not_pass_and_what_depended_on_it() -> None:
+    broken = scene("attic").having("cedar", "system", hostname="Cedar_1")
+    again = to_judge_again(report(broken))
+    assert ("host.hostname", ("cedar",)) in again
+    # names depend on it, and so does whether all host names differ
+    assert {("net.names", ("cedar",)), ("site.hostnames", ())} <= again
+    assert len(again) == 3
+    assert hosts_of(again) == {"cedar"}
+
+
+def test_a_recheck_of_a_site_that_passes_is_nothing() -> None:
+    assert to_judge_again(report(scene("attic"))) == frozenset()
+
+
+def test_a_recheck_covers_both_ways_of_a_broken_pair_only() -> None:
+    lossy = scene("attic").with_pair("birch", "cedar", rtt_ms=0.3, loss_percent=40.0, mtu=1500)
+    again = to_judge_again(report(lossy))
+    back = {(check, ("cedar", "birch")) for check in ("net.round-trip", "net.path-mtu")}
+    assert again == {(check, ("birch", "cedar")) for check in ("net.loss", "net.round-trip", "net.path-mtu")} | back
+
+
+def test_what_was_judged_anew_stands_where_it_stood() -> None:
+    before = report(scene("attic").having("cedar", "system", hostname="Cedar_1"))
+    fresh = scene("attic").judge(set(to_judge_again(before)))
+    after = before.updated(fresh, at=2.0)
+    assert [finding.key for finding in after.findings] == [finding.key for finding in before.findings]
+    assert after.blocking() == () and after.at == 2.0
+    assert set(after.ran) == keys(fresh) and len(after.ran) == 3
+
+
+def test_what_blocks_what_can_be_accepted_and_what_is_about_a_server() -> None:
+    found = report(scene("trouble"))
+    assert found.blocking() and all(finding.status == "failed" for finding in found.blocking())
+    assert found.warnings() and all(finding.status == "warning" for finding in found.warnings())
+    assert found.unknown() and all("pine" in finding.subjects for finding in found.of("pine"))
+    assert (one := found.finding("host.kernel", "pine")) is not None and one.open
+    assert found.finding("host.kernel", "nobody") is None
+
+
+def accepting(measured: str, status: str = "warning") -> Scene:
+    return scene("trouble").answering(
+        accepted=[{"check": "host.swap", "subjects": ["pine"], "reason": "it has little memory", "measured": measured}]
+    )
+
+
+def test_an_accepted_warning_asks_again_only_when_another_value_is_measured() -> None:
+    found = accepting("/swap.img").find("host.swap", "pine")
+    assert found is not None and found.accepted == "it has little memory" and not found.open
+    again = accepting("/dev/sda3").find("host.swap", "pine")
+    assert again is not None and again.accepted is None and again.open
+    assert found.key not in {finding.key for finding in report(accepting("/swap.img")).warnings()}
+    assert (other := accepting("/swap.img").find("host.swap", "elder")) is None or other.accepted is None
+
+
+def test_a_failed_check_is_never_accepted() -> None:
+    hidden = scene("trouble").answering(
+        accepted=[{"check": "host.kernel", "subjects": ["pine"], "reason": "let me", "measured": "5.15.0-160-generic"}]
+    )
+    found = hidden.find("host.kernel", "pine")
+    assert found is not None and found.status == "failed" and found.accepted is None
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "same"),
+    [
+        ("11.8 ms", "11.8 ms", True),
+        ("11.8 ms", "12.4 ms", True),
+        ("11.8 ms", "19.0 ms", False),
+        ("15.9 GB", "15.7 GB", True),
+        ("8.2 GB", "4.1 GB", False),
+        ("2 servers", "3 servers", False),
+        ("100 Mb/s on eth0", "10 Mb/s on eth0", False),
+        ("570.133.20", "570.144", False),
+        ("/swap.img", "/swap2.img", False),
+        ("11.8 ms", "unknown", False),
+    ],
+)
+def test_what_counts_as_the_same_value(before: str, now: str, same: bool) -> None:
+    assert same_measure(before, now) is same
+
+
+def test_a_profile_says_what_is_wrong_with_it() -> None:
+    with pytest.raises(UsageError, match="no profile garage"):
+        profiles.load("garage")
+    with pytest.raises(UsageError, match="cannot be read"):
+        profiles.parse("checks: [", "mine.yaml")
+    with pytest.raises(UsageError) as wrong:
+        profiles.parse("version: 1\nname: x\ntitle: y\nchecks: {host.cpu: {severity: fatal}}", "mine.yaml")
+    assert "checks.host.cpu.severity" in wrong.value.why
+
+
+def test_the_order_is_the_catalogues() -> None:
+    order = [check.id for check in CHECKS]
+    found = [finding.check for finding in scene("trouble").judge()]
+    assert found == sorted(found, key=order.index)
