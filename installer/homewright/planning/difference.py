@@ -122,6 +122,13 @@ def sentences(found: Difference) -> Iterator[str]:
         yield state.say
 
 
+def summary(found: Difference, most: int = 5) -> str:
+    """A difference in one paragraph, cut after some sentences; empty where there is none."""
+    told = list(sentences(found))
+    more = [f"And {len(told) - most} more differences."] if len(told) > most else []
+    return " ".join([*told[:most], *more])
+
+
 def _turn(change: Change) -> str:
     if change.before is None:
         return f"new, {change.after or 'empty'}"

@@ -344,11 +344,10 @@ def _management(gpu: Gpu) -> bool:
 
 
 def _lost(gpu: Gpu) -> str:
-    return (
-        f"The driver cannot reach it ({gpu.error}): restart the server, then look at its seat and power."
-        if gpu.error
-        else ""
-    )
+    if not gpu.error:
+        return ""
+    said = " ".join(gpu.error.split()).rstrip(".")
+    return f"The driver cannot reach it ({said}): restart the server, then look at its seat and power."
 
 
 def _used_by(gpu: Gpu) -> str:

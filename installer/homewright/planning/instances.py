@@ -234,11 +234,11 @@ def _sizes(
         given = {host: int(min(USUAL[part], left)) for host, left in room.items()}
         lack = (need[part] if need else 0.0) - sum(given.values())
         # Grown together, the roomiest last: with k hosts left each takes a k-th of what is lacking.
-        growing = sorted((host for host in room if math.isfinite(room[host])), key=lambda host: room[host])
+        growing = sorted(room, key=lambda host: room[host])
         for place_left, host in enumerate(growing):
             if lack > 0:
                 fair = math.ceil(lack / (len(growing) - place_left) / GRAIN[part]) * GRAIN[part]
-                more = min(fair, int(room[host]) - given[host])
+                more = int(min(fair, room[host] - given[host]))
                 given[host] += max(0, more)
                 lack -= max(0, more)
         parts.append(given)
@@ -302,19 +302,23 @@ def _too_small(site: Site, totals: Mapping[str, Share], nodes: Sequence[Instance
     for host, total in totals.items():
         if host in placed:
             continue
-        parts = (("cpu", total.cpu, reserve.cpu), ("memory", total.memory, reserve.memory))
-        short = [
-            f"{have:g} {_unit(part)} of which it keeps {keep}"
-            for (part, have, keep), least in zip((*parts, ("disk", total.disk, reserve.disk)), LEAST, strict=True)
-            if have is not None and have - keep < least
-        ]
+        parts = (
+            ("cpu", total.cpu, reserve.cpu, LEAST[0]),
+            ("memory", total.memory, reserve.memory, LEAST[1]),
+            ("disk", total.disk, reserve.disk, LEAST[2]),
+        )
+        short, do = [], []
+        for part, have, keep, least in parts:
+            if have is None or have - keep >= least:
+                continue
+            short.append(f"{have:g} {_unit(part)}, of which it keeps {keep}, and an instance takes {least}")
+            if have > least:
+                spare = math.floor(have - least)
+                do.append(f"let the servers keep less: homewright site set instances.reserve.{part} {spare}")
         yield Misfit(
             field="instances.reserve",
             reason=f"{host} has no room for an instance: {'; '.join(short)}",
-            do=(
-                "let the servers keep less: homewright site set instances.reserve.cpu 2 (memory, disk)",
-                "or make the servers themselves the nodes: homewright site set platform.nodes servers",
-            ),
+            do=(*do, "or make the servers themselves the nodes: homewright site set platform.nodes servers"),
         )
 
 

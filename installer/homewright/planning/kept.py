@@ -22,7 +22,12 @@ def approved(state: StateFolder) -> Plan | None:
 
 def applied(state: StateFolder) -> Plan | None:
     """What was applied last; None where nothing was, or nothing that this version reads."""
-    return _read(_folder(state) / "applied.json")
+    return _read(applied_file(state))
+
+
+def applied_file(state: StateFolder) -> Path:
+    """Where that is kept."""
+    return _folder(state) / "applied.json"
 
 
 def approve(state: StateFolder, plan: Plan) -> None:
@@ -32,14 +37,14 @@ def approve(state: StateFolder, plan: Plan) -> None:
 
 def apply(state: StateFolder, plan: Plan) -> None:
     """Keep what a run begins to apply; stages that it leaves out stay as applied before. Raises StateError."""
-    _write(_folder(state) / "applied.json", merged(applied(state), plan))
+    _write(applied_file(state), merged(applied(state), plan))
 
 
 def roll_back(state: StateFolder, stages: frozenset[str]) -> None:
     """Keep that these stages are taken back. Raises StateError."""
     before = applied(state)
     if before is not None:
-        _write(_folder(state) / "applied.json", without(before, stages))
+        _write(applied_file(state), without(before, stages))
 
 
 def merged(before: Plan | None, now: Plan) -> Plan:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
+from homewright.discovery.facts import HostFacts
 from homewright.planning.documents import Misfit
 from homewright.planning.ranges import FIELDS, RangeName, Seen, answer, inside, is_own
 from homewright.site.models import Site
@@ -13,6 +14,22 @@ NODE_PREFIX = 24
 """kubeadm's controller gives every node a /24 of the pods' range (--node-cidr-mask-size)."""
 LARGEST_SERVICES = 12
 """The API server refuses a service range with more than 20 bits (kube-apiserver, --service-cluster-ip-range)."""
+
+
+def bad_bridges(facts: Mapping[str, HostFacts], bridges: Sequence[tuple[str, str]]) -> Iterator[Misfit]:
+    """Interfaces (server, name) that no bridge can take over."""
+    for host, name in bridges:
+        if host not in facts or not name or not facts[host].nics:
+            continue
+        field = f"servers.{host}.nic"
+        wired = ", ".join(nic.name for nic in facts[host].nics if nic.kind in ("ethernet", "bond", "vlan", "bridge"))
+        nic = next((nic for nic in facts[host].nics if nic.name == name), None)
+        do = (f"name another: homewright site set {field} … (it has {wired or 'no wired one'})",)
+        if nic is None:
+            yield Misfit(field=field, reason=f"{host} has no interface {name}", do=do)
+        elif nic.kind == "wifi":
+            reason = f"{name} of {host} is Wi-Fi, which takes no bridge: access points refuse foreign addresses"
+            yield Misfit(field=field, reason=reason, do=("connect the server by cable", *do))
 
 
 def misfits(

@@ -12,7 +12,7 @@ from typing import Literal
 from homewright.discovery.facts import HostFacts
 from homewright.planning import address_space
 from homewright.planning.documents import Document, Misfit
-from homewright.planning.network_problems import misfits
+from homewright.planning.network_problems import bad_bridges, misfits
 from homewright.planning.ranges import FIELDS, RangeName, Seen, addresses_seen, answer, inside, is_own
 from homewright.site.models import Site
 
@@ -99,14 +99,16 @@ def propose(site: Site, facts: Mapping[str, HostFacts]) -> Networks:
         problems += more
     if balancer is not None:
         nets["load-balancer"] = balancer
-    problems += [*misfits(site, seen, lan, nets, gateway)]
+    bridges = tuple(_bridge(site, server.name, facts) for server in site.servers)
+    problems += misfits(site, seen, lan, nets, gateway)
+    problems += bad_bridges(facts, [(bridge.host, bridge.nic) for bridge in bridges])
     order: tuple[RangeName, ...] = ("lan", "lxd", "overlay", "pods", "services", "load-balancer")
     services = nets.get("services")
     return Networks(
         ranges=tuple(found[name] for name in order if name in found),
         gateway=gateway,
         resolvers=_resolvers(site, facts),
-        bridges=tuple(_bridge(site, name, facts) for name in (server.name for server in site.servers)),
+        bridges=bridges,
         service_addresses=max(0, services.num_addresses - 2) if services is not None else 0,
         problems=tuple(dict.fromkeys(problems)),
     )
