@@ -56,6 +56,7 @@ def test_a_step_has_started_durably_before_its_first_effect(tmp_path: Path, stat
     run_row = first(lines, r"pwrite64\(\d+<\S+/events\.db-wal>.*run-started")
     run_synced = first(lines, r"fdatasync\(\d+<\S+/events\.db-wal>", run_row)
     ready = first(lines, r"rename\S*\(.*/ready\"", run_synced)
+    assert first(lines, r"fsync\(\d+<\S+/catalogue/0/\S+/stage\.yaml>") < ready, "what it runs on could be lost"
     started = first(lines, r"pwrite64\(\d+<\S+/events\.db-wal>.*step-started", ready)
     events_synced = first(lines, r"fdatasync\(\d+<\S+/events\.db-wal>", started)
     state_written = first(lines, r"pwrite64\(\d+<\S+/journal\.db-wal>", events_synced)

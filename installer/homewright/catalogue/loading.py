@@ -18,6 +18,7 @@ from homewright.catalogue.text import read
 from homewright.errors import CatalogueError, Problem
 from homewright.site import complaints
 from homewright.site.document import DocumentError, Node
+from homewright.site.paths import sync
 
 STAGE_FILE = "stage.yaml"
 LEFT_OUT = ("__pycache__", ".git", ".venv", ".mypy_cache", ".ruff_cache", "node_modules")
@@ -82,10 +83,15 @@ class Catalogue:
         return total.hexdigest()
 
     def copy(self, target: Path) -> Catalogue:
-        """A copy of all roots below `target`, which a run then uses to its end. Raises CatalogueError."""
+        """A copy of all roots below `target`, on the disk for good: a run uses it to its end, whatever loses power.
+
+        Raises CatalogueError.
+        """
         try:
             for number, root in enumerate(self.roots):
                 shutil.copytree(root, target / str(number), ignore=shutil.ignore_patterns(*LEFT_OUT, "*.pyc"))
+            for path in (*target.rglob("*"), target, target.parent):
+                sync(path)
         except (OSError, shutil.Error) as error:
             raise CatalogueError("The catalogue could not be copied into the run.", f"{error}.") from error
         return load([target / str(number) for number in range(len(self.roots))])
