@@ -173,8 +173,9 @@ def _fix(args: argparse.Namespace, output: Output, site: Site, state: StateFolde
             fixing.fix(site, state, finding, output.progress)
         except HomewrightError as error:
             failures.append(error)
-            output.progress(error.as_text())
     report = look(output, site, state, hosts, again=True)
+    for error in failures if len(failures) < len(found) else failures[1:]:
+        output.progress(error.as_text())
     if len(failures) == len(found):
         raise failures[0]
     return report

@@ -48,14 +48,13 @@ def named(findings: Sequence[Finding], most: int = 6) -> str:
 
 def sentence(finding: Finding) -> str:
     """One finding in a line."""
-    measured = f" It is {finding.measured}" if finding.measured else ""
-    wanted = f"; wanted is {finding.threshold}" if finding.threshold and measured else ""
+    measured = f" Found: {finding.measured}." if finding.measured else ""
+    wanted = f" Wanted: {finding.threshold}." if finding.threshold and measured else ""
     about = f" to {finding.subjects[1]}" if len(finding.subjects) == 2 else ""
     label = _WORDS.get(finding.status, "Passed")
     if finding.status == "warning" and finding.accepted is not None:
         label = "Accepted warning"
-    end = "." if measured else ""
-    return f"{label}: {finding.title}{about} ({finding.check}).{measured}{wanted}{end} {finding.reason}"
+    return f"{label}: {finding.title}{about} ({finding.check}).{measured}{wanted} {finding.reason}"
 
 
 def _group(title: str, findings: Sequence[Finding], away: Collection[str], prefix: str) -> Iterator[str]:

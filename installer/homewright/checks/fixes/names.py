@@ -21,7 +21,7 @@ ask() {
         unset IFS
         printf "\x48\x57\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00$asked\x00\x00\x01\x00\x01" >&3
         timeout 2 dd bs=512 count=1 <&3 2>/dev/null | od -An -v -tu1 | tr -s " \n" " "' "$1" "$2" 2>/dev/null | {
-        read -r bytes && set -- $bytes && [ $# -ge 12 ] && echo $(($7 * 256 + $8))
+        read -r bytes; set -- $bytes; [ $# -ge 12 ] && echo $(($7 * 256 + $8))
     }
 }
 honest() { [ "$(ask "$1" "$impossible")" = 0 ]; }
