@@ -278,7 +278,7 @@ def test_a_verb_imports_no_room_that_it_does_not_need(
         (State.RUNNING, "last apply running (40 %)", "attach"),
         (State.SUCCEEDED, "last apply succeeded", "workspace list"),
         (State.FAILED, "last apply failed", "status"),
-        (State.INTERRUPTED, "last apply interrupted", "status"),
+        (State.INTERRUPTED, "last apply interrupted", "resume"),
     ],
 )
 def test_what_comes_next_follows_from_the_last_run(state: State | None, says: str, verb: str, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
     if not reader.kept(run):
         output.progress(f"Its events are not kept any more, only its states: {command(f'status --run {run}')}")
     if record.state is State.INTERRUPTED and not args.jsonl:
-        output.progress("The engine ended in the middle of the run; run it again to go on.")
+        output.progress(f"The engine ended in the middle of the run. Go on with it: {command('resume')}")
     if output.json and not args.jsonl:
         from homewright.engine.documents import run_document
 

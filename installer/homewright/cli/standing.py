@@ -92,5 +92,7 @@ def decide(site: Site, state: StateFolder, latest: RunRecord | None) -> tuple[st
             return f"{says} ({latest.percent:.0f} %)", "attach"
         case "succeeded":
             return says, "workspace list"
+        case "interrupted" | "cancelled":
+            return says, "resume"
         case _:
             return says, "status"

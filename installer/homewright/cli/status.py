@@ -58,8 +58,8 @@ def lines(record: RunRecord, steps: Sequence[StepRecord]) -> Iterator[str]:
         yield from (f"    do: {addressed(line)}" for line in step.do)
     if not record.state.final:
         yield f"Watch it: {runs.command('attach')}"
-    elif record.state is not State.SUCCEEDED and record.action is Action.RUN:
-        yield f"Run it again when that is mended: {runs.command('apply')}"
+    elif record.state not in (State.SUCCEEDED, State.ROLLED_BACK):
+        yield f"Go on with it when that is mended: {runs.command('resume')}"
 
 
 def _summary(record: RunRecord) -> str:
