@@ -229,6 +229,6 @@ def in_server(lxd: Lxd, instance: Any, script: str, what: str) -> None:
     if instance.status != "Running":
         raise LabError(what, f"{instance.name} has no power.", [f"homewright lab power-on {instance.name}"])
     try:
-        lxd.execute(instance, script, f"/home/{USER}")
+        lxd.perform(instance, script, f"/home/{USER}")
     except LabError as error:
         raise LabError(what, error.why, [f"homewright lab mend {instance.name}", *error.do]) from error

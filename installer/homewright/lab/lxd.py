@@ -222,6 +222,25 @@ class Lxd:
             )
         return str(result.stdout)
 
+    def perform(self, instance: Any, script: str, *arguments: str) -> None:
+        """Run a shell script in a server, as root there, without a conversation: no standard input, no output.
+
+        Raises LabError with the last of what it said.
+        """
+        command = ["sh", "-ec", script, "sh", *arguments]
+        request = {"command": command, "wait-for-websocket": False, "record-output": True, "interactive": False}
+        with _words(f"A command in {instance.name} failed."):
+            place = self._client.api.instances[instance.name]
+            started = place.exec.post(json=request).json()["operation"].rpartition("/")[2].partition("?")[0]
+            ended = self._client.api.operations[started].wait.get().json()["metadata"]
+            files = {number: url.rpartition("/")[2] for number, url in ended["metadata"].get("output", {}).items()}
+            said = place.logs[files["2"]].get().text.strip() if "2" in files else ended.get("err", "")
+            for file in files.values():
+                place.logs[file].delete()
+        code = ended["metadata"].get("return", -1)
+        if code != 0:
+            raise LabError(f"A command in {instance.name} failed.", f"It ended with {code}: {said[-300:]}")
+
     def mark_ready(self, instance: Any) -> None:
         with _words(f"{instance.name} could not be marked."):
             instance.sync()
