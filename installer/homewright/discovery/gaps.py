@@ -37,9 +37,9 @@ def _machine(bundle: RawBundle, facts: HostFacts) -> list[Missing]:
         ("limits", kernel.inotify_watches is None, ("limits",)),
         ("kernel-log", kernel.xid is None, ("kernel-log", "dmesg")),
     ]
-    found = [Missing(source=source, reason=why(bundle, *told)) for source, gap, told in gaps if gap]
+    found = [_gap(bundle, source, told) for source, gap, told in gaps if gap]
     if system.sudo is False:
-        found.append(Missing(source="sudo", reason=why(bundle, "sudo")))
+        found.append(_gap(bundle, "sudo", ("sudo",)))
     return found
 
 
@@ -76,7 +76,11 @@ def _programs(bundle: RawBundle, facts: HostFacts) -> list[Missing]:
         ("snap", bool(snaps), tuple(snaps)),
         ("netplan", nets.exit_code not in (None, 0, MISSING), ("netplan",)),
     ]
-    return [Missing(source=source, reason=why(bundle, *told)) for source, gap, told in gaps if gap]
+    return [_gap(bundle, source, told) for source, gap, told in gaps if gap]
+
+
+def _gap(bundle: RawBundle, source: str, told: tuple[str, ...]) -> Missing:
+    return Missing(source=source, reason=why(bundle, *told).removeprefix(f"{source}: "))
 
 
 def _tried(bundle: RawBundle, prefix: str) -> bool:

@@ -9,7 +9,7 @@ os-release, uname-a       as printed; also id-u, machine-id, boot-id, uptime (/p
 account                   name|home of who was signed in
 cmdline                   /proc/cmdline, values of words like password= cut out
 systemd, kvm, vhost-vsock exit code 0 where /run/systemd/system, /dev/kvm, /dev/vhost-vsock are there
-dmi, chassis              maker and model on two lines; SMBIOS's chassis type as a number
+dmi, chassis              maker, model, board maker, board on a line each; SMBIOS's chassis type as a number
 secure-boot               `bios`, or the bytes of the EFI variable as od prints them (the last is 1 where it is on)
 cpuinfo                   the first processor of /proc/cpuinfo whole (no Serial), of the others ids; lscpu: not on x86
 meminfo, swaps            /proc/meminfo, /proc/swaps

@@ -7,12 +7,7 @@ import re
 from homewright.discovery.facts import Cpu, Memory
 from homewright.discovery.parsers.report import Report
 from homewright.discovery.parsers.sizes import size, whole
-from homewright.discovery.parsers.system import chassis, virtualization
-
-_SAYS_NOTHING = re.compile(
-    r"^(to be filled|not specified|default string|system (product|manufacturer)|unknown|none|n/?a|o\.?e\.?m)",
-    re.IGNORECASE,
-)
+from homewright.discovery.parsers.system import PLACEHOLDER, chassis, virtualization
 
 
 def parse(text: str) -> Report:
@@ -61,7 +56,7 @@ def _named(block: dict[str, str]) -> str:
 
 
 def _said(text: str) -> str:
-    return "" if _SAYS_NOTHING.match(text) else text[:100]
+    return "" if PLACEHOLDER.match(text) else text[:100]
 
 
 def _populated(block: dict[str, str]) -> bool:

@@ -19,6 +19,11 @@ _HYPERVISORS = {
     "microsoft": "microsoft",
     "amazon": "amazon",
 }
+PLACEHOLDER = re.compile(
+    r"to be filled|not specified|default string|system (product|manufacturer)|unknown$|none$|n/?a$|o\.?e\.?m\.?$|$",
+    re.IGNORECASE,
+)
+"""What boards say of themselves when nobody has told them."""
 _CONTAINERS = {"lxc", "lxc-libvirt", "docker", "podman", "systemd-nspawn", "openvz", "rkt", "wsl", "proot", "pouch"}
 _CHASSIS = {
     **dict.fromkeys(("3", "4", "5", "6", "7", "13", "15", "16", "24", "35", "36"), "desktop"),
@@ -65,6 +70,16 @@ def virtualization(detected: str, product: str, cpuinfo: str) -> str | None:
     return "none" if product.strip() and cpuinfo.strip() else None
 
 
+def machine(text: str) -> str:
+    """Maker and model, as firmware says: lines of maker, model, and since version 2 of the board's maker and the board;
+    these count where the model was never filled in."""
+    lines = [" ".join(line.split()) for line in (*text.splitlines(), "", "", "", "")]
+    if lines[3] and (not lines[1] or PLACEHOLDER.match(lines[1])):
+        lines = lines[2:]
+    words = [line for line in lines[:2] if not PLACEHOLDER.match(line)]
+    return " ".join(words)
+
+
 def chassis(virtualization: str, kind: str) -> str:
     """desktop, laptop, server, vm or container; empty where neither virtualization nor SMBIOS's type (3.3.4) tells."""
     if virtualization in _CONTAINERS:
@@ -106,7 +121,7 @@ def parse(bundle: RawBundle) -> System:
     if not architecture:
         found = re.search(r"^Architecture:\s*(\S+)", bundle.text("lscpu", "lscpu-output-all"), re.MULTILINE)
         architecture = found.group(1) if found else ""
-    product = " ".join(bundle.text("dmi").split())
+    product = machine(bundle.text("dmi"))
     uptime = re.match(r"[0-9]{1,12}(\.[0-9]+)?(?=\s|$)", bundle.text("uptime"))
     # systemd-detect-virt ends with 1 when it prints `none`
     detected = bundle.source("systemd-detect-virt")

@@ -43,6 +43,10 @@ first /sys/class/dmi/id/sys_vendor
 printf '%s\n' "$line"
 first /sys/class/dmi/id/product_name
 printf '%s\n' "$line"
+first /sys/class/dmi/id/board_vendor
+printf '%s\n' "$line"
+first /sys/class/dmi/id/board_name
+printf '%s\n' "$line"
 end 0
 line_of chassis /sys/class/dmi/id/chassis_type
 
