@@ -155,5 +155,74 @@ def nvidia(
     """
 
 
+Z170 = SKYLAKE.replace("8086:a148/31", "8086:a145/31")
+"""The same processors on a Z170 board."""
+
+HASWELL = """
+    00:00.0 0600 8086:0c00/06 1458:5000 hsw_uncore - -
+    00:01.0 0604 8086:0c01/06 - pcieport - -
+    00:14.0 0c03 8086:8c31/05 1458:5007 xhci_hcd - xhci_pci
+    00:16.0 0780 8086:8c3a/04 1458:1c3a mei_me - mei_me
+    00:19.0 0200 8086:153b/05 1458:e000 e1000e - e1000e
+    00:1b.0 0403 8086:8c20/05 1458:a002 snd_hda_intel - snd_hda_intel
+    00:1c.0 0604 8086:8c10/d5 1458:5001 pcieport - -
+    00:1f.0 0601 8086:8c4a/05 1458:5001 lpc_ich - lpc_ich
+    00:1f.2 0106 8086:8c02/05 1458:b005 ahci - ahci
+    00:1f.3 0c05 8086:8c22/05 1458:5001 i801_smbus - i2c_i801
+"""
+"""Intel's 4th generation on an H87 board."""
+
+ALDER_LAKE_B660 = """
+    00:00.0 0600 8086:4660/05 1849:4660 - 0 -
+    00:01.0 0604 8086:460d/05 1849:460d pcieport 1 -
+    00:06.0 0604 8086:464d/05 - pcieport 2 -
+    00:0a.0 1180 8086:467d/01 - intel_vsec 3 intel_vsec
+    00:14.0 0c03 8086:7ae0/11 1849:7ae0 xhci_hcd 4 xhci_pci
+    00:14.2 0500 8086:7aa7/11 - - 4 -
+    00:15.0 0c80 8086:7acc/11 1849:7acc intel-lpss 5 intel_lpss_pci
+    00:16.0 0780 8086:7ae8/11 1849:7ae8 mei_me 6 mei_me
+    00:17.0 0106 8086:7ae2/11 1849:7ae2 ahci 7 ahci
+    00:1c.0 0604 8086:7ab8/11 1849:7ab8 pcieport 8 -
+    00:1f.0 0601 8086:7a86/11 1849:7a86 - 9 -
+    00:1f.3 0403 8086:7ad0/11 1849:1897 snd_hda_intel 9 snd_hda_intel,snd_sof_pci_intel_tgl
+    00:1f.4 0c05 8086:7aa3/11 1849:7aa3 i801_smbus 9 i2c_i801
+    00:1f.5 0c80 8086:7aa4/11 1849:7aa4 intel-spi 9 spi_intel_pci
+"""
+"""Intel's 12th generation on a B660 board."""
+
+TIGER_LAKE_H = """
+    00:00.0 0600 8086:9a36/05 17aa:3801 - 0 -
+    00:01.0 0604 8086:9a01/05 - pcieport 1 -
+    00:06.0 0604 8086:9a0f/05 - pcieport 2 -
+    00:0d.0 0c03 8086:9a17/05 17aa:3801 xhci_hcd 3 xhci_pci
+    00:14.0 0c03 8086:43ed/11 17aa:3801 xhci_hcd 4 xhci_pci
+    00:14.2 0500 8086:43ef/11 - - 4 -
+    00:14.3 0280 8086:43f0/11 8086:0074 iwlwifi 5 iwlwifi
+    00:16.0 0780 8086:43e0/11 17aa:3801 mei_me 6 mei_me
+    00:1d.0 0604 8086:43b0/11 - pcieport 7 -
+    00:1f.0 0601 8086:438b/11 17aa:3801 - 8 -
+    00:1f.3 0403 8086:43c8/11 17aa:3801 snd_hda_intel 8 snd_hda_intel,snd_sof_pci_intel_tgl
+    00:1f.4 0c05 8086:43a3/11 17aa:3801 i801_smbus 8 i2c_i801
+    00:1f.5 0c80 8086:43a4/11 17aa:3801 intel-spi 8 spi_intel_pci
+"""
+"""Intel's 11th generation for large laptops."""
+
+ALDER_LAKE_N = """
+    00:00.0 0600 8086:461c - - 0 -
+    00:02.0 0300 8086:46d1 8086:7270 i915 1 i915,xe
+    00:0d.0 0c03 8086:464e - xhci_hcd 2 xhci_pci
+    00:14.0 0c03 8086:54ed 8086:7270 xhci_hcd 3 xhci_pci
+    00:14.2 0500 8086:54ef - - 3 -
+    00:16.0 0780 8086:54e0 8086:7270 mei_me 4 mei_me
+    00:17.0 0106 8086:54d3 8086:7270 ahci 5 ahci
+    00:1d.0 0604 8086:54b0 - pcieport 6 -
+    00:1f.0 0601 8086:5481 8086:7270 - 7 -
+    00:1f.3 0403 8086:54c8 8086:7270 snd_hda_intel 7 snd_hda_intel,snd_sof_pci_intel_tgl
+    00:1f.4 0c05 8086:54a3 8086:7270 i801_smbus 7 i2c_i801
+    00:1f.5 0c80 8086:54a4 8086:7270 intel-spi 7 spi_intel_pci
+"""
+"""Intel's N100 and its like."""
+
+
 def board(*tables: str) -> tuple[Pci, ...]:
     return functions("\n".join(tables))

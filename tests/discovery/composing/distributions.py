@@ -23,6 +23,12 @@ NOBLE = _ubuntu(
     "24.04.3 LTS",
     "#88-Ubuntu SMP PREEMPT_DYNAMIC Sat Oct 11 09:28:41 UTC 2025 x86_64 x86_64 x86_64",
 )
+HWE = _ubuntu(
+    "24.04",
+    "Noble Numbat",
+    "24.04.3 LTS",
+    "#36~24.04.1-Ubuntu SMP PREEMPT_DYNAMIC Wed Oct 15 15:45:17 UTC 2 x86_64 x86_64 x86_64",
+)
 JAMMY = _ubuntu(
     "22.04", "Jammy Jellyfish", "22.04.5 LTS", "#170-Ubuntu SMP Wed Oct 1 10:08:04 UTC 2025 x86_64 x86_64 x86_64"
 )

@@ -218,6 +218,8 @@ class Setup:
     proxies: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     renderer: str = "networkd"
+    cluster: bool = False
+    """Its LXD is in a cluster."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ CLASSES = {
 
 
 def _names() -> dict[str, str]:
-    """Vendors (four digits), devices and subsystems of the functions in use, as pci.ids names them."""
+    """Vendors (four digits), devices, and subsystems (device/subsystem), as pci.ids names them."""
     lines = (Path(__file__).parent / "names.txt").read_text(encoding="utf-8").splitlines()
     return dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
 
@@ -39,10 +39,10 @@ def lspci(functions: Iterable[Pci], *, names: bool = True) -> str:
         vendor, device = NAMES.get(one.vendor, ""), NAMES.get(one.ids, "Device") if names else "Device"
         revision = f" (rev {one.revision})" if one.revision else ""
         kind = CLASSES[one.class_id[:4]]
-        lines.append(f"{one.address} {kind} [{one.class_id[:4]}]: {vendor} {device} [{one.ids}]{revision}")
+        lines.append(f"{one.address} {kind} [{one.class_id[:4]}]: {f'{vendor} {device}'.strip()} [{one.ids}]{revision}")
         if one.subsystem:
             maker = NAMES.get(one.subsystem[:4], "Device")
-            named = NAMES.get(f"{one.ids} {one.subsystem}", "Device")
+            named = NAMES.get(f"{one.ids}/{one.subsystem}", "Device")
             lines.append(f"\tSubsystem: {maker} {named} [{one.subsystem}]")
         if one.driver:
             lines.append(f"\tKernel driver in use: {one.driver}")

@@ -72,18 +72,24 @@ def sockets(host: Host, *, named: bool = True) -> str:
     ] if is_ubuntu(host) else []  # fmt: skip
     if host.setup.clock == "chrony":
         rows += [("udp", "127.0.0.1:323", "chronyd"), ("udp", "[::1]:323", "chronyd")]
-    rows += [("udp", f"{one.partition('/')[0]}%{nic.name}:68", "systemd-network")
+    dhcp = "systemd-network" if host.setup.renderer == "networkd" else "NetworkManager"
+    rows += [("udp", f"{one.partition('/')[0]}%{nic.name}:68", dhcp)
              for nic in host.nics if nic.dhcp and nic.up for one in nic.addresses]  # fmt: skip
     rows += [("tcp", "0.0.0.0:22", "sshd"), ("tcp", "[::]:22", "sshd"), *host.setup.listeners]
+    rows.sort(key=lambda row: row[0] != "udp")
     pids: dict[str, int] = {}
-    text = ""
-    for number, (protocol, address, process) in enumerate(sorted(rows, key=lambda row: row[0] != "udp")):
+    table = []
+    for number, (protocol, address, process) in enumerate(rows):
         pid = pids.setdefault(process, 702 + 37 * len(pids))
-        state, queue = ("UNCONN", "0     ") if protocol == "udp" else ("LISTEN", "4096  ")
-        peer = "[::]:*" if address.startswith("[") else "0.0.0.0:*"
+        state, queue = ("UNCONN", "0") if protocol == "udp" else ("LISTEN", "128" if process == "sshd" else "4096")
+        peer = "[::]:*" if address.startswith("[") else "*:*" if address.startswith("*") else "0.0.0.0:*"
         users = f'users:(("{process}",pid={pid},fd={3 + number % 17}))' if named else ""
-        text += f"{protocol:<5} {state} 0      {queue} {address:>24} {peer:>17} {users}\n"
-    return text
+        table.append((protocol, state, queue, address, peer, users))
+    widths = [max(len(row[column]) for row in table) for column in range(6)]
+    return "".join(
+        f"{one:<3} {state:<6} 0      {queue:<6} {local:>{widths[3]}} {peer:>{widths[4]}} {users:<{widths[5]}}\n"
+        for one, state, queue, local, peer, users in table
+    )
 
 
 def packages(host: Host) -> str:
@@ -120,6 +126,8 @@ def tools(host: Host) -> str:
         found.append("/usr/sbin/chronyd")
     if host.setup.docker:
         found.append("/run/docker.sock")
+    if host.setup.cluster:
+        found.append("/var/snap/lxd/common/lxd/cluster.crt")
     return "".join(f"{path}\n" for path in found)
 
 
@@ -148,6 +156,8 @@ def snap_refresh(host: Host) -> str:
 
 def firewall(host: Host) -> str:
     policy = "DROP" if host.setup.docker or host.setup.ufw else "ACCEPT"
+    if any(nic.kind == "bridge" for nic in host.nics) and not host.setup.docker and not host.setup.ufw:
+        return "-P FORWARD ACCEPT\n"
     if not host.setup.docker and not host.setup.ufw:
         return "no packet filter is loaded\n"
     rules = ""
