@@ -112,7 +112,9 @@ CASES: list[tuple[str, str, str, Change | None, str, str]] = [
     ("net.proxy", "attic", "birch",
      lambda s: proxy(s.answering(network={"proxy": "http://192.0.2.9:3128"}), "http://192.0.2.9:3128/"), "passed",
      "http://192.0.2.9:3128"),
-    ("net.proxy", "attic", "birch", lambda s: s.missing("birch", "proxies"), "unknown", "was not asked"),
+    ("net.proxy", "attic", "birch", lambda s: s.having("birch", "system", boot_id=""), "unknown", "did not say"),
+    ("net.default-route", "attic", "birch",
+     lambda s: birch_nic(default_route=False)(s.having("birch", "system", boot_id="")), "unknown", "did not say"),
 ]  # fmt: skip
 
 

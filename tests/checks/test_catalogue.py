@@ -18,6 +18,7 @@ from homewright.checks import profiles
 from homewright.checks.catalogue import BY_ID, CHECKS
 from homewright.checks.measurements import Measurements
 from homewright.checks.models import Finding, FixId
+from homewright.discovery import machines
 from homewright.discovery.facts import HostFacts
 
 SPECIFIED = {
@@ -110,9 +111,10 @@ CASES: list[Case] = [*hosts.ALL, *network.ALL, *gpus.ALL]
 
 @cache
 def findings() -> tuple[Finding, ...]:
-    """Every finding of every case in the tables, and of both sites as they were recorded."""
+    """Every finding of every case in the tables, and of every site as it was recorded."""
     of_cases = [finding for case in CASES for finding in case.scene().judge({case.key})]
-    return (*scene("attic").judge(), *scene("trouble").judge(), *of_cases)
+    of_machines = [finding for name in machines.names() for finding in scene(name).judge()]
+    return (*of_machines, *of_cases)
 
 
 def test_every_line_of_the_specification_has_a_check() -> None:

@@ -98,6 +98,11 @@ class HostView:
     def site(self) -> Site:
         return self.ground.site
 
+    @property
+    def probed(self) -> bool:
+        """Whether our own probe told these facts: in texts that somebody saved, what was not asked seems absent."""
+        return bool(self.facts.system.boot_id)
+
     def passed_through(self) -> frozenset[str]:
         """Addresses of this server's GPUs that are to be passed through."""
         return frozenset(choice.address for choice in self.ground.gpu_choices(self.host) if choice.use == "passthrough")

@@ -114,7 +114,7 @@ def _finding(check: Check, about: tuple[str, ...], outcome: Outcome, severity: S
 
 def _said(text: str) -> str:
     """One line of text that a terminal may show, of 200 characters at most: servers have a hand in it."""
-    if len(text) <= LONGEST and text.isprintable():
+    if len(text) <= LONGEST and text.isprintable() and "  " not in text:
         return text
     line = " ".join(visible(text).split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1].rstrip()}…"

@@ -183,7 +183,8 @@ def xid(view: HostView) -> Outcome | None:
         return passed("none", threshold, "The driver has reported no errors.")
     worst = [code for code in codes if code in fatal]
     named = ", ".join(f"Xid {code}" for code in dict.fromkeys(worst or codes))
-    measured = f"{len(worst or codes)} times: {named}"
+    times = len(worst or codes)
+    measured = f"{named}, {'once' if times == 1 else f'{times} times'}"
     look = remedy(
         f"Look at what the driver of {view.host} says, and at the GPU's power, temperature and memory.",
         "sudo dmesg | grep Xid",

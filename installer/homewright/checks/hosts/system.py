@@ -45,7 +45,7 @@ def systemd(view: HostView) -> Outcome:
     found = view.facts.system
     if found.systemd:
         return passed("systemd", threshold, "It runs the services.")
-    if not found.os_id or not found.boot_id:
+    if not view.probed:
         return unknown(threshold, f"It is not known what starts the services: {view.facts.why_unknown('os')}.")
     return wrong(
         "another one",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from homewright.checks.check import Check, Outcome, passed, remedy, unknown, warning, wrong
 from homewright.checks.ground import HostView
 from homewright.checks.models import Remedy
+from homewright.planning.virtualization import guest
 from homewright.site.models import Site
 
 _VM = "https://documentation.ubuntu.com/lxd/latest/explanation/instances/"
@@ -17,12 +18,11 @@ def kvm(view: HostView) -> Outcome:
     threshold = "/dev/kvm"
     if view.facts.system.kvm:
         return passed("/dev/kvm is there", threshold, "Virtual machines can run.")
-    if not view.facts.system.boot_id:
+    if not view.probed:
         return unknown(threshold, f"It was not looked for: {view.facts.why_unknown('virtualization')}.")
-    guest = view.facts.system.virtualization not in ("none", "", "unknown")
     say = (
         f"{view.host} is a guest itself: let its hypervisor pass the processor's virtualization on (CPU type host)."
-        if guest
+        if guest(view.facts)
         else f"Turn on virtualization (VT-x or SVM) in the firmware of {view.host}, or use containers."
     )
     return _missing(view, "/dev/kvm is missing", threshold, remedy(say, *_CONTAINERS))
@@ -32,7 +32,7 @@ def vsock(view: HostView) -> Outcome:
     threshold = "/dev/vhost-vsock"
     if view.facts.system.vhost_vsock:
         return passed("/dev/vhost-vsock is there", threshold, "LXD can talk to its virtual machines.")
-    if not view.facts.system.boot_id:
+    if not view.probed:
         return unknown(threshold, f"It was not looked for: {view.facts.why_unknown('virtualization')}.")
     load = remedy(f"Load the module on {view.host}, or use containers.", "sudo modprobe vhost_vsock", *_CONTAINERS)
     return _missing(view, "/dev/vhost-vsock is missing", threshold, load)
@@ -40,8 +40,8 @@ def vsock(view: HostView) -> Outcome:
 
 def nested(view: HostView) -> Outcome | None:
     threshold = "nested virtualization is on"
-    if not view.facts.system.kvm:
-        return None
+    if not view.facts.system.kvm or view.facts.system.architecture not in ("x86_64", "i686", ""):
+        return None  # on other processors it is no setting of the kernel's
     on = view.facts.kernel.nested
     if on is None:
         return unknown(threshold, f"It is not known: {view.facts.why_unknown('virtualization', 'modules')}.")
@@ -71,10 +71,18 @@ def passthrough(view: HostView) -> Outcome | None:
         return passed("the kernel sees it", threshold, "A device can be given to a virtual machine.")
     if seen.iommu is None:
         return unknown(threshold, f"It is not known: {view.facts.why_unknown('iommu', 'kernel-log')}.")
-    turn_on = remedy(
-        f"Turn on VT-d or AMD-Vi (IOMMU) in the firmware of {view.host}, or let containers use its GPU.",
-        "sudo systemctl reboot --firmware-setup",
-        "homewright check",
+    turn_on = (
+        remedy(
+            f"{view.host} is a guest: let its hypervisor give it a virtual IOMMU, or let containers use its GPU.",
+            "systemd-detect-virt",
+            "homewright check",
+        )
+        if guest(view.facts)
+        else remedy(
+            f"Turn on VT-d or AMD-Vi (IOMMU) in the firmware of {view.host}, or let containers use its GPU.",
+            "sudo systemctl reboot --firmware-setup",
+            "homewright check",
+        )
     )
     reason = "The kernel sees no IOMMU: no GPU of this server can be given to a virtual machine."
     return (wrong if given else warning)("the kernel sees none", threshold, reason, turn_on)

@@ -13,9 +13,10 @@ _SERVICES = "https://kubernetes.io/docs/concepts/services-networking/cluster-ip-
 def ranges(view: SiteView) -> Outcome:
     threshold = "LAN, LXD, overlay, pods, services and load balancer apart"
     found = propose(view.site, view.ground.known)
-    if found.problems:
-        first = found.problems[0]
-        more = f" ({len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
+    problems = [problem for problem in found.problems if problem.field.startswith("network.")]
+    if problems:
+        first = problems[0]
+        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
         return wrong(
             f"{first.field}: {first.reason}{more}",
             threshold,

@@ -44,6 +44,8 @@ def default_route(view: HostView) -> Outcome:
     if not view.facts.nics:
         return unknown(threshold, f"The interfaces are not known: {view.facts.why_unknown('network')}.")
     ways = [nic for nic in view.facts.nics if nic.default_route]
+    if not ways and not view.probed:
+        return unknown(threshold, f"The routes are not known: {view.facts.why_unknown('routes')}.")
     if not ways:
         gateway = view.site.network.gateway
         nic = view.ground.nic(view.host)

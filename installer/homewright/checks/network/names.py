@@ -59,7 +59,10 @@ def resolvers(view: HostView) -> Outcome:
         "resolvectl status",
         f"sudo resolvectl dns {_nic(view)} {_better(view)}",
         fix="resolv",
-        changes=(f"the resolvers of {view.host} become {_better(view)}",),
+        changes=(
+            f"{view.host} asks resolvers that answer, such as {_better(view)}, and no longer those that do not",
+            "/etc/resolv.conf is written, or systemd-resolved's own file where that runs",
+        ),
     )
     if not names.resolvers:
         return wrong(measured, threshold, "No name can be resolved, so no package can be fetched.", mend)
@@ -93,14 +96,17 @@ def wildcard(view: HostView) -> Outcome:
             "resolvectl status",
             f"sudo resolvectl domain {_nic(view)} '~.'",
             fix="dns",
-            changes=("the search domain, or the resolver, that answers for any name is taken away",),
+            changes=(
+                "the resolver, or the search domain, that has an address for any name is taken away",
+                "/etc/resolv.conf is written, or systemd-resolved's own file where that runs",
+            ),
         ),
     )
 
 
 def proxy(view: HostView) -> Outcome:
     threshold = view.site.network.proxy or "none, as the site says"
-    if any(gap.source == "proxies" for gap in view.facts.missing):
+    if not view.probed:
         return unknown(threshold, f"The environment is not known: {view.facts.why_unknown('proxies')}.")
     found = {name.lower(): value for name, value in view.facts.system.proxies.items() if name.lower() != "no_proxy"}
     wanted = (view.site.network.proxy or "").rstrip("/")

@@ -85,7 +85,7 @@ def _artificial(view: PairView, what: str) -> Remedy:
         f"ip -s link show {name}",
         f"tc qdisc show dev {name}",
         fix="loss",
-        changes=(f"a netem queue on {view.source} or {view.target} is taken away, where there is one",),
+        changes=(f"a netem queue, or a rule that drops at random, is taken away from {view.source} and {view.target}",),
     )
 
 
