@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--save", metavar="DIR", type=Path, help="keep what each server literally said, one file a server"
     )
-    group.add_argument("--from", dest="source", metavar="DIR", type=Path, help="read recorded machines, contact nobody")
+    group.add_argument(
+        "--from", dest="source", metavar="DIR|NAME", help="read recorded machines (or shipped ones), contact nobody"
+    )
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
@@ -43,13 +45,25 @@ def run(args: argparse.Namespace, output: Output) -> int:
     return max((outcome.exit_code for outcome in outcomes.values() if isinstance(outcome, HomewrightError)), default=0)
 
 
-def _read(folder: Path, hosts: list[str]) -> dict[str, HostFacts]:
-    """Recorded machines, those of these names where some are given. Raises UsageError."""
+def _read(source: str, hosts: list[str]) -> dict[str, HostFacts]:
+    """Recorded machines of a folder, or shipped ones by name (as in a rehearsal, a folder of that name is ./NAME).
+
+    Where hosts are named, those alone. Raises UsageError, SiteError.
+    """
     from homewright.discovery import bundle as bundles
+    from homewright.discovery import machines
     from homewright.discovery.parsing import parse
 
+    folder = Path(source).expanduser()
+    shipped = "/" not in source and source in machines.names()
+    if not shipped and not folder.exists():
+        raise UsageError(
+            f"There is nothing recorded under {source}.",
+            "It is neither a folder nor the name of recorded machines that travel with Homewright.",
+            ["name a folder that `homewright discover --save` wrote", f"or one of: {', '.join(machines.names())}"],
+        )
     try:
-        found = {one.host: parse(one) for one in bundles.load(folder)}
+        found = machines.load(source).facts() if shipped else {one.host: parse(one) for one in bundles.load(folder)}
     except OSError as error:
         raise UsageError(
             f"{folder} cannot be read.",
