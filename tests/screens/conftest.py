@@ -8,15 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import screen_checks
 from screen_doubles import NOW, Manager, facts_of, listing
 
 from homewright.access.known_hosts import HostKey
+from homewright.checks.models import Finding, Report
 from homewright.discovery.facts import HostFacts
 from homewright.engine.journal import Reader
 from homewright.errors import HomewrightError
+from homewright.screens import services_checks
 from homewright.screens.app import HomewrightApp
+from homewright.screens.check_board import CheckRow
 from homewright.screens.services import Outcome, Reach, Scanned, Services
-from homewright.screens.services_checks import OnFacts
+from homewright.screens.services_checks import Heard, OnFacts
 from homewright.screens.terminal import Terminal
 from homewright.site import files
 from homewright.site.models import Server, Site
@@ -35,6 +39,9 @@ class Recorded(Services):
         self.passwords: list[tuple[str, str | None]] = []
         self.begun: list[str | None] = []
         self.machines: dict[str, HostFacts] = {}
+        self.wrong: tuple[Finding, ...] = ()
+        self.fixed: list[str] = []
+        self.judged: list[int] = []
         self.double = manager
 
     def answering(self, servers: Sequence[tuple[str, int]]) -> int:
@@ -79,6 +86,36 @@ class Recorded(Services):
         hosts = [server.name for server in site.servers]
         self.look(site, state, hosts, on_facts)
         return len(hosts) - len(self.problems)
+
+    def check_rows(self) -> tuple[CheckRow, ...]:
+        return screen_checks.rows()
+
+    def check(self, file: Path, state: StateFolder, heard: Callable[[Heard], None]) -> Report:
+        from homewright.checks import running
+
+        hosts = [server.name for server in self.load(file).servers]
+        report = screen_checks.report_of(hosts, self.wrong, list(self.problems))
+        for host in hosts:
+            error = self.problems[host].what if host in self.problems else ""
+            heard(Heard(host, "facts", error, () if error else report.of(host)))
+        running.keep(state, report)
+        self.judged.append(len(report.ran))
+        return report
+
+    def recheck(self, file: Path, state: StateFolder, report: Report, heard: Callable[[Heard], None]) -> Report:
+        from homewright.checks import running
+
+        again = {one.key for one in report.findings if one.status != "passed"}
+        wrong = {one.key: one for one in self.wrong}
+        fresh = [wrong.get(key) or screen_checks.finding(*key) for key in sorted(again)]
+        report = services_checks.with_acceptances(self.load(file), report.updated(fresh, NOW, {}))
+        running.keep(state, report)
+        self.judged.append(len(report.ran))
+        return report
+
+    def fix(self, file: Path, state: StateFolder, finding: Finding, say: Callable[[str], None]) -> None:
+        self.fixed.append(f"{finding.check} {' '.join(finding.subjects)}")
+        self.wrong = tuple(one for one in self.wrong if one.key != finding.key)
 
     def begin(self, file: Path, state: StateFolder, digest: str | None, stages: Sequence[str] | None) -> str:
         self.begun.append(digest)

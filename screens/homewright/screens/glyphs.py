@@ -35,6 +35,9 @@ LOOKS: dict[str, Look] = {
     "stopped": Look("·", "..", "stopped", "muted"),
     "starting": Look("▶", ">>", "starting", "running"),
     "stopping": Look("▶", ">>", "stopping", "running"),
+    "passed": Look("✓", "ok", "passed", "ok"),
+    "accepted": Look("!", "!!", "accepted", "muted"),
+    "unreached": Look("?", "??", "unknown", "muted"),
 }
 
 _ALIASES = {"succeeded": "done", "ok": "done", "proved": "done", "broken": "failed", "cannot-tell": "unknown"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from textual import events
+from textual.app import RenderResult
 from textual.content import Content
-from textual.widgets import Static
+from textual.geometry import Size
+from textual.widget import Widget
 
 from homewright.screens.widgets.log_pane import clean
 
@@ -30,35 +31,42 @@ class Line:
     whole: bool = False
 
 
-class Labelled(Static):
+class Labelled(Widget):
     """Shows `Line`s, wrapped at its own width. What came from elsewhere is cleaned of control characters."""
 
+    DEFAULT_CSS = "Labelled { height: auto; }"
     LABEL = 10
     """Cells of a label."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(self, lines: Sequence[Line] = (), *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.lines: tuple[Line, ...] = ()
-        self._shown: tuple[tuple[Line, ...], int] = ((), 0)
+        self.lines: tuple[Line, ...] = tuple(lines)
+        self._drawn: tuple[tuple[Line, ...], int, list[Content]] = ((), 0, [])
 
     def show_lines(self, lines: Sequence[Line]) -> None:
         """Show these lines from now on."""
-        self.lines = tuple(lines)
-        self._fill()
+        if tuple(lines) != self.lines:
+            self.lines = tuple(lines)
+            self.refresh(layout=True)
 
     @property
     def plain(self) -> str:
         """All of it as text, to search in."""
         return "\n".join(f"{line.label} {line.text}" for line in self.lines)
 
-    def on_resize(self, event: events.Resize) -> None:
-        self._fill()
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self._at(width))
 
-    def _fill(self) -> None:
-        width = self.content_size.width
-        if self._shown != (self.lines, width):
-            self._shown = (self.lines, width)
-            self.update(Content("\n").join(wrapped(self.lines, width or 60, self.LABEL)))
+    def render(self) -> RenderResult:
+        return Content("\n").join(self._at(self.content_size.width))
+
+    def _at(self, width: int) -> list[Content]:
+        """The lines at this width; kept, because height and content ask one after the other."""
+        lines, drawn_width, drawn = self._drawn
+        if lines is not self.lines or drawn_width != width:
+            drawn = wrapped(self.lines, width, self.LABEL)
+            self._drawn = (self.lines, width, drawn)
+        return drawn
 
 
 def wrapped(lines: Sequence[Line], width: int, label_width: int) -> list[Content]:
@@ -69,7 +77,7 @@ def wrapped(lines: Sequence[Line], width: int, label_width: int) -> list[Content
         style = STYLES.get(line.tone, "")
         text = Content.styled(clean(line.text), style) if style else Content(clean(line.text))
         if line.whole:
-            drawn += text.wrap(width)
+            drawn += text.wrap(max(width, 10))
         else:
             label = "" if line.label == before else line.label
             for part in text.wrap(max(width - label_width - 1, 10)) or [Content()]:
