@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from homewright.cli import plan as plan_verb
-from homewright.cli import runs
+from homewright.cli import preflight, runs
 from homewright.cli.output import Output
 from homewright.errors import Cancelled
 
@@ -18,16 +18,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
+    from homewright.planning import kept
+
     file, site, state = runs.place(args)
     planned = plan_verb.compute(args, site, state)
     if args.plan is not None:
         plan_verb.require_same(plan_verb.saved(args.plan), planned)
+    if preflight.require(site, state, output):
+        planned = plan_verb.compute(args, site, state)  # the checks have learned who the servers are
     if not args.jsonl:
         for line in plan_verb.lines(planned):
             output.line(line)
         output.line()
     if not output.confirm("Carry this out?", yes=args.yes, otherwise="say yes beforehand: homewright apply --yes"):
         raise Cancelled("Nothing was done.")
+    kept.approve(state, planned)
     return runs.start(
         args,
         output,

@@ -174,8 +174,8 @@ def _fix(args: argparse.Namespace, output: Output, site: Site, state: StateFolde
         except HomewrightError as error:
             failures.append(error)
     report = look(output, site, state, hosts, again=True)
-    for error in failures if len(failures) < len(found) else failures[1:]:
-        output.progress(error.as_text())
+    for failure in failures if len(failures) < len(found) else failures[1:]:
+        output.progress(failure.as_text())
     if len(failures) == len(found):
         raise failures[0]
     return report

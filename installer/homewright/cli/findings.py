@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from homewright.checks.models import Finding, Report, Status
+if TYPE_CHECKING:
+    from homewright.checks.models import Finding, Report, Status
 
 _ORDER: dict[Status, int] = {"failed": 0, "unknown": 1, "warning": 2, "pending": 3, "passed": 4}
 _WORDS: dict[Status, str] = {"failed": "Failed", "unknown": "Unknown", "warning": "Warning", "pending": "Not yet"}

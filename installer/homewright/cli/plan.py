@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from homewright.cli import runs
+from homewright.cli import preflight, runs
 from homewright.cli.output import Output
 from homewright.engine.journal import Reader
 from homewright.errors import PlanMismatch, UsageError, addressed
@@ -54,6 +54,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     for line in lines(planned):
         output.line(line)
     for line in _since(planned, state):
+        output.line(line)
+    for line in preflight.warnings(site, state):
         output.line(line)
     if args.save is not None:
         save(args.save, planned)
