@@ -264,6 +264,7 @@ PAGES = {
     "hardware": ("hardware", "Hardware"),
     "checks": ("checks", "Checks"),
     "network": ("network", "Network"),
+    "instances": ("instances", "Instances"),
     "plan": ("plan", "PlanPage"),
     "deploy": ("deploy", "Deploy"),
     "finished": ("finished", "Finished"),
