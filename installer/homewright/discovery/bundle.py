@@ -21,6 +21,8 @@ _CONTROL = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[@-_])"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 )
+_ODD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Nearly no text has one, and a set of characters is searched three times as fast as the alternatives above."""
 _CHUNK = re.compile(rf"\n?{MARK}source ([\w.-]+)\n")
 _EXIT = re.compile(rf"\n?{MARK}exit (\d+)\n?\Z")
 _NOT_THERE = re.compile(r"command not found|No such file or directory|not installed", re.IGNORECASE)
@@ -28,7 +30,7 @@ _NOT_THERE = re.compile(r"command not found|No such file or directory|not instal
 
 def clean(text: str) -> str:
     """Without a terminal's escape sequences and other control characters but for tabs and line ends."""
-    return _CONTROL.sub("", text)
+    return _CONTROL.sub("", text) if _ODD.search(text) else text
 
 
 class Source(BaseModel):

@@ -20,6 +20,7 @@ from homewright.discovery.parsers import (
     storage,
     system,
 )
+from homewright.discovery.plausible import plausible
 
 
 def parse(bundle: RawBundle) -> HostFacts:
@@ -48,4 +49,5 @@ def parse(bundle: RawBundle) -> HostFacts:
     )
     if report is not None:
         facts = reports.completed(facts, report)
+    facts = plausible(facts)
     return facts.model_copy(update={"missing": tuple(missing(bundle, facts, smi))})

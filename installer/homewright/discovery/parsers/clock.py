@@ -7,7 +7,7 @@ import re
 from homewright.discovery.bundle import RawBundle
 from homewright.discovery.facts import Clock
 
-_EPOCH = re.compile(r"^(\d{1,12})(?:\.(\d{1,9}))?")
+_EPOCH = re.compile(r"^(\d{1,10})(?:\.(\d{1,9}))?")
 _SYNCHRONISED = re.compile(r"^\s*(?:System clock|NTP) synchronized:\s*(yes|no)\s*$", re.MULTILINE)
 _ZONE = re.compile(r"^\s*Time zone:\s*(\S+)", re.MULTILINE)
 _SERVICES = {

@@ -105,8 +105,8 @@ def iommu_groups(text: str) -> dict[str, PciFunction]:
 def parse(bundle: RawBundle, reported: Iterable[PciFunction] = ()) -> tuple[PciFunction, ...]:
     """All functions, by address. What the kernel says wins; names come from lspci; hardware reports fill the rest."""
     known: dict[str, PciFunction] = dict(sysfs(bundle.text("sys-pci")))
-    listings = [lspci(source.stdout) for source in bundle.all("lspci").values()]
-    listings += [iommu_groups(source.stdout) for source in bundle.all("iommu-groups").values()]
+    listings = [lspci(source.printed) for source in bundle.all("lspci").values()]
+    listings += [iommu_groups(source.printed) for source in bundle.all("iommu-groups").values()]
     listings += [{function.address: function} for function in reported]
     for listing in listings:
         for address, function in listing.items():

@@ -57,8 +57,9 @@ def df(text: str) -> list[FileSystem]:
     """From `df`, with or without a type column and -h; the real file systems, each device once (where it is mounted
     first), and / whatever it is."""
     lines = text.splitlines()
-    unit = 1024 if lines and re.search(r" 1(K|024)-blocks? ", lines[0]) else 1
-    typed = bool(lines) and " Type " in lines[0]
+    # the heading is in any language: its blocks are told by their number, the column of types by what is in it
+    unit = 1024 if lines and re.search(r"\s1(K|024)-\S", lines[0]) else 1
+    typed = any(re.match(r"\S+\s+[A-Za-z]", line) for line in lines[1:])
     found: dict[str, FileSystem] = {}
     for line in lines[1:]:
         words = line.split(None, 6 if typed else 5)

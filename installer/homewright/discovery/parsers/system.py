@@ -60,8 +60,8 @@ def uname(text: str) -> tuple[str, str, str]:
 
 def virtualization(detected: str, product: str, cpuinfo: str) -> str | None:
     """What systemd-detect-virt said; without it, what firmware and CPU give away; None where nothing is known."""
-    if detected.strip():
-        return detected.strip().splitlines()[0]
+    if re.fullmatch(r"[a-z][a-z0-9-]{1,30}", detected.strip()):
+        return detected.strip()
     for word, name in _HYPERVISORS.items():
         if word in product.lower():
             return name
@@ -125,7 +125,7 @@ def parse(bundle: RawBundle) -> System:
     uptime = re.match(r"[0-9]{1,12}(\.[0-9]+)?(?=\s|$)", bundle.text("uptime"))
     # systemd-detect-virt ends with 1 when it prints `none`
     detected = bundle.source("systemd-detect-virt")
-    said = detected.stdout if detected.exit_code in (0, 1) else ""
+    said = detected.printed if detected.exit_code in (0, 1) else ""
     sudo = bundle.source("sudo").exit_code
     virtual = virtualization(said, product, bundle.text("cpuinfo")) or "unknown"
     account, _, home = bundle.text("account").strip().partition("|")

@@ -1,0 +1,28 @@
+"""The probe, run by the shells of this machine."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from homewright.discovery import RawBundle
+from homewright.discovery.bundle import framed
+from homewright.discovery.probe import script
+
+
+def run_probe(
+    shell: Sequence[str] = ("sh",), path: str | None = None, more: Mapping[str, str] | None = None
+) -> RawBundle:
+    environment = {**os.environ, "LANG": "de_DE.UTF-8", **(more or {})}
+    if path is not None:
+        environment["PATH"] = path
+    done = subprocess.run([*shell, "-s"], input=script(), capture_output=True, text=True, timeout=60, env=environment)
+    return framed("here", 1.0, done.stdout, done.stderr, 2.0)
+
+
+@functools.cache
+def here() -> RawBundle:
+    """What this machine says, asked once."""
+    return run_probe()
