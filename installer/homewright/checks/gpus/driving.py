@@ -134,7 +134,7 @@ def open_modules(view: HostView) -> Outcome | None:
         return wrong(
             _name(old[0]),
             threshold,
-            "NVIDIA's open kernel modules do not drive it; drivers after 580 have no others.",
+            "NVIDIA's open kernel modules do not drive it, and 580 is the last driver with others for it.",
             remedy(
                 f"Install the proprietary modules of 580 on {view.host} and hold that version.",
                 "sudo apt-get install -y nvidia-driver-580-server",
