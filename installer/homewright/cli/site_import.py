@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homewright.cli.output import Output
-from homewright.errors import UsageError
+from homewright.errors import UsageError, addressed
 
 if TYPE_CHECKING:
     from homewright.access import importing
@@ -47,7 +47,7 @@ def run(path: Path, args: argparse.Namespace, output: Output) -> int:
             if one.note:
                 output.line(f"Note:   {one.name}: {one.note}")
         output.line(f"Saved:  {path}")
-        output.line(f"Next:   homewright trust {' '.join(names)}")
+        output.line(addressed(f"Next:   homewright trust {' '.join(names)}"))
     else:
         _list(found, file, output)
     output.document(

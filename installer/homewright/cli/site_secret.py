@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     from homewright.site.secrets import Secrets
 
     file = site_file(args.site)
-    state = StateFolder.of(files.load(file).name, args.state)
+    state = StateFolder.of(files.load(file).name, args.state, file)
     secrets = Secrets(state.secrets)
     if args.verb == "list":
         return _list(secrets, output)
