@@ -26,6 +26,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
         plan_verb.require_same(plan_verb.saved(args.plan), planned)
     if preflight.require(site, state, output):
         planned = plan_verb.compute(args, site, state)  # the checks have learned who the servers are
+        if args.plan is not None:
+            plan_verb.require_same_machines(plan_verb.saved(args.plan), planned)
     if not args.jsonl:
         for line in plan_verb.lines(planned):
             output.line(line)

@@ -123,6 +123,17 @@ def require_same(approved: Plan, now: Plan) -> None:
     )
 
 
+def require_same_machines(approved: Plan, now: Plan) -> None:
+    """Raises PlanMismatch where a server that the approved plan knew is another one, as the checks have found by now.
+
+    What it did not know yet may have been learned since.
+    """
+    known = {machine.host for machine in approved.machines}
+    those = tuple(machine for machine in now.machines if machine.host in known)
+    if those == now.machines or those != approved.machines:
+        require_same(approved, now)
+
+
 def lines(planned: Plan) -> Iterator[str]:
     """The plan in words."""
     steps = planned.steps()

@@ -32,6 +32,7 @@ from homewright.engine.schedule import RunEnd, Schedule
 from homewright.engine.states import Action, State
 from homewright.errors import Busy, HomewrightError, PlanMismatch
 from homewright.planning import Plan, plan
+from homewright.planning import kept as kept_plans
 from homewright.planning.known import known_facts
 from homewright.site import files
 from homewright.site.paths import StateFolder, write_atomically
@@ -86,7 +87,8 @@ class Engine:
         if not goes_on and self.request.plan_digest not in (None, planned.digest):
             raise PlanMismatch(
                 "The plan that was approved no longer fits.",
-                "The site, the catalogue or a server is another one since.",
+                kept_plans.since_approval(self.state, self.request.plan_digest, planned)
+                or "The site, the catalogue or a server is another one since.",
                 ["look at the new plan: homewright plan", "then apply that"],
             )
         controller = _controller(writer)
@@ -106,11 +108,19 @@ class Engine:
         schedule = Schedule(context, planned, self.action, self.request)
         self._record(writer, planned, catalogue.digest)
         schedule.record()
+        self._keep(planned)
         data_of = {"action": self.action, "digest": planned.digest, "attempt": self.request.attempt}
         event = Event(Kind.RUN_STARTED, self._beginning(planned), data=data_of)
         begun = {"finished": None, "reason": ""} if goes_on else {"started": time.time()}
         writer.transition(event, writer.set_run(state=State.RUNNING, **begun))
         return context, schedule
+
+    def _keep(self, planned: Plan) -> None:
+        """What the servers are made to be, for `homewright plan` to compare an edit with."""
+        if self.action is Action.RUN:
+            kept_plans.apply(self.state, planned)
+        elif self.action is Action.ROLLBACK:
+            kept_plans.roll_back(self.state, frozenset(stage.id for stage in planned.stages if not stage.skipped))
 
     def _prove_empty(self) -> None:
         """Nothing of an earlier engine may still be at work. Raises Busy where something cannot be ended."""

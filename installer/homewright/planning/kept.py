@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from homewright.planning.changes import FileUse, PackageUse
+from homewright.planning.difference import difference, summary
 from homewright.planning.plan import NOT_ASKED, Plan, PlanHost, PlanStage
 from homewright.site.paths import StateFolder, make_folder, write_atomically
 
@@ -38,6 +39,12 @@ def approve(state: StateFolder, plan: Plan) -> None:
 def apply(state: StateFolder, plan: Plan) -> None:
     """Keep what a run begins to apply; stages that it leaves out stay as applied before. Raises StateError."""
     _write(applied_file(state), merged(applied(state), plan))
+
+
+def since_approval(state: StateFolder, digest: str | None, now: Plan) -> str:
+    """What changed since the plan of this digest was approved; empty where that plan is not kept."""
+    plan = approved(state)
+    return summary(difference(plan, now)) if plan is not None and plan.digest == digest else ""
 
 
 def roll_back(state: StateFolder, stages: frozenset[str]) -> None:
