@@ -24,7 +24,8 @@ class Candidate:
 
 def candidates(server: Server, facts: HostFacts) -> tuple[Candidate, ...]:
     """The interfaces of a server, the one with its address first, those that cannot be taken last."""
-    found = [_judged(server, nic) for nic in facts.nics if nic.kind in KINDS and not _of_instances(nic)]
+    judged = [_judged(server, nic) for nic in facts.nics if nic.kind != "loopback" and not _of_instances(nic)]
+    found = [one for one in judged if one.nic.kind in KINDS or one.carries]
     return tuple(sorted(found, key=lambda one: (bool(one.reason), not one.carries, not one.nic.up, one.nic.name)))
 
 

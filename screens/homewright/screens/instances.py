@@ -30,6 +30,8 @@ KINDS: Mapping[str | None, str] = {
     "virtual-machine": "virtual machines",
     "container": "containers",
 }
+NO_ROOM = ("instances.reserve",)
+"""What a server without room is told by: it gets no instance, so nothing is given out twice, and one may go on."""
 ROLES = {"control-plane": "control plane", "worker": "worker"}
 
 
@@ -327,8 +329,9 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
         placed = self._placed
         if placed is None:
             return
-        if placed.problems:
-            misfit = placed.problems[0]
+        wrong = [misfit for misfit in placed.problems if misfit.field not in NO_ROOM]
+        if wrong:
+            misfit = wrong[0]
             table = self.query_one(Table)
             table.focus()
             named = [misfit.field.removeprefix("instances.nodes.").partition(".")[0]]

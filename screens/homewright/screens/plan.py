@@ -1,4 +1,4 @@
-"""Plan: what would be done, where and for how long. Approving it begins the run."""
+"""Plan: what would be done, where and for how long, and what stands in the way. Approving it begins the run."""
 
 from __future__ import annotations
 
@@ -12,24 +12,35 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from homewright.screens.glyphs import look
 from homewright.screens.page import Page
-from homewright.screens.widgets.table import Column, Row, Table
+from homewright.screens.plan_views import VIEWS, View, count, totals
+from homewright.screens.widgets.table import Table
 
 if TYPE_CHECKING:
-    from homewright.planning import Plan
+    from homewright.screens.services_planning import Outlook
 
 
 class PlanPage(Page):
-    """Stages and steps, or the changes on each server; totals; approve."""
+    """The plan by stage, by server, by decision, by what changed; totals; approve."""
 
     CSS_PATH = ["widgets/frame.tcss", "plan.tcss"]
     WHERE = "Plan"
     STEP = 8
     HELP = """
-What a run would do, before it does anything: stages, steps, the servers of each, minutes (from past runs
-where there were any), reboots, and what could lock you out. v shows the same by server.
+What a run would do, before it does anything. v turns to the next view:
+
+stages     stages and steps, the servers of each, minutes (from past runs where there were any), reboots, and
+           what could lock you out
+servers    what changes on each server: its steps, every file and every package, each with its step
+decisions  what was decided about network, instances, GPUs and platform; why stands in the box beneath
+edit       what is different from the plan that was approved last, and which old state that leaves behind
+warnings   failed checks, answers that do not fit, and what else is worth knowing
+
+Only what this version's stages do is here; other answers are kept for stages to come.
 
 Every step can be run again: what is done already is proved and left alone. Every step can be taken back.
+A failed check keeps the plan from being approved; c goes to Checks. A warning does not.
 
 Approving begins the run. It is approved for this site, these stages and these machines: when one of them
 changes before the run begins, the run is refused and the plan is shown again.
@@ -38,7 +49,9 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
 """
     BINDINGS = [
         Binding("ctrl+n", "approve", "approve", key_display="ctrl+n"),
-        Binding("v", "turn", "by server"),
+        Binding("v", "turn(1)", "next view"),
+        Binding("V", "turn(-1)", show=False),
+        Binding("c", "checks", "checks"),
         Binding("ctrl+s", "save", "save", key_display="ctrl+s"),
         Binding("r", "again", "again"),
         Binding("escape", "back", "back", key_display="esc"),
@@ -46,14 +59,16 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
 
     def __init__(self) -> None:
         super().__init__()
-        self._plan: Plan | None = None
-        self._by_server = False
+        self._outlook: Outlook | None = None
+        self._view = next(iter(VIEWS))
+        self._shown: View | None = None
 
     def body(self) -> ComposeResult:
         yield Static("Planning …", id="totals")
+        yield Static(id="views")
         yield Table([], id="plan", empty="")
-        with VerticalScroll(id="about", classes="frame"):
-            yield Static(id="about-text")
+        with VerticalScroll(id="about", classes="frame", can_focus=False):
+            yield Static(id="about-text", markup=False)
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -63,84 +78,120 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
         sitting = self.home.sitting
         assert sitting is not None
         services, stages = self.home.services, self.home.options.stages
-        self.start("plan", lambda: services.plan(sitting.file, sitting.state, stages), self._planned)
 
-    def _planned(self, plan: Plan) -> None:
-        self._plan = plan
+        def planned() -> Outlook:
+            plan = services.plan(sitting.file, sitting.state, stages)
+            return services.outlook(services.load(sitting.file), plan, sitting.state)
+
+        self.start("plan", planned, self._planned)
+
+    def _planned(self, outlook: Outlook) -> None:
+        self._outlook = outlook
         self._draw()
 
     def _draw(self) -> None:
-        plan = self._plan
-        if plan is None:
+        outlook = self._outlook
+        if outlook is None:
             return
-        self.query_one("#totals", Static).update(_totals(plan))
+        self.query_one("#totals", Static).update(self._totals(outlook))
+        names = [
+            Content.styled(f"[{name}]", "bold $foreground") if name == self._view else Content(f" {name} ")
+            for name in VIEWS
+        ]
+        self.query_one("#views", Static).update(Content(" ").join(names))
+        self._shown = VIEWS[self._view](outlook)
         table = self.query_one("#plan", Table)
-        if self._by_server:
-            table.set_columns([Column()])
-            table.set_rows(_by_server(plan))
-        else:
-            table.set_columns([Column("step"), Column("servers", 22), Column("minutes", 8, right=True), Column("", 12)])
-            table.set_rows(_by_stage(plan))
-        self.retitle(f"about {max(round(plan.minutes), 1)} min")
+        table.set_columns(self._shown.columns)
+        table.set_rows(self._shown.rows)
+        self.retitle(f"about {max(round(outlook.plan.minutes), 1)} min")
         self._about()
         self.refresh_bindings()
 
+    def _totals(self, outlook: Outlook) -> Content:
+        """The whole in a line; beneath it what keeps it from being approved, else what is worth knowing."""
+        lines = [Content(totals(outlook.plan))]
+        failed, warning = (look(state).mark(self.ascii) for state in ("failed", "warning"))
+        in_the_way = self._in_the_way(outlook)
+        if in_the_way:
+            lines.append(Content.styled(f"{failed} {in_the_way}", "$text-error"))
+        elif outlook.plan.warnings:
+            more = len(outlook.plan.warnings) - 1
+            also = f" ({more} more under warnings)" if more else ""
+            lines.append(Content.styled(f"{warning} {outlook.plan.warnings[0]}{also}", "$text-warning"))
+        if outlook.difference is not None and not outlook.difference.empty:
+            lines.append(Content("Different from the plan that was approved last: see edit."))
+        return Content("\n").join(lines)
+
+    @staticmethod
+    def _in_the_way(outlook: Outlook) -> str:
+        """What keeps the plan from being approved; empty where nothing does."""
+        if outlook.unchecked:
+            return "These servers were not checked yet: c goes to Checks."
+        if outlook.blocking:
+            named = list(
+                dict.fromkeys(f"{one.title} ({', '.join(one.subjects) or 'site'})" for one in outlook.blocking)
+            )
+            more = f" and {len(named) - 2} more" if len(named) > 2 else ""
+            words = f"{count(len(outlook.blocking), 'failed check')} in the way: {', '.join(named[:2])}{more}."
+            return f"{words} c goes to Checks."
+        if outlook.misfits:
+            return f"{outlook.misfits[0].field}: {outlook.misfits[0].reason}."
+        return ""
+
     @on(Table.Highlighted)
     def _about(self) -> None:
-        plan = self._plan
-        if plan is None:
+        if self._shown is None:
             return
         key = self.query_one("#plan", Table).cursor_key
-        box = self.query_one("#about")
-        text = self.query_one("#about-text", Static)
-        step = next((step for stage in plan.stages for step in stage.steps if step.id == key.split(" ")[0]), None)
-        if step is not None:
-            box.border_title = f"{step.id} {step.title}"
-            lines = [step.summary, f"Servers: {', '.join(step.hosts) or 'none'}. Done by {step.runner}."]
-            source = "as it took before" if step.measured else "as the catalogue says"
-            lines.append(f"About {_minutes(step.minutes)} min, {source}.")
-            if step.reboots:
-                lines.append("! It reboots these servers.")
-            if step.may_lock_out:
-                lines.append("! It could lock you out; it is taken back by itself when no new connection proves it.")
-            if step.requires:
-                lines.append(f"After {', '.join(step.requires)}.")
-            text.update(Content("\n".join(lines)))
-        else:
-            box.border_title = "worth knowing"
-            text.update(Content("\n".join(f"! {warning}" for warning in plan.warnings) or "Nothing special."))
+        title, lines = self._shown.about.get(key, ("worth knowing", ("Nothing special.",)))
+        self.query_one("#about").border_title = title
+        self.query_one("#about-text", Static).update("\n".join(lines))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("approve", "turn", "save"):
-            return self._plan is not None and bool(super().check_action(action, parameters))
+            return self._outlook is not None and bool(super().check_action(action, parameters))
         return super().check_action(action, parameters)
 
-    def action_turn(self) -> None:
-        self._by_server = not self._by_server
+    def action_turn(self, by: int) -> None:
+        names = list(VIEWS)
+        self._view = names[(names.index(self._view) + by) % len(names)]
         self._draw()
-        self.query_one("#plan", Table).action_end(-1)
+        table = self.query_one("#plan", Table)
+        table.action_end(-1)
+        table.scroll_to(y=0, animate=False)
+
+    def action_checks(self) -> None:
+        self.home.go("checks")
 
     def action_save(self) -> None:
         from homewright.site.paths import write_atomically
 
-        plan, sitting = self._plan, self.home.sitting
-        if plan is None or sitting is None:
+        outlook, sitting = self._outlook, self.home.sitting
+        if outlook is None or sitting is None:
             return
         file = Path.home() / f"homewright-{sitting.name}-plan.json"
-        data = plan.model_dump_json(indent=2).encode()
+        data = outlook.plan.model_dump_json(indent=2).encode()
         self.start("save", lambda: write_atomically(file, data), lambda _: self.say(f"Saved in {file}", "ok"))
 
     def action_approve(self) -> None:
         from homewright.screens.ask import AskBox
 
-        plan, sitting = self._plan, self.home.sitting
-        if plan is None or sitting is None:
+        outlook = self._outlook
+        if outlook is None:
             return
-        steps = sum(len(stage.steps) for stage in plan.stages if not stage.skipped)
-        where = f"{_count(steps, 'step')} on {_count(len(plan.hosts), 'server')}"
+        if outlook.unchecked or outlook.blocking:
+            self._refuse(outlook)
+            return
+        if outlook.misfits:
+            self.say(f"{self._in_the_way(outlook)} It has to be put right first.", "failed")
+            return
+        plan = outlook.plan
+        where = f"{count(len(plan.steps()), 'step')} on {count(len(plan.hosts), 'server')}"
         lines = [f"{where}, about {max(round(plan.minutes), 1)} min."]
         lines += [f"! {', '.join(plan.reboots)} will be rebooted."] if plan.reboots else []
         lines += [f"! {', '.join(plan.may_lock_out)} could lock you out."] if plan.may_lock_out else []
+        open_warnings = len(outlook.report.warnings()) if outlook.report is not None else 0
+        lines += [f"! {count(open_warnings, 'warning')} of the checks not accepted."] if open_warnings else []
         lines.append("The run goes on even if you leave or lose the connection.")
 
         def answer(yes: bool | None) -> None:
@@ -149,65 +200,34 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
 
         self.app.push_screen(AskBox("approve this plan?", lines, "approve and begin"), answer)
 
+    def _refuse(self, outlook: Outlook) -> None:
+        """Say what is in the way, and show the way to it."""
+        from homewright.screens.ask import AskBox
+
+        lines = ["The checks have not been run for these servers."] if outlook.unchecked else []
+        for finding in outlook.blocking[:6]:
+            where = ", ".join(finding.subjects) or "site"
+            lines.append(f"{look('failed').mark(self.ascii)} {finding.title} · {where}: {finding.reason}")
+        if len(outlook.blocking) > 6:
+            lines.append(f"and {len(outlook.blocking) - 6} more")
+
+        def answer(yes: bool | None) -> None:
+            if yes:
+                self.action_checks()
+
+        self.app.push_screen(AskBox("this plan cannot be approved yet", lines, "go to Checks"), answer)
+
     def _begin(self) -> None:
-        plan, sitting = self._plan, self.home.sitting
-        assert plan is not None and sitting is not None
-        services, stages = self.home.services, self.home.options.stages
+        outlook, sitting = self._outlook, self.home.sitting
+        assert outlook is not None and sitting is not None
+        services, stages, plan = self.home.services, self.home.options.stages, outlook.plan
         self.say("Starting the engine …")
-        self.start(
-            "begin",
-            lambda: services.begin(sitting.file, sitting.state, plan.digest, stages),
-            lambda _: self.home.go("deploy"),
-        )
+
+        def begin() -> str:
+            services.approve(sitting.state, plan)
+            return services.begin(sitting.file, sitting.state, plan.digest, stages)
+
+        self.start("begin", begin, lambda _: self.home.go("deploy"))
 
     def action_back(self) -> None:
         self.backward()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _minutes(minutes: float) -> str:
-    return f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.1f}"
-
-
-def _totals(plan: Plan) -> Content:
-    steps = sum(len(stage.steps) for stage in plan.stages if not stage.skipped)
-    parts = [
-        f"{_count(steps, 'step')} on {_count(len(plan.hosts), 'server')}, about {max(round(plan.minutes), 1)} min",
-        f"reboots {', '.join(plan.reboots)}" if plan.reboots else "no reboot",
-        f"could lock you out: {', '.join(plan.may_lock_out)}" if plan.may_lock_out else "nothing can lock you out",
-    ]
-    text = Content(" · ".join(parts))
-    for warning in plan.warnings:
-        text = Content("\n").join([text, Content.styled(f"! {warning}", "$text-warning")])
-    return text
-
-
-def _by_stage(plan: Plan) -> list[Row]:
-    rows: list[Row] = []
-    for stage in plan.stages:
-        title = f"{stage.id} {stage.title}"
-        if stage.skipped:
-            rows.append(Row(f"stage {stage.id}", ((f"⊘ {title}: {stage.skipped}", "muted"),), heading=True))
-            continue
-        rows.append(Row(f"stage {stage.id}", ((title, "strong"),), heading=True))
-        for step in stage.steps:
-            flags = " ".join((["! reboot"] if step.reboots else []) + (["! lock-out"] if step.may_lock_out else []))
-            rows.append(
-                Row(
-                    step.id,
-                    (f"{step.id} {step.title}", " ".join(step.hosts), _minutes(step.minutes), (flags, "warning")),
-                )
-            )
-    return rows
-
-
-def _by_server(plan: Plan) -> list[Row]:
-    rows: list[Row] = []
-    for host in plan.hosts:
-        flags = (" · ! reboots" if host.reboots else "") + (" · ! could lock you out" if host.may_lock_out else "")
-        rows.append(Row(host.host, ((f"{host.host}{flags}", "strong"),), heading=True))
-        rows += [Row(f"{change.split(' ')[0]} {host.host}", (change,)) for change in host.changes]
-    return rows

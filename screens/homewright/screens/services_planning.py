@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homewright.access.importing import Found
+    from homewright.checks.models import Finding, Report
     from homewright.discovery.facts import HostFacts
+    from homewright.planning import Plan
     from homewright.planning.bridges import Candidate
     from homewright.planning.decisions import Decided
+    from homewright.planning.difference import Difference
+    from homewright.planning.documents import Misfit
     from homewright.site.accounts import Account
     from homewright.site.models import Site
     from homewright.site.passwords import Strength
@@ -26,6 +30,36 @@ class Known:
     facts: Mapping[str, HostFacts]
     secrets: frozenset[str]
     """Names of the secrets that are kept."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The plan of now, and what bears on approving it."""
+
+    plan: Plan
+    difference: Difference | None
+    """Against the plan that was approved last; None where none was."""
+    report: Report | None
+    """The last report of the checks; None where these servers were not checked yet."""
+    rehearsed: bool
+    """Nothing is done for real, so nothing is in the way."""
+
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        """Failed checks, which keep the plan from being approved."""
+        return self.report.blocking() if self.report is not None and not self.rehearsed else ()
+
+    @property
+    def unchecked(self) -> bool:
+        return self.report is None and not self.rehearsed
+
+    @property
+    def misfits(self) -> tuple[Misfit, ...]:
+        """Answers that cannot be carried out, of those that a step of this plan reads."""
+        from homewright.planning.answers import belongs
+
+        reads = [read for step in self.plan.steps() for read in step.reads]
+        return tuple(one for one in self.plan.problems if belongs(one.field, reads))
 
 
 class PlanningServices:
@@ -73,6 +107,28 @@ class PlanningServices:
         from homewright.planning.bridges import candidates
 
         return candidates(known.site.server(host), known.facts[host]) if host in known.facts else ()
+
+    def outlook(self, site: Site, plan: Plan, state: StateFolder) -> Outlook:
+        """What bears on approving this plan. Raises StateError."""
+        from homewright.checks import running
+        from homewright.planning import kept
+        from homewright.planning.difference import difference
+        from homewright.site.rehearsed import Rehearsed
+
+        before = kept.approved(state)
+        report = running.recorded(state)
+        return Outlook(
+            plan,
+            difference(before, plan) if before is not None else None,
+            report if report is not None and running.fits(site, report) else None,
+            Rehearsed.of(state) is not None,
+        )
+
+    def approve(self, state: StateFolder, plan: Plan) -> None:
+        """Keep what was agreed to: a later plan is compared with it. Raises StateError."""
+        from homewright.planning import kept
+
+        kept.approve(state.create(), plan)
 
     # Secrets
 
