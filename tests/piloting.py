@@ -60,15 +60,15 @@ def to(*steps: tuple[str, ...] | str) -> Act:
     return act
 
 
-def page(name: str, *steps: tuple[str, ...] | str, file: Path | None = None) -> Act:
-    """Open a page of the site `attic` directly, then go on."""
+def page(page: str, *steps: tuple[str, ...] | str, file: Path | None = None, name: str = "attic") -> Act:
+    """Open a page of a site directly, then go on."""
 
     async def act(pilot: Pilot[object]) -> None:
         app = pilot.app
         assert isinstance(app, HomewrightApp)
         await until(pilot, shows(pilot, "Begin something"))
-        app.open_site(file or Services().place_of("attic"), "attic")
-        app.go(name)
+        app.open_site(file or Services().place_of(name), name)
+        app.go(page)
         await pilot.pause()
         await to(*steps)(pilot)
 

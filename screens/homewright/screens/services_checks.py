@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from homewright.checks.running import Progress
     from homewright.discovery.bundle import RawBundle
     from homewright.discovery.facts import HostFacts
+    from homewright.planning.gpus import GpuDocument
     from homewright.screens.check_board import CheckRow
+    from homewright.screens.services_planning import Known
+    from homewright.site.answers import GpuChoice
     from homewright.site.models import Site
     from homewright.site.paths import StateFolder
 
@@ -30,6 +33,14 @@ class Heard:
     error: str = ""
     findings: tuple[Finding, ...] = ()
     """What its facts alone decide; the report has it all."""
+
+
+@dataclass(frozen=True)
+class GpuPlan:
+    """What planning makes of the GPUs, and what each PCI function is, by server and address."""
+
+    document: GpuDocument
+    members: Mapping[tuple[str, str], str]
 
 
 class CheckServices:
@@ -126,6 +137,21 @@ class CheckServices:
         keys = {finding.key for finding in findings}
         kept = [one for one in files.load(file).accepted if (one.check, one.subjects) not in keys]
         return files.update(file, {"accepted": kept})
+
+    # GPUs
+
+    def gpu_plan(self, known: Known, choices: Sequence[GpuChoice]) -> GpuPlan:
+        """What can become of the site's GPUs, with these choices in place of those that are kept."""
+        from homewright.planning import gpus
+        from homewright.planning.gpu_groups import described
+
+        site = known.site.model_copy(update={"gpus": tuple(choices)})
+        members = {
+            (host, function.address): described(function)
+            for host, facts in known.facts.items()
+            for function in facts.pci
+        }
+        return GpuPlan(gpus.document(site, known.facts), members)
 
 
 def with_acceptances(site: Site, report: Report) -> Report:

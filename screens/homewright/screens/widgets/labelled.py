@@ -77,7 +77,7 @@ def wrapped(lines: Sequence[Line], width: int, label_width: int) -> list[Content
         style = STYLES.get(line.tone, "")
         text = Content.styled(clean(line.text), style) if style else Content(clean(line.text))
         if line.whole:
-            drawn += text.wrap(max(width, 10))
+            drawn += text.wrap(max(width, 10)) or [Content()]
         else:
             label = "" if line.label == before else line.label
             for part in text.wrap(max(width - label_width - 1, 10)) or [Content()]:
