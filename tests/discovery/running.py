@@ -13,12 +13,19 @@ from homewright.discovery.probe import script
 
 
 def run_probe(
-    shell: Sequence[str] = ("sh",), path: str | None = None, more: Mapping[str, str] | None = None
+    shell: Sequence[str] = ("sh",),
+    path: str | None = None,
+    more: Mapping[str, str] | None = None,
+    instead: Mapping[str, str] | None = None,
 ) -> RawBundle:
+    """Its bundle; `instead` replaces words of the script, such as the path of a file that it reads."""
     environment = {**os.environ, "LANG": "de_DE.UTF-8", **(more or {})}
     if path is not None:
         environment["PATH"] = path
-    done = subprocess.run([*shell, "-s"], input=script(), capture_output=True, text=True, timeout=60, env=environment)
+    text = script(("localhost", "homewright-nobody"))
+    for word, other in (instead or {}).items():
+        text = text.replace(word, other)
+    done = subprocess.run([*shell, "-s"], input=text, capture_output=True, text=True, timeout=60, env=environment)
     return framed("here", 1.0, done.stdout, done.stderr, 2.0)
 
 

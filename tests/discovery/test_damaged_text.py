@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from homewright.discovery import RawBundle, parse
-from homewright.discovery.bundle import Source, framed, load
-from homewright.discovery.probe import script
+from homewright.discovery.bundle import Source, load
+
+from .running import here
 
 SHAPES: list[Any] = [None, 0, -1, 1e400, "", "x", [], {}, [None], [[]], {"a": {}}, True, "9" * 5000]
 
@@ -43,11 +43,6 @@ def damage(bundle: RawBundle, seed: int) -> RawBundle:
         for name, source in bundle.sources.items()
     }
     return bundle.model_copy(update={"sources": sources})
-
-
-def here() -> RawBundle:
-    done = subprocess.run(["sh", "-s"], input=script(), capture_output=True, text=True, timeout=60)
-    return framed("here", 1.0, done.stdout, done.stderr)
 
 
 def test_what_this_machine_says_may_be_damaged() -> None:

@@ -5,26 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from homewright.discovery import RawBundle, parse, recorded
-from homewright.discovery.bundle import framed, load
+from homewright.discovery import parse, recorded
+from homewright.discovery.bundle import CUT_OFF, framed, load
 from homewright.discovery.gathering import gather, remember
-from homewright.discovery.probe import script
 from homewright.errors import HomewrightError, SiteError
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder
 
-
-def run_probe(shell: list[str], path: str | None = None) -> RawBundle:
-    environment = {**os.environ, "LANG": "de_DE.UTF-8"} | ({"PATH": path} if path is not None else {})
-    completed = subprocess.run(
-        [*shell, "-s"], input=script(), capture_output=True, text=True, timeout=60, env=environment, check=False
-    )
-    return framed("here", 1.0, completed.stdout, completed.stderr)
+from .running import run_probe
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash --posix"])
@@ -73,7 +65,17 @@ def test_a_probe_that_was_cut_off_keeps_what_it_got_to() -> None:
     )
     assert bundle.source("os-release").exit_code == 0
     assert bundle.source("os-release").stdout == "ID=debian\n"
-    assert bundle.source("cpuinfo").exit_code is None
+    assert bundle.source("cpuinfo").exit_code == CUT_OFF
+    assert parse(bundle).cpu.threads is None, "of eight processors one may have come"
+    assert parse(bundle).why_unknown("cpu") == "cpu: cpuinfo: was cut off"
+
+
+def test_half_a_line_is_not_believed() -> None:
+    for stdout in (
+        "\n\036source limits\na:1\nb:32",
+        "\n\036source limits\n" + "a:1\n" * 100_000 + "b:32\n\036exit 0\n",
+    ):
+        assert framed("s1", 1.0, stdout, "").source("limits").stdout.endswith("a:1\n")
 
 
 def test_errors_of_a_command_stay_with_it() -> None:

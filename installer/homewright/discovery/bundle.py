@@ -17,6 +17,12 @@ MARK = "\036"
 MISSING = 127
 """A shell's exit code for a command that is not there."""
 
+CUT_OFF = -1
+"""The exit code of a source in whose middle the probe ended: a list may lack what matters, so it counts as unknown."""
+
+CAP = 400_000
+"""Bytes that the probe lets a source print; see cap in shell/common.sh."""
+
 _CONTROL = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[@-_])"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
@@ -41,7 +47,7 @@ class Source(BaseModel):
     stdout: str = ""
     stderr: str = ""
     exit_code: int | None = None
-    """None where it is not known: recorded text, or a probe that was cut off."""
+    """None where it is not known: recorded text. CUT_OFF where the probe ended in the middle of it."""
 
     @property
     def printed(self) -> str:
@@ -64,6 +70,8 @@ class Source(BaseModel):
         said = self.complaint
         if self.absent:
             return said[0][:200] if said else "not installed"
+        if self.exit_code == CUT_OFF:
+            return "was cut off"
         if self.exit_code == 124:
             return "gave no answer in time"
         if self.exit_code:
@@ -120,10 +128,13 @@ def framed(host: str, gathered_at: float, stdout: str, stderr: str, answered_at:
     sources = {}
     for name, text in _chunks(stdout):
         ended = _EXIT.search(text)
+        printed = text[: ended.start()] if ended else text
+        if ended is None or len(printed) >= CAP:
+            printed = printed[: printed.rfind("\n") + 1]  # half a line may hold half a number
         sources[name] = Source(
-            stdout=text[: ended.start()] if ended else text,
+            stdout=printed,
             stderr=errors.get(name, "").strip("\n"),
-            exit_code=int(ended.group(1)) if ended else None,
+            exit_code=int(ended.group(1)) if ended else CUT_OFF,
         )
     return RawBundle(host=host, gathered_at=gathered_at, answered_at=answered_at, sources=sources)
 

@@ -1,0 +1,234 @@
+"""The probe on machines where something is wrong: tools hang, flood, refuse, lose a GPU; and what it must not tell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from homewright.discovery import RawBundle, parse
+
+from .running import run_probe
+
+CANARY = "hunter2-canary"
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """A folder in front of PATH for tools that misbehave."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    return folder
+
+
+def tool(folder: Path, name: str, script: str) -> None:
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
+def probe(tools: Path, **replaced: str) -> RawBundle:
+    return run_probe(path=f"{tools}:{os.environ['PATH']}", instead={"timeout 5": "timeout 1", **replaced})
+
+
+def test_a_tool_that_hangs_is_ended_and_the_rest_is_told(tools: Path) -> None:
+    tool(tools, "lspci", "sleep 60")
+    began = time.monotonic()
+    bundle = probe(tools)
+    assert time.monotonic() - began < 15
+    assert bundle.source("lspci-Dnnk").exit_code == 124
+    assert bundle.source("lspci-Dnnk").reason == "gave no answer in time"
+    assert bundle.source("done").exit_code == 0
+    assert parse(bundle).memory.total
+
+
+def test_when_the_time_for_all_is_up_no_further_tool_is_started(tools: Path) -> None:
+    tool(tools, "lspci", "sleep 60")
+    bundle = probe(tools, **{"SECONDS_IN_ALL=15": "SECONDS_IN_ALL=0"})
+    assert bundle.source("lspci-Dnnk").exit_code == 124
+    assert "time for the whole probe" in bundle.source("lspci-Dnnk").stderr
+    assert bundle.source("done").exit_code == 0
+
+
+def test_a_flood_of_kernel_messages_stays_there(tools: Path) -> None:
+    tool(
+        tools,
+        "dmesg",
+        "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); "
+        'echo "[ 1.0] NVRM: Xid (PCI:0000:01:00): 31, pid=$i, name=python, Ch 00000008"; '
+        'echo "[ 1.0] usb 1-1: a very long line that nobody needs to see, again and again, number $i"; '
+        'echo "[ 1.0] DMAR: IOMMU enabled $i"; done',
+    )
+    bundle = probe(tools)
+    assert len(bundle.source("kernel-log").stdout) < 4000
+    facts = parse(bundle)
+    assert facts.kernel.xid is not None
+    assert (len(facts.kernel.xid), facts.kernel.xid[-1].split(",")[1]) == (20, " pid=3000")
+    assert len(facts.kernel.iommu_log) == 20
+
+
+def test_a_tool_that_prints_without_end_is_cut(tools: Path) -> None:
+    tool(tools, "ss", "yes 'tcp LISTEN 0 128 0.0.0.0:22 0.0.0.0:*' | head -n 100000")
+    bundle = probe(tools)
+    assert len(bundle.source("ss").stdout) <= 400_000
+    assert bundle.source("ss").exit_code == 0
+    assert [(one.port, one.protocol) for one in parse(bundle).listeners or ()] == [(22, "tcp")]
+
+
+def test_sudo_that_asks_for_a_password_is_not_waited_for(tools: Path) -> None:
+    tool(tools, "id", "case $1 in -u) echo 1000 ;; *) echo ann ;; esac")
+    tool(tools, "sudo", "echo 'sudo: a password is required' >&2; exit 1")
+    tool(tools, "dmesg", "echo 'dmesg: read kernel buffer failed: Operation not permitted' >&2; exit 1")
+    bundle = probe(tools)
+    facts = parse(bundle)
+    assert facts.system.sudo is False
+    assert facts.system.account == "ann"
+    reasons = {gap.source: gap.reason for gap in facts.missing}
+    assert reasons["sudo"] == "ended with 1: sudo: a password is required"
+    assert "Operation not permitted" in reasons["kernel-log"]
+    assert facts.kernel.xid is None, "not seen is not none"
+    assert facts.listeners is not None, "what needs no root is asked all the same"
+    assert bundle.source("done").exit_code == 0
+
+
+def test_with_sudo_the_sources_of_root_are_asked_once(tools: Path, tmp_path: Path) -> None:
+    tool(tools, "id", "case $1 in -u) echo 1000 ;; *) echo ann ;; esac")
+    tool(tools, "sudo", f'echo call >> {tmp_path}/calls; shift 2; exec "$@"')
+    tool(tools, "dmesg", "echo '[ 1.0] NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus.'")
+    bundle = probe(tools)
+    assert parse(bundle).system.sudo is True
+    assert parse(bundle).kernel.xid == ("[ 1.0] NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus.",)
+    assert (tmp_path / "calls").read_text() == "call\n"
+
+
+def test_a_gpu_that_nvidia_smi_loses_half_way(tools: Path) -> None:
+    error = "GPU is lost.  Reboot the system to recover this GPU"
+    lost = f"Unable to determine the device handle for GPU 0000:02:00.0: {error}"
+    tool(
+        tools,
+        "nvidia-smi",
+        f"case $* in *compute_cap*) echo '00000000:01:00.0, NVIDIA RTX A4000, 16376, 570.86, 8.6, [N/A], Disabled'; "
+        f"echo '{lost}'; exit 15 ;; *query*) echo '{lost}' >&2; exit 15 ;; *) echo '{lost}'; exit 15 ;; esac",
+    )
+    facts = parse(probe(tools))
+    assert [(gpu.address, gpu.name, gpu.compute_capability, gpu.error) for gpu in facts.gpus] == [
+        ("0000:01:00.0", "NVIDIA RTX A4000", "8.6", ""),
+        ("0000:02:00.0", "", "", error),
+    ]
+    assert any(gap.source == "nvidia-smi" and "0000:02:00.0" in gap.reason for gap in facts.missing)
+
+
+NETPLAN = f"""network:
+  version: 2
+  renderer: networkd
+  ethernets:
+    enp3s0:
+      dhcp4: true
+      auth: {{key-management: 802.1x, password: "{CANARY}"}}
+  wifis:
+    wlan0:
+      dhcp4: no
+      access-points:
+        "{CANARY} at home":
+          password: "{CANARY}"
+        office: {{password: {CANARY}}}
+  bridges:
+    br0:
+      interfaces: [enp3s0]
+      addresses:
+        - 192.0.2.10/24
+      routes:
+        - to: default
+          via: 192.0.2.1
+  tunnels:
+    wg0:
+      mode: wireguard
+      key: {CANARY}
+      peers:
+        - keys: {{shared: {CANARY}}}
+  modems:
+    cdc0:
+      password: >-
+        {CANARY}
+"""
+
+
+def test_secrets_are_cut_out_over_there(tools: Path, tmp_path: Path) -> None:
+    (tmp_path / "netplan").mkdir()
+    (tmp_path / "netplan" / "50-cloud-init.yaml").write_text(NETPLAN)
+    (tmp_path / "environment").write_text(
+        f'https_proxy="http://ann:{CANARY}@proxy.example:3128"\nno_proxy=localhost\nSECRET={CANARY}\n'
+    )
+    (tmp_path / "apt.conf").write_text(f'Acquire::http::Proxy "http://ann:{CANARY}@apt.example:3142/";\n')
+    (tmp_path / "cmdline").write_text(f"BOOT_IMAGE=/vmlinuz rd.iscsi.password={CANARY} luks.key={CANARY} quiet\n")
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: X\n\nSerial\t\t: {CANARY}\nModel\t\t: Pi\n")
+    tool(
+        tools,
+        "nvidia-smi",
+        "case $* in *query*) exit 6 ;; esac; printf '| Processes: |\\n'; "
+        f"printf '|    0   N/A  N/A   12   C   /srv/{CANARY}/train.py   5MiB |\\n'",
+    )
+    tool(
+        tools,
+        "dmidecode",
+        f"printf 'System Information\\n\\tManufacturer: ACME\\n\\tSerial Number: {CANARY}\\n\\tUUID: {CANARY}\\n'",
+    )
+    bundle = run_probe(
+        path=f"{tools}:{os.environ['PATH']}",
+        more={"http_proxy": f"http://ann:{CANARY}@proxy.example:3128", "ALL_PROXY": f"{CANARY}@socks.example:1080"},
+        instead={
+            "/etc/netplan": f"{tmp_path}/netplan", "/etc/environment": f"{tmp_path}/environment",
+            "/etc/apt/apt.conf ": f"{tmp_path}/apt.conf ", "/proc/cmdline": f"{tmp_path}/cmdline",
+            "/proc/cpuinfo": f"{tmp_path}/cpuinfo",
+        },
+    )  # fmt: skip
+    assert CANARY not in bundle.model_dump_json()
+    facts = parse(bundle)
+    assert facts.system.proxies == {
+        "http_proxy": "http://***@proxy.example:3128",
+        "ALL_PROXY": "***@socks.example:1080",
+        "https_proxy": "http://***@proxy.example:3128",
+        "no_proxy": "localhost",
+        "Acquire::http::Proxy": "http://***@apt.example:3142/",
+    }
+    assert facts.kernel.cmdline == ("BOOT_IMAGE=/vmlinuz", "rd.iscsi.password=***", "luks.key=***", "quiet")
+    said = bundle.said("netplan")
+    for kept in ("dhcp4: true", "interfaces: [enp3s0]", "192.0.2.10/24", "via: 192.0.2.1", "wlan0:"):
+        assert kept in said
+
+
+def test_a_busybox_machine_tells_what_it_can(tmp_path: Path) -> None:
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        pytest.skip("busybox is not installed")
+    for name in (
+        "sh",
+        "cat",
+        "grep",
+        "sed",
+        "cut",
+        "head",
+        "tail",
+        "timeout",
+        "df",
+        "id",
+        "uname",
+        "date",
+        "ls",
+        "nproc",
+    ):
+        (tmp_path / name).symlink_to(busybox)
+    bundle = run_probe([busybox, "ash"], str(tmp_path), instead={'PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"': ""})
+    facts = parse(bundle)
+    assert bundle.source("done").exit_code == 0
+    assert facts.cpu.threads
+    assert facts.memory.total
+    assert any(one.mount == "/" and one.size > one.free > 0 for one in facts.file_systems)
+    assert any(nic.kind == "loopback" for nic in facts.nics)
+    assert facts.listeners is not None
+    assert facts.kernel.inotify_watches == int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
+    assert bundle.source("ip-addr-json").exit_code == 127
+    assert bundle.source("python").exit_code == 127
