@@ -59,6 +59,9 @@ CASES: list[tuple[str, str, str, Change | None, str, str]] = [
     ("host.br-netfilter", "attic", "birch", no_kernel("modules"), "unknown", "was not asked"),
     ("host.inotify", "attic", "birch", None, "passed", "8192 instances"),
     ("host.inotify", "trouble", "elder", None, "failed", "128 instances, 249301 watches"),
+    ("host.inotify", "attic", "birch", lambda s: s.having("birch", "kernel", inotify_instances=1023), "failed", "1023"),
+    ("host.inotify", "attic", "birch", lambda s: s.having("birch", "kernel", inotify_watches=1048575), "failed",
+     "1048575 watches"),
     ("host.inotify", "attic", "birch", no_kernel("limits"), "unknown", "was not asked"),
     ("host.aio", "attic", "birch", None, "passed", "0 of 65536"),
     ("host.aio", "attic", "birch", lambda s: s.having("birch", "kernel", aio_nr=65536), "failed", "65536 of 65536"),
@@ -145,6 +148,8 @@ CASES: list[tuple[str, str, str, Change | None, str, str]] = [
      "unknown", "was not asked"),
     ("host.time-sync", "attic", "birch", None, "passed", "chrony"),
     ("host.time-sync", "trouble", "pine", None, "failed", "no time service"),
+    # at home it is not enough that a service runs
+    ("host.time-sync", "attic", "birch", clock("birch", synchronised=False), "failed", "not synchronised (chrony)"),
     ("host.time-sync", "attic", "birch",
      lambda s: clock("birch", synchronised=None, service="")(s.missing("birch", "clock")), "unknown", "was not asked"),
 ]  # fmt: skip

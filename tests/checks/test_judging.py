@@ -13,6 +13,7 @@ from homewright.checks.accepting import same_measure
 from homewright.checks.catalogue import BY_ID, CHECKS
 from homewright.checks.judging import Ground, hosts_of, subjects, to_judge_again
 from homewright.checks.models import Finding, Key, Report
+from homewright.discovery.facts import HostFacts
 from homewright.errors import UsageError
 
 
@@ -182,3 +183,21 @@ def test_the_order_is_the_catalogues() -> None:
     order = [check.id for check in CHECKS]
     found = [finding.check for finding in scene("trouble").judge()]
     assert found == sorted(found, key=order.index)
+
+
+@pytest.mark.parametrize("section", [name for name, kind in HostFacts.model_fields.items() if not kind.is_required()])
+def test_facts_without_a_section_are_judged(section: str) -> None:
+    empty = HostFacts(host="birch", gathered_at=0.0)
+    bare = scene("attic").knowing("birch", **{section: getattr(empty, section)})
+    before, after = keys(scene("attic").judge()), bare.judge()
+    assert keys(after) <= before
+    # what is not told never makes a check pass that failed, and is unknown more often than wrong
+    assert {finding.key for finding in after if finding.status != "passed"} <= before
+
+
+def test_a_probe_that_was_cut_off_leaves_questions_open() -> None:
+    cut = scene("attic").having("birch", "system", kvm=False, vhost_vsock=False, systemd=False)
+    for check in ("host.kvm", "host.vsock", "host.systemd"):
+        assert (told := cut.find(check, "birch")) is not None and told.status in ("warning", "failed")
+        open_ = cut.missing("birch", "probe", reason="it was cut off").find(check, "birch")
+        assert open_ is not None and open_.status == "unknown"

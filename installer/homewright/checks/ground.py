@@ -100,8 +100,8 @@ class HostView:
 
     @property
     def probed(self) -> bool:
-        """Whether our own probe told these facts: in texts that somebody saved, what was not asked seems absent."""
-        return bool(self.facts.system.boot_id)
+        """Whether our own probe told these facts, to its end: else what was not asked seems to be absent."""
+        return bool(self.facts.system.boot_id) and all(gap.source != "probe" for gap in self.facts.missing)
 
     def passed_through(self) -> frozenset[str]:
         """Addresses of this server's GPUs that are to be passed through."""

@@ -71,6 +71,8 @@ def static(view: HostView) -> Outcome:
         return unknown(threshold, f"The interfaces are not known: {view.facts.why_unknown('network')}.")
     nic = view.ground.nic(view.host)
     carried = nic is not None and any(one.split("/")[0] == address for one in nic.addresses)
+    if not any(one.addresses for one in view.facts.nics if one.kind != "loopback"):
+        return unknown(threshold, f"Its addresses are not known: {view.facts.why_unknown('network')}.")
     if nic is None or not carried:
         return wrong(
             "on none of its interfaces",
