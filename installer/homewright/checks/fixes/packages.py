@@ -65,10 +65,11 @@ echo "did: freed $(((after - before) / 1024)) MiB"
 def wait_for_lock(repair: Repair) -> None:
     """Wait until nobody holds a lock of apt or dpkg; nobody is ended. Raises FixFailed, with who, after `LOCK_S`."""
     deadline = time.monotonic() + LOCK_S
+    seconds = 0  # the first look says at once who is waited for
     while True:
-        done = repair.connection.run(
-            ["sh", "-s", "--", str(LOOK_S), *LOCKS], sudo=True, stdin=_WAIT.encode(), timeout=LOOK_S + 30, check=False
-        )
+        words = ["sh", "-s", "--", str(seconds), *LOCKS]
+        done = repair.connection.run(words, sudo=True, stdin=_WAIT.encode(), timeout=LOOK_S + 30, check=False)
+        seconds = LOOK_S
         if done.exit_code == 0:
             repair.did("the package manager is free")
             return
