@@ -346,6 +346,22 @@ def test_a_run_is_paused_and_cancelled_by_keys(
     assert told == ["pause", "cancel"]
 
 
+def test_a_support_bundle_is_packed_by_a_key(
+    make_app: Make, site: Path, state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(state, "failed")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "The disk of a server is full"))
+        await pilot.press("b")
+        await until(pilot, shows(pilot, "Support bundle without secrets"))
+
+    drive(make_app(), SIZE, flow)
+    assert len(list(tmp_path.glob("homewright-attic-*.tar.gz"))) == 1
+
+
 def test_only_keys_that_work_are_shown(make_app: Make, site: Path, state: StateFolder) -> None:
     write_run(state, "failed")
 
@@ -422,7 +438,7 @@ def test_the_whole_log_is_saved(make_app: Make, site: Path, state: StateFolder, 
 
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "deploy")
-        await until(pilot, shows(pilot, "s save log"))
+        await until(pilot, shows(pilot, "The disk of a server is full"))
         await pilot.press("s")
         await until(pilot, shows(pilot, "lines saved in"))
 

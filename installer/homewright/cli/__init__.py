@@ -49,6 +49,7 @@ VERBS: dict[str, Verb] = {
     "retry": Verb("homewright.cli.retry", "after a failure, try again"),
     "skip": Verb("homewright.cli.skip", "after a failure, leave a step out and go on"),
     "workspace": Verb("homewright.cli.workspace", "people's workspaces: create, list, show, start, stop, delete, …"),
+    "support-bundle": Verb("homewright.cli.support", "one file without secrets that shows what went wrong"),
     "schema": Verb("homewright.cli.schema", "JSON schema of what --json prints"),
     "completions": Verb("homewright.cli.completions", "completions for bash, zsh or fish"),
 }

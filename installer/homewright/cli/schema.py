@@ -25,6 +25,7 @@ SCHEMAS: dict[str, str] = {
     "run": "homewright.engine.documents:RunDocument",
     "workspaces": "homewright.workspaces.models:WorkspacesDocument",
     "workspace": "homewright.workspaces.models:WorkspaceDocument",
+    "support-bundle": "homewright.support.contents:Contents",
     "trust": "homewright.access.report:TrustDocument",
 }
 """Each document's model, as module:class. Every one has a field `version`, raised where its shape changes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -54,6 +55,7 @@ def gather(
                 on_bundle(bundle)
                 outcomes[name] = facts = parse(bundle)
                 remember(state, facts)
+                _keep(state, bundle)
             except HomewrightError as error:
                 outcomes[name] = error
             on_event(name, outcomes[name])
@@ -64,6 +66,19 @@ def remember(state: StateFolder, facts: HostFacts) -> None:
     """Keep the last facts of a host. Raises StateError where the state folder cannot be written."""
     make_folder(state.facts)
     write_atomically(state.facts / f"{facts.host}.json", facts.model_dump_json(indent=1).encode())
+
+
+def _keep(state: StateFolder, bundle: RawBundle) -> None:
+    """What a host literally said, for a support bundle. Not worth an fsync: the host can be asked again."""
+    if Rehearsed.of(state) is not None:
+        return
+    make_folder(state.machines)
+    file = state.machines / f"{bundle.host}.json"
+    temporary = file.with_suffix(".new")
+    with contextlib.suppress(OSError):
+        temporary.touch(mode=0o600)
+        temporary.write_text(bundle.model_dump_json(), encoding="utf-8")
+        temporary.replace(file)
 
 
 def recorded(state: StateFolder) -> dict[str, HostFacts]:

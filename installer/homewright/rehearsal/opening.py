@@ -8,14 +8,15 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from homewright import support
 from homewright.discovery import bundle as bundles
 from homewright.discovery import machines
 from homewright.discovery.bundle import RawBundle
-from homewright.errors import Busy, UsageError
+from homewright.errors import Busy, HomewrightError, UsageError
 from homewright.site import files
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder, make_folder, state_home, write_atomically
@@ -42,13 +43,13 @@ def home() -> Path:
 
 @contextlib.contextmanager
 def opened(source: str, *, anew: bool) -> Iterator[Opened]:
-    """The rehearsal of a shipped site's name, or of a folder that `homewright discover --save` wrote.
+    """The rehearsal of a shipped site, of a folder that `homewright discover --save` wrote, or of a support bundle.
 
     It is kept, so that one command finds what the one before has done. With `anew` it begins from the start, and no
     other may begin it meanwhile. Raises UsageError where there is nothing to rehearse, SiteError where a recording is
     damaged, Busy where the same rehearsal is open in another window or its simulated run goes on.
     """
-    name, recorded, site = _recorded(source)
+    name, lay_out = _source(source)
     folder = home() / name
     make_folder(home())
     with _alone(home() / f".{name}.lock", name) if anew else contextlib.nullcontext():
@@ -56,7 +57,7 @@ def opened(source: str, *, anew: bool) -> Iterator[Opened]:
             _clear(folder, name)
         here = Opened(name, folder / "site.yaml", StateFolder(folder / "state"))
         if not here.site_file.exists():
-            _lay_out(here, recorded, site)
+            lay_out(here)
         yield here
 
 
@@ -71,8 +72,17 @@ def recording(source: str) -> tuple[Site, tuple[RawBundle, ...]]:
     return (_site_of(name, called) if site is None else files.parse(site, source)), named
 
 
+def _source(source: str) -> tuple[str, Callable[[Opened], None]]:
+    """The name of what is to be rehearsed, and what lays it out."""
+    file = Path(source).expanduser()
+    if file.is_file():
+        return _named_after(file), lambda here: _replay(here, file)
+    name, recorded, site = _recorded(source)
+    return name, lambda here: _lay_out(here, recorded, site)
+
+
 def _recorded(source: str) -> tuple[str, Sequence[RawBundle], bytes | None]:
-    """Name, machines and, where there is one, the site file of what is to be rehearsed."""
+    """Name, machines and, where there is one, the site file of a recording."""
     folder = Path(source).expanduser()
     if "/" not in source and source in machines.names():
         machine = machines.load(source)
@@ -80,7 +90,7 @@ def _recorded(source: str) -> tuple[str, Sequence[RawBundle], bytes | None]:
     if not folder.is_dir():
         raise UsageError(
             f"There is nothing recorded under {source}.",
-            "It is neither the name of recorded machines nor a folder with some.",
+            "It is neither the name of recorded machines, nor a folder with some, nor a support bundle.",
             [
                 f"name one of: {', '.join(machines.names())}",
                 "or record servers of your own with `discover --save DIR`, and name that folder",
@@ -90,10 +100,30 @@ def _recorded(source: str) -> tuple[str, Sequence[RawBundle], bytes | None]:
     found = bundles.load(folder)
     if len(found) > MOST:
         raise UsageError(f"{source} has {len(found)} recorded machines.", f"A rehearsal takes {MOST} at most.")
-    # Two folders of one name are two rehearsals, and neither is a shipped one.
-    place = str(folder.resolve())
-    name = f"{_label(folder.resolve().name)[:40]}-{hashlib.sha256(place.encode()).hexdigest()[:6]}"
-    return name, found, own.read_bytes() if own.is_file() else None
+    return _named_after(folder), found, own.read_bytes() if own.is_file() else None
+
+
+def _named_after(place: Path) -> str:
+    """Two folders of one name are two rehearsals, and neither is a shipped one."""
+    whole = place.resolve()
+    return f"{_label(whole.name.removesuffix('.tar.gz'))[:40]}-{hashlib.sha256(str(whole).encode()).hexdigest()[:6]}"
+
+
+def _replay(here: Opened, file: Path) -> None:
+    """A support bundle: somebody's site as it was when they made it, its runs included."""
+    folder = here.site_file.parent
+    if folder.exists():
+        shutil.rmtree(folder)  # a layout that was cut off
+    aside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    contents = support.unpack(file, aside)
+    try:
+        Rehearsed.mark(StateFolder(aside / "state"), contents.site)
+        files.load(aside / "site.yaml")
+    except HomewrightError:
+        shutil.rmtree(aside)
+        raise
+    aside.rename(folder)
 
 
 def _lay_out(here: Opened, recorded: Sequence[RawBundle], site: bytes | None) -> None:

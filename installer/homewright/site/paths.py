@@ -143,6 +143,11 @@ class StateFolder:
         return self.root / "facts"
 
     @property
+    def machines(self) -> Path:
+        """Folder of what each host literally said last, one JSON file a host."""
+        return self.root / "machines"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
 

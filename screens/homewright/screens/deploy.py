@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from textual import on
 from textual.app import ComposeResult, RenderResult
 from textual.binding import Binding
@@ -15,11 +13,11 @@ from textual.widgets import Static
 from homewright.engine.journal import RunRecord, StepRecord
 from homewright.engine.lines import render
 from homewright.engine.states import Action, State
-from homewright.errors import HomewrightError, StateError
+from homewright.errors import HomewrightError
 from homewright.screens import progress
 from homewright.screens.feed import Feed, Looked
 from homewright.screens.loglines import LogLines, View, read_on
-from homewright.screens.page import Page
+from homewright.screens.run_control import RunControl
 from homewright.screens.widgets.log_pane import LogPane
 from homewright.screens.widgets.table import Column, Table
 
@@ -46,7 +44,7 @@ class Bar(Widget):
         return Content.assemble((full, "$primary"), (rest, "$quiet"), f"  {self.words}")
 
 
-class Deploy(Page):
+class Deploy(RunControl):
     """Stage tree, log, hosts and progress; a failure takes the lower half."""
 
     CSS_PATH = ["widgets/frame.tcss", "deploy.tcss"]
@@ -79,6 +77,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
         Binding("enter", "read", "log", key_display="enter"),
         Binding("slash", "search", "search", key_display="/"),
         Binding("s", "save", "save log"),
+        Binding("b", "bundle", "support bundle", show=False),
         Binding("ctrl+n", "next", "next", key_display="ctrl+n"),
         Binding("escape", "back", "back", key_display="esc"),
     ]
@@ -86,8 +85,6 @@ are proved, not done again, and answers that you have changed meanwhile count.
     def __init__(self) -> None:
         super().__init__()
         self._feed: Feed | None = None
-        self._run: RunRecord | None = None
-        self._steps: tuple[StepRecord, ...] = ()
         self._titles: dict[str, str] = {}
         self._step: str | None = None
         self._host: str | None = None
@@ -132,7 +129,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
         assert sitting is not None
         if self._feed is not None:
             self._feed.stop()
-        self._run = None
+        self.run_shown = None
         self._problem = ""
         reader = self.home.services.reader(sitting.state)
         self._shown = ()
@@ -151,9 +148,9 @@ are proved, not done again, and answers that you have changed meanwhile count.
             if message.error is not None:
                 self.say(message.error.what, "failed")
             return
-        fresh = self._run is None or self._run.id != snapshot.run.id
-        ended = not fresh and self._run is not None and not self._run.state.final and snapshot.run.state.final
-        self._run, self._steps = snapshot.run, snapshot.steps
+        fresh = self.run_shown is None or self.run_shown.id != snapshot.run.id
+        ended = not fresh and self.run_shown is not None and not self.run_shown.state.final and snapshot.run.state.final
+        self.run_shown, self.steps_shown = snapshot.run, snapshot.steps
         if fresh:
             self._step = None
             self._show_log()
@@ -175,33 +172,33 @@ are proved, not done again, and answers that you have changed meanwhile count.
         return f"Done, {changed}."
 
     def _draw(self) -> None:
-        run = self._run
+        run = self.run_shown
         if run is None:
             return
         table = self.query_one("#tree", Table)
-        rows = progress.tree(run, self._steps, self._titles, self.now(), self.ascii)
+        rows = progress.tree(run, self.steps_shown, self._titles, self.now(), self.ascii)
         table.set_columns([Column(), Column(width=progress.aside(rows), right=True)])
         table.set_rows(rows)
         if self.query_one("#log", LogPane).follow:
             self._place(table)
-        self.query_one("#progress").border_title = progress.host_line(self._steps, self.ascii)
+        self.query_one("#progress").border_title = progress.host_line(self.steps_shown, self.ascii)
         self._tick()
         self._draw_problem()
 
     def _place(self, table: Table) -> None:
         """While following, the cursor is on the step that runs, or on the one that failed."""
-        at = next((step for step in progress.whole(self._steps) if step.state is State.RUNNING), None)
-        at = at or progress.failed_step(self._steps)
+        at = next((step for step in progress.whole(self.steps_shown) if step.state is State.RUNNING), None)
+        at = at or progress.failed_step(self.steps_shown)
         if at is not None and at.step != table.cursor_key:
             table.move_to(at.step)
 
     def _tick(self) -> None:
-        run = self._run
+        run = self.run_shown
         if run is None:
             return
-        self.retitle(progress.summary(run, self._steps, self.now()))
+        self.retitle(progress.summary(run, self.steps_shown, self.now()))
         percent = 100.0 if run.state is State.SUCCEEDED else run.percent
-        self.query_one(Bar).show(percent, progress.counted(self._steps))
+        self.query_one(Bar).show(percent, progress.counted(self.steps_shown))
         pane = self.query_one("#log", LogPane)
         quiet = ""
         if not run.state.final and pane.lines is not None and len(pane.lines):
@@ -216,18 +213,18 @@ are proved, not done again, and answers that you have changed meanwhile count.
         return self._news[1]
 
     def where(self) -> str:
-        if self._run is None:
+        if self.run_shown is None:
             return super().where()
-        return progress.heading(self._run, self._steps)
+        return progress.heading(self.run_shown, self.steps_shown)
 
     # The log
 
     def _hosts(self) -> list[str]:
-        return sorted(progress.hosts(self._steps))
+        return sorted(progress.hosts(self.steps_shown))
 
     def _show_log(self) -> None:
         """Show the lines of the step and the host that are chosen, from the journal."""
-        run = self._run
+        run = self.run_shown
         sitting = self.home.sitting
         if run is None or sitting is None:
             return
@@ -255,7 +252,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
     def _step_title(self) -> str:
         if self._step is None:
             return "whole run"
-        record = next((step for step in self._steps if step.step == self._step and not step.host), None)
+        record = next((step for step in self.steps_shown if step.step == self._step and not step.host), None)
         return f"{self._step} {record.title}" if record else self._step
 
     def on_resize(self) -> None:
@@ -300,9 +297,9 @@ are proved, not done again, and answers that you have changed meanwhile count.
     # A failure
 
     def _draw_problem(self) -> None:
-        run = self._run
+        run = self.run_shown
         box = self.query_one("#problem")
-        step = progress.failed_step(self._steps)
+        step = progress.failed_step(self.steps_shown)
         if run is None or (step is None and not (run.state.final and run.state is not State.SUCCEEDED)):
             box.display = False
             return
@@ -318,7 +315,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
     def _problem_words(self, run: RunRecord, step: StepRecord | None) -> Content:
         if step is None:
             return Content(f"The run is {run.state}. {run.reason}".strip())
-        rows = progress.failed_hosts(self._steps, step.step)
+        rows = progress.failed_hosts(self.steps_shown, step.step)
         where = f" on {', '.join(row.host for row in rows)}" if rows else ""
         word = "failed" if step.state is State.FAILED else str(step.state)
         parts = [Content.styled(f"✗ {step.step} {step.title} {word}{where}.", "bold $text-error")]
@@ -355,10 +352,10 @@ are proved, not done again, and answers that you have changed meanwhile count.
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not super().check_action(action, parameters):
             return False
-        run = self._run
+        run = self.run_shown
         if action == "follow":
             return run is not None and not run.state.final
-        if action in ("host", "search", "save", "read"):
+        if action in ("host", "search", "save", "read", "bundle"):
             return run is not None
         if action == "again":
             return run is not None and run.state.final and run.state is not State.SUCCEEDED
@@ -367,7 +364,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
         if action in ("detach", "cancel", "pause"):
             return run is not None and not run.state.final
         if action == "skip":
-            return run is not None and run.state.final and progress.failed_step(self._steps) is not None
+            return run is not None and run.state.final and progress.failed_step(self.steps_shown) is not None
         if action == "next":
             return run is not None and run.state is State.SUCCEEDED
         return True
@@ -430,93 +427,10 @@ are proved, not done again, and answers that you have changed meanwhile count.
         pane.jump(at)
         self.say(f"Line {at + 1}. / again for the next one.")
 
-    def action_save(self) -> None:
-        """The whole log of the run, as text, into the operator's home."""
-        run, sitting = self._run, self.home.sitting
-        if run is None or sitting is None:
-            return
-        reader = self.home.services.reader(sitting.state)
-        file = Path.home() / f"homewright-{sitting.name}-{run.id}.log"
-
-        def write() -> int:
-            count = 0
-            try:
-                with file.open("w", encoding="utf-8") as handle:
-                    file.chmod(0o600)
-                    batch = read_on(reader, View(run.id), 0)
-                    while True:
-                        handle.writelines(f"{line.text}\n" for line in batch.lines)
-                        count += len(batch.lines)
-                        if not batch.more:
-                            return count
-                        batch = read_on(reader, View(run.id), batch.after)
-            except OSError as error:
-                raise StateError(f"{file} could not be written.", f"{error.strerror}.") from error
-
-        self.start("save", write, lambda count: self.say(f"{count} lines saved in {file}", "ok"))
-
-    def action_again(self) -> None:
-        """Go on with the run: what was done is proved first, then what failed or was cut off is done again."""
-        sitting, run = self.home.sitting, self._run
-        if sitting is None or run is None:
-            return
-        services = self.home.services
-        self.say("Starting …")
-        self.start("begin", lambda: services.go_on(sitting.file, sitting.state, run.id), self._went_on)
-
-    def _went_on(self, _: str) -> None:
-        self.say("The run goes on; what was done is proved first.", "ok")
+    def watch_again(self) -> None:
         self._host = None
         self._set_follow(True)
         self._watch()
-
-    def action_skip(self) -> None:
-        """Leave the step out that failed, and go on: with a reason, which is kept with the run."""
-        from homewright.screens.ask import LineBox
-
-        sitting, run, step = self.home.sitting, self._run, progress.failed_step(self._steps)
-        if sitting is None or run is None or step is None:
-            return
-        services = self.home.services
-
-        def reasoned(reason: str | None) -> None:
-            if reason is None:
-                return
-            self.say("Starting …")
-            skips = {step.step: reason.strip()}
-            self.start("begin", lambda: services.go_on(sitting.file, sitting.state, run.id, skips), self._went_on)
-
-        hint = "What depends on it runs only where its own proof holds"
-        rule = lambda value: "" if value.strip() else "say why, it is kept with the run"  # noqa: E731
-        box = LineBox(f"leave out {step.step} {step.title}?", "Reason", rule=rule, hint=hint, yes="leave it out")
-        self.app.push_screen(box, reasoned)
-
-    def action_cancel(self) -> None:
-        """End the run, after a question."""
-        from homewright.screens.ask import AskBox
-
-        lines = [
-            "The step that is at work ends what cannot be interrupted, and no other begins.",
-            "What is done stays done. r goes on with the run later.",
-        ]
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._tell("cancel", "The run is being cancelled.")
-
-        self.app.push_screen(AskBox("cancel the run?", lines, "cancel it", no="let it go on"), answered)
-
-    def action_pause(self) -> None:
-        """Begin no further step; pressed again, go on."""
-        if self._run is not None and self._run.reason:
-            self._tell("continue", "The run goes on.")
-        else:
-            self._tell("pause", "The run pauses when the step that it is at has ended. p lets it go on.")
-
-    def _tell(self, command: str, said: str) -> None:
-        sitting, services = self.home.sitting, self.home.services
-        if sitting is not None:
-            self.start("control", lambda: services.tell(sitting.state, command), lambda _: self.say(said))
 
     def action_detach(self) -> None:
         self.app.exit(0, message="The run goes on. Come back to it with: homewright")

@@ -375,6 +375,12 @@ class Services(CheckServices, PlanningServices):
 
         return client.send(state, command)
 
+    def support_bundle(self, file: Path, state: StateFolder, target: Path) -> Path:
+        """Write a support bundle of the site; where it is. Raises StateError."""
+        from homewright.support import pack
+
+        return Path(pack(file, self.load(file).name, state, target).file)
+
     def outcome(self, file: Path, state: StateFolder) -> Outcome:
         """What a finished run leaves: its steps, and the site's certificate authority. Raises StateError."""
         from homewright.site.authority import Authority

@@ -1,0 +1,121 @@
+"""What can be done with a run from its screen: go on, leave out, pause, cancel, save its log, pack it for others."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from homewright.engine.journal import RunRecord, StepRecord
+from homewright.errors import StateError
+from homewright.screens import progress
+from homewright.screens.loglines import View, read_on
+from homewright.screens.page import Page
+
+
+class RunControl(Page):
+    """A page that shows a run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run_shown: RunRecord | None = None
+        self.steps_shown: tuple[StepRecord, ...] = ()
+
+    def watch_again(self) -> None:
+        """Show the run from its first line: another engine has begun to work on it."""
+
+    def action_save(self) -> None:
+        """The whole log of the run, as text, into the operator's home."""
+        run, sitting = self.run_shown, self.home.sitting
+        if run is None or sitting is None:
+            return
+        reader = self.home.services.reader(sitting.state)
+        file = Path.home() / f"homewright-{sitting.name}-{run.id}.log"
+
+        def write() -> int:
+            count = 0
+            try:
+                with file.open("w", encoding="utf-8") as handle:
+                    file.chmod(0o600)
+                    batch = read_on(reader, View(run.id), 0)
+                    while True:
+                        handle.writelines(f"{line.text}\n" for line in batch.lines)
+                        count += len(batch.lines)
+                        if not batch.more:
+                            return count
+                        batch = read_on(reader, View(run.id), batch.after)
+            except OSError as error:
+                raise StateError(f"{file} could not be written.", f"{error.strerror}.") from error
+
+        self.start("save", write, lambda count: self.say(f"{count} lines saved in {file}", "ok"))
+
+    def action_bundle(self) -> None:
+        """One file, without secrets, that shows others what happened, in the operator's home."""
+        sitting = self.home.sitting
+        if sitting is None:
+            return
+        services = self.home.services
+        file = Path.home() / f"homewright-{sitting.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz"
+        self.say("Packing …")
+        told = lambda made: self.say(f"Support bundle without secrets: {made}", "ok")  # noqa: E731
+        self.start("bundle", lambda: services.support_bundle(sitting.file, sitting.state, file), told)
+
+    def action_again(self) -> None:
+        """Go on with the run: what was done is proved first, then what failed or was cut off is done again."""
+        sitting, run = self.home.sitting, self.run_shown
+        if sitting is None or run is None:
+            return
+        services = self.home.services
+        self.say("Starting …")
+        self.start("begin", lambda: services.go_on(sitting.file, sitting.state, run.id), self._went_on)
+
+    def _went_on(self, _: str) -> None:
+        self.say("The run goes on; what was done is proved first.", "ok")
+        self.watch_again()
+
+    def action_skip(self) -> None:
+        """Leave the step out that failed, and go on: with a reason, which is kept with the run."""
+        from homewright.screens.ask import LineBox
+
+        sitting, run, step = self.home.sitting, self.run_shown, progress.failed_step(self.steps_shown)
+        if sitting is None or run is None or step is None:
+            return
+        services = self.home.services
+
+        def reasoned(reason: str | None) -> None:
+            if reason is None:
+                return
+            self.say("Starting …")
+            skips = {step.step: reason.strip()}
+            self.start("begin", lambda: services.go_on(sitting.file, sitting.state, run.id, skips), self._went_on)
+
+        hint = "What depends on it runs only where its own proof holds"
+        rule = lambda value: "" if value.strip() else "say why, it is kept with the run"  # noqa: E731
+        box = LineBox(f"leave out {step.step} {step.title}?", "Reason", rule=rule, hint=hint, yes="leave it out")
+        self.app.push_screen(box, reasoned)
+
+    def action_cancel(self) -> None:
+        """End the run, after a question."""
+        from homewright.screens.ask import AskBox
+
+        lines = [
+            "The step that is at work ends what cannot be interrupted, and no other begins.",
+            "What is done stays done. r goes on with the run later.",
+        ]
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._tell("cancel", "The run is being cancelled.")
+
+        self.app.push_screen(AskBox("cancel the run?", lines, "cancel it", no="let it go on"), answered)
+
+    def action_pause(self) -> None:
+        """Begin no further step; pressed again, go on."""
+        if self.run_shown is not None and self.run_shown.reason:
+            self._tell("continue", "The run goes on.")
+        else:
+            self._tell("pause", "The run pauses when the step that it is at has ended. p lets it go on.")
+
+    def _tell(self, command: str, said: str) -> None:
+        sitting, services = self.home.sitting, self.home.services
+        if sitting is not None:
+            self.start("control", lambda: services.tell(sitting.state, command), lambda _: self.say(said))
