@@ -56,6 +56,21 @@ def gaps(prefix: int, pool: IPv4Network, taken: Sequence[IPv4Network]) -> Iterat
             start = max(start + size, -(-after // size) * size)
 
 
+def highest(prefix: int, pool: IPv4Network, taken: Sequence[IPv4Network]) -> IPv4Network | None:
+    """The highest network of this size in the pool without a taken address; None where there is none."""
+    size = 1 << (32 - prefix)
+    start = int(pool.broadcast_address) + 1 - size
+    while start >= int(pool.network_address):
+        found = IPv4Network((start, prefix))
+        hit = overlapping(found, taken)
+        if hit is None:
+            return found
+        start = min(start, int(hit.network_address)) // size * size
+        if start + size > int(hit.network_address):
+            start -= size
+    return None
+
+
 def host_addresses(net: IPv4Network) -> tuple[int, int]:
     """The first and the last address that a host may have, as numbers."""
     if net.prefixlen >= 31:

@@ -55,42 +55,46 @@ def reaches(facts: HostFacts) -> Mapping[str, Reach]:
         slots.setdefault(slot(function.address), []).append(function)
         if function.iommu_group is not None:
             groups.setdefault(function.iommu_group, []).append(function)
-    displays = {gpu.address for gpu in facts.gpus}
-    found = {}
+    gpus: dict[str, list[str]] = {}
+    for gpu in facts.gpus:
+        gpus.setdefault(slot(gpu.address), []).append(gpu.address)
+    found: dict[str, Reach] = {}
     for gpu in facts.gpus:
         own = slots.get(slot(gpu.address), [])
         if any(function.address == gpu.address and function.iommu_group is not None for function in own):
-            found[gpu.address] = _closed(gpu.address, slots, groups, displays)
+            found[gpu.address] = found.get(gpu.address) or _closed(slot(gpu.address), slots, groups, gpus)
+            # What goes with one goes with all of them.
+            found |= dict.fromkeys(found[gpu.address].gpus, found[gpu.address])
     return found
 
 
 def _closed(
-    address: str,
+    start: str,
     slots: Mapping[str, Sequence[PciFunction]],
     groups: Mapping[int, Sequence[PciFunction]],
-    displays: set[str],
+    gpus: Mapping[str, Sequence[str]],
 ) -> Reach:
-    gpus, reached = {address}, set[int]()
+    """From one GPU's slot to its groups, to the slots of the GPUs that have a function in one of them, and so on."""
+    taken, waiting, reached = {start}, [start], set[int]()
     members: dict[str, PciFunction] = {}
-    waiting = [address]
     while waiting:
-        for function in slots[slot(waiting.pop())]:
+        for function in slots[waiting.pop()]:
             members[function.address] = function
             if function.iommu_group is None or function.iommu_group in reached:
                 continue
             reached.add(function.iommu_group)
             for other in groups[function.iommu_group]:
                 members[other.address] = other
-                if other.address in displays and other.address not in gpus:
-                    gpus.add(other.address)
-                    waiting.append(other.address)
-    mine = {slot(gpu) for gpu in gpus}
+                beside = slot(other.address)
+                if beside in gpus and beside not in taken and other.class_id not in BRIDGES:
+                    taken.add(beside)
+                    waiting.append(beside)
     passed = [function for _, function in sorted(members.items()) if function.class_id not in BRIDGES]
     return Reach(
         groups=tuple(sorted(reached)),
         members=tuple(function.address for function in passed),
-        gpus=tuple(sorted(gpus)),
-        foreign=tuple(function for function in passed if not _own(function, mine)),
+        gpus=tuple(sorted(gpu for one in taken for gpu in gpus[one])),
+        foreign=tuple(function for function in passed if not _own(function, taken)),
     )
 
 

@@ -5,7 +5,7 @@ What somebody chose is kept, and named where it does not fit; what nobody chose 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
@@ -95,7 +95,7 @@ def propose(site: Site, facts: Mapping[str, HostFacts]) -> Networks:
             taken.append((net, f"the range of {name}"))
     gateway = _gateway(site, facts, lan)
     if site.platform.cluster != "existing":
-        found["load-balancer"], more = _balancer(site, facts, seen, lan, gateway, balancer)
+        found["load-balancer"], more = _balancer(site, facts, seen, lan, gateway, balancer, nets.values())
         problems += more
     if balancer is not None:
         nets["load-balancer"] = balancer
@@ -273,6 +273,7 @@ def _balancer(
     lan: IPv4Network | None,
     gateway: str,
     chosen: IPv4Network | None,
+    others: Collection[IPv4Network],
 ) -> tuple[Range, list[Misfit]]:
     """A part of the LAN without anybody's address, from its upper end, which routers hand out last."""
     if chosen is not None:
@@ -286,7 +287,7 @@ def _balancer(
     used = [IPv4Network(text) for text in _in_use(site, facts, seen, lan, gateway)]
     ends = [IPv4Network(lan.network_address), IPv4Network(lan.broadcast_address)]
     for length in range(prefix, 31) if lan.prefixlen <= 28 else ():
-        net = _highest(length, lan, [*used, *ends])
+        net = address_space.highest(length, lan, [*used, *ends, *others])
         if net is not None:
             why = (
                 f"{net.num_addresses} addresses of the LAN that no server has: keep them out of what your router gives "
@@ -308,14 +309,3 @@ def _in_use(
     known += [gateway, *_resolvers(site, facts)]
     known += [nic.gateway for found in facts.values() for nic in found.nics]
     return sorted({text for text in known if text and inside(text, lan)})
-
-
-def _highest(prefix: int, lan: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network | None:
-    size = 1 << (32 - prefix)
-    start = int(lan.broadcast_address) + 1 - size
-    blocked = {int(net.network_address) // size for net in taken}
-    # As many blocks as are blocked, and one more: a /8 is not searched to its other end.
-    for block in range(start // size, max(int(lan.network_address) // size, start // size - len(blocked) - 1) - 1, -1):
-        if block not in blocked:
-            return IPv4Network((block * size, prefix))
-    return None
