@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
 from textual.app import App
 from textual.binding import Binding
-from textual.screen import Screen
 
 from homewright.errors import HomewrightError
 from homewright.screens.page import Page
@@ -42,13 +41,13 @@ class HomewrightApp(App[int]):
     TITLE = "Homewright"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+    HORIZONTAL_BREAKPOINTS = [
         (0, "-narrowest"),
         (80, "-narrow"),
         (100, "-wide"),
         (160, "-widest"),
     ]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-shortest"), (24, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-shortest"), (24, "-tall")]
     BINDINGS = [
         Binding("ctrl+p", "palette", "all actions", key_display="ctrl+p", show=False),
         Binding("ctrl+q", "leave", "leave", key_display="ctrl+q", show=True, priority=True),
@@ -174,8 +173,7 @@ class HomewrightApp(App[int]):
 
         async def do(action: str | None) -> None:
             if action:
-                page = cast("Screen[object]", self.screen)
-                await self.run_action(action, page.focused or page)
+                await self.run_action(action, self.screen.focused or self.screen)
 
         self.push_screen(PaletteBox(commands), do)
 

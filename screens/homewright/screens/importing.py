@@ -19,6 +19,7 @@ from homewright.screens.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from homewright.access.importing import Found, Host
+    from homewright.screens.services import ServerAnswer  # noqa: F401 - named in the class line below
 
 LIKELY = ("inventory.yaml", "inventory.yml", "inventory.ini", "inventory", "hosts.yaml", "hosts.ini", "hosts")
 """What an inventory is mostly called; looked for where Homewright was started."""

@@ -159,8 +159,8 @@ ctrl+s saves, ctrl+n saves and goes on; the same by: homewright site set FIELD V
             wrong = services.reason("network", "proxy", text)
             return "must be http://HOST:PORT, without a password in it" if wrong else ""
         if name == "resolvers":
-            wrong = (services.reason("server", "address", part) for part in _split(text))
-            return next((reason for reason in wrong if reason), "")
+            reasons = (services.reason("server", "address", part) for part in _split(text))
+            return next((reason for reason in reasons if reason), "")
         if name == "zone":
             return services.reason("site", "zone", text)
         if name == "gateway":

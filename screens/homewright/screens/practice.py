@@ -117,7 +117,11 @@ The password of every practice server is shown here once they are up, and by `ho
     def _agree(self, question: str) -> bool:
         """Ask, from the job's thread, and wait for the answer there."""
         answered: Queue[bool] = Queue(1)
-        self.jobs.teller("lab", lambda text: self._ask(text, answered), now=True)(question)
+
+        def ask(text: str) -> None:
+            self._ask(text, answered)
+
+        self.jobs.teller("lab", ask, now=True)(question)
         return answered.get()
 
     def _ask(self, question: str, answered: Queue[bool]) -> None:

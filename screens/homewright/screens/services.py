@@ -410,12 +410,12 @@ class Services(CheckServices, PlanningServices):
 def _adapter(model: str, field: str) -> Any:
     from typing import Annotated
 
-    from pydantic import TypeAdapter
+    from pydantic import BaseModel, TypeAdapter
 
     from homewright.site import answers, models
     from homewright.workspaces.models import Key
 
-    classes = {
+    classes: dict[str, type[BaseModel]] = {
         "site": models.Site,
         "server": models.Server,
         "network": answers.NetworkSettings,
@@ -427,5 +427,5 @@ def _adapter(model: str, field: str) -> Any:
         "key": Key,
     }
     info = classes[model].model_fields[field]
-    kind = info.annotation
-    return TypeAdapter(Annotated[kind, info] if info.metadata else kind)  # type: ignore[valid-type]
+    kind: Any = info.annotation
+    return TypeAdapter(Annotated[kind, info] if info.metadata else kind)

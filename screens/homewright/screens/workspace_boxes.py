@@ -140,7 +140,7 @@ class CopyBox(Box[None]):
         self._file = file
 
     def compose(self) -> ComposeResult:
-        save = [("s ", "bold"), "save to a file    "] if self._file else []
+        save: list[str | tuple[str, str]] = [("s ", "bold"), "save to a file    "] if self._file else []
         with Vertical(classes="box") as box:
             box.border_title = self._title
             yield Static(Content.styled(self._text, "bold"), id="copied")

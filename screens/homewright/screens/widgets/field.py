@@ -77,7 +77,7 @@ class Choice(Widget, can_focus=True):
 class Tick(Widget, can_focus=True):
     """Something to agree to: space ticks it."""
 
-    BINDINGS = [Binding("space,enter", "toggle", show=False)]
+    BINDINGS = [Binding("space,enter", "tick", show=False)]
     on: reactive[bool] = reactive(False)
 
     @dataclass
@@ -89,7 +89,7 @@ class Tick(Widget, can_focus=True):
         super().__init__(id=id)
         self.text = text
 
-    def action_toggle(self) -> None:
+    def action_tick(self) -> None:
         self.on = not self.on
 
     def on_click(self) -> None:
