@@ -153,7 +153,7 @@ PAIR_CASES: list[tuple[str, Change | None, str, str]] = [
 
 SITE_CASES: list[tuple[str, Change | None, str, str]] = [
     ("net.ranges", None, "passed", "ranges"),
-    ("net.ranges", lambda s: s.answering(network={"pods": "192.0.0.0/16"}), "failed", "overlaps the LAN"),
+    ("net.ranges", lambda s: s.answering(network=both("10.20.0.0/16")), "failed", "overlaps"),
     ("net.ranges", lambda s: s.without("birch").without("cedar").without("maple"), "unknown", "LAN is not known"),
     ("net.addresses", None, "passed", "addresses"),
     # an address that the site gives to an instance, and a server has already
@@ -164,6 +164,11 @@ SITE_CASES: list[tuple[str, Change | None, str, str]] = [
      "passed", "addresses"),
     ("net.addresses", lambda s: other_nic(s, "192.0.2.11/24"), "failed", "192.0.2.11: birch and cedar"),
 ]  # fmt: skip
+
+
+def both(cidr: str) -> dict[str, str]:
+    """Pods and services in one range."""
+    return {"pods": cidr, "services": cidr}
 
 
 def node(address: str, host: str = "birch") -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from homewright.checks.check import Check, Outcome, passed, remedy, unknown, wrong
+from homewright.checks.check import Check, Outcome, passed, remedy, unknown, warning, wrong
 from homewright.checks.ground import HostView, SiteView
 from homewright.checks.models import Remedy
 from homewright.discovery.facts import HostFacts
@@ -22,23 +22,23 @@ _OWN_BRIDGES = re.compile(r"(docker|virbr|lxdbr|lxcbr|cni|flannel|cali|vxlan|vet
 
 
 def hostname(view: HostView) -> Outcome:
-    threshold = "lowercase letters, digits and hyphens"
+    threshold = f"{view.host}, in lowercase letters, digits and hyphens"
     name = view.facts.system.hostname
     if not name:
         return unknown(threshold, f"The host name is not known: {view.facts.why_unknown('kernel', 'names')}.")
-    if _HOSTNAME.fullmatch(name):
-        return passed(name, threshold, "Kubernetes takes it as a node's name.")
-    return wrong(
-        name,
-        threshold,
-        "MicroK8s does not start with capitals or underscores in the host name.",
-        remedy(
-            f"Give it the name that it has in the site: {view.host}.",
-            f"sudo hostnamectl set-hostname {view.host}",
-            fix="hostname",
-            changes=(f"the host name becomes {view.host}", "its own line in /etc/hosts follows"),
-        ),
+    rename = remedy(
+        f"Give it the name that it has in the site: {view.host}.",
+        f"sudo hostnamectl set-hostname {view.host}",
+        fix="hostname",
+        changes=(f"the host name becomes {view.host}", "its own line in /etc/hosts follows"),
     )
+    if not _HOSTNAME.fullmatch(name):
+        reason = "MicroK8s does not start with capitals or underscores in the host name."
+        return wrong(name, threshold, reason, rename)
+    if name.partition(".")[0] != view.host:
+        reason = f"The site calls it {view.host}, and that is the name that the others resolve."
+        return warning(name, threshold, reason, rename)
+    return passed(name, threshold, "Kubernetes takes it as a node's name, and the others know it.")
 
 
 def unique_hostname(view: SiteView) -> Outcome:
