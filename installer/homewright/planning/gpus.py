@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -224,6 +224,11 @@ def _passthrough(host: _Host, gpu: Gpu) -> tuple[bool | None, str]:
         (goes is not None and bool(goes.foreign), _shared(goes)),
         (goes is None and facts.kernel.virtualization_flag == "", "The processor has no virtualization, so no IOMMU."),
         (
+            goes is None and facts.kernel.iommu is False,
+            f"The kernel of {name} shows no IOMMU although it was asked: the processor or the board has none, or it is "
+            "off in the firmware (VT-d, AMD-Vi).",
+        ),
+        (
             host.site.platform.nodes == "servers",
             "The servers themselves are the cluster's nodes: there is no instance that could get it.",
         ),
@@ -249,7 +254,7 @@ def _passthrough(host: _Host, gpu: Gpu) -> tuple[bool | None, str]:
     if with_it:
         notes.append(f"{' and '.join(with_it)} shares its group and goes to the same instance.")
     elif len(goes.groups) > 1:
-        notes.append(f"Its functions lie in the groups {' and '.join(map(str, goes.groups))}: the instance gets all.")
+        notes.append(f"Its functions lie in the groups {_listed(map(str, goes.groups))}: the instance gets all.")
     if gpu.displays:
         notes.append("The monitor on it goes dark.")
     if facts.system.desktop is None and len(host.displays) == 1:
@@ -262,11 +267,17 @@ def _shared(goes: Reach | None) -> str:
         return ""
     told = [described(function) for function in goes.foreign[:3]]
     more = f" and {len(goes.foreign) - 3} more" if len(goes.foreign) > 3 else ""
-    groups = " and ".join(map(str, goes.groups))
+    one = len(goes.groups) == 1
+    groups = f"group {goes.groups[0]} also holds" if one else f"groups {_listed(map(str, goes.groups))} also hold"
     return (
-        f"Its IOMMU group ({groups}) also holds {', '.join(told)}{more}, which the server would lose: "
+        f"Its IOMMU {groups} {', '.join(told)}{more}, which the server would lose: "
         "another slot of the board may have a group of its own."
     )
+
+
+def _listed(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _no_groups(facts: HostFacts) -> str:
