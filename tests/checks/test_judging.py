@@ -13,7 +13,7 @@ from homewright.checks.accepting import same_measure
 from homewright.checks.catalogue import BY_ID, CHECKS
 from homewright.checks.judging import Ground, hosts_of, subjects, to_judge_again
 from homewright.checks.models import Finding, Key, Report
-from homewright.discovery.facts import HostFacts
+from homewright.discovery.facts import HostFacts, Listener, Nic
 from homewright.errors import UsageError
 
 
@@ -201,3 +201,25 @@ def test_a_probe_that_was_cut_off_leaves_questions_open() -> None:
         assert (told := cut.find(check, "birch")) is not None and told.status in ("warning", "failed")
         open_ = cut.missing("birch", "probe", reason="it was cut off").find(check, "birch")
         assert open_ is not None and open_.status == "unknown"
+
+
+def test_a_finished_site_passes() -> None:
+    """Bridges, ports, names and a registry that are the platform's own are no obstacle to it."""
+    steps = {"00/10", "10/10", "10/20", "20/10", "30/20", "40/core/cluster/10", "40/core/gpu/10", "40/core/harbor/10"}
+    finished = replace(scene("attic").answering(zone="home.internal"), done=frozenset(steps))
+    own = (("lxd", 8443), ("kubelite", 16443), ("kubelite", 10250), ("k8s-dqlite", 19001), ("traefik", 80))
+    taken = tuple(Listener(protocol="tcp", address="*", port=port, process=name) for name, port in own)
+    vxlan = Listener(protocol="udp", address="*", port=4789)
+    for host, facts in finished.facts.items():
+        lan = next(nic for nic in facts.nics if nic.default_route)
+        below = lan.model_copy(update={"master": "br0", "addresses": (), "default_route": False, "gateway": ""})
+        bridges = (
+            lan.model_copy(update={"name": "br0", "kind": "bridge", "speed_mbps": None, "driver": ""}),
+            Nic(name="lxdbr0", kind="bridge", up=True, addresses=("10.100.0.1/24",), mtu=1500),
+        )
+        finished = finished.knowing(host, nics=(below, *bridges), listeners=(*taken, vxlan))
+        finished = finished.having(host, "names", wildcard=True, search=("home.internal",))
+        services = ("snap.microk8s.daemon-kubelite", "snap.lxd.daemon")
+        finished = finished.having(host, "software", services=services, device_plugin=("nvidia-device-plugin",))
+    found = report(finished)
+    assert not [f"{one.check} {one.measured}" for one in found.findings if one.status != "passed"]

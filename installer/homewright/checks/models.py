@@ -14,7 +14,8 @@ Severity = Literal["failed", "warning"]
 Category = Literal["host", "network", "gpu", "topology"]
 Scope = Literal["host", "pair", "site"]
 Phase = Literal["before-install", "after-names", "always"]
-"""`after-names`: pending until stage 00, step 10 has written the servers' names."""
+"""`before-install`: asks for what the platform takes afterwards, and then counts as ours. `after-names`: pending until
+stage 00, step 10 has written the servers' names."""
 
 FixId = Literal[
     "clock",

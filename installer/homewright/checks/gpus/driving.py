@@ -276,5 +276,6 @@ CHECKS = (
     Check("gpu.answers", "GPUs answer", "gpu", "host", ("gpus",), _XID, host=well),
     Check("gpu.xid", "Xid errors", "gpu", "host", ("kernel", "gpus"), _XID, host=xid),
     Check("gpu.mig", "MIG", "gpu", "host", ("gpus",), _MIG, host=mig),
-    Check("gpu.device-plugin", "Device plugin", "gpu", "host", ("software", "gpus"), _INSTALL, host=device_plugin),
-)
+    Check("gpu.device-plugin", "Device plugin", "gpu", "host", ("software", "gpus"), _INSTALL, host=device_plugin,
+          phase="before-install"),
+)  # fmt: skip

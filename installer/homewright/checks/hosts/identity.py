@@ -17,7 +17,9 @@ _TIME = "https://documentation.ubuntu.com/server/explanation/networking/about-ti
 _ETCD_TIME = "https://etcd.io/docs/v3.5/faq/"
 
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
-_OWN_BRIDGES = re.compile(r"(docker|virbr|lxdbr|lxcbr|cni|flannel|cali|vxlan|veth|tap|mpqemubr|kube-)")
+_OWN_BRIDGES = re.compile(
+    r"(docker|virbr|lxdbr|lxdfan|lxdov|lxcbr|cni|nodelocaldns|flannel|cali|vxlan|veth|tap|mpqemubr|kube-)"
+)
 """Interfaces that every server may have with the same address: nobody outside sees it."""
 
 

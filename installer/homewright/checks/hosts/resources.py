@@ -11,6 +11,9 @@ MIB = 1024**2
 SLACK = 0.9
 """Firmware and kernel keep up to a tenth of a memory module for themselves: MemTotal of a 16 GB server is less."""
 
+REGISTRY = "40/core/harbor"
+"""The steps that make the registry."""
+
 _KUBEADM = "https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/"
 _ETCD = "https://etcd.io/docs/v3.5/faq/"
 _HARBOR = "https://goharbor.io/docs/latest/install-config/installation-prereqs/"
@@ -102,6 +105,8 @@ def registry_disk(view: SiteView) -> Outcome:
     if best is None or (known[best] < minimum * GB and len(known) < len(view.ground.hosts)):
         return unknown(threshold, f"The free room is not known of: {_missing(view, known)}.")
     measured = f"{known[best] / GB:.0f} GB free on {best}"
+    if any(step.startswith(REGISTRY) for step in view.ground.done):
+        return passed(measured, threshold, "The registry is there already, and has taken its room.")
     more = remedy(
         "Free or add a disk on one server: the registry of the platform keeps its images there.",
         "df -h",
@@ -194,7 +199,7 @@ CHECKS = (
     Check("site.memory", "Memory of all servers", "host", "site", ("memory",), _KUBEADM, site=site_memory),
     Check("host.disk", "Room in the home", "host", "host", ("file_systems", "system"), _KUBEADM, host=home_disk),
     Check("site.registry-disk", "Room for the registry", "host", "site", ("file_systems",), _HARBOR,
-          site=registry_disk, depends=("host.disk",)),
+          site=registry_disk, phase="before-install", depends=("host.disk",)),
     Check("site.disk", "Disks of all servers", "host", "site", ("disks",), _KUBEADM, site=site_disk),
     Check("host.disk-latency", "Speed of writing", "host", "host", ("measured.disk_ms",), _ETCD, host=disk_latency),
 )  # fmt: skip

@@ -63,4 +63,5 @@ def is_ours(listener: Listener, facts: HostFacts) -> bool:
     return listener.protocol == "udp" and any(service in _CLUSTER for service in facts.software.services)
 
 
-CHECKS = (Check("net.ports", "Ports", "network", "host", ("listeners", "software"), _PORTS, host=free),)
+CHECKS = (Check("net.ports", "Ports", "network", "host", ("listeners", "software"), _PORTS, host=free,
+          phase="before-install"),)  # fmt: skip
