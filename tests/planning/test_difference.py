@@ -68,7 +68,7 @@ def test_a_plan_says_what_was_decided_and_why() -> None:
 
 def test_answers_that_do_not_fit_are_in_the_plan() -> None:
     found = of(1, network={"pods": "192.168.1.0/25"})
-    assert [problem.field for problem in found.problems] == ["network.pods"]
+    assert {problem.field for problem in found.problems} == {"network.pods"}
 
 
 def test_nothing_is_different_from_itself() -> None:
