@@ -8,7 +8,7 @@ import shlex
 from homewright.discovery.bundle import MISSING, RawBundle
 from homewright.discovery.facts import System
 
-_UNAME = re.compile(r"^Linux (\S+) (\S+) .*?(\S+)(?: GNU/Linux)?\s*$")
+_UNAME = re.compile(r"^Linux (\S+) (\S+) .*?(\S+)(?: (?:GNU/)?Linux)?\s*$")
 _HYPERVISORS = {
     "qemu": "kvm",
     "kvm": "kvm",
