@@ -109,7 +109,7 @@ def docker(view: HostView) -> Outcome:
         remedy(
             f"Let forwarded packets pass on {view.host}, or remove Docker.",
             "sudo iptables -I DOCKER-USER -j ACCEPT",
-            "sudo apt-get remove docker.io docker-ce",
+            "Or, where nothing needs it: sudo apt-get remove docker.io docker-ce",
         ),
     )
 

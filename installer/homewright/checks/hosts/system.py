@@ -202,7 +202,7 @@ def swap(view: HostView) -> Outcome:
             threshold,
             "What Kubernetes promises about memory does not hold where a part of it is on a disk.",
             remedy(
-                f"Turn swap off on {view.host}, or accept it: Homewright sets the kubelet to bear it.",
+                f"Turn swap off on {view.host}, or accept it: MicroK8s runs with swap, kubeadm does not.",
                 "sudo swapoff -a",
                 "sudo sed -i.before-homewright '/\\sswap\\s/s/^/#/' /etc/fstab",
             ),
