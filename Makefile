@@ -9,6 +9,9 @@ UV_VERSION := 0.13.9
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/homewright
 UV := $(CACHE)/tools/uv-$(UV_VERSION)/bin/uv
 BIN := .venv/bin
+# Tests work in memory where there is room: what must be on the disk is proved by the order of the calls.
+ROOM := $(shell [ -w /dev/shm ] && df -BG --output=avail /dev/shm 2>/dev/null | tail -1 | awk '$$1 + 0 >= 12 { print "/dev/shm" }')
+PYTEST := $(if $(ROOM),TMPDIR=$(ROOM)) $(BIN)/pytest -q
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # What the tests need beyond Python: the lab's own packages are named and installed by `homewright lab up`.
@@ -22,7 +25,7 @@ help:
 	  'make try        practice servers on this machine, then the wizard (YES=1: line by line, to a running workspace)' \
 	  'make test       every test: lint, types, unit, practice servers, browser' \
 	  'make test-long  the campaigns: all power cuts, all kills, long fuzzing' \
-	  'make check      lint, types and unit tests, for every commit' \
+	  'make check      lint, types and unit tests, for every commit; screens are in make test' \
 	  'make bench      figures, each as a ratio against a peer or a limit in the same run' \
 	  'make clean      practice servers down, build outputs away; caches stay'
 
@@ -62,7 +65,7 @@ check: .venv/.made unit-packages
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	imports=$$($(BIN)/lint-imports 2>&1) || { echo "$$imports"; exit 1; }
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not lab and not browser and not install and not long"
+	$(PYTEST) -n 2 --dist worksteal -m "not lab and not browser and not install and not screens and not long"
 
 format: .venv/.made
 	@$(BIN)/ruff format --quiet .
@@ -91,11 +94,11 @@ test-packages:
 
 test: test-packages check
 	@$(BIN)/homewright lab prepare --yes
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "(lab or browser or install) and not long" --durations=15
+	$(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder -m "(lab or browser or install or screens) and not long" --durations=15
 
 test-long: .venv/.made test-packages
 	@$(BIN)/homewright lab prepare --yes
-	$(BIN)/pytest -q -m long --durations=15
+	$(PYTEST) -m long --durations=15
 
 bench: .venv/.made test-packages
 	@$(BIN)/python -m benchmarks

@@ -10,6 +10,45 @@ import pytest
 from driving import Practice
 from practice_lab import Lab, own_lab
 
+TESTS = Path(__file__).parent
+TOGETHER = {
+    "stages": "installing", "screens/test_tmux.py": "installing", "integration": "installing",
+    "workspaces": "workspaces", "browser": "workspaces", "lab/test_life.py": "workspaces",
+    "house/test_wheel.py": "wheel",
+}  # fmt: skip
+"""Which tests follow each other in one worker: those of a row share practice servers and what is installed on them."""
+OTHERS = "engine"
+ORDER = ("installing", "workspaces", OTHERS, "wheel")
+"""The longest first, so that the workers end together; what belongs to no row fills the gaps."""
+
+
+def _row(item: pytest.Item) -> str | None:
+    place = item.path.relative_to(TESTS)
+    names = [str(path) for path in (place, *place.parents)]
+    found = next((TOGETHER[name] for name in names if name in TOGETHER), None)
+    marked = any(item.get_closest_marker(name) for name in ("lab", "install"))
+    return (found or OTHERS) if marked and "small_lab" not in getattr(item, "fixturenames", ()) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Rows for the workers, and a mark for what drives screens without a server."""
+    places: dict[str, int] = {}
+    for item in items:
+        row = _row(item)
+        if row is not None:
+            item.add_marker(pytest.mark.xdist_group(row))
+        elif item.path.is_relative_to(TESTS / "screens"):
+            item.add_marker(pytest.mark.screens)
+        small = "small_lab" in getattr(item, "fixturenames", ())
+        places[item.nodeid] = ORDER.index(row) if row else (1 if small else len(ORDER))
+    inside = list(TOGETHER)
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        names = [str(path) for path in (item.path.relative_to(TESTS), *item.path.relative_to(TESTS).parents)]
+        return places[item.nodeid], next((inside.index(name) for name in names if name in inside), len(inside))
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
@@ -17,6 +56,7 @@ def lab() -> Iterator[Lab]:
     with own_lab("tests") as made:
         done = made.run("lab", "up", "--servers", "3", "--yes")
         assert done.returncode == 0, done.stderr
+        made.install_from_wheels()
         yield made
 
 

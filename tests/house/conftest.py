@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-
-from homewright.site.paths import cache_home
+import wheelhouse
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,10 +14,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def uv() -> str:
     """The uv that the Makefile fetched, or one on the PATH."""
-    fetched = sorted((cache_home() / "tools").glob("uv*/bin/uv"))
-    found = os.environ.get("UV") or (str(fetched[-1]) if fetched else shutil.which("uv"))
-    assert found, "make fetches uv before it runs the tests"
-    return found
+    return wheelhouse.uv()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import wheelhouse
 
 from .conftest import ROOT
 
@@ -49,17 +50,23 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
     )  # fmt: skip
 
 
-def with_pip(wheel: Path, folder: Path, uv: str) -> Path:
-    """Install with pip; byte code is left out: it takes longer than all the rest."""
+def from_wheels(folder: Path) -> dict[str, str]:
+    """pip's settings for wheels that were fetched before; byte code is left out: it takes longer than all the rest."""
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_NO_COMPILE": "1"}
+
+
+def with_pip(wheel: Path, folder: Path, uv: str, wheels: Path) -> Path:
+    """Install with pip."""
     made = run(sys.executable, "-m", "venv", folder)
     assert made.returncode == 0, made.stderr
-    pip = run(folder / "bin" / "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", wheel)
+    command = (folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    pip = run(*command, **from_wheels(wheels))
     assert pip.returncode == 0, pip.stderr
     return folder / "bin"
 
 
-def with_uv(wheel: Path, folder: Path, uv: str) -> Path:
-    """Install with uv."""
+def with_uv(wheel: Path, folder: Path, uv: str, wheels: Path) -> Path:
+    """Install with uv, which asks the index."""
     made = run(uv, "venv", "--quiet", "--python", sys.executable, folder)
     assert made.returncode == 0, made.stderr
     added = run(uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", wheel)
@@ -67,10 +74,11 @@ def with_uv(wheel: Path, folder: Path, uv: str) -> Path:
     return folder / "bin"
 
 
-def with_pipx(wheel: Path, folder: Path, uv: str) -> Path:
+def with_pipx(wheel: Path, folder: Path, uv: str, wheels: Path) -> Path:
     """Install with pipx, which uv runs without installing it."""
     command = (uv, "tool", "run", "--quiet", PIPX, "install", "--quiet", "--python", sys.executable, wheel)
-    added = run(*command, PIPX_HOME=str(folder), PIPX_BIN_DIR=str(folder / "bin"), PIP_NO_COMPILE="1")
+    places = {"PIPX_HOME": str(folder), "PIPX_BIN_DIR": str(folder / "bin")}
+    added = run(*command, **places, **from_wheels(wheels))
     assert added.returncode == 0, added.stderr
     return folder / "bin"
 
@@ -82,8 +90,9 @@ WAYS = {"pip": with_pip, "uv": with_uv, "pipx": with_pipx}
 def installed(wheel: Path, uv: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The folders of commands of all three installations, made at the same time."""
     folder = tmp_path_factory.mktemp("installed")
+    wheels = wheelhouse.for_interpreter(sys.executable, ROOT / "uv.lock", wheel)
     with ThreadPoolExecutor() as pool:
-        futures = {name: pool.submit(way, wheel, folder / name, uv) for name, way in WAYS.items()}
+        futures = {name: pool.submit(way, wheel, folder / name, uv, wheels) for name, way in WAYS.items()}
         return {name: future.result() for name, future in futures.items()}
 
 
