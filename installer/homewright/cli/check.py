@@ -82,8 +82,8 @@ def _about(finding: Finding, hosts: Sequence[str]) -> bool:
     return not finding.subjects or any(host in hosts for host in finding.subjects)
 
 
-def _told(output: Output, report: Report, hosts: Sequence[str]) -> int:
-    for line in words.lines(report, hosts, runs.command("").strip()):
+def _told(output: Output, report: Report, hosts: Sequence[str], *, mending: bool = True) -> int:
+    for line in words.lines(report, hosts, mending=mending):
         output.line(line)
     output.document(report)
     return exit_code(report, hosts)
@@ -100,7 +100,7 @@ def _from(args: argparse.Namespace, output: Output) -> int:
         if host not in known:
             raise UsageError(f"{args.source} has no machine {host}.", "", [f"name one of: {', '.join(known)}"])
     report = running.judged(site, {one.host: parse(one) for one in bundles})
-    return _told(output, report, args.host or known)
+    return _told(output, report, args.host or known, mending=False)
 
 
 def _known(output: Output, site: Site, state: StateFolder) -> Report:

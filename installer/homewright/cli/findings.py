@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from homewright.errors import addressed
+
 if TYPE_CHECKING:
     from homewright.checks.models import Finding, Report, Status
 
@@ -12,8 +14,8 @@ _ORDER: dict[Status, int] = {"failed": 0, "unknown": 1, "warning": 2, "pending":
 _WORDS: dict[Status, str] = {"failed": "Failed", "unknown": "Unknown", "warning": "Warning", "pending": "Not yet"}
 
 
-def lines(report: Report, hosts: Sequence[str], prefix: str = "homewright") -> Iterator[str]:
-    """The report, server by server, the worst first; `prefix` is the command for this site, to print."""
+def lines(report: Report, hosts: Sequence[str], *, mending: bool = True) -> Iterator[str]:
+    """The report, server by server, the worst first; of recorded machines nothing can be mended."""
     groups = {host: _about(report, host) for host in hosts}
     away = report.unreachable.keys()
     for host in sorted(hosts, key=lambda host: _badness(groups[host])):
@@ -21,10 +23,10 @@ def lines(report: Report, hosts: Sequence[str], prefix: str = "homewright") -> I
             why = report.unreachable[host]
             yield f"{host} could not be reached, so its {len(groups[host])} checks are unknown: {why}"
         else:
-            yield from _group(host, groups[host], away, prefix)
+            yield from _group(host, groups[host], away, mending)
     site = [finding for finding in report.findings if not finding.subjects]
     if site:
-        yield from _group("The site as a whole", site, away, prefix)
+        yield from _group("The site as a whole", site, away, mending)
     yield from summary(report)
 
 
@@ -39,7 +41,8 @@ def summary(report: Report) -> Iterator[str]:
     else:
         yield "Everything is as it should be."
     if warnings:
-        yield f"{_count(len(warnings), 'warning')} can be accepted, each with a reason: homewright check --accept."
+        command = addressed("homewright check --accept ID --reason R")
+        yield f"{_count(len(warnings), 'warning')} can be accepted, each with a reason: {command}"
 
 
 def named(findings: Sequence[Finding], most: int = 6) -> str:
@@ -59,7 +62,7 @@ def sentence(finding: Finding) -> str:
     return f"{label}: {finding.title}{about} ({finding.check}).{measured}{wanted} {finding.reason}"
 
 
-def _group(title: str, findings: Sequence[Finding], away: Collection[str], prefix: str) -> Iterator[str]:
+def _group(title: str, findings: Sequence[Finding], away: Collection[str], mending: bool) -> Iterator[str]:
     counts = {status: sum(1 for one in findings if one.status == status) for status in _ORDER}
     accepted = sum(1 for one in findings if one.accepted is not None and one.status == "warning")
     said = [
@@ -83,10 +86,11 @@ def _group(title: str, findings: Sequence[Finding], away: Collection[str], prefi
             yield f"    Accepted because: {finding.accepted}"
         elif finding.remedy is not None and finding.status != "unknown":
             yield f"    {finding.remedy.say}"
-            yield from (f"    Do: {step}" for step in finding.remedy.do)
-            if finding.remedy.fix is not None:
+            yield from (f"    Do: {addressed(step)}" for step in finding.remedy.do)
+            if finding.remedy.fix is not None and mending:
                 where = f" {finding.subjects[0]}" if finding.subjects else ""
-                yield f"    Homewright can do that: {prefix} check{where} --fix {finding.remedy.fix}"
+                command = addressed(f"homewright check{where} --fix {finding.remedy.fix}")
+                yield f"    Homewright can do that: {command}"
                 yield from (f"      It changes: {change}" for change in finding.remedy.changes)
 
 
