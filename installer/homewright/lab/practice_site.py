@@ -13,6 +13,7 @@ from homewright.errors import Busy, LabError
 from homewright.lab import SITE_NAME, code_server
 from homewright.lab.models import USER, Record
 from homewright.site import files
+from homewright.site.answers import InstanceSettings, Reserve
 from homewright.site.models import CodeServer, Server, Site, WorkspaceSettings
 from homewright.site.paths import StateFolder, config_home, state_home
 
@@ -42,6 +43,8 @@ def of(record: Record) -> Site:
             )
             for server in record.servers
         ),
+        # They are containers on one machine, which keeps for itself what it needs.
+        instances=InstanceSettings(reserve=Reserve(cpu=0, memory=0, disk=0)),
         workspaces=WorkspaceSettings(
             code_server=CodeServer(bundle=str(code_server.bundle_path()), version=code_server.VERSION)
         ),
