@@ -172,13 +172,13 @@ def servers_with_groups(draw: st.DrawFn) -> HostFacts:
 def reached(facts: HostFacts, address: str) -> set[str]:
     """What goes with a GPU, by brute force: slots of GPUs, and whole groups of what is in them, until nothing is added.
 
-    A bridge's group goes with its slot, but a bridge drags nobody else along: it stays with the server.
+    A bridge drags nobody along: it stays with the server.
     """
     homes = {slot(gpu.address) for gpu in facts.gpus}
     slots = {slot(address)}
     while True:
-        groups = {f.iommu_group for f in facts.pci if slot(f.address) in slots}
         movable = [f for f in facts.pci if f.class_id not in BRIDGES]
+        groups = {f.iommu_group for f in movable if slot(f.address) in slots}
         more = {slot(f.address) for f in movable if f.iommu_group in groups and slot(f.address) in homes}
         if more <= slots:
             return {f.address for f in facts.pci if f.iommu_group in groups}

@@ -79,6 +79,8 @@ def _closed(
     members: dict[str, PciFunction] = {}
     while waiting:
         for function in slots[waiting.pop()]:
+            if function.class_id in BRIDGES:
+                continue
             members[function.address] = function
             if function.iommu_group is None or function.iommu_group in reached:
                 continue
