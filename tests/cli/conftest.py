@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from homewright.cli import main
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -25,21 +28,43 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def homewright(tmp_path: Path, environment: dict[str, str]) -> Run:
-    """Run `homewright …` there; keyword arguments go to the environment, `stdin` to its standard input."""
-    (tmp_path / "here").mkdir()
+    """Run `homewright …` there; keyword arguments go to the environment, `stdin` to its standard input.
+
+    Within this process, which takes a tenth of the time; in one of its own where the locale is another.
+    """
+    here = tmp_path / "here"
+    here.mkdir()
 
     def run(*arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            cwd=tmp_path / "here",
-            env={**environment, **more},
-            timeout=60,
-            check=False,
-        )
+        if any(name.startswith(("LC_", "LANG", "PYTHON")) for name in more):
+            return subprocess.run(
+                [*COMMAND, *arguments],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                cwd=here,
+                env={**environment, **more},
+                timeout=60,
+                check=False,
+            )
+        streams = [io.BytesIO(stdin.encode(errors="surrogateescape")), io.BytesIO(), io.BytesIO()]
+        with pytest.MonkeyPatch.context() as patch:
+            for name in set(os.environ) - {*environment, *more}:
+                patch.delenv(name)
+            for name, value in {**environment, **more}.items():
+                patch.setenv(name, value)
+            patch.chdir(here)
+            for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+                patch.setattr(sys, name, io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape"))
+            try:
+                code = main(arguments)
+            except SystemExit as left:  # --help
+                code = int(left.code or 0)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            said = [stream.getvalue().decode(errors="surrogateescape") for stream in streams[1:]]
+        return subprocess.CompletedProcess(arguments, code, *said)
 
     return run
