@@ -18,7 +18,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 UNIT_PACKAGES := tmux strace openssl openssh-client zsh fish git
 TEST_PACKAGES := $(UNIT_PACKAGES) chromium libnss3-tools
 
-.PHONY: help try test test-long check bench format clean
+.PHONY: help try test test-long check bench machines format clean
 
 help:
 	@printf '%s\n' \
@@ -102,6 +102,10 @@ test-long: .venv/.made test-packages
 
 bench: .venv/.made test-packages
 	@$(BIN)/python -m benchmarks
+
+# The composed ones among the recorded machines, written anew: CONTRIBUTING says when.
+machines: .venv/.made
+	PYTHONPATH=tests $(BIN)/python -m discovery.composing
 
 clean:
 	@[ ! -x $(BIN)/homewright ] || $(BIN)/homewright lab down
