@@ -1,0 +1,172 @@
+"""The instances screen by keyboard alone: bars, changes that are judged as typed, too much refused."""
+
+from __future__ import annotations
+
+import pytest
+from piloting import Compare, Make, both, drive, page, shows, until
+from recorded_sites import lay_out
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from homewright.screens.widgets.capacity import bar, legend
+from homewright.screens.widgets.field import Field
+from homewright.screens.widgets.table import Table
+from homewright.site import files
+from homewright.site.answers import Instance
+
+SIZE = (80, 24)
+
+
+@pytest.mark.parametrize(
+    ("kept", "taken", "total", "drawn"),
+    [
+        (4, 4, 16, "▒▒██░░░░ 8/16"),
+        (0, 0, 16, "░░░░░░░░ 0/16"),
+        (1, 16, 16, "██████✗✗ 17/16"),
+        (4, 20, 16, "██████✗✗ 24/16"),
+        (4, 4, None, "8/?"),
+        (4, 0, 0, "██████✗✗ 4/0"),
+        (8, 0.2, 62.5, "▒█░░░░ 8.2/62.5"),
+    ],
+)
+def test_bars(kept: float, taken: float, total: float | None, drawn: str) -> None:
+    made = bar(kept, taken, total, 13 if len(drawn) < 15 else 15)
+    assert made.split()[-1] == drawn.split()[-1]
+    assert set(made.split()[0]) == set(drawn.split()[0])
+
+
+def test_bars_are_told_apart_in_ascii() -> None:
+    made = bar(4, 4, 16, 21, ascii=True)
+    assert made == "rrrr####........ 8/16" and legend(ascii=True).isascii()
+
+
+def field(pilot: Pilot[object], name: str) -> Field:
+    return pilot.app.screen.query_one(f"#field-{name}", Field)
+
+
+def test_an_instance_that_asks_for_too_much_is_refused_while_it_is_typed(make_app: Make) -> None:
+    file, _ = lay_out("attic")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("instances", ("birch-node", "control plane"), file=file, name="attic")(pilot)
+        await pilot.press("down", "enter")
+        await until(pilot, shows(pilot, "instance birch-node", "CPUs for it"))
+        field(pilot, "cpu").control_widget.focus()
+        field(pilot, "cpu").query_one(Input).value = ""
+        await pilot.press(*"29")
+        await until(pilot, shows(pilot, "✗ too much: birch has 28 CPUs left for it"))
+        field(pilot, "memory").control_widget.focus()
+        await pilot.press("ctrl+s")
+        assert pilot.app.focused is field(pilot, "cpu").control_widget
+        for name, text, reason in (
+            ("cpu", "1", "greater than or equal to 2"),
+            ("cpu", "four", "must be a whole number"),
+            ("disk", "19", "greater than or equal to 20"),
+            ("memory", "9999", "too much: birch has"),
+            ("name", "cedar", "a server is called cedar already"),
+            ("name", "cedar-node", "two instances have the name cedar-node"),
+            ("name", "Node", "must be lowercase"),
+            ("address", "192.0.2.12", "is the address of cedar"),
+            ("address", "10.9.9.9", "is not in LXD's range"),
+            ("address", "one", "must be an IPv4 address"),
+        ):
+            one = field(pilot, name)
+            before, one.value = one.value, text
+            field(pilot, "cpu").value = text if name == "cpu" else "4"
+            await until(pilot, lambda one=one, reason=reason: reason in one.wrong)  # type: ignore[misc]
+            one.value = before
+        field(pilot, "cpu").value = "6"
+        await until(pilot, lambda: not field(pilot, "name").wrong)
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "Saved in site.yaml", "10/32"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "7/9 Platform"))
+
+    drive(make_app(), SIZE, flow)
+    nodes = files.load(file).instances.nodes
+    assert nodes is not None
+    assert (nodes[0].name, nodes[0].cpu, nodes[0].address) == ("birch-node", 6, None)
+
+
+def test_instances_are_added_removed_and_proposed_anew(make_app: Make) -> None:
+    file, _ = lay_out("attic")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("instances", ("3 instances",), file=file, name="attic")(pilot)
+        await pilot.press("end", "a")
+        await until(pilot, shows(pilot, "another instance", "maple-node1"))
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "4 instances", "Saved"))
+        assert pilot.app.screen.query_one(Table).cursor_key == "node maple-node1"
+        await pilot.press("D")
+        await until(pilot, shows(pilot, "remove maple-node1?"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "3 instances", "You chose them"))
+        await pilot.press("p")
+        await until(pilot, shows(pilot, "Instances (proposed)"))
+        await pilot.press("k", "k")
+        await until(pilot, shows(pilot, "Kind: containers"))
+        await pilot.press("home", "enter")
+        await until(pilot, shows(pilot, "what every server keeps"))
+        field(pilot, "cpu").value = "x"
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "must be a whole number"))
+        field(pilot, "cpu").value = "6"
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "10/32"))
+
+    drive(make_app(), SIZE, flow)
+    found = files.load(file).instances
+    assert (found.nodes, found.kind, found.reserve.cpu) == (None, "container", 6)
+
+
+def test_too_much_in_the_file_keeps_from_going_on(make_app: Make) -> None:
+    nodes = [Instance(name="big", host="cedar", role="control-plane", cpu=40)]
+    file, _ = lay_out("attic", instances__nodes=nodes)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("instances", ("too full", "1 to put right"), file=file, name="attic")(pilot)
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "✗ the instances on cedar ask for 40 CPUs", "6/9 Instances"))
+        assert pilot.app.screen.query_one(Table).cursor_key == "node big"
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_servers_that_are_nodes_themselves_have_no_instances(make_app: Make) -> None:
+    file, _ = lay_out("attic", platform__nodes="servers")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("instances", ("so there are no instances",), file=file, name="attic")(pilot)
+        await pilot.press("a")
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "7/9 Platform"))
+
+    drive(make_app(), SIZE, flow)
+
+
+@both
+def test_instances_of_a_healthy_site(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
+    file, _ = lay_out("attic")
+    act = page("instances", ("maple-node",), file=file, name="attic")
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_instances_of_a_broken_site_with_a_server_that_is_off(
+    snap_compare: Compare, make_app: Make, size: tuple[int, int]
+) -> None:
+    file, _ = lay_out("trouble")
+    act = page("instances", ("no room", "not known"), "end up", file=file, name="trouble")
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_an_instance_that_does_not_fit(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
+    nodes = [
+        Instance(name="n1", host="birch", role="control-plane"),
+        Instance(name="n2", host="cedar", cpu=40, memory=200),
+    ]
+    file, _ = lay_out("attic", instances__nodes=nodes)
+    act = page("instances", ("too full",), "ctrl+n", "enter", ("too much",), file=file, name="attic")
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
