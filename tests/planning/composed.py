@@ -30,8 +30,16 @@ def site(count: int = 1, /, **answers: Any) -> Site:
     return Site.model_validate({"name": "attic", "servers": named, **answers})
 
 
-def nic(name: str, *addresses: str, gateway: str = "", kind: Any = "ethernet") -> Nic:
-    return Nic(name=name, up=True, kind=kind, addresses=addresses, default_route=bool(gateway), gateway=gateway)
+def nic(name: str, *addresses: str, gateway: str = "", kind: Any = "ethernet", routes: Sequence[str] = ()) -> Nic:
+    return Nic(
+        name=name,
+        up=True,
+        kind=kind,
+        addresses=addresses,
+        default_route=bool(gateway),
+        gateway=gateway,
+        routes=tuple(routes),
+    )
 
 
 def function(address: str, kind: str, group: int | None, *, driver: str | None = None, name: str = "") -> PciFunction:

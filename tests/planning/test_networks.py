@@ -55,6 +55,9 @@ def test_the_same_question_has_the_same_answer() -> None:
         (nic("vpn0", "10.0.0.2/8"), "services", "172.17.0.0/16"),
         (nic("vpn0", "10.0.0.2/8"), "lxd", "172.18.0.0/24"),
         (nic("virbr0", "10.100.0.1/24"), "lxd", "10.0.0.0/24"),
+        (nic("wg0", "10.99.0.2/32", routes=["10.1.0.0/20"]), "pods", "10.0.0.0/16"),
+        (nic("tun0", "10.99.0.2/32", routes=["0.0.0.0/1", "128.0.0.0/1"]), "pods", "10.1.0.0/16"),
+        (nic("lxdbr0", "10.55.3.1/24", routes=["10.66.0.0/24"]), "lxd", "10.55.3.0/24"),
         (nic("lxdbr0", "10.55.3.1/24"), "lxd", "10.55.3.0/24"),
         (nic("vxlan.calico", "10.1.77.0/32"), "pods", "10.1.0.0/16"),
         (nic("eth9", "fd00::1/64", "169.254.3.3/16"), "pods", "10.1.0.0/16"),
@@ -99,6 +102,7 @@ def test_load_balancers_take_nobodys_address() -> None:
         ({"pods": "192.168.0.0/16"}, "network.pods", "overlaps the LAN"),
         ({"pods": "10.1.0.0/16", "services": "10.1.128.0/17"}, "network.services", "overlaps the range of pods"),
         ({"lxd": "172.17.4.0/24"}, "network.lxd", "overlaps docker0 of s1 (172.17.0.0/16)"),
+        ({"lxd": "172.31.4.0/24"}, "network.lxd", "overlaps a route through wg0 of s1 (172.31.0.0/16)"),
         ({"services": "10.0.0.0/8"}, "network.services", "too large"),
         ({"services": "10.9.9.0/28"}, "network.services", "too few"),
         ({"pods": "10.9.9.0/25"}, "network.pods", "too small for 2 nodes"),
@@ -113,7 +117,7 @@ def test_load_balancers_take_nobodys_address() -> None:
     ],
 )
 def test_a_choice_that_does_not_fit_is_named(network: dict[str, str], field: str, words: str) -> None:
-    known = hosts(2, nics=[nic("docker0", "172.17.0.1/16")])
+    known = hosts(2, nics=[nic("docker0", "172.17.0.1/16"), nic("wg0", routes=["172.31.0.0/16"])])
     found = reasons(site(2, network=network), known)
     assert any(name == field and words in reason for name, reason in found), found
 

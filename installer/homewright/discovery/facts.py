@@ -187,6 +187,8 @@ class Nic(Fact):
     default_route: bool = False
     gateway: str = ""
     """Of its default route."""
+    routes: tuple[str, ...] = ()
+    """Other IPv4 networks that are reached through it, as 10.8.0.0/16: a VPN's, a second router's."""
     mtu: int | None = None
     driver: str = ""
     pci_address: str = ""

@@ -31,6 +31,11 @@ def applied_file(state: StateFolder) -> Path:
     return _folder(state) / "applied.json"
 
 
+def last(state: StateFolder) -> Plan | None:
+    """What an edit is compared with: what was applied last, before the first run what was approved last."""
+    return applied(state) or approved(state)
+
+
 def approve(state: StateFolder, plan: Plan) -> None:
     """Keep what somebody agrees to. Raises StateError."""
     _write(_folder(state) / "approved.json", plan)

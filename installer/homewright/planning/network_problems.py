@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from homewright.discovery.facts import HostFacts
+from homewright.planning import bridges
 from homewright.planning.documents import Misfit
 from homewright.planning.ranges import FIELDS, RangeName, Seen, answer, inside, is_own
 from homewright.site.models import Site
@@ -16,20 +17,18 @@ LARGEST_SERVICES = 12
 """The API server refuses a service range with more than 20 bits (kube-apiserver, --service-cluster-ip-range)."""
 
 
-def bad_bridges(facts: Mapping[str, HostFacts], bridges: Sequence[tuple[str, str]]) -> Iterator[Misfit]:
+def bad_bridges(site: Site, facts: Mapping[str, HostFacts], named: Sequence[tuple[str, str]]) -> Iterator[Misfit]:
     """Interfaces (server, name) that no bridge can take over."""
-    for host, name in bridges:
+    for host, name in named:
         if host not in facts or not name or not facts[host].nics:
             continue
-        field = f"servers.{host}.nic"
-        wired = ", ".join(nic.name for nic in facts[host].nics if nic.kind in ("ethernet", "bond", "vlan", "bridge"))
-        nic = next((nic for nic in facts[host].nics if nic.name == name), None)
-        do = (f"name another: homewright site set {field} … (it has {wired or 'no wired one'})",)
-        if nic is None:
-            yield Misfit(field=field, reason=f"{host} has no interface {name}", do=do)
-        elif nic.kind == "wifi":
-            reason = f"{name} of {host} is Wi-Fi, which takes no bridge: access points refuse foreign addresses"
-            yield Misfit(field=field, reason=reason, do=("connect the server by cable", *do))
+        server = site.server(host)
+        reason = bridges.unfit(server, facts[host], name)
+        if reason:
+            field = f"servers.{host}.nic"
+            fit = [one.nic.name for one in bridges.candidates(server, facts[host]) if not one.reason]
+            do = (f"name another: homewright site set {field} {one}" for one in fit[:3])
+            yield Misfit(field=field, reason=reason, do=tuple(do) or ("connect the server by cable",))
 
 
 def misfits(
@@ -69,7 +68,7 @@ def misfits(
         if lan is not None and not balancer.subnet_of(lan):
             yield Misfit(field=field, reason=f"{balancer} is no part of the LAN ({lan})", do=part)
         used = [(s.address, s.name) for s in site.servers] + [(gateway, "the gateway")] * bool(gateway)
-        used += [(str(one.address), f"{one.nic} of {one.host}") for one in seen]
+        used += [(str(one.address), f"{one.nic} of {one.host}") for one in seen if one.address is not None]
         hits = {text: who for text, who in reversed(used) if inside(text, balancer)}
         for text, who in sorted(hits.items()):
             yield Misfit(field=field, reason=f"{balancer} contains {text}, the address of {who}", do=part)

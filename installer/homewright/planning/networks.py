@@ -101,7 +101,7 @@ def propose(site: Site, facts: Mapping[str, HostFacts]) -> Networks:
         nets["load-balancer"] = balancer
     bridges = tuple(_bridge(site, server.name, facts) for server in site.servers)
     problems += misfits(site, seen, lan, nets, gateway)
-    problems += bad_bridges(facts, [(bridge.host, bridge.nic) for bridge in bridges])
+    problems += bad_bridges(site, facts, [(bridge.host, bridge.nic) for bridge in bridges])
     order: tuple[RangeName, ...] = ("lan", "lxd", "overlay", "pods", "services", "load-balancer")
     services = nets.get("services")
     return Networks(
@@ -196,7 +196,7 @@ def _proposal(
     if name == "services":
         usual = "65,534 addresses around MicroK8s' own 10.152.183.0/24: every workspace takes one"
         return _sized(16, 20, taken, SERVICES, usual, "the first free range of this size: every workspace takes one")
-    there = {one.net for one in seen if is_own(name, one.nic)}
+    there = {one.net for one in seen if is_own(name, one.nic) and one.address is not None}
     if len(there) == 1 and address_space.overlapping(next(iter(there)), taken) is None:
         nic = next(one.words for one in seen if is_own(name, one.nic))
         return next(iter(there)), f"It is there already: {nic}."
@@ -304,7 +304,7 @@ def _in_use(
     site: Site, facts: Mapping[str, HostFacts], seen: tuple[Seen, ...], lan: IPv4Network, gateway: str
 ) -> list[str]:
     """Addresses of the LAN that somebody has."""
-    known = [server.address for server in site.servers] + [str(one.address) for one in seen]
+    known = [server.address for server in site.servers] + [str(one.address) for one in seen if one.address is not None]
     known += [node.address for node in site.instances.nodes or () if node.address]
     known += [gateway, *_resolvers(site, facts)]
     known += [nic.gateway for found in facts.values() for nic in found.nics]

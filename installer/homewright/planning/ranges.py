@@ -32,18 +32,24 @@ OWN: dict[RangeName, tuple[str, ...]] = {
 already these are no strangers."""
 
 
+WIDEST_ROUTE = 8
+"""A VPN that takes everything routes two halves of the internet (0.0.0.0/1): that is a default route in disguise."""
+
+
 @dataclass(frozen=True)
 class Seen:
-    """A network that a server has an address in."""
+    """A network that a server has an address in, or a route to."""
 
     host: str
     nic: str
     net: IPv4Network
-    address: IPv4Address
+    address: IPv4Address | None
+    """None of a route."""
 
     @property
     def words(self) -> str:
-        return f"{self.nic} of {self.host} ({self.net})"
+        way = "a route through " if self.address is None else ""
+        return f"{way}{self.nic} of {self.host} ({self.net})"
 
 
 def answer(site: Site, name: RangeName) -> str | None:
@@ -65,7 +71,7 @@ def answer(site: Site, name: RangeName) -> str | None:
 
 
 def addresses_seen(site: Site, facts: Mapping[str, HostFacts]) -> tuple[Seen, ...]:
-    """All IPv4 addresses of the servers but those that mean something on one machine or one wire alone."""
+    """All IPv4 networks that the servers are in or have routes to, but those of one machine or one wire alone."""
     return tuple(_seen(site, facts))
 
 
@@ -76,6 +82,10 @@ def _seen(site: Site, facts: Mapping[str, HostFacts]) -> Iterator[Seen]:
                 net = address_space.network(text)
                 if net is not None and not net.is_link_local and not net.is_loopback:
                     yield Seen(server.name, nic.name, net, IPv4Address(text.partition("/")[0]))
+            for text in nic.routes:
+                net = address_space.network(text)
+                if net is not None and net.prefixlen >= WIDEST_ROUTE and not net.is_link_local:
+                    yield Seen(server.name, nic.name, net, None)
 
 
 def is_own(name: RangeName, nic: str) -> bool:

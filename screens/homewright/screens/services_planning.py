@@ -115,7 +115,7 @@ class PlanningServices:
         from homewright.planning.difference import difference
         from homewright.site.rehearsed import Rehearsed
 
-        before = kept.approved(state)
+        before = kept.last(state)
         report = running.recorded(state)
         return Outlook(
             plan,

@@ -17,6 +17,8 @@ _HEAD = re.compile(r"^\d+: (?P<name>[^:@\s]+)(?:@\S+)?: <(?P<flags>[^>]*)>.*?(?:
 _DETAIL = re.compile(r" (mtu|master) (\S+)")
 _INET = re.compile(r"^\s+inet6? (?P<address>[0-9a-fA-F:.]+/\d+)")
 _LINK = re.compile(r"^\s+link/(?P<type>\S+)(?: (?P<mac>[0-9a-f:]{17}))?")
+_NET = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}/\d{1,2}")
+_ROUTE = re.compile(rf"^(?P<net>{_NET.pattern})\s.*?\bdev (?P<dev>\S+)")
 _BY_KIND: dict[str, Kind] = {
     "bridge": "bridge", "bond": "bond", "vlan": "vlan", "veth": "virtual", "tun": "virtual", "dummy": "virtual",
     "vxlan": "virtual", "macvlan": "virtual", "wireguard": "virtual", "openvswitch": "bridge",
@@ -116,6 +118,23 @@ def default_routes(json_text: str, text: str) -> dict[str, str]:
     return found
 
 
+def other_routes(json_text: str, text: str) -> dict[str, tuple[str, ...]]:
+    """The IPv4 networks that lead through each interface beside its own, from `ip -j route` or `ip route`.
+
+    What the kernel made of an interface's own address (`proto kernel`) says nothing new.
+    """
+    found: dict[str, list[str]] = {}
+    for route in records(document(json_text)):
+        if route.get("protocol") != "kernel":
+            found.setdefault(word(route.get("dev")), []).append(word(route.get("dst")))
+    for line in () if found else text.splitlines():
+        match = _ROUTE.match(line)
+        if match is not None and " proto kernel" not in line:
+            found.setdefault(match["dev"], []).append(match["net"])
+    nets = {name: tuple(dict.fromkeys(filter(_NET.fullmatch, routes))) for name, routes in found.items() if name}
+    return {name: routes for name, routes in nets.items() if routes}
+
+
 def netplan_dhcp(text: str) -> dict[str, bool]:
     """Which interfaces get their IPv4 address by DHCP, by what the probe prints of netplan's files: a line dhcp4 under
     a line `NAME:`; later files win."""
@@ -169,6 +188,7 @@ def parse(bundle: RawBundle) -> tuple[Nic, ...]:
     listed = addresses_json(bundle.text("ip-addr-json")) or addresses_text(bundle.text("ip-addr"))
     kernel = sysfs(bundle.text("sys-net"))
     outside = default_routes(bundle.text("ip-route-json"), bundle.text("ip-route"))
+    beyond = other_routes(bundle.text("ip-route-json"), bundle.text("ip-route"))
     leased = netplan_dhcp(bundle.text("netplan"))
     nics = []
     for name in dict.fromkeys((*listed, *kernel)):
@@ -193,9 +213,8 @@ def parse(bundle: RawBundle) -> tuple[Nic, ...]:
             )
         # an address whose lease somebody else renews is not marked as one; netplan's files know
         dhcp = nic.dhcp or (leased.get(name) if nic.dhcp is not None else None) or nic.dhcp
-        nics.append(
-            nic.model_copy(update={"default_route": name in outside, "gateway": outside.get(name, ""), "dhcp": dhcp})
-        )
+        ways = {"default_route": name in outside, "gateway": outside.get(name, ""), "routes": beyond.get(name, ())}
+        nics.append(nic.model_copy(update={**ways, "dhcp": dhcp}))
     return tuple(nics)
 
 
