@@ -192,7 +192,7 @@ def _compare(file: str, planned: Plan, state: StateFolder, output: Output) -> in
     from homewright.planning import kept
     from homewright.planning.difference import difference, sentences
 
-    old = saved(Path(file)) if file else kept.applied(state)
+    old = saved(Path(file)) if file else kept.last(state)
     if old is None:
         raise UsageError(
             "There is nothing to compare with.",
@@ -200,7 +200,7 @@ def _compare(file: str, planned: Plan, state: StateFolder, output: Output) -> in
             ["name a plan that was saved: homewright plan --compare FILE", "or apply one: homewright apply"],
         )
     found = difference(old, planned)
-    output.line(f"Compared with {file or f'what was applied last ({kept.applied_file(state)})'}:")
+    output.line(f"Compared with {file or kept.last_named(state)}:")
     for line in sentences(found):
         output.line(f"  {addressed(line)}")
     if found.empty:
@@ -214,14 +214,14 @@ def _since(planned: Plan, state: StateFolder) -> Iterator[str]:
     from homewright.planning import kept
     from homewright.planning.difference import difference, sentences
 
-    old = kept.applied(state)
+    old = kept.last(state)
     if old is None:
         return
     found = difference(old, planned)
     if found.empty:
-        yield f"Nothing is different from what was applied last ({kept.applied_file(state)})."
+        yield f"Nothing is different from {kept.last_named(state)}."
         return
-    yield f"Different from what was applied last ({kept.applied_file(state)}):"
+    yield f"Different from {kept.last_named(state)}:"
     for line in sentences(found):
         yield f"  {addressed(line)}"
 

@@ -36,6 +36,13 @@ def last(state: StateFolder) -> Plan | None:
     return applied(state) or approved(state)
 
 
+def last_named(state: StateFolder) -> str:
+    """That plan in words, and where it is kept."""
+    if applied(state) is None:
+        return f"what was approved last ({_folder(state) / 'approved.json'})"
+    return f"what was applied last ({applied_file(state)})"
+
+
 def approve(state: StateFolder, plan: Plan) -> None:
     """Keep what somebody agrees to. Raises StateError."""
     _write(_folder(state) / "approved.json", plan)
