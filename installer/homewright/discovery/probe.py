@@ -1,4 +1,4 @@
-'''The probe: one shell script for each host, sent on standard input. It writes nothing there, needs nothing but a POSIX
+"""The probe: one shell script for each host, sent on standard input. It writes nothing there, needs nothing but a POSIX
 shell, and asks for root (`sudo -n`, which never prompts) only where a plain account is not told: `shell/root.sh`.
 
 What it prints is framed by source; these are the names, and what each holds:
@@ -19,15 +19,15 @@ kvm-nested                `kvm_intel Y`
 cgroups                   `v2 CONTROLLERS` where there is cgroup.controllers, then /proc/cgroups
 br-netfilter              loaded, file, absent, or `no modules folder`
 df (df-k), lsblk-json     `df -l -PT -B1` (`df -P -k`), `lsblk -J -b`; sys-block: name|sectors|rotational|model
-ip-addr-json, ip-addr     `ip -d -j addr`, and the text where there is no JSON; ip-route-json, ip-route likewise
+ip-addr-json, ip-addr     `ip -d -j addr`, the text where there is no JSON; ip-route: the default ones
 sys-net                   name|mac|operstate|type|speed|traits|mtu|duplex|driver|pci address|master
 sys-pci                   address|class|vendor|device|driver|IOMMU group|boot_vga
 iommu                     IOMMUs of /sys/class/iommu; exit code 0 where the kernel has /sys/kernel/iommu_groups
 drm                       pci address|connector|status
-lspci-Dnnk                as printed
+lspci-Dnnk                as printed; asked where a display controller is on the PCI bus
 proxies                   NAME=value of the environment, /etc/environment and apt; what precedes an @ is cut out
 desktop                   `target graphical.target`, `display-manager gdm.service`
-resolv-conf, hosts        /etc/resolv.conf, /etc/hosts (1,000 lines); resolv-conf-uplink: systemd-resolved's own servers
+resolv-conf, hosts        /etc/resolv.conf, /etc/hosts (2,000 lines); resolv-conf-uplink: systemd-resolved's own servers
 processes                 names of processes that matter, as the kernel has them (15 characters)
 package-locks             file pid process, of apt's and dpkg's lock files that are held
 dpkg-audit                Status lines of half-installed packages; `interrupted`
@@ -46,10 +46,11 @@ nvidia-smi-query          bus, name, MiB, driver, compute capability, MIG, displ
 nvidia-smi                the table, names of processes cut out
 done                      nothing: the probe came to its end
 ========================  ============================================================================================
-'''  # fmt: skip
+"""
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import time
@@ -65,7 +66,7 @@ SECONDS_IN_ALL = 15
 """After these the script starts no further command; the one that runs then ends within its own limit of 5 or 8 s."""
 
 MOST_BYTES = 8 << 20
-"""That no honest host prints: every source that may be long is cut to 400,000 bytes over there."""
+"""That no honest host prints: every source that may be long is cut over there."""
 
 _SHELL = Path(__file__).with_name("shell")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -74,11 +75,10 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 def script(names: Iterable[str] = ()) -> str:
     """The probe as one script for `sh -s`; it asks what these names resolve to too; what is no name is left out."""
     asked = " ".join(dict.fromkeys(name for name in names if _NAME.fullmatch(name)))
-    return (
-        f"SECONDS_IN_ALL={SECONDS_IN_ALL}\nNAMES={shlex.quote(asked)}\n"
-        f"COMMON_PART={shlex.quote(_part('common'))}\nROOT_PART={shlex.quote(_part('root'))}\n"
-        f'eval "$COMMON_PART"\n{_part("probe")}'
-    )
+    parts = (("COMMON_PART", "common"), ("ROOT_PART", "root"), ("QUICK_PART", "quick"))
+    head = [("SECONDS_IN_ALL", str(SECONDS_IN_ALL)), ("NAMES", asked), *((key, _part(name)) for key, name in parts)]
+    assigned = "".join(f"{key}={shlex.quote(text)}\n" for key, text in head)
+    return f'{assigned}eval "$COMMON_PART"\n{_part("probe")}'
 
 
 def probe(connection: Connection, names: Iterable[str] = ()) -> RawBundle:
@@ -107,6 +107,8 @@ def probe(connection: Connection, names: Iterable[str] = ()) -> RawBundle:
     return bundle.model_copy(update={"cut_off": f"{cut_off or 'the probe ended early'}, at {last}"})
 
 
+@functools.cache
 def _part(name: str) -> str:
+    """A part of the script, without its comments."""
     lines = (_SHELL / f"{name}.sh").read_text(encoding="utf-8").splitlines()
     return "".join(f"{line}\n" for line in lines if line.strip() and not line.lstrip().startswith("# "))

@@ -66,7 +66,7 @@ def parse(bundle: RawBundle) -> Names:
 
 
 def _found(said: list[tuple[str, str, str, tuple[str, ...]]]) -> bool | None:
-    if any(code == "0" and addresses for _, _, code, addresses in said):
+    if any(addresses for _, _, _, addresses in said):
         return True
     return False if said and all(code == _NOT_FOUND for _, _, code, _ in said) else None
 

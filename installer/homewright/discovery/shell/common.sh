@@ -4,37 +4,47 @@ unset LANGUAGE
 have() { command -v "$1" >/dev/null 2>&1; }
 begin() { printf '\n\036source %s\n' "$1"; printf '\n\036source %s\n' "$1" >&2; }
 end() { code=$1; printf '\n\036exit %s\n' "$1"; }
-limit=
-if timeout 5 true >/dev/null 2>&1; then limit='timeout 5'; fi
-if have head; then cap() { head -c 400000; }; else cap() { cat; }; fi
+if have head; then cap='head -c 400000'; else cap=cat; fi
 # late: true once the time for the whole probe is nearly up
 late() {
     if ! read -r now rest </proc/uptime; then now=0; fi 2>/dev/null
     [ -n "$deadline" ] && [ "${now%%.*}" -ge "$deadline" ]
 }
-# run COMMAND...: one that is not there is said so (127), one that hangs (a dead disk, a dead driver) is ended (124)
-run() {
+# ready COMMAND: it is there, and there is time for it
+ready() {
     have "$1" || { printf '%s: not installed\n' "$1" >&2; return 127; }
     if late; then echo 'the time for the whole probe was up' >&2; return 124; fi
-    $limit "$@" </dev/null
 }
-# source_of NAME COMMAND...
-source_of() { begin "$1"; shift; run "$@"; end $?; }
-# filtered NAME FILTER COMMAND...: the exit code is the command's; what a filter cut off does not count as a failure
+# run COMMAND...: one that is not there is said so (127)
+run() { ready "$1" && "$@" </dev/null; }
+# bounded COMMAND...: one that may hang (on a dead disk, driver or server) is ended (124)
+bounded() { ready "$1" && $limit "$@" </dev/null; }
+# source_of NAME run|bounded COMMAND...
+source_of() { begin "$1"; shift; "$@"; end $?; }
+# filtered NAME FILTER run|bounded COMMAND...: the exit code is the command's; what a filter cut off does not count as a failure
 filtered() {
     begin "$1"
     filter=$2
     shift 2
-    code=$({ { run "$@"; echo $? >&3; } | $filter >&4; } 3>&1)
+    { code=$({ { "$@"; echo $? >&3; } | $filter >&4; } 3>&1); } 4>&1
     [ "$code" = 141 ] && code=0
     end "${code:-1}"
 }
 # line_of NAME FILE: its first line
 line_of() { begin "$1"; if read -r line <"$2"; then printf '%s\n' "$line"; end 0; else end 1; fi; }
+# lines FILE: its first 2,000 lines; a shell reads a small file faster than it starts another program for that
+lines() {
+    count=0
+    while [ "$count" -lt 2000 ] && read -r line; do
+        printf '%s\n' "$line"
+        count=$((count + 1))
+    done <"$1"
+}
 # show NAME FILE
 show() {
     begin "$1"
-    if [ -r "$2" ]; then cap <"$2"; end $?; else printf '%s: No such file or directory\n' "$2" >&2; end 1; fi
+    lines "$2"
+    end $?
 }
 # first FILE: its first line in $line, empty where it cannot be read
 first() { line=; { read -r line <"$1"; } 2>/dev/null; :; }
@@ -46,4 +56,3 @@ uevent() {
         case $key in DRIVER) driver=$value ;; PCI_SLOT_NAME) slot=$value ;; INTERFACE) interface=$value ;; esac
     done <"$1" 2>/dev/null
 }
-exec 4>&1

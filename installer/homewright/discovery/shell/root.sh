@@ -2,10 +2,10 @@
 # the newest Xid lines and the first lines on the IOMMU: a log of megabytes stays where it is
 xid_lines() { grep -aE 'NVRM: Xid|fallen off the bus' | tail -n 20 | cut -c1-300; }
 iommu_lines() { grep -aE 'DMAR|AMD-Vi|IOMMU' | head -n 20 | cut -c1-300; }
-filtered kernel-log xid_lines dmesg
-filtered kernel-log-iommu iommu_lines dmesg
+filtered kernel-log xid_lines run dmesg
+if [ "$code" = 0 ]; then filtered kernel-log-iommu iommu_lines run dmesg; fi
 
-filtered ss cap ss -Hlntup
+filtered ss "$cap" run ss -Hlntup
 if ! have ss; then
     begin proc-net
     for f in tcp tcp6 udp udp6; do
@@ -20,7 +20,7 @@ fi
 begin firewall
 # a tool would load the kernel's modules for the question: only what is loaded is asked
 loaded() {
-    [ -e "/sys/module/$1" ] || [ ! -e /proc/modules ] || grep -qs "/$1.ko" /lib/modules/"$(uname -r)"/modules.builtin
+    [ -e "/sys/module/$1" ] || [ ! -e /proc/modules ] || grep -qs "/$1.ko" /lib/modules/"$release"/modules.builtin
 }
 code=127
 if loaded nf_tables && have nft; then
@@ -47,7 +47,7 @@ for f in /etc/netplan/*.yaml /run/netplan/*.yaml /usr/lib/netplan/*.yaml; do
     sed -nE -e '/^ *(network|ethernets|wifis|bridges|bonds|vlans|match|parameters|nameservers|routes|addresses|interfaces|search|dhcp4-overrides|[a-z][a-z0-9]{1,14}):[[:space:]]*$/p' \
         -e '/^ *(- )? *(version|renderer|dhcp4|dhcp6|gateway4|to|via|macaddress|set-name|mtu|id|link|addresses|interfaces):[][A-Za-z0-9_.:,"/ *-]*$/p' \
         -e '/^ *- *"?[0-9a-fA-F]+[.:][0-9a-fA-F.:\/]+"?[[:space:]]*$/p' \
-        -e '/^ *- *[a-z][a-z0-9.]{1,14}[[:space:]]*$/p' "$f" | cap || code=1
+        -e '/^ *- *[a-z][a-z0-9.]{1,14}[[:space:]]*$/p' "$f" | $cap || code=1
     [ -r "$f" ] || { printf '%s: Permission denied\n' "$f" >&2; code=1; }
 done
 end "$code"

@@ -1,0 +1,278 @@
+# What costs little and cannot hang: files, and tools that ask the kernel alone. It is printed in one piece.
+begin clock-start
+date +%s.%N
+end $?
+line_of uptime /proc/uptime
+
+begin os-release
+if [ -r /etc/os-release ]; then lines /etc/os-release; else lines /usr/lib/os-release; fi
+end $?
+begin uname-a
+printf '%s\n' "$kernel"
+end 0
+begin id-u
+printf '%s\n' "$uid"
+end 0
+begin account
+printf '%s|%s\n' "$account" "$HOME"
+end 0
+line_of machine-id /etc/machine-id
+show boot-id /proc/sys/kernel/random/boot_id
+
+begin cmdline
+set -f
+first /proc/cmdline
+for word in $line; do
+    case $word in
+    *[Pp][Aa][Ss][Ss]*=* | *[Ss][Ee][Cc][Rr][Ee][Tt]*=* | *[Tt][Oo][Kk][Ee][Nn]*=* | *[Kk][Ee][Yy]=* | *://*@*) word=${word%%=*}=*** ;;
+    esac
+    printf '%s ' "$word"
+done
+set +f
+end 0
+
+source_of systemd-detect-virt run systemd-detect-virt
+there systemd /run/systemd/system
+there kvm /dev/kvm
+there vhost-vsock /dev/vhost-vsock
+
+begin dmi
+first /sys/class/dmi/id/sys_vendor
+printf '%s\n' "$line"
+first /sys/class/dmi/id/product_name
+printf '%s\n' "$line"
+first /sys/class/dmi/id/board_vendor
+printf '%s\n' "$line"
+first /sys/class/dmi/id/board_name
+printf '%s\n' "$line"
+end 0
+line_of chassis /sys/class/dmi/id/chassis_type
+
+begin secure-boot
+if [ ! -d /sys/firmware ]; then
+    echo '/sys/firmware: No such file or directory' >&2
+    end 1
+elif [ ! -d /sys/firmware/efi ]; then
+    echo bios
+    end 0
+elif [ -d /sys/firmware/efi/efivars ]; then
+    od -An -tu1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
+    end $?
+else
+    echo 'the variables of the firmware are not mounted' >&2
+    end 1
+fi
+
+begin cpuinfo
+# the flags of the first processor do for all: 256 times they are half a megabyte
+if have sed; then
+    sed -n -e '/^[Ss]erial/d' -e '1,/^ *$/{p;d;}' -e '/^processor/p' -e '/^physical id/p' -e '/^core id/p' \
+        -e '/^ *$/p' /proc/cpuinfo
+    end $?
+else
+    while read -r line; do case $line in [Ss]erial*) ;; *) printf '%s\n' "$line" ;; esac; done </proc/cpuinfo
+    end $?
+fi
+source_of nproc run nproc
+case $kernel in *x86_64* | *i?86*) ;; *) source_of lscpu run lscpu ;; esac
+show meminfo /proc/meminfo
+show swaps /proc/swaps
+begin modules
+# a kernel without the file can load none
+if [ ! -e /proc/modules ]; then :; elif have cut; then cut -d ' ' -f 1 /proc/modules; else cat /proc/modules; fi
+end $?
+
+begin limits
+# these files answer a shell's reading byte by byte with their first digit alone
+set -- /proc/sys/fs/inotify/max_user_instances /proc/sys/fs/inotify/max_user_watches /proc/sys/fs/aio-nr \
+    /proc/sys/fs/aio-max-nr /proc/sys/net/ipv4/ip_forward
+if have grep; then
+    grep -s . "$@"
+else
+    for f in "$@"; do [ -r "$f" ] && printf '%s:%s\n' "$f" "$(cat "$f")"; done
+fi
+end 0
+begin kvm-nested
+for f in kvm_intel kvm_amd; do
+    first "/sys/module/$f/parameters/nested"
+    [ -n "$line" ] && printf '%s %s\n' "$f" "$line"
+done
+end 0
+begin cgroups
+first /sys/fs/cgroup/cgroup.controllers
+[ -e /sys/fs/cgroup/cgroup.controllers ] && printf 'v2 %s\n' "$line"
+[ -r /proc/cgroups ] && lines /proc/cgroups
+end 0
+begin br-netfilter
+found=absent
+for f in "/lib/modules/$release"/kernel/net/bridge/br_netfilter.ko*; do [ -e "$f" ] && found=file; done
+if [ -e /sys/module/br_netfilter ] || [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then found=loaded; fi
+[ -d "/lib/modules/$release" ] || [ $found = loaded ] || found='no modules folder'
+printf '%s\n' "$found"
+end 0
+
+source_of ip-addr-json run ip -d -j addr
+if [ "$code" != 0 ]; then source_of ip-addr run ip addr; fi
+source_of ip-route-json run ip -j route show default
+if [ "$code" != 0 ]; then source_of ip-route run ip route show default; fi
+
+begin sys-net
+for i in /sys/class/net/*; do
+    [ -e "$i/address" ] || continue
+    k=
+    if [ -e "$i/wireless" ] || [ -e "$i/phy80211" ]; then k="$k,wifi"; fi
+    [ -e "$i/bridge" ] && k="$k,bridge"
+    [ -e "$i/bonding" ] && k="$k,bond"
+    [ -e "/proc/net/vlan/${i##*/}" ] && k="$k,vlan"
+    master= driver= slot=
+    if [ -e "$i/master/uevent" ]; then uevent "$i/master/uevent"; master=$interface; fi
+    if [ -e "$i/device" ]; then k="$k,device"; uevent "$i/device/uevent"; fi
+    if [ -z "$slot" ] && [ -e "$i/device/../uevent" ]; then
+        of=$driver
+        uevent "$i/device/../uevent"
+        driver=$of
+    fi
+    printf '%s' "${i##*/}"
+    for f in address operstate type speed; do first "$i/$f"; printf '|%s' "$line"; done
+    printf '|%s' "${k#,}"
+    for f in mtu duplex; do first "$i/$f"; printf '|%s' "$line"; done
+    printf '|%s|%s|%s\n' "$driver" "$slot" "$master"
+done
+end 0
+
+begin sys-pci
+groups=' '
+for g in /sys/kernel/iommu_groups/*/devices/*; do
+    number=${g%/devices/*}
+    groups="$groups${g##*/}=${number##*/} "
+done
+for d in /sys/bus/pci/devices/*; do
+    [ -e "$d/vendor" ] || continue
+    address=${d##*/}
+    group=${groups#* "$address"=}
+    if [ "$group" = "$groups" ]; then group=; else group=${group%% *}; fi
+    printf '%s' "$address"
+    for f in class vendor device; do first "$d/$f"; printf '|%s' "$line"; done
+    uevent "$d/uevent"
+    first "$d/boot_vga"
+    printf '|%s|%s|%s\n' "$driver" "$group" "$line"
+done
+end 0
+begin iommu
+for d in /sys/class/iommu/*; do [ -e "$d" ] && printf '%s\n' "${d##*/}"; done
+[ -d /sys/kernel/iommu_groups ]
+end $?
+begin drm
+for c in /sys/class/drm/card*-*; do
+    [ -e "$c/status" ] || continue
+    card=${c##*/}
+    first "$c/status"
+    status=$line
+    slot=
+    uevent "/sys/class/drm/${card%%-*}/device/uevent"
+    printf '%s|%s|%s\n' "$slot" "$card" "$status"
+done
+end 0
+
+# cut URL: what stands in front of its @ is somebody's
+cut_secret() {
+    case $1 in
+    *://*@*) secret_free=${1%%://*}://***@${1##*@} ;;
+    *@*) secret_free=***@${1##*@} ;;
+    *) secret_free=$1 ;;
+    esac
+}
+begin proxies
+for name in http_proxy https_proxy ftp_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY; do
+    eval "value=\${$name-}"
+    cut_secret "$value"
+    [ -n "$value" ] && printf '%s=%s\n' "$name" "$secret_free"
+done
+if have grep; then
+    grep -hsiE '^[[:space:]]*(export )?(http|https|ftp|all|no)_proxy=|^[^#/]*Acquire::(http|https)::Proxy' \
+        /etc/environment /etc/apt/apt.conf /etc/apt/apt.conf.d/* | while read -r line; do
+        cut_secret "$line"
+        case $line in
+        *'"'*://*@*) name=${line%%'"'*}; value=${line#*'"'}; cut_secret "$value"; secret_free="$name\"$secret_free" ;;
+        *=*) name=${line%%=*}; cut_secret "${line#*=}"; secret_free=$name=$secret_free ;;
+        esac
+        printf '%s\n' "$secret_free"
+    done
+fi
+end 0
+
+begin desktop
+for f in /etc/systemd/system /run/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
+    if [ -L "$f/default.target" ]; then
+        target=$(readlink "$f/default.target")
+        printf 'target %s\n' "${target##*/}"
+        break
+    fi
+done
+if [ -L /etc/systemd/system/display-manager.service ]; then
+    manager=$(readlink /etc/systemd/system/display-manager.service)
+    printf 'display-manager %s\n' "${manager##*/}"
+fi
+end 0
+show resolv-conf /etc/resolv.conf
+[ -e /run/systemd/resolve/resolv.conf ] && show resolv-conf-uplink /run/systemd/resolve/resolv.conf
+begin hosts
+# lists of blocked names are no names of machines
+lines /etc/hosts | while read -r line; do
+    case $line in '#'* | '' | 0.0.0.0*) ;; *) printf '%s\n' "$line" ;; esac
+done
+end 0
+
+begin processes
+have grep && grep -shxE 'chronyd|ntpd|ntpsec|openntpd|systemd-timesyn|nfd-(worker|master).*|nvidia-device-p|gpu-feature-dis|dockerd|zerotier-one|snapd|kubelite|kubelet' /proc/[0-9]*/comm
+end 0
+
+begin package-locks
+if have ls; then
+    files='/var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock'
+    inodes=$(ls -i $files 2>/dev/null)
+    if [ -r /proc/locks ] && [ -n "$inodes" ]; then
+        while read -r n kind how access pid where rest; do
+            [ "$kind" = '->' ] && continue
+            inode=${where##*:}
+            file=
+            for f in $inodes; do
+                case $f in /*) [ "$previous" = "$inode" ] && file=$f ;; esac
+                previous=$f
+            done
+            if [ -n "$file" ]; then first "/proc/$pid/comm"; printf '%s %s %s\n' "$file" "$pid" "$line"; fi
+        done </proc/locks
+        end 0
+    else
+        echo 'no package manager of Debian, or /proc/locks may not be read' >&2
+        end 1
+    fi
+else
+    end 127
+fi
+begin dpkg-audit
+if [ -r /var/lib/dpkg/status ] && have grep; then
+    grep -E '^Status: .*(reinstreq|half-installed|half-configured|unpacked|triggers-)' /var/lib/dpkg/status | $cap
+    for f in /var/lib/dpkg/updates/[0-9]*; do [ -e "$f" ] && echo 'interrupted'; done
+    end 0
+else
+    end 127
+fi
+source_of packages run dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' \
+    lxd snapd docker.io docker-ce zerotier-one ufw chrony python3 2>/dev/null
+begin tools
+for f in docker dockerd lxd snap microk8s zerotier-one ufw netplan nvidia-smi chronyd; do
+    have "$f" && command -v "$f"
+done
+[ -S /run/docker.sock ] && echo /run/docker.sock
+for f in /var/lib/lxd /var/snap/lxd/common/lxd; do [ -e "$f/cluster.crt" ] && printf '%s/cluster.crt\n' "$f"; done
+end 0
+begin ufw
+if [ -r /etc/ufw/ufw.conf ]; then
+    while read -r line; do case $line in ENABLED=*) printf '%s\n' "$line" ;; esac; done </etc/ufw/ufw.conf
+    while read -r line; do case $line in DEFAULT_FORWARD*) printf '%s\n' "$line" ;; esac; done </etc/default/ufw
+    end 0
+else
+    end 127
+fi
+
