@@ -19,7 +19,7 @@ kvm-nested                `kvm_intel Y`
 cgroups                   `v2 CONTROLLERS` where there is cgroup.controllers, then /proc/cgroups
 br-netfilter              loaded, file, absent, or `no modules folder`
 df (df-k), lsblk-json     `df -l -PT -B1` (`df -P -k`), `lsblk -J -b`; sys-block: name|sectors|rotational|model
-ip-addr-json, ip-addr     `ip -d -j addr`, the text where there is no JSON; ip-route: the default ones
+ip-addr-json, ip-addr     `ip -d -j addr`, the text where there is no JSON; ip-route-json, ip-route likewise
 sys-net                   name|mac|operstate|type|speed|traits|mtu|duplex|driver|pci address|master
 sys-pci                   address|class|vendor|device|driver|IOMMU group|boot_vga
 iommu                     IOMMUs of /sys/class/iommu; exit code 0 where the kernel has /sys/kernel/iommu_groups

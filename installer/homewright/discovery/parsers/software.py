@@ -70,7 +70,7 @@ def parse(bundle: RawBundle) -> Software:
         microk8s=snapped.get("microk8s") or (UNKNOWN_VERSION if "microk8s" in commands else None),
         zerotier=_zerotier(bundle, installed, commands, running),
         device_plugin=_plugins(bundle),
-        python=_python(bundle.text("python")),
+        python=installed.get("python3") or _python(bundle.text("python")),
         netplan=("netplan" in commands or bundle.ended_well("netplan")) if asked else None,
         services=running,
     )

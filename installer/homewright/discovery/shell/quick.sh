@@ -113,8 +113,9 @@ end 0
 
 source_of ip-addr-json run ip -d -j addr
 if [ "$code" != 0 ]; then source_of ip-addr run ip addr; fi
-source_of ip-route-json run ip -j route show default
-if [ "$code" != 0 ]; then source_of ip-route run ip route show default; fi
+# all of them: planning leaves alone what already leads somewhere
+filtered ip-route-json "$cap" run ip -j route
+if [ "$code" != 0 ]; then filtered ip-route "$cap" run ip route; fi
 
 begin sys-net
 for i in /sys/class/net/*; do
