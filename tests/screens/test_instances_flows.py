@@ -54,7 +54,7 @@ def test_an_instance_that_asks_for_too_much_is_refused_while_it_is_typed(make_ap
         field(pilot, "cpu").control_widget.focus()
         field(pilot, "cpu").query_one(Input).value = ""
         await pilot.press(*"29")
-        await until(pilot, shows(pilot, "✗ too much: birch has 28 CPUs left for it"))
+        await until(pilot, shows(pilot, "✗ too much: birch has 28 CPUs for it"))
         field(pilot, "memory").control_widget.focus()
         await pilot.press("ctrl+s")
         assert pilot.app.focused is field(pilot, "cpu").control_widget

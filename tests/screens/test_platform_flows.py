@@ -165,9 +165,9 @@ def test_optional_services_say_what_they_cost_and_whether_they_fit(make_app: Mak
         await until(pilot, shows(pilot, "! The platform asks for"))
         tick = pilot.app.screen.query_one("#service-ollama", Tick)
         tick.focus()
-        await until(pilot, shows(pilot, "Ollama: its README: 8 GB for models", "8 GiB memory", "! too little"))
+        await until(pilot, shows(pilot, "Ollama: its README: 8 GB for models", "8 GiB  30 GiB disk", "! short: "))
         await pilot.press("space")
-        await until(pilot, lambda: tick.on and "too little" not in tick.text)
+        await until(pilot, lambda: tick.on and "short" not in tick.text)
         await pilot.press("ctrl+s")
         await until(pilot, shows(pilot, "Saved in site.yaml"))
 

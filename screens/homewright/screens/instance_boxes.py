@@ -130,7 +130,7 @@ class InstanceBox(FormBox["Instance"]):
                     room = max(left + mine, 0)
                     self.query_one(f"#field-{name}", Field).hint(f"{made.host} has {room:g} {unit} for it")
                     if left < 0:
-                        self._misfits[name] = f"too much: {made.host} has {room:g} {unit} left for it"
+                        self._misfits[name] = f"too much: {made.host} has {room:g} {unit} for it"
                 for misfit in placed.problems:
                     if misfit.field == f"instances.nodes.{made.name}.address":
                         self._misfits["address"] = misfit.reason

@@ -167,30 +167,19 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
             return
         box, text = self.query_one("#about"), self.query_one("#about-text", Static)
         share, node = self._under(placed)
-        problems = self._problems_of(placed, share, node) or list(placed.problems)
-        if problems:
-            box.border_title = "to put right"
-            lines: list[Content] = []
-            for misfit in problems:
-                mark = look("failed").mark(self.ascii)
-                lines.append(Content.styled(f"{mark} {misfit.reason}.", "$text-error"))
-                lines += [Content(f"  {number}. {step}") for number, step in enumerate(misfit.do, 1)]
-            text.update(Content("\n").join(lines))
-        elif share is not None and node is None:
-            box.border_title = share.host
-            free = share.free
-            if share.why_unknown:
-                text.update(f"{share.why_unknown}.".replace("..", "."))
-            else:
-                where = f" in {share.storage}" if share.storage else ""
-                text.update(
-                    f"Free: {_amount(free.cpu, 'CPUs')}, {_amount(free.memory, 'GiB of memory')}, "
-                    f"{_amount(free.disk, 'GiB of disk')}{where}. It keeps {share.reserve.cpu} CPUs, "
-                    f"{share.reserve.memory:g} GiB and {share.reserve.disk:g} GiB for itself; enter changes that."
-                )
-        else:
-            box.border_title = "control plane"
-            text.update(placed.control_plane_why)
+        problems = self._problems_of(placed, share, node)
+        lines = [line for misfit in problems for line in self._wrong(misfit)]
+        box.border_title = "to put right" if problems else share.host if share is not None else "instances"
+        if not problems:
+            lines.append(Content(_free(share) if share is not None and node is None else placed.control_plane_why))
+            others = [misfit for misfit in placed.problems if misfit not in problems]
+            lines += [line for misfit in others[:1] for line in self._wrong(misfit)[:1]]
+        text.update(Content("\n").join(lines))
+
+    def _wrong(self, misfit: Misfit) -> list[Content]:
+        """What does not fit, and what to do."""
+        first = Content.styled(f"{look('failed').mark(self.ascii)} {misfit.reason}.", "$text-error")
+        return [first, *(Content(f"  {number}. {step}") for number, step in enumerate(misfit.do, 1))]
 
     def _under(self, placed: InstancePlan) -> tuple[HostShare | None, Instance | None]:
         """The server of the row under the cursor, and the instance where it is one."""
@@ -343,6 +332,19 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
 
     def action_back(self) -> None:
         self.backward()
+
+
+def _free(share: HostShare) -> str:
+    """What a server has left, or why that is not known."""
+    if share.why_unknown:
+        return share.why_unknown if share.why_unknown.endswith(".") else f"{share.why_unknown}."
+    free, kept = share.free, share.reserve
+    where = f" in {share.storage}" if share.storage else ""
+    return (
+        f"Free: {_amount(free.cpu, 'CPUs')}, {_amount(free.memory, 'GiB of memory')}, "
+        f"{_amount(free.disk, 'GiB of disk')}{where}. It keeps {kept.cpu} CPUs, {kept.memory:g} GiB and "
+        f"{kept.disk:g} GiB for itself; enter changes that."
+    )
 
 
 def _amount(value: float | None, unit: str) -> str:

@@ -144,7 +144,7 @@ homewright site secret set NAME
 
     @staticmethod
     def _cost(one: Cost) -> str:
-        return f"{fit(one.title, 12)} {one.cpu:>4g} CPU {one.memory:>4g} GiB memory {one.disk:>3g} GiB disk"
+        return f"{fit(one.title, 12)} {one.cpu:>4g} CPU {one.memory:>4g} GiB {one.disk:>3g} GiB disk"
 
     # What the fields mean
 
@@ -261,7 +261,7 @@ homewright site secret set NAME
             )
             if used + more > there
         ]
-        return f"  ! too little {' and '.join(short)}" if short else ""
+        return f"  ! short: {', '.join(short)}" if short else ""
 
     # Passwords and secrets
 
