@@ -60,7 +60,7 @@ class Difference(Document):
     decisions: tuple[Change, ...]
     steps_again: tuple[StepAgain, ...]
     files_added: tuple[Change, ...]
-    """Files and packages that the old plan did not change, by server."""
+    """Files, and packages (`package NAME`), that the old plan did not change; `what` is the server."""
     old_state: tuple[OldState, ...]
     """What becomes of what the old plan put on the servers."""
 
@@ -116,10 +116,30 @@ def sentences(found: Difference) -> Iterator[str]:
     for step in found.steps_again:
         why = f", since {', '.join(step.because)} changed" if step.because else ""
         yield f"Step {step.step} {step.title} does its work anew on {', '.join(step.hosts)}{why}."
-    for change in found.files_added:
-        yield f"New: {change.what} {change.after}."
-    for state in found.old_state:
-        yield state.say
+    added: dict[tuple[str, ...], list[str]] = {}
+    for host in dict.fromkeys(change.what for change in found.files_added):
+        paths = tuple(change.after or "" for change in found.files_added if change.what == host)
+        added.setdefault(paths, []).append(host)
+    for paths, hosts in added.items():
+        yield f"New on {', '.join(hosts)}: {', '.join(paths)}."
+    yield from _fates(found.old_state)
+
+
+def _fates(states: Sequence[OldState]) -> Iterator[str]:
+    """What becomes of the old state, servers and files with the same fate in one sentence."""
+    by_host: dict[tuple[str, str, str, str], list[str]] = {}
+    for state in states:
+        by_host.setdefault((state.host, state.step, state.becomes, state.do), []).append(state.path)
+    together: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
+    for (host, step, becomes, do), paths in by_host.items():
+        together.setdefault((step, becomes, do, tuple(paths)), []).append(host)
+    for (step, becomes, do, same), hosts in together.items():
+        what, where = ", ".join(same), ", ".join(hosts)
+        if becomes == "replaced":
+            yield f"{step} writes anew on {where}: {what}; what they hold of the old answers goes."
+        else:
+            put = f"What {step or 'a run'} put there stays on {where}: {what}"
+            yield f"{put}; to be rid of it, with the old answers: {do}."
 
 
 def summary(found: Difference, most: int = 5) -> str:
@@ -199,9 +219,9 @@ def _added(old: Plan, new: Plan) -> Iterator[Change]:
         files = {use.path for use in before.files} if before else set()
         packages = {use.name for use in before.packages} if before else set()
         for path in dict.fromkeys(use.path for use in host.files if use.path not in files):
-            yield Change(what=f"{host.host} changes", before=None, after=path)
+            yield Change(what=host.host, before=None, after=path)
         for name in dict.fromkeys(use.name for use in host.packages if use.name not in packages):
-            yield Change(what=f"{host.host} gets the package", before=None, after=name)
+            yield Change(what=host.host, before=None, after=f"package {name}")
 
 
 def _old_state(old: Plan, new: Plan, again: Sequence[StepAgain]) -> Iterator[OldState]:
@@ -217,8 +237,8 @@ def _old_state(old: Plan, new: Plan, again: Sequence[StepAgain]) -> Iterator[Old
             if use.path not in there:
                 gone = "" if after else ", which is no server of the site any more"
                 stage = stage_of.get(use.step)
-                do = f"homewright rollback {stage}" if stage else f"on {host.host}: sudo rm {use.path}"
-                say = f"{use.path} stays on {host.host}{gone}: take it back before the edit ({do})."
+                do = f"homewright rollback {stage}" if stage else "remove /var/lib/homewright/ there"
+                say = f"{use.path} stays on {host.host}{gone}: to be rid of it, with the old answers: {do}."
                 yield OldState(host=host.host, path=use.path, step=use.step, becomes="left", say=say, do=do)
             elif (host.host, use.step) in anew:
                 say = f"{use.path} on {host.host} is written anew: what it holds of the old answers goes."
