@@ -9,8 +9,11 @@ from homewright.lab.breaking import WAYS, in_server
 from homewright.lab.lxd import Lxd
 from homewright.lab.models import Fault
 
+_TIDY = "rmdir /var/lib/practice 2> /dev/null || true\n"
+
 
 def mend_all(lxd: Lxd, instance: Any, faults: Iterable[Fault]) -> None:
     """Undo these faults on a running server. Raises LabError."""
     for fault in faults:
-        in_server(lxd, instance, WAYS[fault].mends, f"{instance.name} could not be mended of {fault}.")
+        script = WAYS[fault].mends + _TIDY
+        in_server(lxd, instance, script, f"{instance.name} could not be mended of {fault}.")
