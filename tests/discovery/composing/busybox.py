@@ -31,7 +31,7 @@ _BARE = Host(
     boot_display="0000:01:00.0", vsock=False,
     setup=Setup(snapd="", python="", clock="", secure_boot="bios", resolvers=("192.0.2.1",), inotify=(128, 62_844),
                 asked=("pebble",)),
-    without=("systemd-detect-virt", "systemctl", "timedatectl", "python3", "lsblk", "ss"),
+    without=("systemd-detect-virt", "systemctl", "timedatectl", "python3", "lsblk", "ss", "dpkg-query"),
 )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ PEBBLE = _BARE.but(changes={
     "dpkg-audit": ("", "", 127),
     "proc-net": ("tcp 00000000:0016\ntcp6 00000000000000000000000000000000:0016\n", "", 0),
     "getent": (
-        "wildcard|homewright-no-such-name|1|\nwildcard|homewright-no-such-name.example.com|1|\n"
+        "wildcard|homewright-no-such-name homewright-no-such-name.example.com|1|\n"
         "internet|deb.debian.org|1|\nname|pebble|1|\n", "", 0,
     ),
 })  # fmt: skip

@@ -250,7 +250,7 @@ EVERY = (
         "Two hundred network interfaces: a bond, VLANs, a bridge with containers",
         ("one-server", "many-nics", "bond", "vlan", "bridge", "amd"),
         (guests.CROWD,),
-        "A Ryzen 5 5600 with two ports of an X710 in a bond, 48 VLANs on it, and a bridge with 144 veth pairs.",
+        "A Ryzen 5 5600 with two ports of an X710 in a bond, 48 VLANs on it, and a bridge with 150 veth pairs.",
         (*COMMON, IPROUTE),
     ),
     Composed(

@@ -100,6 +100,7 @@ HAZEL = Host(
 ALDER = Host(
     name="alder", distribution=NOBLE, kernel=KERNEL, cores=Cores(RYZEN_5600, 1, 6), memory_kb=32_779_812, user="ann",
     maker="Micro-Star International Co., Ltd.", product="MS-7C02",
+    board=("Micro-Star International Co., Ltd.", "B450 TOMAHAWK MAX (MS-7C02)"),
     machine_id=machine_id("alder"), boot_id=boot_id("alder"),
     pci=board(
         vermeer(after="09", group=18), B450, "01:00.0 0108 144d:a808 144d:a801 nvme 16 nvme",
@@ -121,6 +122,7 @@ ALDER = Host(
 LARCH = Host(
     name="larch", distribution=NOBLE, kernel=KERNEL, cores=Cores(CORE_I7_6700, 1, 4), memory_kb=32_812_044, user="ann",
     maker="System manufacturer", product="System Product Name",
+    board=("ASUSTeK COMPUTER INC.", "Z170-A"),
     machine_id=machine_id("larch"), boot_id=boot_id("larch"),
     pci=board(
         Z170, "00:02.0 0300 8086:1912/06 1043:8694 i915 8 i915,xe",
@@ -151,6 +153,7 @@ ASPEN = Host(
     name="aspen", distribution=HWE, kernel="6.14.0-36-generic", cores=Cores(CORE_I7_11800H, 1, 8),
     memory_kb=32_591_760, used_memory_kb=5_004_212, swap_kb=8_388_604, user="eli",
     maker="LENOVO", product="82JH", machine_id=machine_id("aspen"), boot_id=boot_id("aspen"),
+    board=("LENOVO", "LNVNB161216"),
     pci=board(
         TIGER_LAKE_H, "00:02.0 0300 8086:9a60/01 17aa:3801 i915 0 i915,xe",
         nvidia("01:00", "2520", "228e", "17aa:3801", 9), "02:00.0 0108 144d:a80a 144d:a801 nvme 10 nvme",
@@ -205,6 +208,7 @@ OAK = Host(
 ASH = Host(
     name="ash", distribution=NOBLE, kernel=KERNEL, cores=Cores(CORE_I7_6700, 1, 4), memory_kb=32_811_004, user="gil",
     maker="Dell Inc.", product="OptiPlex 7040", machine_id=machine_id("ash"), boot_id=boot_id("ash"),
+    board=("Dell Inc.", "0HD5W2"),
     pci=board(Z170.replace("8086:a145/31", "8086:a146/31"), "00:02.0 0300 8086:1912/06 1028:06b9 i915 8 i915,xe"),
     disks=(lvm("sda", GB500, "Samsung SSD 870 EVO 500GB", 19_327_352_832),),
     nics=(Nic("enp0s31f6", mac(0x72), "0000:00:1f.6", "e1000e", ("198.51.100.32/24",), "198.51.100.1"),),
@@ -216,6 +220,7 @@ ASH = Host(
 BEECH = Host(
     name="beech", distribution=NOBLE, kernel=KERNEL, cores=Cores(RYZEN_5950X, 1, 16), memory_kb=131_807_004, user="ivo",
     maker="ASUS", product="System Product Name", machine_id=machine_id("beech"), boot_id=boot_id("beech"),
+    board=("ASUSTeK COMPUTER INC.", "TUF GAMING B550-PLUS"),
     pci=board(
         vermeer(after="08", group=19), B550, "01:00.0 0108 144d:a80a 144d:a801 nvme 16 nvme",
         "04:00.0 0200 8086:15f3/03 1043:87d2 igc 15 igc", nvidia("06:00", "1ff2", "10fa", "1028:1613", 17),

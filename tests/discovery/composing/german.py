@@ -19,7 +19,6 @@ def german(host: Host) -> Host:
         ),
         "sudo": ("", "sudo: Ein Passwort ist notwendig", 1),
         "kernel-log": ("", kernel, 1),
-        "kernel-log-iommu": ("", kernel, 1),
         "netplan": (
             "# 50-cloud-init.yaml\n",
             f"sed: kann {plan} nicht lesen: Keine Berechtigung\n{plan}: Permission denied", 1,

@@ -29,6 +29,7 @@ TENANT = Host(
     name="tenant", distribution=NOBLE, kernel=KERNEL, cores=Cores(QEMU_EPYC, 1, 8, 1), memory_kb=32_861_300,
     user="ubuntu",
     virtualization="kvm", maker="QEMU", product="Standard PC (Q35 + ICH9, 2009)",
+    board=("", ""),
     machine_id=machine_id("tenant"), boot_id=boot_id("tenant"),
     pci=board(f"""
         00:00.0 0600 8086:29c0 1af4:1100 - - -
@@ -65,6 +66,7 @@ CLOUD = Host(
     ),
     kernel="6.14.0-1015-aws", cores=Cores(XEON_8259CL, 1, 2), memory_kb=16_063_480, user="ubuntu",
     virtualization="amazon", maker="Amazon EC2", product="g4dn.xlarge", kvm=False, vsock=True,
+    board=("Amazon EC2", ""),
     machine_id=machine_id("cloud"), boot_id=boot_id("cloud"),
     pci=board(f"""
         00:00.0 0600 8086:1237 - - - -
@@ -120,6 +122,7 @@ _OLD_SMI = (
 VETERAN = Host(
     name="veteran", distribution=FOCAL, kernel="5.4.0-216-generic", cores=Cores(CORE_I7_6700, 1, 4),
     memory_kb=32_812_960, swap_kb=8_388_604, user="ann", maker="System manufacturer", product="System Product Name",
+    board=("ASUSTeK COMPUTER INC.", "Z170-A"),
     machine_id=machine_id("veteran"), boot_id=boot_id("veteran"),
     pci=board(Z170, nvidia("01:00", "1b06", "10ef", "1043:85e4", 1)),
     disks=(lvm("sda", GB500, "Samsung SSD 850 EVO 500GB", 122_406_567_936),),
@@ -143,10 +146,11 @@ VETERAN = Host(
 )  # fmt: skip
 
 _VLANS = 48
-_PORTS = 144
+_PORTS = 150
 CROWD = Host(
     name="crowd", distribution=NOBLE, kernel=KERNEL, cores=Cores(RYZEN_5600, 1, 6), memory_kb=65_780_504, user="ann",
     maker="Micro-Star International Co., Ltd.", product="MS-7C56",
+    board=("Micro-Star International Co., Ltd.", "B550-A PRO (MS-7C56)"),
     machine_id=machine_id("crowd"), boot_id=boot_id("crowd"),
     pci=board(
         vermeer(after="08", group=18), B550, "01:00.0 0108 144d:a808 144d:a801 nvme 16 nvme",

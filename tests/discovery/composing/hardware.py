@@ -238,6 +238,8 @@ class Host:
     boot_id: str
     maker: str
     product: str
+    board: tuple[str, str] | None = None
+    """Maker and name of the mainboard, where they differ from those of the machine."""
     hostname: str = ""
     """What it calls itself, where that is not its name in the site."""
     user: str = "ann"

@@ -85,9 +85,9 @@ def iommu(host: Host) -> str:
         return ""
     amd = [one for one in host.pci if one.class_id.startswith("0806")]
     count = len(amd) if amd else 2
-    return "".join(
-        f"{'ivhd' if amd else 'smmu3.0x0' if host.cores.arm else 'dmar'}{number}\n" for number in range(count)
-    )
+    if host.cores.arm:
+        return "".join(f"smmu3.0x{base:016x}\n" for base in (0x11000000, 0x12000000))
+    return "".join(f"{'ivhd' if amd else 'dmar'}{number}\n" for number in range(count))
 
 
 def swaps(host: Host) -> str:

@@ -50,6 +50,7 @@ def _raphael() -> str:
 TWIN = Host(
     name="twin", distribution=NOBLE, kernel=KERNEL, cores=Cores(RYZEN_7950X, 1, 16), memory_kb=130_897_228, user="hal",
     maker="ASUS", product="System Product Name", machine_id=machine_id("twin"), boot_id=boot_id("twin"),
+    board=("ASUSTeK COMPUTER INC.", "ROG STRIX X670E-E GAMING WIFI"),
     pci=board(_raphael(), nvidia("01:00", "2684", "22ba", "1043:88e2", 15),
               nvidia("03:00", "2684", "22ba", "1043:88e2", 17)),
     disks=(lvm("nvme0n1", TB2, "Samsung SSD 980 PRO 2TB", 61_203_283_968),),
@@ -121,6 +122,7 @@ def _whitley() -> str:
 GALLERY = Host(
     name="gallery", distribution=NOBLE, kernel=KERNEL, cores=Cores(XEON_6338, 2, 32), memory_kb=527_923_108,
     used_memory_kb=9_204_112, user="ops", maker="Supermicro", product="SYS-420GP-TNR",
+    board=("Supermicro", "X12DPG-OA6"),
     machine_id=machine_id("gallery"), boot_id=boot_id("gallery"),
     pci=board(_whitley()),
     disks=(lvm("nvme0n1", TB384, U2, 96_636_764_160),),
@@ -140,6 +142,7 @@ GALLERY = Host(
 SLICER = Host(
     name="slicer", distribution=JAMMY, kernel="5.15.0-160-generic", cores=Cores(EPYC_7313P, 1, 16),
     memory_kb=263_792_004, user="ops", maker="GIGABYTE", product="G242-Z11-00",
+    board=("GIGABYTE", "MZ12-HD0-00"),
     machine_id=machine_id("slicer"), boot_id=boot_id("slicer"),
     pci=board(milan({
         "c0:01.1": f"c1:00.0 0302 10de:20f1/a1 10de:145f nvidia {{group}} {GPU_3D}",
@@ -163,6 +166,7 @@ NOBLE_ARM = Distribution(
 GRACE = Host(
     name="grace", distribution=NOBLE_ARM, kernel="6.8.0-1043-nvidia-64k", cores=Cores(NEOVERSE_V2, 1, 72, 1, arm=True),
     memory_kb=501_760_448, used_memory_kb=8_400_128, user="ops", maker="Supermicro", product="ARS-111GL-NHR",
+    board=("Supermicro", "G1SMH-G"),
     machine_id=machine_id("grace"), boot_id=boot_id("grace"),
     pci=board(f"""
         0000:00:00.0 0604 10de:22b2 - pcieport 0 -
@@ -193,6 +197,7 @@ PVE = Distribution(BOOKWORM.release, "#1 SMP PREEMPT_DYNAMIC PMX 6.8.12-15 (2025
 CRADLE = Host(
     name="cradle", distribution=PVE, kernel="6.8.12-15-pve", cores=Cores(RYZEN_5950X, 1, 16), memory_kb=131_805_948,
     used_memory_kb=71_204_512, user="root", maker="ASUS", product="System Product Name",
+    board=("ASUSTeK COMPUTER INC.", "ROG STRIX B550-E GAMING"),
     machine_id=machine_id("cradle"), boot_id=boot_id("cradle"),
     pci=board(
         vermeer(after="08", group=18), B550, "01:00.0 0108 144d:a80a 144d:a801 nvme 16 nvme",
@@ -206,6 +211,7 @@ CRADLE = Host(
         Nic("tap100i0", "02:00:5e:00:53:88", hardware=(), kind="tun", master="vmbr0", speed=10000),
     ),
     cmdline="root=/dev/mapper/pve-root ro quiet amd_iommu=on iommu=pt", uptime_s=2_204_112.78, at=AT,
+    boot_display="0000:07:00.0",
     setup=Setup(
         snapd="", python="3.11.2", resolvers=("192.0.2.1",), search="home.example", asked=("cradle",),
         listeners=(("tcp", "*:8006", "pveproxy"), ("tcp", "127.0.0.1:85", "pvedaemon"),
@@ -218,6 +224,7 @@ CRADLE = Host(
 READY = Host(
     name="ready", distribution=NOBLE, kernel=KERNEL, cores=Cores(RYZEN_5950X, 1, 16), memory_kb=131_809_364,
     used_memory_kb=42_004_100, user="ann", maker="ASUS", product="System Product Name",
+    board=("ASUSTeK COMPUTER INC.", "ROG STRIX B550-E GAMING"),
     machine_id=machine_id("ready"), boot_id=boot_id("ready"),
     pci=board(
         vermeer(after="08", group=18), B550, "01:00.0 0108 144d:a80a 144d:a801 nvme 16 nvme",
@@ -233,6 +240,7 @@ READY = Host(
         Nic("tap4f1c22d0", "02:00:5e:00:53:8b", hardware=(), kind="tun", master="lxdbr0", speed=10000),
     ),
     cmdline=f"{PLAIN} amd_iommu=on iommu=pt", uptime_s=86_400.50, at=AT,
+    boot_display="0000:07:00.0",
     setup=Setup(
         resolvers=("192.0.2.1",), search="ready.example", asked=("ready",), snaps=SNAPS, bridge_filter="loaded",
         listeners=(("tcp", "*:8443", "lxd"), ("tcp", "10.64.0.1:53", "dnsmasq"), ("udp", "10.64.0.1:53", "dnsmasq"),

@@ -22,6 +22,7 @@ def attic(own: str, chassis: int) -> Setup:
 BIRCH = Host(
     name="birch", distribution=NOBLE, kernel=KERNEL, cores=Cores(RYZEN_5950X, 1, 16), memory_kb=131_809_364,
     maker="ASUS", product="System Product Name",
+    board=("ASUSTeK COMPUTER INC.", "ROG STRIX B550-F GAMING"),
     machine_id="0f7c1a52e8b94d06a3d15c7e2b9f4801", boot_id="5b1f0c7e-2f4a-4c39-9a57-3b0d6e1c8f21",
     pci=board(
         vermeer(after="08", group=18), B550,
@@ -41,6 +42,7 @@ BIRCH = Host(
 CEDAR = Host(
     name="cedar", distribution=NOBLE, kernel=KERNEL, cores=Cores(CORE_I7_13700, 1, 16), memory_kb=65_573_412,
     maker="Micro-Star International Co., Ltd.", product="MS-7D25",
+    board=("Micro-Star International Co., Ltd.", "PRO Z690-A (MS-7D25)"),
     machine_id="7a90b3c4d5e64f1798c2e1a0b7d64512", boot_id="c07b2f9d-6d0e-4c7a-8f1b-92d3a5e4b610",
     pci=board(
         RAPTOR_LAKE,
@@ -58,6 +60,7 @@ CEDAR = Host(
 MAPLE = Host(
     name="maple", distribution=NOBLE, kernel=KERNEL, cores=Cores(EPYC_7313P, 1, 16), memory_kb=263_795_132,
     maker="Supermicro", product="Super Server",
+    board=("Supermicro", "H12SSL-CT"),
     machine_id="c3d84e0195a74b6fb0e27d94f1c58a36", boot_id="e84f2a60-91c5-4f0b-b3a8-15d7c92b6e04",
     pci=board(
         milan({
@@ -91,6 +94,7 @@ PINE = Host(
     name="pine", hostname="Pine_01", distribution=JAMMY, kernel="5.15.0-160-generic", cores=Cores(CORE_I7_6700, 1, 4),
     memory_kb=8_040_260, used_memory_kb=3_911_504, swap_kb=4_194_300, user="ben",
     maker="System manufacturer", product="System Product Name",
+    board=("ASUSTeK COMPUTER INC.", "B150M-A"),
     machine_id="9d2c6e0b1f5a47c3b8e49a07d6f1c235", boot_id="1c9e7d42-7a56-4d02-bb3c-60f8e2d9a415",
     pci=ungrouped(bound(
         board(SKYLAKE, nvidia("01:00", "1c03", "10f1", "1458:3702", 1)), "nouveau", "0000:01:00.0",
@@ -127,6 +131,7 @@ PINE = Host(
 ELDER = Host(
     name="elder", distribution=NOBLE, kernel=KERNEL, cores=Cores(RYZEN_3600, 1, 6), memory_kb=32_796_216, user="ben",
     maker="Micro-Star International Co., Ltd.", product="MS-7B85",
+    board=("Micro-Star International Co., Ltd.", "B450 GAMING PRO CARBON (MS-7B85)"),
     machine_id=PINE.machine_id, boot_id="7b40e8c5-03d9-4d6e-a1f2-8c5b96e7d043",
     pci=board(
         vermeer(after="08", group=18), B450,

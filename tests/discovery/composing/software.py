@@ -101,6 +101,8 @@ def packages(host: Host) -> str:
         rows.append(f"docker-ce 5:{host.setup.docker}-1~{'ubuntu.24.04~noble' if is_ubuntu(host) else 'debian.12'} ii ")
     if is_ubuntu(host):
         rows.append("ufw 0.36.2-6 ii ")
+    if host.setup.python:
+        rows.append(f"python3 {host.setup.python}-{'0ubuntu2.1' if is_ubuntu(host) else '1+b1'} ii ")
     if host.setup.clock == "chrony":
         rows.append("chrony 4.5-1ubuntu4.2 ii " if is_ubuntu(host) else "chrony 4.3-2+deb12u1 ii ")
     return "".join(f"{row}\n" for row in sorted(rows))
@@ -217,7 +219,8 @@ def getent(host: Host) -> str:
     def row(kind: str, name: str, address: str) -> str:
         return f"{kind}|{name}|{0 if address else 2}|{address}\n"
 
-    text = row("wildcard", "homewright-no-such-name", wild) + row("wildcard", "homewright-no-such-name.example.com", "")
+    # two names in one question: getent ends with 2 where one of them has no address
+    text = f"wildcard|homewright-no-such-name homewright-no-such-name.example.com|2|{wild}\n"
     text += row("internet", "deb.debian.org", "203.0.113.80" if host.setup.resolvers else "")
     for name in host.setup.asked:
         itself = "127.0.1.1" if name == (host.hostname or host.name) and own else ""

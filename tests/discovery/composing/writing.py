@@ -39,6 +39,7 @@ def _machine(host: Host) -> dict[str, Source]:
         "fs/inotify/max_user_instances": setup.inotify[0], "fs/inotify/max_user_watches": setup.inotify[1],
         "fs/aio-nr": setup.aio_nr, "fs/aio-max-nr": 65536, "net/ipv4/ip_forward": int(bool(setup.docker)),
     }  # fmt: skip
+    board = (host.maker, host.product) if host.board is None else host.board
     shown = f"display-manager {setup.display_manager}.service\n" if setup.display_manager else ""
     sources = {
         "clock-start": _printed(f"{host.at + host.skew_s + _ROUND_TRIP_S[0]:.3f}000000\n"),
@@ -54,7 +55,7 @@ def _machine(host: Host) -> dict[str, Source]:
         "systemd": _there(True),
         "kvm": _there(host.kvm),
         "vhost-vsock": _there(host.vsock),
-        "dmi": _printed(f"{host.maker}\n{host.product}\n"),
+        "dmi": _printed("".join(f"{line}\n" for line in (host.maker, host.product, *board))),
         "chassis": _printed(f"{setup.chassis}\n"),
         "secure-boot": _printed(firmware),
         "cpuinfo": _printed(printing.cpuinfo(host.cores)),
@@ -116,7 +117,6 @@ def _roots(host: Host) -> dict[str, Source]:
         return {
             "sudo": Source(stderr="sudo: a password is required", exit_code=host.sudo),
             "kernel-log": Source(stderr=refused, exit_code=1),
-            "kernel-log-iommu": Source(stderr=refused, exit_code=1),
             "ss": _printed(software.sockets(host, named=False)),
             "firewall": Source(
                 stderr="iptables v1.8.10 (nf_tables): Could not fetch rule set generation id: Permission denied (you "
@@ -142,7 +142,8 @@ def _software(host: Host) -> dict[str, Source]:
     sources = {"services": _printed(software.services(host)), "timedatectl": _printed(software.timedatectl(host))}
     if setup.clock == "systemd-timesyncd" and setup.synchronised:
         sources["timesyncd-synchronized"] = Source(exit_code=0)
-    sources["python"] = _printed(f"Python {setup.python}\n") if setup.python else _absent("python3")
+    if "dpkg-query" in host.without:  # elsewhere its version is among the packages
+        sources["python"] = _printed(f"Python {setup.python}\n") if setup.python else _absent("python3")
     if setup.snapd:
         sources["snap-version"] = _printed(software.snap_version(host))
         sources["snap-list"] = _printed(software.snap_list(host))
@@ -163,7 +164,7 @@ def _software(host: Host) -> dict[str, Source]:
 
 
 def bundle(host: Host) -> RawBundle:
-    """Every source of the probe, in its order."""
+    """Every source of the probe."""
     sources = _machine(host) | _settings(host) | _roots(host) | _software(host)
     for name, command in _OF_COMMAND.items():
         if command in host.without and name in sources:
