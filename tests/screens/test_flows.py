@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from piloting import drive, recorded_facts, shows, text_of, until
+from screen_checks import report_of
 from screen_doubles import NOW, RUN, Manager, listing, workspace, write_run
 from textual.pilot import Pilot
 
+from homewright.checks import running
 from homewright.engine.journal import Reader
 from homewright.engine.lock import EngineLock
 from homewright.errors import Unreachable
 from homewright.screens.app import HomewrightApp
 from homewright.screens.deploy import Deploy
-from homewright.screens.page import fitting
+from homewright.screens.page import STEPS, fitting
 from homewright.screens.services import Reach, SiteGlimpse
 from homewright.screens.widgets.log_pane import LogPane
 from homewright.screens.widgets.table import Table
@@ -66,7 +68,24 @@ def test_a_new_site_gets_a_server_and_first_contact(make_app: Make, services: Re
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "2/9 Hardware", "1 of 1 known"))
         await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "3/9 Checks", "Every check passed"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "4/9 Network", "No two ranges meet"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "5/9 GPUs", "GeForce"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "6/9 Instances", "1 instance"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "7/9 Platform", "It asks for"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "It is shown this once"))
+        await pilot.press("enter")
         await until(pilot, shows(pilot, "8/9 Plan", "00/10"))
+        for step, name in reversed(list(enumerate(STEPS[:7], 1))):
+            await pilot.press("escape")
+            await until(pilot, shows(pilot, f"{step}/9 {name}"))
+        await pilot.press("escape")
+        await until(pilot, shows(pilot, "Begin something"))
 
     drive(make_app(), SIZE, flow)
     assert services.passwords == [("s1", None), ("s1", "correct")]
@@ -257,6 +276,7 @@ def test_approving_the_plan_begins_that_very_plan(
 ) -> None:
     recorded_facts(state, ["s1", "s2", "s3"])
     write_run(state, "failed")
+    running.keep(state, report_of(["s1", "s2", "s3"]))
 
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "plan")

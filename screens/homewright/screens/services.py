@@ -146,14 +146,12 @@ class Services(CheckServices, PlanningServices):
         adapter = _adapter(model, field)
         from pydantic import ValidationError
 
+        from homewright.site.complaints import said
+
         try:
             adapter.validate_python(value)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            return (
-                reason.removeprefix("Value error, ").removeprefix("Input ")[:1].lower()
-                + reason.removeprefix("Value error, ").removeprefix("Input ")[1:]
-            )
+            return said(error.errors()[0])
         return ""
 
     def make_site(self, name: str) -> Path:
@@ -233,11 +231,10 @@ class Services(CheckServices, PlanningServices):
             return site.name, "workspaces" if run.state == "succeeded" else "deploy"
         if not site.servers or not all(self.known(server, state) for server in site.servers):
             return site.name, "servers"
-        return site.name, "plan" if all(host in self.facts(state) for host in self._names(site)) else "hardware"
-
-    @staticmethod
-    def _names(site: Site) -> list[str]:
-        return [server.name for server in site.servers]
+        facts = self.facts(state)
+        if not all(server.name in facts for server in site.servers):
+            return site.name, "hardware"
+        return site.name, "plan" if self.was_checked(site, state) else "checks"
 
     def unfinished(self, state: StateFolder) -> list[str]:
         """What to say before leaving while a run goes on; nothing where none does."""

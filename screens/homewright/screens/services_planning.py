@@ -124,6 +124,14 @@ class PlanningServices:
             Rehearsed.of(state) is not None,
         )
 
+    def was_checked(self, site: Site, state: StateFolder) -> bool:
+        """Whether the checks have looked at these servers, or need not: in a rehearsal nothing is done for real."""
+        from homewright.checks import running
+        from homewright.site.rehearsed import Rehearsed
+
+        report = running.recorded(state)
+        return (report is not None and running.fits(site, report)) or Rehearsed.of(state) is not None
+
     def approve(self, state: StateFolder, plan: Plan) -> None:
         """Keep what was agreed to: a later plan is compared with it. Raises StateError."""
         from homewright.planning import kept
