@@ -186,8 +186,16 @@ def test_next_goes_to_the_server_that_was_not_reached(make_app: Make, services: 
         await open_page(pilot, site, "servers")
         await until(pilot, shows(pilot, "1 of 3 reached", "does not answer"))
         await pilot.press("ctrl+n")
-        await until(pilot, shows(pilot, "✗ s2: s2 does not answer"))
+        await until(pilot, shows(pilot, "✗ s3: no first contact yet"))
+        assert pilot.app.screen.query_one(Table).cursor_key == "s3"
+        services.reached["s3"] = Reach(True, "reached")
+        await pilot.press("r")
+        await until(pilot, shows(pilot, "2 of 3 reached"))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "s2 does not answer: ctrl+n once more goes on without s2"))
         assert pilot.app.screen.query_one(Table).cursor_key == "s2"
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "2/9 Hardware"))
 
     drive(make_app(), SIZE, flow)
 

@@ -59,6 +59,8 @@ State     reached: signed in by key, and sudo works without a password
         super().__init__()
         self._site: Site | None = None
         self._reach: dict[str, Reach] = {}
+        self._without: list[str] = []
+        """Servers that do not answer, of which that was said when `next` was pressed last."""
         self._going = False
         """`next` was pressed while servers were being tried: go on once they have answered."""
         self._away = False
@@ -269,7 +271,10 @@ State     reached: signed in by key, and sudo works without a password
         self.app.push_screen(Contact([self._site.server(name) for name in names]))
 
     def action_next(self) -> None:
-        """Go on to the hardware, or to the first thing that is missing."""
+        """Go on to the hardware, or to the first thing that is missing.
+
+        A server that was contacted before and does not answer now holds nobody up: pressed again, it goes on without.
+        """
         site = self._site
         if site is None:
             return
@@ -279,19 +284,25 @@ State     reached: signed in by key, and sudo works without a password
         if not site.servers:
             self.say("Add a server first: a.", "failed")
             return
-        for server in site.servers:
-            if not self._ok(server.name):
-                table.move_to(server.name)
-                reach = self._reach.get(server.name)
-                if reach is None:
-                    self._going = True
-                    self.say(f"{server.name} is still being tried; this goes on by itself.")
-                elif reach.new:
-                    self.say(f"{server.name}: no first contact yet. Press c, or C for all.", "failed")
-                else:
-                    self.say(f"{server.name}: {reach.text}", "failed")
-                return
-        self.onward()
+        missing = [server.name for server in site.servers if not self._ok(server.name)]
+        tried = {name: self._reach.get(name) for name in missing}
+        first = next((name for name, reach in tried.items() if reach is None or reach.new), next(iter(missing), ""))
+        reach = tried.get(first)
+        if not missing or (missing == self._without and not (reach is None or reach.new)):
+            self.onward()
+            return
+        self._without = []
+        table.move_to(first)
+        if reach is None:
+            self._going = True
+            self.say(f"{first} is still being tried; this goes on by itself.")
+        elif reach.new:
+            self.say(f"{first}: no first contact yet. Press c, or C for all.", "failed")
+        elif len(missing) < len(site.servers):
+            self._without = missing
+            self.say(f"{reach.text.rstrip('.')}: ctrl+n once more goes on without {', '.join(missing)}.", "failed")
+        else:
+            self.say(f"{first}: {reach.text}", "failed")
 
     def action_back(self) -> None:
         self.backward()
