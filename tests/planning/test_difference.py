@@ -197,7 +197,10 @@ def test_plans_are_kept_and_a_part_leaves_the_rest(tmp_path: Path) -> None:
     kept.roll_back(state, frozenset({"10"}))
     rest = kept.applied(state)
     assert rest is not None
-    assert {change.after for change in difference(rest, whole).files_added} == {"/home/ann/.venv/", "package python3-venv"}
+    assert {change.after for change in difference(rest, whole).files_added} == {
+        "/home/ann/.venv/",
+        "package python3-venv",
+    }
     (tmp_path / "state" / "plans" / "applied.json").write_text("{half")
     assert kept.applied(state) is None
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from homewright.discovery.facts import FileSystem, HostFacts, Software
-from homewright.planning.instances import capacity, place, storage
+from homewright.planning.capacity import capacity, storage
+from homewright.planning.instances import place
 from homewright.planning.virtualization import kind
 from homewright.site.models import Site
 

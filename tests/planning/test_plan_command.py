@@ -95,7 +95,10 @@ def test_what_an_edit_changes_since_it_was_applied(place: Place) -> None:
     place.keep(site(2, host_venv={"folder": "/opt/venv"}), {})
     text = place.plan()
     assert f"Different from what was applied last ({place.state.root}/plans/applied.json)" in text
-    assert "What 00/40 put there stays on s1, s2: /home/ann/.venv/" in text and "Answer host_venv.folder: new, /opt/venv" in text
+    assert (
+        "What 00/40 put there stays on s1, s2: /home/ann/.venv/" in text
+        and "Answer host_venv.folder: new, /opt/venv" in text
+    )
     found = place.document("--compare")
     assert {one["what"] for one in found["answers"]} >= {"host_venv.folder"}
     assert found["old_state"]

@@ -16,10 +16,11 @@ from homewright.catalogue import Catalogue
 from homewright.catalogue.models import Stage
 from homewright.discovery.facts import Gpu, HostFacts, PciFunction
 from homewright.planning import plan
+from homewright.planning.capacity import LEAST
 from homewright.planning.difference import difference
 from homewright.planning.gpu_groups import BRIDGES, OWN_CLASSES, reaches, slot
 from homewright.planning.gpus import options, problems
-from homewright.planning.instances import LEAST, place
+from homewright.planning.instances import place
 from homewright.planning.networks import propose
 from homewright.planning.ranges import is_own
 from homewright.site.models import Site

@@ -9,8 +9,9 @@ from homewright.cli.output import Output
 from homewright.errors import addressed
 
 if TYPE_CHECKING:
+    from homewright.planning.capacity import Share
     from homewright.planning.gpus import GpuDocument
-    from homewright.planning.instances import InstancePlan, Share
+    from homewright.planning.instances import InstancePlan
     from homewright.planning.networks import Networks
     from homewright.planning.platform import PlatformPlan
     from homewright.site.models import Site

@@ -9,35 +9,17 @@ from typing import Literal
 
 from homewright.discovery.facts import HostFacts
 from homewright.planning import address_space
+from homewright.planning.capacity import LEAST, USUAL, Share, capacity, sizes, storage
 from homewright.planning.documents import Document, Misfit
 from homewright.planning.networks import Networks, propose
 from homewright.planning.virtualization import Kind, kind, lacks
 from homewright.site.answers import Instance
 from homewright.site.models import Site
 
-GIB = 1024**3
-
-USUAL = (4, 8, 50)
-"""CPU, memory and disk (GiB) of an instance that nobody sized; product.md's defaults."""
-LEAST = (2, 2, 20)
-"""The least that an instance may have; product.md."""
-GRAIN = (1, 1, 10)
-"""In which steps instances are made larger than usual."""
 QUORUM = 3
 """Members of a control plane that goes on when one of them fails."""
 
 Role = Literal["control-plane", "worker"]
-
-
-class Share(Document):
-    """A part of a server; None where it is not known."""
-
-    cpu: int | None = None
-    """Logical processors."""
-    memory: float | None = None
-    """GiB."""
-    disk: float | None = None
-    """GiB."""
 
 
 class HostShare(Document):
@@ -129,36 +111,6 @@ def place(
     )
 
 
-def capacity(name: str, facts: Mapping[str, HostFacts]) -> Share:
-    """What a server has; None where it did not tell."""
-    if name not in facts:
-        return Share()
-    found = facts[name]
-    memory = None if found.memory.total is None else math.floor(found.memory.total / GIB * 10) / 10
-    _, disk = storage(found)
-    return Share(cpu=found.cpu.threads, memory=memory, disk=disk)
-
-
-def storage(facts: HostFacts) -> tuple[str, float | None]:
-    """The file system that would hold LXD's pool, and how many GiB it has for instances.
-
-    What is free counts; once LXD's cluster is there its instances have taken their part of that already, so then the
-    whole file system counts, else a finished site would not fit on itself.
-    """
-    snap = facts.software.lxd_from == "snap" or (facts.software.lxd_from == "" and facts.system.os_id == "ubuntu")
-    folder = "/var/snap/lxd" if snap else "/var/lib/lxd"
-    holding = [system for system in facts.file_systems if _holds(system.mount, folder)]
-    if not holding:
-        return "", None
-    found = max(holding, key=lambda system: len(system.mount))
-    size = found.size if facts.software.lxd_clustered else found.free
-    return found.mount, float(size // GIB)
-
-
-def _holds(mount: str, folder: str) -> bool:
-    return mount == "/" or folder == mount or folder.startswith(f"{mount.rstrip('/')}/")
-
-
 def control_planes(count: int) -> int:
     """How many of so many nodes are the control plane: below three no majority can survive a failure, so one."""
     return QUORUM if count >= QUORUM else min(count, 1)
@@ -210,7 +162,7 @@ def _proposed(
     planes = control_planes(len(rooms))
     names = _names(site, list(rooms))
     nodes = []
-    for index, (host, size) in enumerate(_sizes(rooms, need).items()):
+    for index, (host, size) in enumerate(sizes(rooms, need).items()):
         role: Role = "control-plane" if index < planes else "worker"
         cpu, memory, disk = size
         nodes.append(Instance(name=names[host], host=host, role=role, cpu=cpu, memory=memory, disk=disk))
@@ -221,28 +173,6 @@ def _proposed(
         else f"of {USUAL[0]} CPU, {USUAL[1]} GiB and {USUAL[2]} GiB disk."
     )
     return tuple(nodes), why if nodes else "No server has room for one."
-
-
-def _sizes(
-    rooms: Mapping[str, tuple[float, float, float]], need: tuple[float, float, float] | None
-) -> dict[str, tuple[int, int, int]]:
-    """CPU, memory and disk of the instance on each server: as usual, less where there is less, more where the platform
-    needs it. Each of the three is shared out by itself, evenly, and a server with less room gives what it has."""
-    parts: list[dict[str, int]] = []
-    for part in range(3):
-        room = {host: rooms[host][part] for host in rooms}
-        given = {host: int(min(USUAL[part], left)) for host, left in room.items()}
-        lack = (need[part] if need else 0.0) - sum(given.values())
-        # Grown together, the roomiest last: with k hosts left each takes a k-th of what is lacking.
-        growing = sorted(room, key=lambda host: room[host])
-        for place_left, host in enumerate(growing):
-            if lack > 0:
-                fair = math.ceil(lack / (len(growing) - place_left) / GRAIN[part]) * GRAIN[part]
-                more = int(min(fair, room[host] - given[host]))
-                given[host] += max(0, more)
-                lack -= max(0, more)
-        parts.append(given)
-    return {host: (parts[0][host], parts[1][host], parts[2][host]) for host in rooms}
 
 
 def _names(site: Site, hosts: Sequence[str]) -> dict[str, str]:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
 from homewright.discovery.facts import HostFacts
+from homewright.planning.capacity import Share, capacity
 from homewright.planning.components import CLUSTER_PER_NODE, CORE, OPTIONAL, Component
 from homewright.planning.documents import Document, Misfit
-from homewright.planning.instances import InstancePlan, Share, capacity
+from homewright.planning.instances import InstancePlan
 from homewright.site.models import Site
 
 Cluster = Literal["microk8s", "kubeadm", "existing"]
