@@ -226,7 +226,7 @@ def test_a_lost_server_holds_up_nobody_and_is_named_once(
     services.problems["s3"] = Unreachable("nothing answers at port 22.", "", [])
 
     async def flow(pilot: Pilot[object]) -> None:
-        await page("checks", ("unknown", "✗ lost"), "ctrl+n", ("s3 could not be reached",))(pilot)
+        await page("checks", ("unknown", "✗ unreached"), "ctrl+n", ("s3 could not be reached",))(pilot)
         await pilot.press("ctrl+n")
         await until(pilot, lambda: "3/9 Checks" not in text_of(pilot.app))
 

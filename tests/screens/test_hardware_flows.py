@@ -97,7 +97,7 @@ def test_a_card_says_what_matters_and_why_something_is_unknown() -> None:
     text = "\n".join(f"{line.label} {line.text}" for line in card(troubled("s1"), None))
     for words in (
         "kernel 5.15.0-91-generic",
-        "Secure Boot on · starts into a desktop",
+        "Secure Boot on · starts into a graphical desktop",
         "no /dev/kvm · no vsock · VT-x · not nested",
         "IOMMU on · 1 group",
         "IOMMU group 2, shared with 1 other device · driver nvidia 550.54.14 · a monitor is on it",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from piloting import Compare, Make, both, page
+from recorded_sites import lay_out
 from screen_doubles import troubled
 
 from homewright.errors import Unreachable
@@ -37,6 +38,12 @@ def test_broken(
 ) -> None:
     services.machines |= {"s1": troubled("s1")}
     assert snap_compare(make_app(), terminal_size=size, run_before=page("hardware", ("3 of 3 known", "Secure Boot")))
+
+
+@both
+def test_recorded_machines(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
+    act = page("hardware", ("3 of 3 known", "RTX 3090"), file=lay_out("attic")[0], name="attic")
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 
 @both

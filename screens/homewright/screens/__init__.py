@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import sys
 from pathlib import Path
+
+SWITCH_S = 0.001
+"""After this time a thread that works lets the screen's have its turn; Python's own is five times as long."""
+ALLOCATIONS = 50_000
+"""New objects before the collector looks for garbage. It stops every thread: with the findings of 50 servers, and
+Python's own 700, for 140 ms at a time (measured); with this one, for 40."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -17,6 +25,7 @@ def run(options: argparse.Namespace) -> int:
     terminal.prepare()
     from homewright.screens.app import HomewrightApp
 
+    stay_quick()
     services = None
     if options.rehearse:
         from homewright.screens.rehearsed import RehearsedServices
@@ -26,3 +35,10 @@ def run(options: argparse.Namespace) -> int:
     app = HomewrightApp(options, terminal=terminal, services=services)
     app.run()
     return app.return_code or 0
+
+
+def stay_quick() -> None:
+    """Answer a key soon, whatever the threads of discovery and checks do meanwhile."""
+    sys.setswitchinterval(SWITCH_S)
+    gc.freeze()  # what is imported by now is no garbage, ever
+    gc.set_threshold(ALLOCATIONS, 20, 50)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,13 +59,16 @@ class Board:
         self._lost: frozenset[str] = frozenset()
         self._cells: dict[tuple[str, str], dict[tuple[str, ...], Finding]] = {}
         self._states: dict[tuple[str, str], str] = {}
-        self._counts: dict[str, dict[str, int]] = {}
+        self._counts: dict[str, Counter[str]] = {}
+        """How many findings of each state there are, by column; kept up as findings come in."""
 
     def lose(self, hosts: Iterable[str]) -> None:
         """These servers did not answer."""
         self._lost = frozenset(hosts)
         self._states.clear()
         self._counts.clear()
+        for (_, column), cell in self._cells.items():
+            self._counts.setdefault(column, Counter()).update(self.state_of(finding) for finding in cell.values())
 
     def state_of(self, finding: Finding) -> str:
         """The state of a finding on this board."""
@@ -75,9 +79,13 @@ class Board:
         """Take these findings in."""
         for finding in findings:
             at = finding.check, finding.subjects[0] if finding.subjects else SITE
-            self._cells.setdefault(at, {})[finding.subjects] = finding
+            cell = self._cells.setdefault(at, {})
+            counts = self._counts.setdefault(at[1], Counter())
+            if (before := cell.get(finding.subjects)) is not None:
+                counts[self.state_of(before)] -= 1
+            counts[self.state_of(finding)] += 1
+            cell[finding.subjects] = finding
             self._states.pop(at, None)
-        self._counts.clear()
 
     def forget(self) -> None:
         """Nothing is known any more."""
@@ -105,18 +113,11 @@ class Board:
         """The columns that a row has cells in."""
         return (SITE,) if row.wide else self.hosts
 
-    def counts(self, column: str | None = None) -> dict[str, int]:
+    def counts(self, column: str | None = None) -> Counter[str]:
         """How many findings there are of each state, in one column or in all."""
-        key = "\0all" if column is None else column
-        if key not in self._counts:
-            found: dict[str, int] = {}
-            for (_, at), cell in self._cells.items():
-                if column is None or at == column:
-                    for finding in cell.values():
-                        state = self.state_of(finding)
-                        found[state] = found.get(state, 0) + 1
-            self._counts[key] = found
-        return self._counts[key]
+        if column is not None:
+            return +self._counts.get(column, Counter())
+        return +sum(self._counts.values(), Counter())
 
     def problems(self, rows: Sequence[CheckRow], columns: Sequence[str]) -> Iterator[tuple[CheckRow, str]]:
         """The cells with something to be dealt with, in reading order."""
@@ -151,4 +152,6 @@ def board_of(hosts: Sequence[str], rows: Sequence[CheckRow], report: Report | No
     if report is not None:
         board.lose(report.unreachable)
         board.put(report.findings)
+        for row in board.rows:
+            board.row_states(row)  # worked out here, in a thread, and not when the first key is pressed
     return board

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -11,13 +12,13 @@ from textual.containers import VerticalScroll
 
 from homewright.errors import HomewrightError
 from homewright.screens.check_acts import CheckActs, count
-from homewright.screens.check_board import GROUPS, SITE, CheckRow, board_of
+from homewright.screens.check_board import GROUPS, SITE, Board, CheckRow, board_of
 from homewright.screens.finding_text import cell_lines, subject
 from homewright.screens.glyphs import look
 from homewright.screens.page import age_text
 from homewright.screens.widgets.cells import Cell
 from homewright.screens.widgets.labelled import Labelled, Line
-from homewright.screens.widgets.matrix import Matrix, MatrixRow
+from homewright.screens.widgets.matrix import CELL, Matrix, MatrixRow
 from homewright.screens.widgets.table import Table
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ homewright check, check --fix ID, check --accept ID --reason WHY.
         self._passed_over = False
         """`next` has said that a server could not be reached: pressed again, it goes on."""
         self._shown: tuple[CheckRow, ...] = ()
+        self._news = False
+        """Something came in that is not drawn yet."""
 
     def body(self) -> ComposeResult:
         yield Matrix(self._cell, self._under, id="checks", empty="No check has this. / and nothing shows all.")
@@ -94,10 +97,12 @@ homewright check, check --fix ID, check --accept ID --reason WHY.
         assert sitting is not None
         services = self.home.services
 
-        def loaded(found: tuple[tuple[Site, Report | None], tuple[CheckRow, ...]]) -> None:
-            (self._site, self._report), rows = found
-            hosts = [server.name for server in self._site.servers]
-            self._board = board_of(hosts, rows, self._report)
+        def load() -> tuple[Site, Report | None, Board]:
+            site, report = services.checked(sitting.file, sitting.state)
+            return site, report, board_of([server.name for server in site.servers], services.check_rows(), report)
+
+        def loaded(found: tuple[Site, Report | None, Board]) -> None:
+            self._site, self._report, self._board = found
             self._lost = dict(self._report.unreachable) if self._report else {}
             self._sift()
             if self._report is None:
@@ -105,8 +110,9 @@ homewright check, check --fix ID, check --accept ID --reason WHY.
             else:
                 self.action_problem(1, first=True)
 
-        self.start("load", lambda: (services.checked(sitting.file, sitting.state), services.check_rows()), loaded)
+        self.start("load", load, loaded)
         self.set_interval(1.0, self._retitle)
+        self.set_interval(0.1, self._draw_news)
 
     @property
     def busy(self) -> bool:
@@ -131,11 +137,14 @@ homewright check, check --fix ID, check --accept ID --reason WHY.
     def _under(self, host: str) -> Cell:
         """How a server stands, in the line beneath its name."""
         if host in self._lost:
-            return f"{look('failed').mark(self.ascii)} lost", "failed"
+            return f"{look('failed').mark(self.ascii)} unreached", "failed"
         counts = self._board.counts(host)
         words = [f"{counts[s]}{look(s).mark(self.ascii)}" for s in ("failed", "unknown", "warning") if counts.get(s)]
         if words:
-            return " ".join(words), "failed" if counts.get("failed") else "warning"
+            together = " ".join(words)
+            return together if len(together) <= CELL else "".join(words), "failed" if counts.get(
+                "failed"
+            ) else "warning"
         if not counts:
             return f"{look('running').mark(self.ascii)} …" if self.busy else "", "muted"
         return f"{look('passed').mark(self.ascii)} all", "ok"
@@ -154,6 +163,7 @@ homewright check, check --fix ID, check --accept ID --reason WHY.
         self._draw()
 
     def _draw(self) -> None:
+        self._news = False
         self.query_one(Matrix).refresh()
         self._retitle()
         self._detail()
@@ -168,7 +178,10 @@ homewright check, check --fix ID, check --accept ID --reason WHY.
         if self.app.size.width < 100:  # a short line has room for the glyphs alone
             words = [" ".join(f"{counts[state]}{look(state).mark(self.ascii)}" for state in states)] if states else []
         else:
-            words = [f"{counts[state]} {look(state).word}" for state in states]
+            words = [
+                count(counts[state], "warning") if state == "warning" else f"{counts[state]} {state}"
+                for state in states
+            ]
         if self.jobs.running("check"):
             words = [f"{len(self._answered)} of {len(site.servers)} answered", *words]
         elif self.jobs.running("fix"):
@@ -178,7 +191,7 @@ homewright check, check --fix ID, check --accept ID --reason WHY.
             age = self.now() - self._report.at
             words += [f"{age_text(age)} ago"] if age > OLD_S else []
         if self._lost:
-            words.append(f"{next(iter(self._lost))} lost" if len(self._lost) == 1 else f"{len(self._lost)} lost")
+            words.append(f"{next(iter(self._lost)) if len(self._lost) == 1 else len(self._lost)} not reached")
         words += [f"filter: {self._needle}"] if self._needle else []
         self.retitle(" · ".join(words))
 
@@ -280,24 +293,27 @@ homewright check, check --fix ID, check --accept ID --reason WHY.
         if sitting is None or self.busy:
             return
         self._board.forget()
-        hear = self.jobs.teller("check", self._heard)
-        self._begin()
-        self.start("check", lambda: services.check(sitting.file, sitting.state, hear), self._done, self._failed)
-        self._draw()
+        self._run(lambda heard: services.check(sitting.file, sitting.state, heard))
 
     def action_recheck(self) -> None:
         """Check again what did not pass, and what depended on it."""
         sitting, services, report = self.home.sitting, self.home.services, self._report
         if sitting is None or report is None or self.busy:
             return
+        self._run(lambda heard: services.recheck(sitting.file, sitting.state, report, heard))
+
+    def _run(self, checking: Callable[[Callable[[Heard], None]], Report]) -> None:
+        """Check in a thread, which makes a board of the report, too: of 50 servers it has thousands of findings."""
         hear = self.jobs.teller("check", self._heard)
-        self._begin()
-        work = lambda: services.recheck(sitting.file, sitting.state, report, hear)  # noqa: E731
+        self._answered, self._lost, self._passed_over = set(), {}, False
+        hosts, rows = self._board.hosts, self._board.rows
+
+        def work() -> tuple[Report, Board]:
+            report = checking(hear)
+            return report, board_of(hosts, rows, report)
+
         self.start("check", work, self._done, self._failed)
         self._draw()
-
-    def _begin(self) -> None:
-        self._answered, self._lost, self._passed_over = set(), {}, False
 
     def _heard(self, heard: Heard) -> None:
         """A server has answered: what its facts decide is shown at once."""
@@ -307,17 +323,22 @@ homewright check, check --fix ID, check --accept ID --reason WHY.
                 self._lost[heard.host] = heard.error
                 self._board.lose(self._lost)
         self._board.put(heard.findings)
-        self._draw()
+        self._news = True
 
-    def _done(self, report: Report) -> None:
-        self._report = report
+    def _draw_news(self) -> None:
+        """Draw what came in meanwhile: ten times a second at most, however many servers answer."""
+        if self._news:
+            self._draw()
+
+    def _done(self, found: tuple[Report, Board]) -> None:
+        report, board = found
+        self._report, self._board = report, board
         self._lost = dict(report.unreachable)
-        hosts = self._board.hosts
-        self._board = board_of(hosts, self._board.rows, report)
         self._sift()
         self._begin_at_a_problem()
         again = "" if len(report.ran) >= len(report.findings) else f" {len(report.ran)} were judged again."
-        failed, warnings, unknown = len(report.blocking()), len(report.warnings()), len(report.unknown())
+        counts = self._board.counts()
+        failed, warnings, unknown = counts["failed"], counts["warning"], counts["unknown"]
         if failed:
             self.say(f"{count(failed, 'check')} failed.{again} n goes to the next.", "failed")
         elif warnings or unknown:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from homewright.planning.boot import BootPreview
     from homewright.planning.gpus import Choice, GpuOption
 
-USES = {"containers": "containers", "passthrough": "pass through", "desktop": "server's own"}
+USES = {"containers": "containers", "passthrough": "pass through", "desktop": "keep for the server"}
 KEYS = {"containers": "c", "passthrough": "p", "desktop": "d"}
 
 
@@ -69,10 +69,10 @@ def gpu_lines(option: GpuOption, members: Mapping[tuple[str, str], str], ascii: 
 def _choice(choice: Choice, ascii: bool) -> Line:
     state = {True: "passed", False: "failed", None: "unknown"}[choice.possible]
     word = {True: "possible", False: "not possible", None: "not known yet"}[choice.possible]
-    why = f": {choice.why}" if choice.why else ""
+    why = f". {choice.why}" if choice.why else ""
     mark = look(state).mark(ascii)
     tone = "plain" if choice.possible else "quiet" if choice.possible is False else "warning"
-    return Line(KEYS[choice.use], f"{mark} {USES[choice.use]} {word}{why}", tone)
+    return Line(KEYS[choice.use], f"{USES[choice.use]}: {mark} {word}{why}", tone)
 
 
 def preview_lines(previews: Sequence[BootPreview]) -> list[Line]:

@@ -12,7 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from homewright.screens.gpu_text import USES, becomes, gpu_lines, preview_lines, short_name
+from homewright.screens.gpu_text import KEYS, USES, becomes, gpu_lines, preview_lines, short_name
 from homewright.screens.page import Box, Page, TooSmall
 from homewright.screens.text_box import TextBox
 from homewright.screens.widgets.labelled import Labelled, Line
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from homewright.site.models import Site
 
 Use = Literal["containers", "passthrough", "desktop"]
+SHORT = 120
+"""Cells that the line above the keys has room for, beside what is not possible."""
 
 
 class Gpus(Page):
@@ -41,7 +43,7 @@ as it is.
 c containers    the server's own containers share it (use: containers); needs NVIDIA's driver on the server
 p pass through  one virtual machine gets it whole (use: passthrough, instance: its name). It takes everything
                 in its IOMMU group with it, so a group that also holds a disk or a network card cannot go
-d the server's  it stays with the server, for a desktop or its console (use: desktop)
+d keep          it stays with the server, for a desktop or its console (use: desktop)
 x as it is      take the choice back
 t what suits    take what is proposed, for every GPU that nobody has decided about
 
@@ -57,8 +59,8 @@ plan is approved.
 """
     BINDINGS = [
         Binding("c", "use('containers')", "containers"),
-        Binding("p", "use('passthrough')", "pass through"),
-        Binding("d", "use('desktop')", "server's own"),
+        Binding("p", "use('passthrough')", "pass"),
+        Binding("d", "use('desktop')", "keep"),
         Binding("v", "preview", "preview"),
         Binding("enter", "open", "details", key_display="enter"),
         Binding("x", "leave_it", "as it is"),
@@ -174,9 +176,10 @@ plan is approved.
             return
         choice = option.choice(use)
         if choice.possible is False:
-            first, _, more = choice.why.partition(": ")
-            see = " (enter shows all of it)" if more else ""
-            self.say(f"{USES[use].capitalize()} is not possible. {first}{see}", "failed")
+            why = (
+                choice.why if len(choice.why) <= SHORT else f"The box says why, at {KEYS[use]}; enter shows all of it."
+            )
+            self.say(f"{USES[use].capitalize()} is not possible. {why}", "failed")
             return
 
         def chosen(instance: str | None) -> None:

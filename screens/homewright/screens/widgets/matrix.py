@@ -16,8 +16,8 @@ from textual.strip import Strip
 from homewright.screens.widgets.cells import Cell, fit, split
 from homewright.screens.widgets.table import Column, Row, Table
 
-CELL = 10
-"""Cells of a column: the longest state and its glyph."""
+CELL = 12
+"""Cells of a column: the longest state and its glyph, in ASCII too."""
 LABEL = (24, 44)
 """The least and the most cells of a row's label."""
 HEAD = 2
@@ -165,7 +165,8 @@ class Matrix(Table):
             room = max(width - 2 - label - 2, CELL) if wide else CELL
             if on:
                 shown = fit(text, min(cell_len(text), room))
-                segments.append(Segment(f"[{shown}]", self._style(tone, cursor)))
+                # Its colour would be hard to read on the cursor's ground; glyph and word say the same.
+                segments.append(Segment(f"[{shown}]", self._style("strong", cursor)))
                 segments.append(Segment(" " * (room - cell_len(shown) - 1), self._style("plain", under)))
             else:
                 segments.append(Segment(" " + fit(text, room), self._style(tone, under)))

@@ -97,8 +97,9 @@ def _system(facts: HostFacts) -> Iterator[tuple[str, str]]:
     boot = {True: "Secure Boot on", False: "Secure Boot off", None: "Secure Boot unknown"}[system.secure_boot]
     if system.virtualization in ("lxc", "docker", "podman"):
         boot = ""  # a container boots nothing
-    desktop = {True: "starts into a desktop", False: "no desktop", None: ""}[system.desktop]
-    yield "Machine", " · ".join(word for word in (system.product, system.chassis, kind, boot, desktop) if word)
+    desktop = {True: "starts into a graphical desktop", False: "no graphical desktop", None: ""}[system.desktop]
+    case = "" if system.chassis in ("vm", "container") else system.chassis
+    yield "Machine", " · ".join(word for word in (system.product, case, kind, boot, desktop) if word)
 
 
 def _processor(facts: HostFacts) -> Iterator[tuple[str, str]]:
@@ -156,7 +157,7 @@ def _nic(nic: Nic) -> str:
         f"{nic.name} {'up' if nic.up else 'down'}",
         addresses or (f"part of {nic.master}" if nic.master else "no address"),
         {True: "by DHCP", False: "static", None: ""}[nic.dhcp] if addresses else "",
-        "" if not speed else f"{speed // 1000} Gb/s" if speed % 1000 == 0 else f"{speed} Mb/s",
+        "" if not speed else f"{speed / 1000:g} Gb/s" if speed >= 1000 else f"{speed} Mb/s",
         "Wi-Fi" if nic.kind == "wifi" else nic.kind if nic.kind in ("bridge", "bond", "vlan") else "",
         "default route" if nic.default_route else "",
     ]
