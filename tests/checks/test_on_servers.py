@@ -44,7 +44,7 @@ FOUND: dict[str, set[Key]] = {
 """Which findings each fault fails, and no other."""
 
 BY_CHANCE = {key for key in FOUND["loss"] | FOUND["mtu"] if "s1" in key[1]}
-"""Every fifth packet to s1 is lost, and five are sent each way: not every way loses one, or tells its size then."""
+"""Every fifth packet from the others to s1 is lost: not every way need lose a ping, or can tell its size then."""
 
 UNMENDABLE = {"clock", "disk"}
 """A container's clock is its host's, and files of a person are never removed."""

@@ -173,12 +173,15 @@ fi
         lasting=False,
     ),
     "loss": Way(
-        "every fifth packet that comes to it is lost",
+        "every fifth packet from another server is lost on the way to it",
         """\
-rule='-m statistic --mode nth --every 5 --packet 0 -j DROP'
+rule="-i eth0 ! -s $2/32 -m statistic --mode nth --every 5 --packet 0 -j DROP"
 iptables -C INPUT $rule 2> /dev/null || iptables -I INPUT $rule
 """,
-        "while iptables -D INPUT -m statistic --mode nth --every 5 --packet 0 -j DROP 2> /dev/null; do :; done\n",
+        """\
+rule="-i eth0 ! -s $2/32 -m statistic --mode nth --every 5 --packet 0 -j DROP"
+while iptables -D INPUT $rule 2> /dev/null; do :; done
+""",
         lasting=False,
     ),
     "dns": Way(
@@ -225,10 +228,10 @@ def break_all(lxd: Lxd, instance: Any, faults: Iterable[Fault]) -> None:
 
 
 def in_server(lxd: Lxd, instance: Any, script: str, what: str) -> None:
-    """Run one of the scripts. Raises LabError, `what` first."""
+    """Run a script, with the account's home and this machine's address there. Raises LabError, `what` first."""
     if instance.status != "Running":
         raise LabError(what, f"{instance.name} has no power.", [f"homewright lab power-on {instance.name}"])
     try:
-        lxd.perform(instance, script, f"/home/{USER}")
+        lxd.perform(instance, script, f"/home/{USER}", lxd.place.gateway)
     except LabError as error:
         raise LabError(what, error.why, [f"homewright lab mend {instance.name}", *error.do]) from error
