@@ -378,8 +378,12 @@ def test_every_source_tells_of_the_same_disks(host: str) -> None:
     facts = FACTS[host]
     mounts = {mount for disk in facts.disks for mount in disk.mounts}
     shown = {system.mount for system in facts.file_systems if system.kind not in ("tmpfs", "devtmpfs")}
-    if BUNDLES[host].text("lsblk-json"):
+    tree = BUNDLES[host].text("lsblk-json")
+    if tree:
         assert shown <= mounts | {"/"}
+        for line in BUNDLES[host].text("df").splitlines():
+            if line.startswith("/dev/"):
+                assert f'"name": "{line.split()[0].rpartition("/")[2]}"' in tree, line
     for system in facts.file_systems:
         assert 0 <= system.free <= system.size
     assert sum(one.size for one in facts.file_systems if one.mount != "/dev") <= sum(disk.size for disk in facts.disks)

@@ -117,7 +117,7 @@ def of_folder(place: Path) -> Machine:
     return Machine(
         name=place.name,
         description=description,
-        bundles=tuple(sorted(load_bundles(place), key=lambda bundle: bundle.host)),
+        bundles=load_bundles(place),
         site=_read(place / SITE),
     )
 

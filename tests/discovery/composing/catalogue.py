@@ -197,7 +197,7 @@ EVERY = (
         "A Ryzen 9 5950X on a B550 board, its GeForce RTX 3090 bound to vfio-pci; Proxmox VE 8 on Debian 12, signed in "
         "as root.",
         (*COMMON, "https://pve.proxmox.com/wiki/PCI_Passthrough"),
-        broken=("Proxmox VE is no supported system",),
+        broken=("under Proxmox VE it is a Debian 12, where there are no snaps",),
     ),
     Composed(
         "proxmox-guest",
