@@ -59,9 +59,9 @@ def test_an_instance_that_asks_for_too_much_is_refused_while_it_is_typed(make_ap
         await pilot.press("ctrl+s")
         assert pilot.app.focused is field(pilot, "cpu").control_widget
         for name, text, reason in (
-            ("cpu", "1", "greater than or equal to 2"),
+            ("cpu", "1", "must be at least 2"),
             ("cpu", "four", "must be a whole number"),
-            ("disk", "19", "greater than or equal to 20"),
+            ("disk", "19", "must be at least 20"),
             ("memory", "9999", "too much: birch has"),
             ("name", "cedar", "a server is called cedar already"),
             ("name", "cedar-node", "two instances have the name cedar-node"),
@@ -129,6 +129,19 @@ def test_too_much_in_the_file_keeps_from_going_on(make_app: Make) -> None:
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "✗ the instances on cedar ask for 40 CPUs", "6/9 Instances"))
         assert pilot.app.screen.query_one(Table).cursor_key == "node big"
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_servers_without_room_get_none_and_one_may_go_on(make_app: Make) -> None:
+    file, _ = lay_out("practice")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("instances", ("3 without room", "! no room", "of which it keeps 4"), file=file, name="practice")(
+            pilot
+        )
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "7/9 Platform"))
 
     drive(make_app(), SIZE, flow)
 

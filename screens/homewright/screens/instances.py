@@ -116,9 +116,10 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
             rows.append(self._server(share, (cpu, memory, disk)))
             rows += [self._instance(node) for node in placed.on(share.host)]
         table.set_rows(rows)
-        wrong = len(placed.problems)
+        wrong = sum(misfit.field not in NO_ROOM for misfit in placed.problems)
         count = f"{len(placed.nodes)} instance{'' if len(placed.nodes) == 1 else 's'}"
-        self.retitle(f"{count} · {wrong} to put right" if wrong else count)
+        without = f" · {len(placed.problems)} without room" if placed.problems else ""
+        self.retitle(f"{count} · {wrong} to put right" if wrong else f"{count}{without}")
         self._about()
         self.refresh_bindings()
 
@@ -146,8 +147,9 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
         known = None not in (share.total.cpu, share.total.memory, share.total.disk)
         word = f"{look('failed').mark(self.ascii)} too full" if full else "" if known else "not known"
         if known and not full and not share.instances and self._room(share) < 0:
-            word, full = f"{look('failed').mark(self.ascii)} no room", True
-        cells.append((word, "failed" if full else "muted"))
+            cells.append((f"{look('warning').mark(self.ascii)} no room", "warning"))
+        else:
+            cells.append((word, "failed" if full else "muted"))
         return Row(f"host {share.host}", tuple(cells))
 
     @staticmethod
@@ -169,7 +171,8 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
         share, node = self._under(placed)
         problems = self._problems_of(placed, share, node)
         lines = [line for misfit in problems for line in self._wrong(misfit)]
-        box.border_title = "to put right" if problems else share.host if share is not None else "instances"
+        wrong = any(misfit.field not in NO_ROOM for misfit in problems)
+        box.border_title = "to put right" if wrong else share.host if share is not None else "instances"
         if not problems:
             lines.append(Content(_free(share) if share is not None and node is None else placed.control_plane_why))
             others = [misfit for misfit in placed.problems if misfit not in problems]
@@ -178,8 +181,11 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
 
     def _wrong(self, misfit: Misfit) -> list[Content]:
         """What does not fit, and what to do."""
-        first = Content.styled(f"{look('failed').mark(self.ascii)} {misfit.reason}.", "$text-error")
-        return [first, *(Content(f"  {number}. {step}") for number, step in enumerate(misfit.do, 1))]
+        mild = misfit.field in NO_ROOM
+        mark, style = look("warning" if mild else "failed"), "$text-warning" if mild else "$text-error"
+        steps = [step.removeprefix("or ") if number == 1 else step for number, step in enumerate(misfit.do, 1)]
+        first = Content.styled(f"{mark.mark(self.ascii)} {misfit.reason}.", style)
+        return [first, *(Content(f"  {number}. {step}") for number, step in enumerate(steps, 1))]
 
     def _under(self, placed: InstancePlan) -> tuple[HostShare | None, Instance | None]:
         """The server of the row under the cursor, and the instance where it is one."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NIC = "nic-"
 """What the fields of the servers' interfaces are called, before the server's name."""
+MOST_NAMED = 3
+"""Of the other interfaces of a server: it may have hundreds."""
 NAMES = {
     "lan": "LAN",
     "lxd": "LXD",
@@ -122,7 +124,7 @@ ctrl+s saves, ctrl+n saves and goes on; the same by: homewright site set FIELD V
                 value=overlay.kind,
                 rule=self.rule("overlay"),
                 options=[("none", "none: reached in the LAN"), ("zerotier", "ZeroTier: needs an account there")],
-                hint="The LAN alone is complete by itself; left and right change it",
+                hint="The LAN alone is complete by itself",
             ),
             self._line("network_id", "Network id", overlay.network_id, "16 hexadecimal digits, from my.zerotier.com"),
             Field("token", "API token", rule=self.rule("token"), secret=True),
@@ -221,7 +223,8 @@ ctrl+s saves, ctrl+n saves and goes on; the same by: homewright site set FIELD V
         if one is None:
             return why
         others = [f"{each.nic.name} {_state(each)}" for each in found if each.nic.name != nic]
-        return f"{why} Also there: {', '.join(others)}" if others else why
+        more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+        return f"{why} Also there: {', '.join(others[:MOST_NAMED])}{more}" if others else why
 
     def _judge(self, found: Networks, problems: Sequence[Misfit]) -> None:
         """Say in words what the line shows."""
@@ -257,14 +260,13 @@ def _speed(mbps: int | None) -> str:
     return f" · {mbps / 1000:g} Gb/s" if mbps >= 1000 else f" · {mbps} Mb/s"
 
 
-def _words(one: Candidate) -> str:
-    addresses = " ".join(text for text in one.nic.addresses if ":" not in text) or (
-        "no address" if one.nic.up else "down"
-    )
+def _words(one: Candidate, speed: bool = True) -> str:
+    addresses = " ".join(text.partition("/")[0] for text in one.nic.addresses if ":" not in text)
+    where = addresses or ("no address" if one.nic.up else "down")
     kind = "" if one.nic.kind == "ethernet" else f" · {'Wi-Fi' if one.nic.kind == 'wifi' else one.nic.kind}"
-    return f"{one.nic.name} · {addresses}{_speed(one.nic.speed_mbps)}{kind}"
+    return f"{one.nic.name} · {where}{_speed(one.nic.speed_mbps) if speed else ''}{kind}"
 
 
 def _by_default(found: Sequence[Candidate]) -> str:
     one = next((one for one in found if one.carries), None)
-    return f"{_words(one)} (proposed)" if one is not None else "the one with its address (not known yet)"
+    return f"{_words(one, speed=False)} (proposed)" if one is not None else "the one with its address (not known yet)"
