@@ -39,9 +39,9 @@ ss, proc-net              (root names processes) `ss -Hlntup`; where it is missi
 firewall                  (root) `nft list chains` and `iptables -S FORWARD`, of what is loaded
 netplan                   (root) known keys and plain values alone: no Wi-Fi password, key or network name
 dmidecode                 (root, where /sys/class/dmi is not there) maker, product and chassis type alone
-services                  systemd's running services; timedatectl: `timedatectl show`; timesyncd-synchronized
+services                  control groups of services; timedatectl: `timedatectl show`; timesyncd-synchronized
 snap-version, snap-list   and snap-refresh-time, where there is a snap; python, zerotier: versions
-getent                    kind|name|exit code|addresses; kinds name, wildcard and internet
+getent                    kind|name|exit code|addresses with commas; kinds name, wildcard and internet
 nvidia-smi-query          bus, name, MiB, driver, compute capability, MIG, display; nvidia-smi-csv: the first four
 nvidia-smi                the table, names of processes cut out
 done                      nothing: the probe came to its end

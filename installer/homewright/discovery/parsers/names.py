@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from homewright.discovery.bundle import RawBundle
 from homewright.discovery.facts import Names
 
+PUBLIC_NAME = "deb.debian.org"
+"""That the probe asks for."""
 _NOT_FOUND = "2"
 """getent's exit code for a name that is not known, as against one that nobody answered for."""
 
@@ -40,7 +43,8 @@ def answers(text: str) -> list[tuple[str, str, str, tuple[str, ...]]]:
     for line in text.splitlines():
         fields = line.split("|")
         if len(fields) == 4 and fields[2].isdigit():
-            found.append((fields[0], fields[1], fields[2], tuple(filter(_is_address, fields[3].split()))))
+            kind = "internet" if fields[1] == PUBLIC_NAME else fields[0]
+            found.append((kind, fields[1], fields[2], tuple(filter(_is_address, re.split(r"[ ,]", fields[3])))))
     return found
 
 
@@ -55,14 +59,19 @@ def parse(bundle: RawBundle) -> Names:
         resolvers=servers,
         search=search,
         hosts=hosts(bundle.text("hosts")),
-        resolves={
-            name: addresses
-            for kind, name, code, addresses in said
-            if kind == "name" and (code == _NOT_FOUND or (code == "0" and addresses))
-        },
+        resolves=_resolved(said),
         wildcard=_found([entry for entry in said if entry[0] == "wildcard"]),
         internet=_found([entry for entry in said if entry[0] == "internet" and not anything & set(entry[3])]),
     )
+
+
+def _resolved(said: list[tuple[str, str, str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """Addresses by name; /etc/hosts may have several lines for one."""
+    found: dict[str, tuple[str, ...]] = {}
+    for kind, name, code, addresses in said:
+        if kind == "name" and (code == _NOT_FOUND or (code == "0" and addresses)):
+            found[name] = tuple(dict.fromkeys((*found.get(name, ()), *addresses)))
+    return found
 
 
 def _found(said: list[tuple[str, str, str, tuple[str, ...]]]) -> bool | None:

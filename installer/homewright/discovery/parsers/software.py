@@ -11,7 +11,7 @@ from homewright.discovery.facts import Software
 UNKNOWN_VERSION = "unknown"
 """It is there, but does not say which one it is."""
 
-_SERVICE = re.compile(r"^[●*\s]*([\w@.\\:-]+)\.service\s+loaded\s+active\s+running\b")
+_SERVICE = re.compile(r"^[●*\s]*([\w@.\\:-]+)\.service(?:\s+loaded\s+active\s+running\b.*)?\s*$")
 _CHAIN = re.compile(r"type filter hook forward priority [^;]+; policy (accept|drop);")
 _TABLE = re.compile(r"^table (\w+) ")
 _POLICY = re.compile(r"^-P FORWARD (ACCEPT|DROP|REJECT)\s*$", re.MULTILINE)
@@ -19,7 +19,7 @@ _PLUGINS = {"nvidia-device-p": "nvidia-device-plugin", "gpu-feature-dis": "gpu-f
 
 
 def services(text: str) -> tuple[str, ...]:
-    """Names of running services, from systemctl's list."""
+    """Names of running services, from the names of their control groups or systemctl's list."""
     rows = (_SERVICE.match(line) for line in text.splitlines())
     return tuple(dict.fromkeys(row.group(1) for row in rows if row))
 
@@ -152,7 +152,7 @@ def _plugins(bundle: RawBundle) -> tuple[str, ...] | None:
 
 
 def _python(text: str) -> str | None:
-    said = re.match(r"Python (\d+\.\d+\S*)", text)
+    said = re.search(r"(?:^Python |python)(\d+\.\d+\S*)", text)
     return said.group(1) if said else None
 
 

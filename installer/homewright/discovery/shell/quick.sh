@@ -31,7 +31,11 @@ done
 set +f
 end 0
 
-source_of systemd-detect-virt run systemd-detect-virt
+if [ -r /run/systemd/container ]; then
+    line_of systemd-detect-virt /run/systemd/container
+else
+    source_of systemd-detect-virt run systemd-detect-virt
+fi
 there systemd /run/systemd/system
 there kvm /dev/kvm
 there vhost-vsock /dev/vhost-vsock
@@ -225,6 +229,8 @@ done
 end 0
 
 begin processes
+# where no kubelet was ever, nothing of a cluster runs; without systemd nothing else tells who keeps the time
+[ -e /var/lib/kubelet ] || [ -e /var/snap/microk8s ] || [ ! -e /run/systemd/system ] &&
 have grep && grep -shxE 'chronyd|ntpd|ntpsec|openntpd|systemd-timesyn|nfd-(worker|master).*|nvidia-device-p|gpu-feature-dis|dockerd|zerotier-one|snapd|kubelite|kubelet' /proc/[0-9]*/comm
 end 0
 
@@ -259,8 +265,24 @@ if [ -r /var/lib/dpkg/status ] && have grep; then
 else
     end 127
 fi
-source_of packages run dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' \
-    lxd snapd docker.io docker-ce zerotier-one ufw chrony python3 2>/dev/null
+set --
+for f in lxd snapd docker.io docker-ce zerotier-one ufw chrony; do
+    [ -e "/var/lib/dpkg/info/$f.list" ] && set -- "$@" "$f"
+done
+if [ $# -gt 0 ]; then
+    source_of packages run dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' "$@"
+fi
+begin python
+if [ -L /usr/bin/python3 ]; then readlink /usr/bin/python3; else run python3 --version; fi
+end $?
+begin services
+# each running service has its control group
+for f in /sys/fs/cgroup/system.slice /sys/fs/cgroup/systemd/system.slice; do
+    for d in "$f"/*.service "$f"/*/*.service; do [ -d "$d" ] && printf '%s\n' "${d##*/}"; done
+    [ -d "$f" ] && break
+done
+[ -d "$f" ]
+end $?
 begin tools
 for f in docker dockerd lxd snap microk8s zerotier-one ufw netplan nvidia-smi chronyd; do
     have "$f" && command -v "$f"
