@@ -85,8 +85,7 @@ def broken(trusted_lab: Lab) -> Iterator[Broken]:
     before = running.check(site, state)
     try:
         for server, faults in FAULTS.items():
-            for fault in faults:
-                run_of(trusted_lab, "lab", "break", server, fault)
+            run_of(trusted_lab, "lab", "break", server, *faults)
         checked = trusted_lab.run("check", "--json")
         assert checked.returncode == 1, checked.stderr
         yield Broken(trusted_lab, before, Report.model_validate_json(checked.stdout))

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action(name, text).add_argument("name", metavar="NAME")
     broken = action("break", "break one of them for real, so that the checks find it")
     broken.add_argument("name", metavar="NAME")
-    broken.add_argument("fault", metavar="WHAT", choices=FAULTS, help=", ".join(FAULTS))
+    broken.add_argument("fault", metavar="WHAT", nargs="+", choices=FAULTS, help=", ".join(FAULTS))
     mend = action("mend", "undo what was broken: one thing, or all of it")
     mend.add_argument("name", metavar="NAME")
     mend.add_argument("fault", metavar="WHAT", nargs="?", choices=FAULTS, help=", ".join(FAULTS))
@@ -154,12 +154,14 @@ def _break(args: argparse.Namespace, output: Output) -> int:
     from homewright import lab
     from homewright.lab.breaking import WAYS
 
-    changed = lab.break_server(args.name, args.fault, say=output.progress)
-    output.document({"version": 1, "server": args.name, "fault": args.fault, "changed": changed})
-    says = WAYS[args.fault].says
-    output.line(f"{args.name} is broken: {says}." if changed else f"{args.name} was broken so already: {says}.")
+    changed = []
+    for fault in dict.fromkeys(args.fault):
+        fresh = lab.break_server(args.name, fault, say=output.progress)
+        changed += [fault] if fresh else []
+        output.line(f"{args.name} {'is broken' if fresh else 'was broken so already'}: {WAYS[fault].says}.")
+    output.document({"version": 1, "server": args.name, "broken": changed, "changed": bool(changed)})
     output.line(f"Find it: {_NEXT} check")
-    output.line(f"Undo it: homewright lab mend {args.name} {args.fault}")
+    output.line(f"Undo it: homewright lab mend {args.name}")
     return 0
 
 
