@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
+import tarfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pexpect
 import pytest
+import wheelhouse
 
 if TYPE_CHECKING:
     from practice_lab import Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.long]
+pytestmark = pytest.mark.lab
 
-HOMEWRIGHT = "/opt/homewright/bin/homewright"
+PLACE = "/opt/homewright-tests"
+HOMEWRIGHT = f"{PLACE}/bin/homewright"
+SCRIPT = f"#!{PLACE}/bin/python\nimport sys\nfrom homewright.cli import main\nsys.exit(main())\n"
+STAGES = "/root/stages"
+TICKS = 100
 STAGE = """\
 id: "90"
 title: A slow step
@@ -22,8 +32,14 @@ steps:
   - {id: 90/10, title: Slow, runner: python, run: 10_slow.py, verify: 18_slow.py, rollback: 19_slow.py}
 """
 SLOW = """\
+import time
+
+
 def run(host):
-    host.run("for i in $(seq 40); do echo tick $i; sleep 0.25; done; touch /run/slow", sudo=True)
+    for number in range(100):
+        host.say(f"tick {number}")
+        time.sleep(0.1)
+    host.run("touch /run/slow", sudo=True)
 """
 PROOF = """\
 from homewright.engine.runners.host import broken, proved
@@ -39,32 +55,66 @@ def rollback(host):
 LIMIT_S = 120
 
 
-def test_the_engine_is_a_unit_that_outlives_the_login(lab: Lab, wheel: Path) -> None:
-    """Started by root on s1 for s2; the process tree that started it is killed while the step runs."""
-    lab.on("s1", f"cat > /root/{wheel.name}", wheel.read_bytes())
-    lab.on("s1", "apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null 2>&1")
-    lab.on("s1", f"python3 -m venv /opt/homewright && /opt/homewright/bin/pip install -q /root/{wheel.name}")
+@pytest.fixture(scope="module")
+def controller(lab: Lab, wheel: Path, uv: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Homewright on s1, with a site of s2 alone that it has made first contact with."""
+    libraries = tmp_path_factory.mktemp("libraries")
+    version = wheelhouse.PRACTICE_PYTHON
+    command = [uv, "pip", "install", "--quiet", "--target", str(libraries), "--python-version", version, str(wheel)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(libraries, ".")
+    lab.on("s1", f"python3 -m venv --without-pip {PLACE}")
+    lab.on("s1", f"tar -x -C {PLACE}/lib/python{version}/site-packages", packed.getvalue())
+    lab.on("s1", f"cat >{HOMEWRIGHT}; chmod 755 {HOMEWRIGHT}; mkdir -p {STAGES}/90_slow", SCRIPT.encode())
     for name, text in {
         "stage.yaml": STAGE, "10_slow.py": SLOW, "18_slow.py": PROOF, "19_slow.py": BACK,
     }.items():  # fmt: skip
-        lab.on("s1", f"mkdir -p /root/stages/90_slow; cat > /root/stages/90_slow/{name}", text.encode())
+        lab.on("s1", f"cat > {STAGES}/90_slow/{name}", text.encode())
     server = json.loads(lab.run("site", "show", "--json").stdout)["servers"][1]
     lab.on("s1", f"{HOMEWRIGHT} site new inner --server s2=lab@{server['address']}")
+    lab.on("s1", f"{HOMEWRIGHT} site set profile lab")
     trust = f"{HOMEWRIGHT} trust s2 --fingerprint '{server['host_key']}' --password-stdin"
     lab.on("s1", trust, f"{lab.password}\n".encode())
+    yield lab
+    lab.on("s1", f"{HOMEWRIGHT} --stages {STAGES} rollback 90 --yes --plain; {HOMEWRIGHT} trust --all --remove")
+    lab.on("s1", f"rm -rf {PLACE} {STAGES} /root/.config/homewright /root/.local/state/homewright")
 
-    lab.on(
-        "s1", f"setsid sh -c '{HOMEWRIGHT} --stages /root/stages apply --only 90 --yes --plain; true' >/dev/null 2>&1 &"
-    )
-    _until(lab, lambda status: status["state"] == "running" and status["steps"][0]["state"] == "running")
-    units = lab.on("s1", "systemctl list-units --no-legend --plain 'homewright-engine-*'").splitlines()
-    assert len(units) == 1 and " running " in units[0], units
-    lab.on("s1", "pkill -9 -f 'apply --only [9]0'")
+
+def test_its_ssh_session_is_killed_and_the_run_goes_on(controller: Lab, tmp_path: Path) -> None:
+    """Started by root in an ssh session on s1's own sshd, for s2; everything of that session is killed in the step."""
+    lab = controller
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    public = key.with_suffix(".pub").read_bytes()
+    lab.on("s1", "mkdir -p -m 700 /root/.ssh; cat >/root/.ssh/authorized_keys", public)
+    address = json.loads(lab.run("site", "show", "--json").stdout)["servers"][0]["address"]
+    options = ["-F", "none", "-tt", "-i", str(key), "-o", "StrictHostKeyChecking=yes"]
+    options += ["-o", f"UserKnownHostsFile={lab.lab_folder / 'known_hosts'}"]
+    apply = f"tty; {HOMEWRIGHT} --stages {STAGES} apply --only 90 --yes --plain; echo over"
+    session = pexpect.spawn("ssh", [*options, f"root@{address}", apply], encoding="utf-8", timeout=LIMIT_S)
+    try:
+        session.expect(r"/dev/(pts/\d+)")
+        terminal = session.match.group(1)
+        session.expect_exact("tick 3")
+        units = lab.on("s1", "systemctl list-units --no-legend --plain 'homewright-engine-*'").splitlines()
+        assert len(units) == 1 and " running " in units[0], units
+        killed = lab.on("s1", f"pgrep -c -t {terminal}; pkill -9 -t {terminal}; pkill -9 -f '^sshd: root@'; true")
+        assert int(killed) >= 2, "a shell and the command"
+        assert "over" not in session.read()
+    finally:
+        session.close()
+        lab.on("s1", "rm /root/.ssh/authorized_keys")
+    status = _until(lab, lambda status: True)
+    assert status["state"] == "running", "the run went with its session, or was through too soon"
     status = _until(lab, lambda status: status["state"] not in ("pending", "running"))
     assert status["state"] == "succeeded", status
-    seen = [json.loads(line)["seq"] for line in lab.on("s1", f"{HOMEWRIGHT} attach --jsonl").splitlines()]
-    assert seen == list(range(1, status["last_seq"] + 1))
-    lab.on("s1", f"{HOMEWRIGHT} --stages /root/stages rollback 90 --yes --plain; {HOMEWRIGHT} trust --all --remove")
+    events = [json.loads(line) for line in lab.on("s1", f"{HOMEWRIGHT} attach --jsonl").splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    ticks = [event["text"] for event in events if event["text"].startswith("tick")]
+    assert ticks == [f"tick {number}" for number in range(TICKS)], "every line, exactly once"
 
 
 def _until(lab: Lab, holds: object) -> dict[str, object]:

@@ -92,10 +92,37 @@ def _words(error: ErrorDetails, path: Path, model: type[BaseModel]) -> tuple[str
             return f"version {_shown(given)} is not one that this Homewright knows", "update Homewright, or write 1"
         return f"{_shown(given)} is not one of {wanted}", f"write {wanted}"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
+        if not path:
+            return "this is no site file: it must hold fields (name: value), one a line", "name another file"
         return "must hold fields (name: value), one a line", "write them indented below it"
     if kind in ("tuple_type", "list_type"):
         return "must be a list", "write each item on a line of its own that begins with `- `"
-    return _quoted(given, error["msg"][:1].lower() + error["msg"][1:]), _correct(path)
+    return _quoted(given, _bare(error)), _correct(path)
+
+
+_LIMITS = {
+    "greater_than": ("gt", "more than"), "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"), "less_than_equal": ("le", "at most"),
+}  # fmt: skip
+
+
+def _bare(error: ErrorDetails) -> str:
+    """What a value must be, in our words."""
+    context = error.get("ctx") or {}
+    if error["type"] in _LIMITS:
+        name, words = _LIMITS[error["type"]]
+        return f"must be {words} {context[name]}"
+    return error["msg"].removeprefix("Input ")[:1].lower() + error["msg"].removeprefix("Input ")[1:]
+
+
+def said(error: ErrorDetails) -> str:
+    """Why one value does not fit its field, beside which it is shown."""
+    if error["type"] in ("int_type", "int_parsing", "int_from_float", "float_type", "float_parsing"):
+        return "must be a number" if "float_" in error["type"] else "must be a whole number"
+    if error["type"] == "literal_error":
+        return f"must be {(error.get('ctx') or {}).get('expected', 'another value')}"
+    reason = str((error.get("ctx") or {}).get("error") or _bare(error))
+    return reason[:1].lower() + reason[1:]
 
 
 def _correct(path: Path) -> str:
