@@ -35,11 +35,13 @@ class Labelled(Widget):
     """Shows `Line`s, wrapped at its own width. What came from elsewhere is cleaned of control characters."""
 
     DEFAULT_CSS = "Labelled { height: auto; }"
-    LABEL = 10
-    """Cells of a label."""
 
-    def __init__(self, lines: Sequence[Line] = (), *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self, lines: Sequence[Line] = (), *, label: int = 10, id: str | None = None, classes: str | None = None
+    ) -> None:
+        """`label`: cells of a label."""
         super().__init__(id=id, classes=classes)
+        self._label = label
         self.lines: tuple[Line, ...] = tuple(lines)
         self._drawn: tuple[tuple[Line, ...], int, list[Content]] = ((), 0, [])
 
@@ -64,7 +66,7 @@ class Labelled(Widget):
         """The lines at this width; kept, because height and content ask one after the other."""
         lines, drawn_width, drawn = self._drawn
         if lines is not self.lines or drawn_width != width:
-            drawn = wrapped(self.lines, width, self.LABEL)
+            drawn = wrapped(self.lines, width, self._label)
             self._drawn = (self.lines, width, drawn)
         return drawn
 
