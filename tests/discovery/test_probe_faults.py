@@ -51,7 +51,8 @@ def test_when_the_time_for_all_is_up_no_further_tool_is_started(tools: Path) -> 
     tool(tools, "df", "sleep 60")
     bundle = probe(tools, **{"SECONDS_IN_ALL=15": "SECONDS_IN_ALL=0"})
     assert bundle.source("df").exit_code == 124
-    assert "time for the whole probe" in bundle.source("df").stderr
+    assert bundle.source("df-k").exit_code == 124
+    assert "time for the whole probe" in bundle.source("df-k").stderr
     assert bundle.source("done").exit_code == 0
 
 

@@ -4,7 +4,7 @@ shell, and asks for root (`sudo -n`, which never prompts) only where a plain acc
 What it prints is framed by source; these are the names, and what each holds:
 
 ========================  ============================================================================================
-clock-start, clock-end    the host's clock (`date +%s.%N`; the end also /proc/uptime): offset and round trip as in NTP
+clock-start, clock-end    the host's clock (`date +%s.%N`) before and after the rest: offset and round trip as in NTP
 os-release, uname-a       as printed; also id-u, machine-id, boot-id, uptime (/proc/uptime), systemd-detect-virt, nproc
 account                   name|home of who was signed in
 cmdline                   /proc/cmdline, values of words like password= cut out

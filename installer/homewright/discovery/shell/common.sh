@@ -5,10 +5,12 @@ have() { command -v "$1" >/dev/null 2>&1; }
 begin() { printf '\n\036source %s\n' "$1"; printf '\n\036source %s\n' "$1" >&2; }
 end() { code=$1; printf '\n\036exit %s\n' "$1"; }
 if have head; then cap='head -c 400000'; else cap=cat; fi
-# late: true once the time for the whole probe is nearly up
+# late: something had to be ended, and the time for the whole probe is nearly up
+slow=
 late() {
+    [ -n "$slow" ] && [ -n "$deadline" ] || return 1
     if ! read -r now rest </proc/uptime; then now=0; fi 2>/dev/null
-    [ -n "$deadline" ] && [ "${now%%.*}" -ge "$deadline" ]
+    [ "${now%%.*}" -ge "$deadline" ]
 }
 # ready COMMAND: it is there, and there is time for it
 ready() {
@@ -18,7 +20,13 @@ ready() {
 # run COMMAND...: one that is not there is said so (127)
 run() { ready "$1" && "$@" </dev/null; }
 # bounded COMMAND...: one that may hang (on a dead disk, driver or server) is ended (124)
-bounded() { ready "$1" && $limit "$@" </dev/null; }
+bounded() {
+    ready "$1" || return
+    $limit "$@" </dev/null
+    ended=$?
+    if [ "$ended" = 124 ]; then slow=1; fi
+    return "$ended"
+}
 # source_of NAME run|bounded COMMAND...
 source_of() { begin "$1"; shift; "$@"; end $?; }
 # filtered NAME FILTER run|bounded COMMAND...: the exit code is the command's; what a filter cut off does not count as a failure
@@ -40,6 +48,8 @@ lines() {
         count=$((count + 1))
     done <"$1"
 }
+# copied NAME FILE: of files that a container's lxcfs answers, where each byte that a shell reads is a request of its own
+copied() { begin "$1"; cat "$2"; end $?; }
 # show NAME FILE
 show() {
     begin "$1"

@@ -161,7 +161,6 @@ if have nvidia-smi; then
 fi
 begin clock-end
 date +%s.%N
-read -r line </proc/uptime && printf '%s\n' "$line"
 end 0
 begin done
 end 0

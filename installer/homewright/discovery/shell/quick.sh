@@ -2,7 +2,9 @@
 begin clock-start
 date +%s.%N
 end $?
-line_of uptime /proc/uptime
+begin uptime
+printf '%s\n' "$started"
+end 0
 
 begin os-release
 if [ -r /etc/os-release ]; then lines /etc/os-release; else lines /usr/lib/os-release; fi
@@ -79,8 +81,8 @@ else
 fi
 source_of nproc run nproc
 case $kernel in *x86_64* | *i?86*) ;; *) source_of lscpu run lscpu ;; esac
-show meminfo /proc/meminfo
-show swaps /proc/swaps
+copied meminfo /proc/meminfo
+copied swaps /proc/swaps
 begin modules
 # a kernel without the file can load none
 if [ ! -e /proc/modules ]; then :; elif have cut; then cut -d ' ' -f 1 /proc/modules; else cat /proc/modules; fi
