@@ -82,7 +82,11 @@ def test_each_part_in_words_and_as_a_document(place: Place, part: str, words: li
 
 def test_an_answer_that_does_not_fit_is_told_with_the_command(place: Place) -> None:
     place.keep(site(1, network={"pods": "192.168.0.0/16"}), {})
+    (place.state.facts / "s1.json").unlink()
+    assert "The hardware of s1 is not known yet" in place.plan("gpus")
+    place.keep(site(1, network={"pods": "192.168.0.0/16"}), hosts(1))
     text = place.plan("network")
+    assert "is not known yet" not in text
     assert "Does not fit: network.pods: 192.168.0.0/16 overlaps the LAN" in text
     assert "unset network.pods" in text
 

@@ -25,7 +25,11 @@ def show(part: str, site: Site, state: StateFolder, output: Output) -> int:
     from homewright.planning.known import known_facts
     from homewright.site.secrets import Secrets
 
-    decided = decide(site, known_facts(site, state), Secrets(state.secrets).names())
+    facts = known_facts(site, state)
+    unknown = [server.name for server in site.servers if server.name not in facts]
+    if unknown:
+        output.line(addressed(f"The hardware of {', '.join(unknown)} is not known yet: homewright discover"))
+    decided = decide(site, facts, Secrets(state.secrets).names())
     views: dict[str, tuple[Networks | GpuDocument | InstancePlan | PlatformPlan, Iterator[str]]] = {
         "network": (decided.networks, network(decided.networks)),
         "gpus": (decided.gpus, gpus(decided.gpus)),
@@ -58,7 +62,7 @@ def gpus(found: GpuDocument) -> Iterator[str]:
     from homewright.planning.gpus import WORDS
 
     if not found.gpus:
-        yield "No server has told of a GPU."
+        yield "No server that is known has a GPU."
     for option in found.gpus:
         group = "unknown" if option.group is None else " and ".join(map(str, option.groups))
         yield f"{option.host} {option.address} {option.name}, IOMMU group {group}"
