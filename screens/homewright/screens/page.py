@@ -263,23 +263,19 @@ class Page(Screen[None]):
 
     def onward(self) -> None:
         """Show the wizard's next step."""
-        self.home.go(beside(self.STEP, 1))
+        self.home.go(page_of(self.STEP + 1))
 
     def backward(self) -> None:
         """Show the wizard's step before this one; before the first lies Welcome."""
         if self.STEP > 1:
-            self.home.go(beside(self.STEP, -1))
+            self.home.go(page_of(self.STEP - 1))
         else:
             self.home.back_to_welcome()
 
 
-def beside(step: int, by: int) -> str:
-    """Name of the page that is one step on (1) or back (-1) from this one."""
-    from homewright.screens.app import PAGES
-
-    names = [name.lower() for name in STEPS]
-    way = names[step:] if by > 0 else names[step - 2 :: -1]
-    return next(name for name in way if name in PAGES)
+def page_of(step: int) -> str:
+    """Name of the page of a step of the wizard; the first is 1."""
+    return STEPS[step - 1].lower()
 
 
 class Box(ModalScreen[Result]):

@@ -128,6 +128,7 @@ class Field(Container):
         self._placeholder = placeholder
         self._options = options
         self._touched = bool(value)
+        self._shown = hint
 
     def compose(self) -> ComposeResult:
         yield Label(self.label)
@@ -193,9 +194,13 @@ class Field(Container):
 
     def _show(self) -> None:
         wrong = self.wrong if self._touched else ""
+        text = f"✗ {wrong}" if wrong else self._hint
+        if text == self._shown:
+            return  # a new text has the whole form laid out again
+        self._shown = text
         reason = self.query_one(".reason", Static)
         reason.set_class(bool(wrong), "-wrong")
-        reason.update(f"✗ {wrong}" if wrong else self._hint)
+        reason.update(text)
 
 
 def first_wrong(fields: Sequence[Field]) -> Field | None:
