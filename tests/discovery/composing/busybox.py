@@ -59,12 +59,12 @@ PEBBLE = _BARE.but(changes={
     "ip-route": (network.routes_text(_BARE), "", 0),
     "desktop": ("", "", 0),
     "lspci-Dnnk": _refused("lspci", "D", "lspci [-mk]"),
-    "packages": ("", "", 127),
+    "packages": None,
     "package-locks": ("", "no package manager of Debian, or /proc/locks may not be read", 1),
     "dpkg-audit": ("", "", 127),
     "proc-net": ("tcp 00000000:0016\ntcp6 00000000000000000000000000000000:0016\n", "", 0),
     "getent": (
-        "wildcard|homewright-no-such-name homewright-no-such-name.example.com|1|\n"
-        "internet|deb.debian.org|1|\nname|pebble|1|\n", "", 0,
+        "name|pebble|0|127.0.1.1\nwildcard|homewright-no-such-name homewright-no-such-name.example.com|1|\n"
+        "name|deb.debian.org|1|\n", "", 0,
     ),
 })  # fmt: skip

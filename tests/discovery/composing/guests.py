@@ -93,7 +93,7 @@ CLOUD = Host(
         asked=("cloud",), nested=False,
         snaps=("amazon-ssm-agent 3.3.3050.0 11797 latest/stable/… aws✓ classic",
                "core22 20250923 2139 latest/stable canonical✓ base"),
-        services=(("snap.amazon-ssm-agent.amazon-ssm-agent", "Service for snap application amazon-ssm-agent"),),
+        services=("snap.amazon-ssm-agent.amazon-ssm-agent",),
     ),
 )  # fmt: skip
 
@@ -131,7 +131,7 @@ VETERAN = Host(
     boot_display="0000:01:00.0",
     graphics=(Graphics("0000:01:00.0", "NVIDIA GeForce GTX 1080 Ti", 11178, "6.1"),),
     setup=Setup(
-        cgroup_v2=False, inotify=(128, 8192), hold="", snapd="2.67.1", python="3.8.10", resolvers=("192.0.2.1",),
+        cgroup_v2=False, inotify=(128, 8192), hold="", snapd="2.67.1", python="3.8", resolvers=("192.0.2.1",),
         search="home.example", asked=("veteran",), clock="systemd-timesyncd",
         snaps=("lxd 4.0.10-e664786 33110 4.0/stable/… canonical✓ -",),
     ),

@@ -197,9 +197,8 @@ class Setup:
     audit: str = ""
     listeners: tuple[tuple[str, str, str], ...] = ()
     """More of `ss`: protocol, address with port, process."""
-    services: tuple[tuple[str, str], ...] = ()
-    """More services that run: name and description."""
-    processes: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    """More services that run."""
     resolvers: tuple[str, ...] = ()
     search: str = ""
     hosts: dict[str, str] = field(default_factory=dict)
@@ -212,7 +211,8 @@ class Setup:
     """Which service keeps it; empty for none."""
     synchronised: bool = True
     timezone: str = "Etc/UTC"
-    python: str = "3.12.3"
+    python: str = "3.12"
+    """Where /usr/bin/python3 leads to."""
     kernel_log: tuple[str, ...] = ()
     """More lines that the probe looks for: Xid."""
     proxies: tuple[str, ...] = ()

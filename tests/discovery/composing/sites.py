@@ -114,17 +114,14 @@ PINE = Host(
     kvm=False, vsock=False, boot_display="0000:01:00.0", monitors=("0000:01:00.0",),
     setup=Setup(
         display_manager="gdm3", inotify=(128, 62_541), nested=False, bridge_filter="loaded", docker="27.5.1", ufw=True,
-        snapd="2.58", hold="", resolvers=("198.51.100.1",), search="fritz.example", python="3.10.12", clock="",
+        snapd="2.58", hold="", resolvers=("198.51.100.1",), search="fritz.example", python="3.10", clock="",
         synchronised=False, timezone="Europe/Vienna", renderer="NetworkManager", modules=("nouveau", "mxm_wmi"),
         packages=("nginx 1.18.0-6ubuntu14.7 ii ",), snaps=("bare 1.0 5 latest/stable canonical✓ base",),
         listeners=(
             ("tcp", "0.0.0.0:80", "nginx"), ("tcp", "0.0.0.0:443", "nginx"), ("tcp", "127.0.0.1:631", "cupsd"),
             ("tcp", "0.0.0.0:8443", "docker-proxy"), ("udp", "0.0.0.0:5353", "avahi-daemon"),
         ),
-        services=(
-            ("gdm", "GNOME Display Manager"), ("nginx", "A high performance web server and a reverse proxy server"),
-            ("avahi-daemon", "Avahi mDNS/DNS-SD Stack"), ("cups", "CUPS Scheduler"),
-        ),
+        services=("gdm", "nginx", "avahi-daemon", "cups"),
         hosts={"198.51.100.23": "rowan"}, asked=("elder", "pine", "rowan"), wildcard="198.51.100.250",
     ),
 )  # fmt: skip

@@ -6,13 +6,7 @@ from datetime import UTC, datetime
 
 from .hardware import Host
 
-_SYSTEM = (
-    ("cron", "Regular background program processing daemon"), ("dbus", "D-Bus System Message Bus"),
-    ("getty@tty1", "Getty on tty1"), ("polkit", "Authorization Manager"), ("rsyslog", "System Logging Service"),
-    ("ssh", "OpenBSD Secure Shell server"), ("systemd-journald", "Journal Service"),
-    ("systemd-logind", "User Login Management"), ("systemd-udevd", "Rule-based Manager for Device Events and Files"),
-    ("user@1000", "User Manager for UID 1000"),
-)  # fmt: skip
+_SYSTEM = ("cron", "dbus", "polkit", "rsyslog", "ssh", "systemd-journald", "systemd-logind", "systemd-udevd")
 
 
 def is_ubuntu(host: Host) -> bool:
@@ -20,37 +14,20 @@ def is_ubuntu(host: Host) -> bool:
 
 
 def services(host: Host) -> str:
-    """`systemctl list-units --type=service --state=running --no-legend --plain`."""
-    rows = dict(_SYSTEM)
+    """The names of the services' control groups; those of templates are in a slice of their own, and come last."""
+    names = {*_SYSTEM, *host.setup.services}
     if is_ubuntu(host):
-        rows |= {"systemd-resolved": "Network Name Resolution", "unattended-upgrades": "Unattended Upgrades Shutdown"}
-        if host.setup.renderer == "networkd":
-            rows["systemd-networkd"] = "Network Configuration"
-        else:
-            rows |= {"NetworkManager": "Network Manager", "wpa_supplicant": "WPA supplicant"}
+        names |= {"systemd-resolved", "unattended-upgrades"}
+        names |= {"systemd-networkd"} if host.setup.renderer == "networkd" else {"NetworkManager", "wpa_supplicant"}
     if host.setup.snapd:
-        rows["snapd"] = "Snap Daemon"
-    clock = {"chrony": "chrony, an NTP client/server", "systemd-timesyncd": "Network Time Synchronization"}
+        names.add("snapd")
     if host.setup.clock:
-        rows[host.setup.clock] = clock[host.setup.clock]
+        names.add(host.setup.clock)
     if host.setup.docker:
-        rows |= {"docker": "Docker Application Container Engine", "containerd": "containerd container runtime"}
+        names |= {"docker", "containerd"}
     if host.driver_version:
-        rows["nvidia-persistenced"] = "NVIDIA Persistence Daemon"
-    rows |= dict(host.setup.services)
-    width = max(len(name) for name in rows) + len(".service")
-    return "".join(f"{name + '.service':<{width}} loaded active running {rows[name]}\n" for name in sorted(rows))
-
-
-def processes(host: Host) -> str:
-    found = []
-    if host.setup.clock:
-        found += ["chronyd", "chronyd"] if host.setup.clock == "chrony" else ["systemd-timesyn"]
-    if host.setup.snapd:
-        found.append("snapd")
-    if host.setup.docker:
-        found.append("dockerd")
-    return "".join(f"{name}\n" for name in (*found, *host.setup.processes))
+        names.add("nvidia-persistenced")
+    return "".join(f"{name}.service\n" for name in (*sorted(names), "getty@tty1"))
 
 
 def timedatectl(host: Host) -> str:
@@ -101,8 +78,6 @@ def packages(host: Host) -> str:
         rows.append(f"docker-ce 5:{host.setup.docker}-1~{'ubuntu.24.04~noble' if is_ubuntu(host) else 'debian.12'} ii ")
     if is_ubuntu(host):
         rows.append("ufw 0.36.2-6 ii ")
-    if host.setup.python:
-        rows.append(f"python3 {host.setup.python}-{'0ubuntu2.1' if is_ubuntu(host) else '1+b1'} ii ")
     if host.setup.clock == "chrony":
         rows.append("chrony 4.5-1ubuntu4.2 ii " if is_ubuntu(host) else "chrony 4.3-2+deb12u1 ii ")
     return "".join(f"{row}\n" for row in sorted(rows))
@@ -211,21 +186,19 @@ def hosts(host: Host) -> str:
 
 
 def getent(host: Host) -> str:
-    """The probe's questions; a name that does not resolve ends getent with 2."""
-    known = {name: address for address, names in host.setup.hosts.items() for name in names.split()}
-    own = next((one.partition("/")[0] for nic in host.nics for one in nic.addresses if nic.gateway), "")
+    """The names of the site's servers: what /etc/hosts has, then what was asked for; getent ends with 2 where there is
+    no address, and for two names in one question where one of them has none."""
+    own = {(host.hostname or host.name): "127.0.1.1"}
+    known = own | {name: address for address, names in host.setup.hosts.items() for name in names.split()}
     wild = host.setup.wildcard
 
     def row(kind: str, name: str, address: str) -> str:
         return f"{kind}|{name}|{0 if address else 2}|{address}\n"
 
-    # two names in one question: getent ends with 2 where one of them has no address
-    text = f"wildcard|homewright-no-such-name homewright-no-such-name.example.com|2|{wild}\n"
-    text += row("internet", "deb.debian.org", "203.0.113.80" if host.setup.resolvers else "")
-    for name in host.setup.asked:
-        itself = "127.0.1.1" if name == (host.hostname or host.name) and own else ""
-        text += row("name", name, itself or known.get(name, wild))
-    return text
+    text = "".join(row("name", name, known[name]) for name in known if name in host.setup.asked)
+    text += f"wildcard|homewright-no-such-name homewright-no-such-name.example.com|2|{wild}\n"
+    text += row("name", "deb.debian.org", "203.0.113.80" if host.setup.resolvers else "")
+    return text + "".join(row("name", name, wild) for name in host.setup.asked if name not in known)
 
 
 def modules(host: Host) -> str:
