@@ -108,7 +108,8 @@ ANSWERS
     for name; do printf 'name|%s|2|\n' "$name"; done
 }
 begin getent
-# names that /etc/hosts has cost nothing; of the others eight are asked for: every server asks, and all at once
+# names that /etc/hosts has cost nothing. Of many others two are asked for first: where nobody answers for these, the rest
+# would only flood the network, for every server asks, and all at once
 known=' '
 if [ -n "$NAMES" ] && [ -r /etc/hosts ]; then
     while read -r address rest; do
@@ -125,20 +126,31 @@ if [ -n "$NAMES" ] && [ -r /etc/hosts ]; then
 $(lines /etc/hosts)
 HOSTS
 fi
-left=
+left= more=
 count=0
 for name in $NAMES; do
     case $known in *" $name "*) continue ;; esac
-    [ "$count" -lt 8 ] || break
-    left="$left $name"
     count=$((count + 1))
+    if [ "$count" -le 2 ]; then left="$left $name"; else more="$more $name"; fi
 done
+if [ "$count" -le 8 ]; then left="$left$more" more=; fi
+each() { [ $# = 0 ] || together "$@" || for name; do ask name "$name" & done; }
 if have getent; then
     set -f
     # a lost packet costs a second, not five
     export RES_OPTIONS='timeout:1 attempts:2'
     ask wildcard 'homewright-no-such-name homewright-no-such-name.example.com' &
-    together deb.debian.org $left || for name in deb.debian.org $left; do ask name "$name" & done
+    answers=$(each deb.debian.org $left; wait)
+    printf '%s\n' "$answers"
+    for line in $answers; do
+        case $line in
+        'name|deb.debian.org|'*) ;;
+        *'|0|'?*)
+            each $more
+            more=
+            ;;
+        esac
+    done
     wait
     set +f
     end 0
