@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, cast
 from textual.app import App
 from textual.binding import Binding
 
-from homewright.errors import HomewrightError
+from homewright.errors import HomewrightError, speak_of
 from homewright.screens.page import Page
 from homewright.screens.terminal import Terminal
 from homewright.screens.themes import THEMES, AsciiFilter
-from homewright.site.paths import StateFolder, config_home, state_home
+from homewright.site.paths import StateFolder, config_home, known_site_files, site_file, state_home
 
 if TYPE_CHECKING:
     from homewright.screens.services import Services
@@ -114,7 +114,11 @@ class HomewrightApp(App[int]):
         return Welcome()
 
     def open_site(self, file: Path, name: str) -> Sitting:
-        """Work on this site from now on."""
+        """Work on this site from now on; commands that are told name it where another would be meant without."""
+        chosen = self.options.site
+        if not _is_meant(file, chosen):
+            chosen = file.parent.name if file in known_site_files() else str(file)
+        speak_of(chosen, self.options.state, self.options.stages)
         self.sitting = Sitting(file, name, StateFolder.of(name, self.options.state, file))
         return self.sitting
 
@@ -228,6 +232,14 @@ class HomewrightApp(App[int]):
         problem = unforeseen(error) if error else HomewrightError("Something unexpected went wrong.")
         self._exit_renderables.append(problem.as_text())
         self._close_messages_no_wait()
+
+
+def _is_meant(file: Path, chosen: str | None) -> bool:
+    """Whether a command with this choice of a site works on this file."""
+    try:
+        return site_file(chosen) == file
+    except HomewrightError:
+        return False
 
 
 def unforeseen(error: BaseException) -> HomewrightError:

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from homewright.engine.journal import RunRecord, StepRecord
 from homewright.engine.lines import render
 from homewright.engine.states import Action, State
-from homewright.errors import HomewrightError
+from homewright.errors import HomewrightError, addressed
 from homewright.screens import progress
 from homewright.screens.feed import Feed, Looked
 from homewright.screens.loglines import LogLines, View, read_on
@@ -329,7 +329,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
             parts.append(Content.assemble(("Why   ", "bold"), why))
         if do:
             parts.append(Content.styled("What to do", "bold"))
-            parts += [Content(f"  {number}. {line}") for number, line in enumerate(do, 1)]
+            parts += [Content(f"  {number}. {addressed(line)}") for number, line in enumerate(do, 1)]
         again = "Then press r to try again: what was done is proved, not done again."
         parts.append(Content.styled(again if run.state.final else "What can go on without it goes on.", "$quiet"))
         lines = self._last_lines(run, step, rows[0].host if rows else None)

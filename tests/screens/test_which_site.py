@@ -1,0 +1,56 @@
+"""Two sites: what one recorded is not the other's, and commands that are told say which is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from piloting import drive, shows, text_of, until
+from textual.pilot import Pilot
+
+from homewright.errors import HomewrightError, speak_of
+from homewright.screens.app import HomewrightApp
+from homewright.site.paths import StateFolder
+
+Make = Callable[..., HomewrightApp]
+SIZE = (80, 24)
+
+
+@pytest.fixture(autouse=True)
+def spoken() -> Iterator[None]:
+    yield
+    speak_of()
+
+
+def test_a_remedy_names_the_site_that_was_opened_where_there_are_several(
+    make_app: Make, site: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "kept elsewhere" / "site.yaml"
+    other.parent.mkdir()
+    other.write_text("version: 1\nname: cellar\n")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await until(pilot, shows(pilot, "Begin something"))
+        app = pilot.app
+        assert isinstance(app, HomewrightApp)
+        app.open_site(site, "attic")
+        assert HomewrightError("So it is.", "", ["homewright plan"]).do == ("homewright plan",)
+        app.open_site(other, "cellar")
+        assert HomewrightError("So it is.", "", ["homewright plan"]).do == (f"homewright --site '{other}' plan",)
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_a_second_file_of_the_sites_name_is_refused_with_a_way_out(make_app: Make, site: Path, tmp_path: Path) -> None:
+    StateFolder.of("attic", site=site).create()
+    other = tmp_path / "copy.yaml"
+    other.write_bytes(site.read_bytes())
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await until(pilot, shows(pilot, "Begin something"))
+        await pilot.press("o", *str(other), "enter")
+        await until(pilot, shows(pilot, "belongs to another site file", "What to do"))
+        assert "no servers" not in text_of(pilot.app)
+
+    drive(make_app(), SIZE, flow)
