@@ -22,6 +22,8 @@ pytestmark = pytest.mark.lab
 KINDS = ("python", "pyinfra", "ansible")
 PLAIN = pytest.param("plain ansible", marks=pytest.mark.long)
 """The fallback where Mitogen does not fit; its slower cases belong to the campaigns."""
+ONE = ["ansible", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("python", "pyinfra"))]
+"""For faults that the runners' shared frame answers: tried with one of them, with all by the campaigns."""
 MARKED = "HOMEWRIGHT_RUNNER"
 """What the engine marks everything with that a runner starts here."""
 
@@ -60,7 +62,7 @@ def test_a_command_fails_on_one_host(practice: Practice, tmp_path: Path, kind: s
     assert outcome.exit_code == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ONE)
 def test_a_host_that_is_down_does_not_stop_the_others(practice: Practice, tmp_path: Path, kind: str) -> None:
     victim, *others = practice.names
     outcome = practice.drive(kind, step(tmp_path, kind, "true"), places={victim: {"port": 1}})
@@ -160,7 +162,7 @@ def test_killed_it_leaves_nothing_here_and_what_is_left_there_is_swept(
     assert practice.on(name, "pgrep -f '^sleep 4242'", check=False) == ""
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ONE)
 def test_no_secret_of_ours_reaches_a_process_or_a_file(practice: Practice, tmp_path: Path, kind: str) -> None:
     """A token in our environment: it is in no child's environment or arguments, and in no file of the step."""
     canary = "canary-7d1f"
