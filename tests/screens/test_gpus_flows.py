@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from piloting import Make, drive, page, shows, text_of, until
 from recorded_sites import lay_out
+from screen_doubles import facts_of
 from textual.pilot import Pilot
 
+from homewright.discovery.gathering import remember
 from homewright.screens.gpu_text import short_name
 from homewright.screens.text_box import TextBox
 from homewright.screens.widgets.table import Table
@@ -144,6 +146,14 @@ def test_servers_without_a_gpu_and_servers_not_known_are_told_apart(
         await until(pilot, lambda: "5/9 GPUs" not in text_of(pilot.app))
 
     drive(make_app(), SIZE, flow)
+    facts = facts_of("s2")
+    file, state = lay_out("shared-group")
+    remember(state, facts.model_copy(update={"host": "alder", "gpus": ()}))
+
+    async def none(pilot: Pilot[object]) -> None:
+        await page("gpus", ("No server has a GPU", "works without a GPU"), file=file, name="shared-group")(pilot)
+
+    drive(make_app(), SIZE, none)
 
 
 def test_names_are_short_enough_for_a_row() -> None:

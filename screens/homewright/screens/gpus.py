@@ -114,11 +114,7 @@ plan is approved.
             rows.append(Row(" ".join(at), (option.host, option.address, short_name(option.name), text)))
         table = self.query_one("#gpus", Table)
         missing = [server.name for server in known.site.servers if server.name not in known.facts]
-        table.empty = (
-            "The GPUs are not known: the hardware of these servers has not been looked at (esc goes back)."
-            if missing
-            else "No server has a GPU: the platform works without one. Go on: ctrl+n."
-        )
+        table.empty = "The GPUs are not known." if missing else "No server has a GPU."
         table.set_rows(rows)
         words = [f"{len(rows)} GPUs" if len(rows) != 1 else "1 GPU"]
         words += [f"{', '.join(missing)} not known"] if missing else []
@@ -139,8 +135,8 @@ plan is approved.
         option, plan = self._here(), self._plan
         box, text = self.query_one("#gpu"), self.query_one("#gpu-text", Labelled)
         if option is None or plan is None:
-            box.border_title = ""
-            text.show_lines([])
+            box.border_title = "what to do" if plan is not None else ""
+            text.show_lines([Line("", self._without(), whole=True)] if plan is not None else [])
             return
         box.border_title = f"{option.name} · {option.host}"
         wrong = [
@@ -150,6 +146,18 @@ plan is approved.
         ]
         text.show_lines([*wrong, *gpu_lines(option, plan.members, self.ascii)])
         box.scroll_to(y=0, animate=False)
+
+    def _without(self) -> str:
+        """What to say where no GPU is seen."""
+        known = self._known
+        missing = [one.name for one in known.site.servers if one.name not in known.facts] if known is not None else []
+        if self.query_one("#gpus", Table).needle:
+            return "No GPU has this text: / and nothing shows all."
+        if missing:
+            return (
+                f"The hardware of {', '.join(missing)} has not been seen. Hardware looks at it; ctrl+n goes on without."
+            )
+        return "The platform works without a GPU: go on with ctrl+n. One that is built in later is seen by Hardware."
 
     def _changed(self) -> bool:
         known = self._known
@@ -162,7 +170,7 @@ plan is approved.
         return sorted(self._chosen.values(), key=lambda one: order.get((one.host, one.address), len(order)))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("use", "leave_it", "take", "preview", "save", "filter"):
+        if action in ("use", "leave_it", "take", "preview", "save", "filter", "open"):
             known = self._plan is not None and bool(self._plan.document.gpus)
             return known and bool(super().check_action(action, parameters))
         return super().check_action(action, parameters)
