@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from homewright.cli import main
-from homewright.workspaces.manager import Manager
+from homewright.workspaces.manager import Created, Manager
 from homewright.workspaces.models import Key, Session, Workspace, WorkspaceDocument, WorkspaceState
 
 
@@ -64,3 +64,23 @@ def test_show_says_who_is_on(
     assert "open on      192.168.1.77 (connections: 3)" in capsys.readouterr().out
     assert main([*options, "workspace", "show", "alice", "--json"]) == 0
     assert WorkspaceDocument.model_validate_json(capsys.readouterr().out).sessions == sessions
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_warning_is_said_once(
+    options: list[str], existed: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(
+        key=Key(user="alice", node="s2"), slug="alice", template="node", preset="small", state=WorkspaceState.RUNNING
+    )
+
+    def create(_: Manager, spec: object, say: Callable[[str], None], accept_shared_node: bool) -> Created:
+        if not existed:
+            say("warning: it shares a node")
+        return Created(workspace, existed, ("it shares a node", "it does not answer from here"))
+
+    monkeypatch.setattr(Manager, "create", create)
+    assert main([*options, "workspace", "create", "alice"]) == 0
+    said = "".join(capsys.readouterr())
+    assert said.count("warning: it shares a node") == 1
+    assert said.count("warning: it does not answer from here") == 1

@@ -103,7 +103,7 @@ def test_all_problems_are_told_at_once_in_order(tmp_path: Path) -> None:
         (b"", "empty"),
         (b"version: 1\nname: caf\xe9\n", "line 2, column 10"),
         (b"- a\n- b\n", "must hold fields"),
-        (b"text", "must hold fields"),
+        (b"text", "this is no site file: it must hold fields"),
         (b"version: 1\n", "the field name is missing"),
         (b"x" * (files.MAX_BYTES + 1), "larger than"),
         (b"a: &a [x]\nb: [*a, *a]\n", "anchors"),
