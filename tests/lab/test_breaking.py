@@ -17,14 +17,12 @@ from homewright.lab.models import Fault
 
 SNAPSHOT = """
 cd /
-find etc home usr/local var/lib/practice var/empty -xdev \\( -type f -o -type d -o -type l \\) \
-    -not -path 'etc/systemd/system/*.wants' -not -name '*.homewright*' 2> /dev/null | sort | while read -r path; do
-    sum=; [ ! -f "$path" ] || sum=$(md5sum < "$path")
-    printf '%s %s %s\\n' "$path" "$(stat -c '%a %U %F' "$path")" "$sum"
-done
-hostname; cat /sys/class/net/eth0/mtu; iptables -S; grep -c practice /proc/self/mountinfo
-grep -c ' /home' /proc/self/mountinfo
-systemctl is-active systemd-timesyncd 'practice-*' || true; ls /run/practice-home 2>&1 || true
+find etc usr/local var/lib/practice var/empty -xdev -printf '%p %m %u %y %l\\n' 2> /dev/null | sort
+find home -maxdepth 2 -printf '%p %m %u %y %l\\n' | sort
+find etc usr/local -xdev -type f -exec md5sum {} + | sort
+find home -maxdepth 2 -type f -exec md5sum {} + | sort
+hostname; cat /sys/class/net/eth0/mtu; iptables -S; grep -c -e practice -e ' /home' /proc/self/mountinfo
+systemctl is-active systemd-timesyncd 'practice-*'; ls /run/practice-home 2>&1; true
 """
 """Whatever a fault touches, and whatever lies around it."""
 

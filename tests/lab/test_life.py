@@ -186,6 +186,8 @@ def test_cut_off_while_going_up_then_while_going_down(small_lab: Lab) -> None:
         "nobody has been there: first contact is to come"
     )
     second = bridge(lab)
+    broken = lab.run("lab", "break", "s1", "clock", "disk", "loss", "port", "apt-lock")
+    assert broken.returncode == 0, broken.stderr  # whatever is broken: it goes down all the same
     cut(lab, ["down"], lambda: not (NET / f"{second}s1").exists())
     assert json.loads(lab.run("lab", "status", "--json").stdout)["state"] == "incomplete"
     down = lab.run("lab", "down")
