@@ -55,6 +55,10 @@ class TmuxTerminal:
         """What is shown now."""
         return self._run(["capture-pane", "-p"])
 
+    def ask(self, what: str) -> str:
+        """What tmux knows of the terminal, such as #{cursor_y}."""
+        return self._run(["display-message", "-p", what]).strip()
+
     def press(self, *keys: str) -> None:
         """Press keys by tmux's names: Enter, Escape, C-n, F1, or a letter."""
         for key in keys:

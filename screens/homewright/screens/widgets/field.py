@@ -188,6 +188,18 @@ class Field(Container):
         self._show()
         return self.wrong
 
+    def on_descendant_focus(self) -> None:
+        # Screen readers go by the terminal's cursor. When the focus comes, a new page is not laid out yet, and a long
+        # form has not scrolled.
+        self.call_after_refresh(self._lead_cursor)
+
+    def _lead_cursor(self) -> None:
+        control = self.control_widget
+        if control.has_focus:
+            offset = control.cursor_screen_offset if isinstance(control, Input) else control.content_region.offset
+            self.app.cursor_position = offset
+            control.refresh()
+
     def on_input_changed(self) -> None:
         self._touched = self._touched or bool(self.value)
         self._show()
@@ -201,6 +213,7 @@ class Field(Container):
         reason = self.query_one(".reason", Static)
         reason.set_class(bool(wrong), "-wrong")
         reason.update(text)
+        self.call_after_refresh(self._lead_cursor)  # the form may have moved
 
 
 def first_wrong(fields: Sequence[Field]) -> Field | None:
