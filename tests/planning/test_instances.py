@@ -79,7 +79,7 @@ def test_instances_grow_together_where_the_platform_needs_it() -> None:
         ([("/", 100), ("/var/lib/lxd", 300)], "ubuntu", Software(), ("/", 100.0)),
         ([("/", 100), ("/var/lib/lxd", 300)], "debian", Software(), ("/var/lib/lxd", 300.0)),
         ([("/", 100), ("/var/snap", 300)], "debian", Software(lxd_from="snap"), ("/var/snap", 300.0)),
-        ([("/", 100), ("/variety", 300)], "ubuntu", Software(), ("/", 100.0)),
+        ([("/", 100), ("/var/sna", 300)], "ubuntu", Software(), ("/", 100.0)),
         ([("/", 100)], "ubuntu", Software(lxd_clustered=True), ("/", 500.0)),
         ([], "ubuntu", Software(), ("", None)),
     ],
