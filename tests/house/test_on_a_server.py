@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import secrets
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,8 @@ def controller(lab: Lab, wheel: Path, uv: str, tmp_path_factory: pytest.TempPath
     with tarfile.open(fileobj=packed, mode="w") as archive:
         archive.add(libraries, ".")
     lab.on("s1", f"python3 -m venv --without-pip {PLACE}")
-    lab.on("s1", f"tar -x -C {PLACE}/lib/python{version}/site-packages", packed.getvalue())
+    place = f"{PLACE}/lib/python{version}/site-packages"
+    lab.on("s1", f"tar -x -C {place} && chmod -R a+rX {place}", packed.getvalue())
     lab.on("s1", f"cat >{HOMEWRIGHT}; chmod 755 {HOMEWRIGHT}; mkdir -p {STAGES}/90_slow", SCRIPT.encode())
     for name, text in {
         "stage.yaml": STAGE, "10_slow.py": SLOW, "18_slow.py": PROOF, "19_slow.py": BACK,
@@ -83,30 +85,62 @@ def controller(lab: Lab, wheel: Path, uv: str, tmp_path_factory: pytest.TempPath
     lab.on("s1", f"rm -rf {PLACE} {STAGES} /root/.config/homewright /root/.local/state/homewright")
 
 
-def test_its_ssh_session_is_killed_and_the_run_goes_on(controller: Lab, tmp_path: Path) -> None:
-    """Started by root in an ssh session on s1's own sshd, for s2; everything of that session is killed in the step."""
-    lab = controller
+@pytest.fixture
+def signed_in(controller: Lab, tmp_path: Path) -> Iterator[Callable[[str], pexpect.spawn]]:
+    """Runs a command of root's in an ssh session with a terminal, on s1's own sshd."""
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    public = key.with_suffix(".pub").read_bytes()
-    lab.on("s1", "mkdir -p -m 700 /root/.ssh; cat >/root/.ssh/authorized_keys", public)
-    address = json.loads(lab.run("site", "show", "--json").stdout)["servers"][0]["address"]
+    controller.on(
+        "s1", "mkdir -p -m 700 /root/.ssh; cat >/root/.ssh/authorized_keys", key.with_suffix(".pub").read_bytes()
+    )
+    address = json.loads(controller.run("site", "show", "--json").stdout)["servers"][0]["address"]
     options = ["-F", "none", "-tt", "-i", str(key), "-o", "StrictHostKeyChecking=yes"]
-    options += ["-o", f"UserKnownHostsFile={lab.lab_folder / 'known_hosts'}"]
-    apply = f"tty; {HOMEWRIGHT} --stages {STAGES} apply --only 90 --yes --plain; echo over"
-    session = pexpect.spawn("ssh", [*options, f"root@{address}", apply], encoding="utf-8", timeout=LIMIT_S)
-    try:
-        session.expect(r"/dev/(pts/\d+)")
-        terminal = session.match.group(1)
-        session.expect_exact("tick 3")
-        units = lab.on("s1", "systemctl list-units --no-legend --plain 'homewright-engine-*'").splitlines()
-        assert len(units) == 1 and " running " in units[0], units
-        killed = lab.on("s1", f"pgrep -c -t {terminal}; pkill -9 -t {terminal}; pkill -9 -f '^sshd: root@'; true")
-        assert int(killed) >= 2, "a shell and the command"
-        assert "over" not in session.read()
-    finally:
+    options += ["-o", f"UserKnownHostsFile={controller.lab_folder / 'known_hosts'}", f"root@{address}"]
+    opened: list[pexpect.spawn] = []
+
+    def run(command: str) -> pexpect.spawn:
+        opened.append(pexpect.spawn("ssh", [*options, command], encoding="utf-8", timeout=LIMIT_S))
+        return opened[-1]
+
+    yield run
+    for session in opened:
         session.close()
-        lab.on("s1", "rm /root/.ssh/authorized_keys")
+    controller.on("s1", "rm /root/.ssh/authorized_keys")
+
+
+def test_root_is_taken_through_sudo_by_the_password_on_the_terminal(
+    controller: Lab, signed_in: Callable[[str], pexpect.spawn]
+) -> None:
+    """The lab's one part that needs root, for an ordinary user: real sudo asks, and runs it."""
+    password = secrets.token_urlsafe(12)
+    controller.on("s1", "useradd -m -G sudo hw-ordinary && chpasswd", f"hw-ordinary:{password}\n".encode())
+    code = 'from homewright.lab import acts, privilege; print(privilege.act(acts.Request(\\"look\\"), print))'
+    try:
+        session = signed_in(f'runuser -u hw-ordinary -- env HOME=/home/hw-ordinary {PLACE}/bin/python -c "{code}"')
+        session.expect_exact("sudo asks for your password")
+        session.expect_exact("[sudo] password for hw-ordinary:")
+        session.waitnoecho(10)
+        session.sendline(password)
+        session.expect_exact("Reply(")
+        assert password not in session.read()
+    finally:
+        controller.on("s1", "pkill -9 -u hw-ordinary; userdel -rf hw-ordinary; true")
+
+
+def test_its_ssh_session_is_killed_and_the_run_goes_on(
+    controller: Lab, signed_in: Callable[[str], pexpect.spawn]
+) -> None:
+    """Started by root in an ssh session, for s2; everything of that session is killed in the step."""
+    lab = controller
+    session = signed_in(f"tty; {HOMEWRIGHT} --stages {STAGES} apply --only 90 --yes --plain; echo over")
+    session.expect(r"/dev/(pts/\d+)")
+    terminal = session.match.group(1)
+    session.expect_exact("tick 3")
+    units = lab.on("s1", "systemctl list-units --no-legend --plain 'homewright-engine-*'").splitlines()
+    assert len(units) == 1 and " running " in units[0], units
+    killed = lab.on("s1", f"pgrep -c -t {terminal}; pkill -9 -t {terminal}; pkill -9 -f '^sshd: root@'; true")
+    assert int(killed) >= 2, "a shell and the command"
+    assert "over" not in session.read()
     status = _until(lab, lambda status: True)
     assert status["state"] == "running", "the run went with its session, or was through too soon"
     status = _until(lab, lambda status: status["state"] not in ("pending", "running"))

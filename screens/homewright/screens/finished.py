@@ -47,7 +47,7 @@ ctrl+s saves all of this as text, to carry it to the computer that should trust 
 
     def body(self) -> ComposeResult:
         with VerticalScroll(id="finished"):
-            yield Static("Reading the journal …", id="told")
+            yield Static("Reading the journal …", id="ending")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -63,7 +63,7 @@ ctrl+s saves all of this as text, to carry it to the computer that should trust 
         for text in told(outcome, self.ascii):
             heading = bool(text) and not text.startswith(" ")
             lines.append(Content.styled(text, "bold") if heading else Content(text))
-        self.query_one("#told", Static).update(Content("\n").join(lines))
+        self.query_one("#ending", Static).update(Content("\n").join(lines))
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
