@@ -64,6 +64,14 @@ def test_it_reads_well_aloud() -> None:
     assert lines[-1].startswith(("1 failure stands in the way", "2 failures stand in the way", "1 warning"))
 
 
+def test_what_is_unknown_for_one_reason_is_said_once() -> None:
+    s = scene("attic").measuring(pairs=(), errors={"birch": {"pairs": "it has no shell"}})
+    report = Report(site=s.site.name, profile=s.profile, at=1.0, findings=s.judge())
+    lines = [line for line in words.lines(report, ["birch"]) if "it has no shell" in line]
+    assert len(lines) == 1
+    assert "Round trip to cedar (net.round-trip), Round trip to maple (net.round-trip), Lost packets to" in lines[0]
+
+
 def test_a_server_that_is_away_is_told_once() -> None:
     s = scene("attic").without("maple", "no route to host")
     report = Report(site=s.site.name, profile=s.profile, at=1.0, findings=s.judge(), unreachable=dict(s.unreachable))

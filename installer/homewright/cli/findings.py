@@ -55,11 +55,10 @@ def sentence(finding: Finding) -> str:
     """One finding in a line."""
     measured = f" Found: {finding.measured}." if finding.measured else ""
     wanted = f" Wanted: {finding.threshold}." if finding.threshold and measured else ""
-    about = f" to {finding.subjects[1]}" if len(finding.subjects) == 2 else ""
     label = _WORDS.get(finding.status, "Passed")
     if finding.status == "warning" and finding.accepted is not None:
         label = "Accepted warning"
-    return f"{label}: {finding.title}{about} ({finding.check}).{measured}{wanted} {finding.reason}"
+    return f"{label}: {finding.title}{_to(finding)} ({finding.check}).{measured}{wanted} {finding.reason}"
 
 
 def _group(title: str, findings: Sequence[Finding], away: Collection[str], mending: bool) -> Iterator[str]:
@@ -78,13 +77,17 @@ def _group(title: str, findings: Sequence[Finding], away: Collection[str], mendi
         if number
     ]
     yield f"{title}: {', '.join(said) or 'nothing was checked'}."
+    unknown: dict[str, list[Finding]] = {}
     for finding in sorted(findings, key=lambda one: _ORDER[one.status]):
         if finding.status in ("passed", "pending") or set(finding.subjects) & set(away):
             continue  # why the way to a server that is away is unknown was said already
+        if finding.status == "unknown":
+            unknown.setdefault(finding.reason, []).append(finding)
+            continue
         yield f"  {sentence(finding)}"
         if finding.accepted is not None:
             yield f"    Accepted because: {finding.accepted}"
-        elif finding.remedy is not None and finding.status != "unknown":
+        elif finding.remedy is not None:
             yield f"    {finding.remedy.say}"
             yield from (f"    Do: {addressed(step)}" for step in finding.remedy.do)
             if finding.remedy.fix is not None and mending:
@@ -92,6 +95,13 @@ def _group(title: str, findings: Sequence[Finding], away: Collection[str], mendi
                 command = addressed(f"homewright check{where} --fix {finding.remedy.fix}")
                 yield f"    Homewright can do that: {command}"
                 yield from (f"      It changes: {change}" for change in finding.remedy.changes)
+    for reason, alike in unknown.items():
+        what = ", ".join(f"{one.title}{_to(one)} ({one.check})" for one in alike)
+        yield f"  Unknown: {what}. {reason}"
+
+
+def _to(finding: Finding) -> str:
+    return f" to {finding.subjects[1]}" if len(finding.subjects) == 2 else ""
 
 
 def _about(report: Report, host: str) -> list[Finding]:
