@@ -42,7 +42,7 @@ def test_a_terminal_made_smaller_and_larger_again_loses_nothing(terminal: TmuxTe
     terminal.resize(60, 20)
     terminal.wait("needs 80x24")
     terminal.resize(120, 40)
-    terminal.wait(lambda text: "1 Site" in text and "att" in text)
+    terminal.wait(lambda text: "What is the site called?" in text and "att" in text)
     terminal.type("ic")
     terminal.wait("attic")
 
