@@ -57,7 +57,21 @@ if [ ! -d /sys/fs/cgroup/system.slice ] && [ ! -d /sys/fs/cgroup/systemd/system.
     source_of services bounded systemctl list-units --type=service --state=running --no-legend --plain --no-pager --full
 fi
 begin timedatectl
-bounded timedatectl show || bounded timedatectl
+# it starts a service of its own for the answer; where nothing keeps the time there is none to ask for
+kept=1
+for d in /sys/fs/cgroup/system.slice /sys/fs/cgroup/systemd/system.slice; do
+    [ -d "$d/dbus.service" ] || continue
+    kept=
+    for f in chrony chronyd systemd-timesyncd ntp ntpd ntpsec openntpd vmtoolsd open-vm-tools; do
+        [ -d "$d/$f.service" ] && kept=1
+    done
+done
+if [ -n "$kept" ] || [ ! -r /etc/timezone ]; then
+    bounded timedatectl show || bounded timedatectl
+else
+    first /etc/timezone
+    printf 'Timezone=%s\nNTPSynchronized=no\n' "$line"
+fi
 end $?
 [ -e /run/systemd/timesync/synchronized ] && there timesyncd-synchronized /run/systemd/timesync/synchronized
 if have snap; then
