@@ -73,6 +73,14 @@ def test_each_server_is_repaired_once(tmp_path: Path) -> None:
     assert fixing.fixable(report, s.site, state, "clock", HOSTS) == ()
 
 
+def test_what_is_lost_both_ways_is_looked_for_once(tmp_path: Path) -> None:
+    s = scene("attic")
+    for pair in (("birch", "maple"), ("maple", "birch")):
+        s = s.with_pair(*pair, rtt_ms=0.3, loss_percent=40.0)
+    report = Report(site=s.site.name, profile=s.profile, at=1.0, findings=s.judge())
+    assert len(fixing.fixable(report, s.site, StateFolder(tmp_path), "loss", HOSTS)) == 1
+
+
 def test_an_accepted_warning_is_not_put_right(tmp_path: Path) -> None:
     s = scene("attic").having("birch", "clock", synchronised=False, service="")
     finding = the(s, "host.time-sync", "birch").model_copy(update={"status": "warning", "accepted": "as it is"})
