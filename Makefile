@@ -15,7 +15,7 @@ PYTEST := $(if $(ROOM),TMPDIR=$(ROOM)) $(BIN)/pytest -q
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # What the tests need beyond Python: the lab's own packages are named and installed by `homewright lab up`.
-UNIT_PACKAGES := tmux strace openssl openssh-client zsh fish git
+UNIT_PACKAGES := tmux strace openssl openssh-client zsh fish git busybox
 TEST_PACKAGES := $(UNIT_PACKAGES) chromium libnss3-tools
 
 .PHONY: help try test test-long check bench machines format clean
