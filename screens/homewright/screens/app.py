@@ -67,6 +67,8 @@ class HomewrightApp(App[int]):
         self.options = options
         self.clock = clock
         self.sitting: Sitting | None = None
+        self.left_open: dict[str, str] = {}
+        """Steps of the wizard that lie behind and are not done all the same, each with its state."""
         self._services = services
         for theme in THEMES:
             self.register_theme(theme)
@@ -119,6 +121,7 @@ class HomewrightApp(App[int]):
         if not _is_meant(file, chosen):
             chosen = file.parent.name if file in known_site_files() else str(file)
         speak_of(chosen, self.options.state, self.options.stages)
+        self.left_open = {}
         self.sitting = Sitting(file, name, StateFolder.of(name, self.options.state, file))
         return self.sitting
 

@@ -58,14 +58,17 @@ class Rail(Widget):
         self.current = current
 
     def render(self) -> RenderResult:
-        ascii = cast("HomewrightApp", self.app).terminal.ascii
+        home = cast("HomewrightApp", self.app)
+        styles = {"ok": "$text-success", "running": "bold", "failed": "$text-error"}
         lines: list[Content] = [Content()]
         for number, name in enumerate(STEPS, 1):
             state = "done" if number < self.current else "running" if number == self.current else "pending"
+            if state == "done":
+                state = home.left_open.get(name, state)
             seen = look(state)
-            word = {"done": "done", "running": "now", "pending": ""}[state]
-            text = fit(f" {seen.mark(ascii)} {number} {name}", 15) + f" {word}"
-            lines.append(Content.styled(text, {"ok": "$text-success", "running": "bold"}.get(seen.tone, "$quiet")))
+            word = {"done": "done", "running": "now", "failed": "open"}.get(state, "")
+            text = fit(f" {seen.mark(home.terminal.ascii)} {number} {name}", 15) + f" {word}"
+            lines.append(Content.styled(text, styles.get(seen.tone, "$quiet")))
         return Content("\n").join(lines)
 
 

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from homewright.screens.glyphs import look
-from homewright.screens.page import Page
+from homewright.screens.page import Page, Rail
 from homewright.screens.plan_views import VIEWS, View, count, totals
 from homewright.screens.widgets.table import Table
 
@@ -87,6 +87,9 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
 
     def _planned(self, outlook: Outlook) -> None:
         self._outlook = outlook
+        checks = "pending" if outlook.unchecked else "failed" if outlook.blocking else ""
+        self.home.left_open = {"Checks": checks} if checks else {}
+        self.query_one(Rail).refresh()
         self._draw()
 
     def _draw(self) -> None:
