@@ -67,7 +67,7 @@ State     reached: signed in by key, and sudo works without a password
         """First contact lies over this page: what it changed is looked at when it is closed."""
 
     def body(self) -> ComposeResult:
-        columns = [Column("name", 14), Column("address", 16), Column("user", 12), Column("state")]
+        columns = [Column("name", 14), Column("address", 21), Column("user", 12), Column("state")]
         yield Table(columns, id="servers", empty="No servers yet. Press a to add one.")
         with VerticalScroll(id="detail", classes="frame", can_focus=False):
             yield Static(id="detail-text")

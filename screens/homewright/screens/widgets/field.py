@@ -189,11 +189,17 @@ class Field(Container):
         return self.wrong
 
     def on_descendant_focus(self) -> None:
-        # Screen readers go by the terminal's cursor. When the focus comes, a new page is not laid out yet, and a long
-        # form has not scrolled.
-        self.call_after_refresh(self._lead_cursor)
+        # When the focus comes, a new page is not laid out yet.
+        self.call_after_refresh(self._come_into_view)
+
+    def _come_into_view(self) -> None:
+        """Scroll the field into view with what is said beneath it; the toolkit does so for the line alone."""
+        if self.control_widget.has_focus:
+            self.scroll_visible(animate=False)
+            self.call_after_refresh(self._lead_cursor)
 
     def _lead_cursor(self) -> None:
+        """Screen readers go by the terminal's cursor."""
         control = self.control_widget
         if control.has_focus:
             offset = control.cursor_screen_offset if isinstance(control, Input) else control.content_region.offset
@@ -213,7 +219,7 @@ class Field(Container):
         reason = self.query_one(".reason", Static)
         reason.set_class(bool(wrong), "-wrong")
         reason.update(text)
-        self.call_after_refresh(self._lead_cursor)  # the form may have moved
+        self.call_after_refresh(self._come_into_view)  # it may have moved, or grown
 
 
 def first_wrong(fields: Sequence[Field]) -> Field | None:
