@@ -48,9 +48,7 @@ def homewright(site: Path, state: StateFolder) -> Run:
     return run
 
 
-def test_a_plan_that_no_longer_fits_is_refused(
-    homewright: Run, site: Path, state: StateFolder, tmp_path: Path
-) -> None:
+def test_a_plan_that_no_longer_fits_is_refused(homewright: Run, site: Path, state: StateFolder, tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     planned = homewright("plan", "--only", "00", "--save", str(file), "--json")
     assert planned.returncode == 0, planned.stderr
