@@ -269,12 +269,12 @@ def test_the_hosts_file() -> None:
 @pytest.mark.parametrize(
     ("text", "resolves", "wildcard", "internet"),
     [
-        ("wildcard|x x.example.com|2|\ninternet|deb.debian.org|0|203.0.113.80\nname|s1|0|192.0.2.7\nname|s2|2|\n"
+        ("wildcard|x x.example.com|2|\ninternet|www.debian.org|0|203.0.113.80\nname|s1|0|192.0.2.7\nname|s2|2|\n"
          "name|s1|0|127.0.1.1\nname|s3|0|192.0.2.8,192.0.2.9\n",
          {"s1": ("192.0.2.7", "127.0.1.1"), "s2": (), "s3": ("192.0.2.8", "192.0.2.9")}, False, True),
-        ("wildcard|x y|2|198.51.100.1\ninternet|deb.debian.org|0|198.51.100.1\n", {}, True, None),
-        ("wildcard|x y|124|\ninternet|deb.debian.org|124|\nname|s1|124|\n", {}, None, None),
-        ("wildcard|x y|2|\ninternet|deb.debian.org|2|\nname|s1|0|300.1.1.1\n", {}, False, False),
+        ("wildcard|x y|2|198.51.100.1\ninternet|www.debian.org|0|198.51.100.1\n", {}, True, None),
+        ("wildcard|x y|124|\ninternet|www.debian.org|124|\nname|s1|124|\n", {}, None, None),
+        ("wildcard|x y|2|\ninternet|www.debian.org|2|\nname|s1|0|300.1.1.1\n", {}, False, False),
         ("garbage\na|b|c\n||||\n", {}, None, None),
     ],
 )  # fmt: skip

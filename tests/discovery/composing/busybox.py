@@ -65,6 +65,6 @@ PEBBLE = _BARE.but(changes={
     "proc-net": ("tcp 00000000:0016\ntcp6 00000000000000000000000000000000:0016\n", "", 0),
     "getent": (
         "name|pebble|0|127.0.1.1\nwildcard|homewright-no-such-name homewright-no-such-name.example.com|1|\n"
-        "name|deb.debian.org|1|\n", "", 0,
+        "name|www.debian.org|1|\n", "", 0,
     ),
 })  # fmt: skip

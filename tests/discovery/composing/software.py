@@ -197,7 +197,7 @@ def getent(host: Host) -> str:
 
     text = "".join(row("name", name, known[name]) for name in known if name in host.setup.asked)
     text += f"wildcard|homewright-no-such-name homewright-no-such-name.example.com|2|{wild}\n"
-    text += row("name", "deb.debian.org", "203.0.113.80" if host.setup.resolvers else "")
+    text += row("name", "www.debian.org", "203.0.113.80" if host.setup.resolvers else "")
     return text + "".join(row("name", name, wild) for name in host.setup.asked if name not in known)
 
 

@@ -8,7 +8,7 @@ import re
 from homewright.discovery.bundle import RawBundle
 from homewright.discovery.facts import Names
 
-PUBLIC_NAME = "deb.debian.org"
+PUBLIC_NAME = "www.debian.org"
 """That the probe asks for."""
 _NOT_FOUND = "2"
 """getent's exit code for a name that is not known, as against one that nobody answered for."""

@@ -154,11 +154,11 @@ if have getent; then
     # a lost packet costs a second, not five
     export RES_OPTIONS='timeout:1 attempts:2'
     ask wildcard 'homewright-no-such-name homewright-no-such-name.example.com' &
-    answers=$(each deb.debian.org $left; wait)
+    answers=$(each www.debian.org $left; wait)
     printf '%s\n' "$answers"
     for line in $answers; do
         case $line in
-        'name|deb.debian.org|'*) ;;
+        'name|www.debian.org|'*) ;;
         *'|0|'?*)
             each $more
             more=
