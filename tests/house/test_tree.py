@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import ROOT
 
-# In pieces, so that this file does not find itself. Docker's registry with a slash: Debian's package of it has that name.
+# In pieces, so that this file does not find itself. Docker's with a slash: Debian's package of it has that name.
 REGISTRIES = (
     "pypi" + ".org", "python" + "hosted.org", "debian" + ".org/debian", "deb.debian" + ".org", "npmjs" + ".org",
     "archive.ubuntu" + ".com", "proxy.golang" + ".org", "docker" + ".io/", "ghcr" + ".io",
