@@ -30,8 +30,12 @@ def _row(item: pytest.Item) -> str | None:
     return (found or OTHERS) if marked and "small_lab" not in getattr(item, "fixturenames", ()) else None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Rows for the workers, and a mark for what drives screens without a server."""
+    """Rows for the workers, and a mark for what drives screens without a server.
+
+    First of all: xdist reads the groups in the same hook.
+    """
     places: dict[str, int] = {}
     for item in items:
         row = _row(item)
