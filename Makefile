@@ -94,7 +94,7 @@ test-packages:
 
 test: test-packages check
 	@$(BIN)/homewright lab prepare --yes
-	$(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder -m "(lab or browser or install or screens) and not long" --durations=15
+	$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder -m "(lab or browser or install or screens) and not long" --durations=15
 
 test-long: .venv/.made test-packages
 	@$(BIN)/homewright lab prepare --yes
