@@ -74,10 +74,18 @@ class Choice(Widget, can_focus=True):
         return Content.assemble(("‹ ", "$quiet"), self.options[self.at][1], (" ›", "$quiet"), (count, "$quiet"))
 
 
+AT_ONCE = (
+    Binding("tab", "app.focus_next", show=False, priority=True),
+    Binding("shift+tab", "app.focus_previous", show=False, priority=True),
+)
+"""The toolkit carries a key's action out behind what is typed after it, and what is typed after tab would land in
+the field before. What has priority is done at once."""
+
+
 class Tick(Widget, can_focus=True):
     """Something to agree to: space ticks it."""
 
-    BINDINGS = [Binding("space,enter", "tick", show=False)]
+    BINDINGS = [Binding("space,enter", "tick", show=False), *AT_ONCE]
     on: reactive[bool] = reactive(False)
 
     @dataclass
@@ -105,6 +113,8 @@ class Tick(Widget, can_focus=True):
 
 class Field(Container):
     """A label, what is typed or chosen, and the reason or a hint beneath."""
+
+    BINDINGS = [*AT_ONCE]
 
     def __init__(
         self,
@@ -194,14 +204,18 @@ class Field(Container):
 
     def _come_into_view(self) -> None:
         """Scroll the field into view with what is said beneath it; the toolkit does so for the line alone."""
-        if self.control_widget.has_focus:
+        if self._has_the_keys():
             self.scroll_visible(animate=False)
             self.call_after_refresh(self._lead_cursor)
 
+    def _has_the_keys(self) -> bool:
+        """Whether it is still there (its page may have been left meanwhile) and has the focus."""
+        return self.is_attached and self.control_widget.has_focus
+
     def _lead_cursor(self) -> None:
         """Screen readers go by the terminal's cursor."""
-        control = self.control_widget
-        if control.has_focus:
+        if self._has_the_keys():
+            control = self.control_widget
             offset = control.cursor_screen_offset if isinstance(control, Input) else control.content_region.offset
             self.app.cursor_position = offset
             control.refresh()
