@@ -235,6 +235,10 @@ def test_a_run_that_was_cut_off_goes_on_and_does_nothing_twice(bench: Bench) -> 
     try:
         assert bench.run("apply", "--yes", "--detach").returncode == 0
         run = bench.wait_for_text("did 2")
+        wait_for(
+            lambda: {e.host for e in bench.events(run) if e.text == "did 2"} == set(bench.hosts),
+            "the second step on every server",
+        )
         holder = lock.holder(bench.state)
         assert holder is not None
         os.kill(holder.pid, signal.SIGKILL)
@@ -269,13 +273,14 @@ def test_another_machine_under_a_servers_name_is_asked_about(bench: Bench) -> No
         refused = bench.run("apply", "--yes")
         assert refused.returncode == 1
         assert f"{host} is another machine than before" in refused.stdout
+        assert f"--new-machine {host}" in bench.run("status").stdout
         assert "tick 0" not in [e.text for e in bench.events(bench.latest()) if e.host == host]
         accepted = bench.run("resume", "--yes", "--new-machine", host)
         assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     finally:
         bench.on(host, f"echo {before} > /etc/machine-id")
-        bench.run("apply", "--yes")
-        bench.run("resume", "--yes", "--new-machine", host)
+        back = bench.run("resume", "--yes", "--new-machine", host)
+        assert back.returncode == 0, back.stdout + back.stderr
 
 
 def test_a_second_apply_is_refused_with_who_is_at_work(bench: Bench) -> None:

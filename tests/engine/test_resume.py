@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from homewright.catalogue import load
-from homewright.engine import step
+from homewright.engine import launch, step
 from homewright.engine.context import Context
 from homewright.engine.conversation import Conversation
 from homewright.engine.events import Event, Kind
@@ -94,6 +94,7 @@ class World:
         self.calls: list[tuple[Action, str, str]] = []
         self.unsure: set[tuple[str, str]] = set()
         self.away: set[str] = set()
+        self.failing: set[tuple[str, str]] = set()
         self.site = SITE
         self.attempt = 0
         self.then: Callable[[Context], None] = lambda _: None
@@ -113,6 +114,9 @@ class World:
 
     def answer(self, talk: Conversation, action: Action, name: str, host: str) -> None:
         self.calls.append((action, name, host))
+        if action is Action.RUN and (name, host) in self.failing:
+            talk.take(Event(Kind.HOST_FINISHED, host=host, data={"state": "failed", "reason": "it would not"}))
+            return
         if action is Action.RUN:
             self.done.add((name, host))
         elif action is Action.ROLLBACK:
@@ -253,10 +257,13 @@ def test_a_server_that_is_away_is_waited_for_and_then_said(world: World) -> None
     world.engine()
     world.away = {"s2"}
     world.calls.clear()
-    assert world.engine().state is State.INCOMPLETE
+    end = world.engine()
+    assert (end.state, end.exit_code) == (State.INCOMPLETE, 5)
+    assert end.reason == "whether 90/10, 90/20, 90/30 still holds cannot be told"
     assert not world.ran()
     told = [event.text for event in Reader(world.state).events("r1") if event.kind == Kind.RETRY]
     assert told and all("s2 does not answer" in text for text in told)
+    assert len(told) == 2, "a server that stayed silent is not waited for by every step anew"
 
 
 def test_changed_answers_make_the_steps_that_read_them_run_again(world: World) -> None:
@@ -279,6 +286,7 @@ def test_what_depends_on_a_step_left_out_runs_only_where_its_proof_holds(world: 
         world.engine(cut_after=1)
     end = world.engine(skips={"90/10": "not here"})
     assert (end.state, end.exit_code) == (State.INCOMPLETE, 1)
+    assert "90/10 was skipped" in end.reason
     states = world.states()
     assert (states["90/10", ""], states["90/20", ""], states["90/30", ""]) == (
         State.SKIPPED,
@@ -331,3 +339,27 @@ def test_a_paused_run_can_be_cancelled(world: World) -> None:
     end = world.engine()
     assert (end.state, end.exit_code) == (State.CANCELLED, 4)
     assert {name for name, _ in world.ran()} == {"90/10"}
+
+
+def test_a_step_that_cannot_run_any_more_forgets_its_own_failure(world: World) -> None:
+    world.failing = {("90/20", "s1")}
+    assert world.engine().state is State.FAILED
+    world.done.clear()
+    world.failing = {("90/10", "s1")}
+    end = world.engine()
+    assert (end.state, end.reason) == (State.FAILED, "90/10 failed; 90/20, 90/30 did not run")
+    states = world.states()
+    assert (states["90/20", ""], states["90/20", "s1"]) == (State.PENDING, State.PENDING)
+    reason = next(record.reason for record in Reader(world.state).steps("r1") if record.step == "90/20")
+    assert reason == "It did not run: 90/10 failed."
+
+
+def test_a_step_that_is_run_anew_is_not_skipped_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = StateFolder(tmp_path / "state").create()
+    folder = state.run("r1")
+    folder.mkdir(parents=True)
+    (folder / "request.json").write_text('{"action": "apply", "skips": {"90/10": "no", "90/20": "no"}, "stages": []}')
+    monkeypatch.setattr(launch, "_engine", lambda *_: None)
+    launch.resume(tmp_path / "site.yaml", state, "r1", anew=["90/10"], skips={"90/30": "why not"})
+    asked = RunRequest.read(folder)
+    assert (asked.attempt, asked.anew, dict(asked.skips)) == (2, ("90/10",), {"90/20": "no", "90/30": "why not"})

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_machine_argument(parser: argparse.ArgumentParser) -> None:
-    """Which servers may be other machines than before."""
+    """Which servers may be other machines than before: all that was applied is applied to them again."""
     parser.add_argument(
         "--new-machine",
         metavar="HOST",
@@ -61,11 +61,17 @@ def go_on(
     for step in (*anew, *(skips or {})):
         if step not in known:
             raise UsageError(f"The run {record.id} has no step {step}.", f"It has {', '.join(sorted(known))}.")
+    if (anew or skips or args.new_machine) and record.action is not Action.RUN:
+        raise UsageError(
+            f"The last run is a {_WORDS[record.action]}, which is gone on with as a whole.",
+            "Steps are run again, or skipped, and new machines are accepted, where they are applied.",
+            [f"go on with it: {runs.command('resume')}", f"or apply first: {runs.command('apply')}"],
+        )
     for host in args.new_machine:
         if host not in {server.name for server in site.servers}:
             names = ", ".join(server.name for server in site.servers)
             raise UsageError(f"{host} is no server of this site.", f"There are {names}.")
-    if record.state in ENDED_WELL and not anew:
+    if record.state in ENDED_WELL and not (anew or args.new_machine):
         output.line(
             f"Nothing remains to be done: run {record.id} {'is taken back' if back(record) else 'has succeeded'}."
         )

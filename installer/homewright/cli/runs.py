@@ -95,6 +95,8 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
     coloured = sys.stdout.isatty()
     try:
         for event in follow(reader, run, after):
+            if event.kind == Kind.RUN_STARTED:
+                code = None  # another engine has gone on since the last end
             if event.kind == Kind.RUN_FINISHED:
                 code = int(event.data.get("exit_code", 1))
             _show(event, output, jsonl=args.jsonl, coloured=coloured)

@@ -29,6 +29,8 @@ class HostEnd:
     reason: str = ""
     code: str = ""
     """`unreachable`, `busy`, or empty for any other failure."""
+    do: tuple[str, ...] = ()
+    """What to do about it, where the error itself said so."""
 
 
 class Conversation:

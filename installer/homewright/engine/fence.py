@@ -217,7 +217,7 @@ class Fences:
             f"It is {before.get('host', 'unknown')} for the site {before.get('site', 'unknown')}, "
             f"run {before.get('run', 'unknown')}, since {since}.",
             [
-                f"wait until its run has ended: on {before.get('host', 'that machine')}: homewright status",
+                f"wait until its run has ended: `status` on {before.get('host', 'that machine')} tells",
                 f"if that controller is gone for good, on {host}: sudo rm {FENCE_FILE}",
             ],
         )

@@ -7,6 +7,7 @@ process of its own session, adopted by init. No pydantic here: the screens start
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -110,14 +111,41 @@ def resume(
     `new_machines` servers that may be other machines than before. Raises Busy with who holds the site, StateError
     where the run's request cannot be read, or whatever error the engine met: the run is then as it was.
     """
+    with _alone(state.run(run)):
+        _resume(site_file, state, run, tuple(anew), dict(skips or {}), tuple(new_machines))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One at a time asks for an engine on a run: the request of another must not be written over."""
+    try:
+        descriptor = os.open(folder / "request.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(f"The run in {folder} cannot be gone on with.", f"{error.strerror}.") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _resume(
+    site_file: Path,
+    state: StateFolder,
+    run: str,
+    anew: tuple[str, ...],
+    skips: Mapping[str, str],
+    new_machines: tuple[str, ...],
+) -> None:
     folder = state.run(run)
     before = RunRequest.read(folder)
+    kept = {step: reason for step, reason in {**before.skips, **skips}.items() if step not in anew}
     request = replace(
         before,
         attempt=before.attempt + 1,
-        anew=tuple(anew),
-        skips={**before.skips, **(skips or {})},
-        new_machines=tuple(new_machines),
+        anew=anew,
+        skips=kept,
+        new_machines=new_machines,
     )
     held = lock.holder(state)
     if held is not None and not held.finishing:

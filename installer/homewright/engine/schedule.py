@@ -16,6 +16,7 @@ from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.conversation import HostEnd
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.journal import Reader
+from homewright.engine.journal.records import StepRecord
 from homewright.engine.launch import RunRequest
 from homewright.engine.progress import Portion, progress
 from homewright.engine.resume import Fate, Outlook, answers, dependents, outlook
@@ -51,7 +52,7 @@ def hindrance(step: PlanStep, states: Mapping[str, State], waived: Container[str
     for wanted in step.requires:
         state = states.get(wanted)
         if wanted in waived:
-            return f"{wanted} was left out"
+            return f"{wanted} was skipped"
         if state is State.PENDING:
             return f"{wanted} did not run"
         if state is not None and state not in SATISFIED:
@@ -92,6 +93,9 @@ class Schedule:
         self._again = request.attempt > 1 and action is not Action.VERIFY
         """Another engine began this run: what it recorded counts, once it is proved."""
         self._outlooks: dict[str, Outlook] = {}
+        self._rows: dict[tuple[str, str], StepRecord] = {}
+        self._away: set[str] = set()
+        """Servers that stayed silent as long as one that boots may: from then on each step asks them only once."""
         self._verdicts: dict[str, dict[str, tuple[Verdict, str]]] = {}
         """What the proofs said of what was recorded as done, by step and server."""
         self._suspect: set[str] = set()
@@ -122,6 +126,12 @@ class Schedule:
             keys = [(step.id, host) for host in ("", *step.hosts)]
             wanted |= set(keys)
             rows += [writer.add_step(*key, **values) for key in keys if key not in known]
+        rows += [
+            writer.set_step(step.id, host, state=State.SKIPPED, reason=skipped)
+            for _, step, skipped in self._everything()
+            for host in ("", *step.hosts)
+            if skipped and (step.id, host) in known
+        ]
         gone = "It is no server of this step any more."
         rows += [writer.set_step(*key, state=State.SKIPPED, reason=gone) for key in sorted(known - wanted)]
         writer.change(*rows)
@@ -156,6 +166,8 @@ class Schedule:
             if all(state in SATISFIED for state in self._states.values()):
                 stopped = None  # asked too late: everything was done
         state, code = conclude(self._states, self._ends, stopped)
+        if state is State.INCOMPLETE and self._away and not self._waived and State.PENDING not in self._states.values():
+            code = 5  # nothing is wrong but that servers do not answer
         if state is State.SUCCEEDED and self._waived & set(self._states):
             state, code = State.INCOMPLETE, 1
         return RunEnd(state, self._changed, self._reason(), code)
@@ -177,22 +189,23 @@ class Schedule:
         writer = self._context.writer
         if step.id in self._waived:
             self._states[step.id] = State.SKIPPED
-            reason = f"It was left out: {self._request.skips[step.id]}"
+            reason = f"It was skipped: {self._request.skips[step.id]}"
             rows = ("", *step.hosts)
             writer.change(*(writer.set_step(step.id, host, state=State.SKIPPED, reason=reason) for host in rows))
-            return
-        why = "" if self._action is Action.VERIFY else self._hindrance(step)
-        if why and self._waived & set(step.requires) and await self._holds_all_the_same(step):
-            return
-        if why:
-            rows = ("", *step.hosts)
-            writer.change(*(writer.set_step(step.id, host, reason=f"It did not run: {why}.") for host in rows))
             return
         if not step.hosts:
             self._states[step.id] = State.SKIPPED
             writer.change(writer.set_step(step.id, "", state=State.SKIPPED, reason="No server is in its group."))
             return
         hosts, unsure = await self._remaining(step)
+        # What is done already needs nothing any more, whatever becomes of what it required.
+        why = self._hindrance(step) if hosts and self._action is not Action.VERIFY else ""
+        if why and self._waived & set(step.requires) and await self._holds_all_the_same(step):
+            return
+        if why:
+            rows = ("", *step.hosts)
+            writer.change(*(writer.set_step(step.id, host, **self._hindered(step.id, host, why)) for host in rows))
+            return
         if hosts:
             self._states[step.id] = State.RUNNING
             self._began[step.id] = time.monotonic()
@@ -224,6 +237,7 @@ class Schedule:
         writer = self._context.writer
         self._changed = int(writer.query("SELECT changed FROM runs WHERE id = ?", self._context.run)[0][0])
         records = Reader(self._context.state).steps(self._context.run)
+        self._rows = {(record.step, record.host): record for record in records}
         for step in self._steps:
             rows = {record.host: record for record in records if record.step == step.id and record.host}
             if self._action is Action.ROLLBACK:
@@ -252,7 +266,9 @@ class Schedule:
         hosts = [host for host in self._outlooks[step.id].of(Fate.PROVE) if host not in broken]
         if not hosts or step.id in self._waived:
             return
-        verdicts = await StepWork(self._context, step, Action.VERIFY).prove_again(hosts)
+        work = StepWork(self._context, step, Action.VERIFY)
+        verdicts = await work.prove_again(hosts, patient=[host for host in hosts if host not in self._away])
+        self._away |= work.silent
         said |= verdicts
         for host, (verdict, why) in verdicts.items():
             if verdict is Verdict.BROKEN:
@@ -277,8 +293,6 @@ class Schedule:
 
     async def _holds_all_the_same(self, step: PlanStep) -> bool:
         """Whether a step whose requirement was left out is proved on all its servers although it did not run."""
-        if not step.hosts:
-            return False
         verdicts = await StepWork(self._context, step, Action.VERIFY).prove_again(step.hosts)
         if any(verdict is not Verdict.PROVED for verdict, _ in verdicts.values()):
             return False
@@ -301,7 +315,19 @@ class Schedule:
         left = [step for step, state in self._states.items() if state is State.PENDING]
         parts = [f"{', '.join(failed)} failed"] if failed else []
         parts += [f"{', '.join(left)} did not run"] if left else []
+        unsure = [step for step, state in self._states.items() if state is State.INCOMPLETE]
+        parts += [f"whether {', '.join(unsure)} still holds cannot be told"] if unsure else []
+        skipped = [step for step in self._states if step in self._waived]
+        parts += [f"{', '.join(skipped)} was skipped"] if skipped else []
         return "; ".join(parts)
+
+    def _hindered(self, step: str, host: str, why: str) -> dict[str, Any]:
+        """What the row of a step says that cannot run now: an earlier failure of its own is no longer what matters."""
+        values: dict[str, Any] = {"reason": f"It did not run: {why}."}
+        row = self._rows.get((step, host))
+        if row is not None and row.state in (State.FAILED, State.INTERRUPTED, State.CANCELLED):
+            values |= {"state": State.PENDING, "say": "", "do": "[]"}
+        return values
 
     async def _tick(self) -> None:
         """Writes what waits ten times a second, and now and then how far the run is.

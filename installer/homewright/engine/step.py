@@ -80,6 +80,8 @@ class StepWork:
         self._action = action
         self._step = context.catalogue.step(plan.id)
         self._writer = context.writer
+        self.silent: set[str] = set()
+        """Hosts that `prove_again` could not reach."""
         self._ends: dict[str, HostEnd] = {}
         self._done: dict[str, HostEnd] = {}
         """Hosts on which the work was done and not yet proved."""
@@ -106,10 +108,13 @@ class StepWork:
             self._ends.setdefault(host, HostEnd(self._stopped(), reason="The run was stopped before."))
         return self._end(began)
 
-    async def prove_again(self, hosts: Sequence[str]) -> dict[str, tuple[Verdict, str]]:
-        """What the step's proof says now, and why. Waits for hosts that cannot tell, and changes nothing recorded.
+    async def prove_again(
+        self, hosts: Sequence[str], patient: Sequence[str] | None = None
+    ) -> dict[str, tuple[Verdict, str]]:
+        """What the step's proof says now, and why. Changes nothing recorded.
 
-        Raises StateError where the journal cannot be written.
+        Waits for hosts that cannot tell (those in `patient`, by default all); `silent` then has those that could not be
+        reached to the end. Raises StateError where the journal cannot be written.
         """
         verdicts: dict[str, tuple[Verdict, str]] = {}
         waiting = list(hosts)
@@ -123,10 +128,13 @@ class StepWork:
                 unsaid = {host: (Verdict.CANNOT_TELL, talk.ends[host].reason) for host in asked}
                 verdicts |= unsaid | talk.verdicts
             # A host that boots will tell; one that another controller holds, or that is another machine, will not.
+            self.silent = {host for host in waiting if host in errors and errors[host].code == "unreachable"}
             waiting = [
                 host
                 for host in waiting
-                if verdicts[host][0] is Verdict.CANNOT_TELL and (host in asked or errors[host].code == "unreachable")
+                if (patient is None or host in patient)
+                and verdicts[host][0] is Verdict.CANNOT_TELL
+                and (host in asked or errors[host].code == "unreachable")
             ]
             if not waiting or pause is None or self._stopping:
                 break
@@ -168,7 +176,7 @@ class StepWork:
         errors = await self._context.fences.hold(hosts)
         for host, error in errors.items():
             reason = f"{error.what} {error.why}".strip()
-            self._fail(host, HostEnd(State.FAILED, 0, reason, error.code), tell=True)
+            self._fail(host, HostEnd(State.FAILED, 0, reason, error.code, error.do), tell=True)
         return [host for host in hosts if host not in errors]
 
     async def _capture(self, hosts: list[str]) -> list[str]:
@@ -337,7 +345,7 @@ class StepWork:
             finished=time.time(),
             reason=end.reason,
             say=remedy.say if remedy else "",
-            do=json.dumps(remedy.do if remedy else ()),
+            do=json.dumps(remedy.do if remedy else end.do),
         )
         if tell:
             data = {"state": "unreachable" if end.code in ("unreachable", "host-key") else "failed"}
@@ -380,8 +388,9 @@ class StepWork:
         }
         if reason:
             data["reason"] = reason
-        if remedy is not None:
-            data["remedy"] = {"say": remedy.say, "do": list(remedy.do)}
+        do = remedy.do if remedy else tuple(dict.fromkeys(line for end in bad.values() for line in end.do))
+        if remedy is not None or do:
+            data["remedy"] = {"say": remedy.say if remedy else "", "do": list(do)}
         level = Level.INFO if not bad else Level.ERROR
         row = self._writer.set_step(
             self._plan.id,
@@ -392,7 +401,7 @@ class StepWork:
             reason=reason,
             digest=self._context.catalogue.step_digest(self._step),
             say=remedy.say if remedy else "",
-            do=json.dumps(remedy.do if remedy else ()),
+            do=json.dumps(do),
         )
         event = Event(Kind.STEP_FINISHED, text, step=self._plan.id, level=level, data=data)
         self._writer.transition(event, row)

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def opened(source: str, *, anew: bool) -> Iterator[Opened]:
     make_folder(home())
     with _alone(home() / f".{name}.lock", name) if anew else contextlib.nullcontext():
         if anew and folder.exists():
-            _clear(folder, name)
+            _clear(folder, name, source)
         here = Opened(name, folder / "site.yaml", StateFolder(folder / "state"))
         if not here.site_file.exists():
             lay_out(here)
@@ -116,12 +117,12 @@ def _replay(here: Opened, file: Path) -> None:
         shutil.rmtree(folder)  # a layout that was cut off
     aside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
-    contents = support.unpack(file, aside)
     try:
+        contents = support.unpack(file, aside)
         Rehearsed.mark(StateFolder(aside / "state"), contents.site)
         files.load(aside / "site.yaml")
     except HomewrightError:
-        shutil.rmtree(aside)
+        shutil.rmtree(aside, ignore_errors=True)
         raise
     aside.rename(folder)
 
@@ -168,7 +169,7 @@ def _labels(hosts: Sequence[str]) -> list[str]:
     return found
 
 
-def _clear(folder: Path, name: str) -> None:
+def _clear(folder: Path, name: str, source: str) -> None:
     from homewright.engine import lock
 
     state = StateFolder(folder / "state")
@@ -176,7 +177,7 @@ def _clear(folder: Path, name: str) -> None:
         raise Busy(
             f"The simulated run of {name} still goes on.",
             "It ends by itself within a minute or two.",
-            [f"watch it: homewright --rehearse {name} attach"],
+            [f"watch it: homewright --rehearse {shlex.quote(source)} attach"],
         )
     shutil.rmtree(folder)
 

@@ -45,6 +45,8 @@ class Rehearsed:
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
+            record = None
+        if not isinstance(record, dict):
             record = {}  # a mark that cannot be read is a mark all the same: nothing may be done for real
         return cls(str(record.get("name", "?")), folder / BUNDLES)
 
@@ -62,5 +64,5 @@ def refuse(folder: Path, what: str) -> None:
         raise RehearsalOnly(
             what,
             f"This is a rehearsal of {rehearsed.name}: its machines are recordings, and nobody is contacted.",
-            ["do it with servers of your own: homewright", "or with practice servers: homewright lab up"],
+            ["do it with servers of your own, without --rehearse", "or with practice servers: homewright lab up"],
         )

@@ -43,6 +43,8 @@ _WORDS = {
     "events": ("host", "text", "data"),
 }
 """The columns that hold text of others."""
+_JSON = ("data", "do")
+"""Those of them that hold JSON, and have to be JSON afterwards."""
 
 
 def pack(site_file: Path, site: str, state: StateFolder, target: Path) -> Contents:
@@ -140,9 +142,17 @@ def _copied(database: Path, target: Path) -> Iterator[sqlite3.Connection]:
 
 def _mask(database: sqlite3.Connection, redactor: Redactor, *tables: str) -> None:
     """Mask again what was masked when it was written: a secret may have become known since."""
-    database.create_function("masked", 1, lambda value: redactor.text(value) if isinstance(value, str) else value)
+
+    def masked(value: str | float | bytes | None, column: str) -> str | float | bytes | None:
+        if not isinstance(value, str) or not value:
+            return value
+        if column not in _JSON:
+            return redactor.text(value)
+        return json.dumps(redactor.data(json.loads(value)), ensure_ascii=False, separators=(",", ":"))
+
+    database.create_function("masked", 2, masked)
     for table in tables:
-        sets = ", ".join(f"{column} = masked({column})" for column in _WORDS[table])
+        sets = ", ".join(f"{column} = masked({column}, '{column}')" for column in _WORDS[table])
         database.execute(f"UPDATE {table} SET {sets}")
 
 

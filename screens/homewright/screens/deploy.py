@@ -364,7 +364,8 @@ are proved, not done again, and answers that you have changed meanwhile count.
         if action in ("detach", "cancel", "pause"):
             return run is not None and not run.state.final
         if action == "skip":
-            return run is not None and run.state.final and progress.failed_step(self.steps_shown) is not None
+            failed = progress.failed_step(self.steps_shown)
+            return run is not None and run.state.final and run.action is Action.RUN and failed is not None
         if action == "next":
             return run is not None and run.state is State.SUCCEEDED
         return True
