@@ -18,7 +18,7 @@ from homewright import cli
 from homewright.cli import VERBS, build_parser, full_screen, options_of, split, wizard_parser
 from homewright.cli.output import Output
 from homewright.engine.states import Action, State
-from homewright.errors import UsageError, speak_of
+from homewright.errors import VERBS_OF_A_SITE, UsageError, speak_of
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder
 
@@ -318,3 +318,7 @@ def test_nothing_that_is_printed_steers_the_terminal(capsys: pytest.CaptureFixtu
     printed = capsys.readouterr()
     assert printed.out == "\x1b[31ma]0;title[2J1mb\x1b[0m\tend\n"
     assert printed.err == "a]0;title[2J1mb\n"
+
+
+def test_remedies_know_which_verbs_are_about_a_site() -> None:
+    assert set(VERBS_OF_A_SITE) == set(VERBS) - {"lab", "schema", "completions"}
