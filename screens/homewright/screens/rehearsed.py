@@ -26,6 +26,8 @@ class RehearsedServices(Services):
 
     # Sites
 
+    makes_sites = False
+
     def sites(self, chosen: str | None) -> list[SiteGlimpse]:
         return [glimpse(self._file)]
 

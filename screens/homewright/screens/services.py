@@ -117,6 +117,9 @@ class Services(CheckServices, PlanningServices):
 
     # Sites
 
+    makes_sites = True
+    """Whether sites can be made and opened."""
+
     def sites(self, chosen: str | None) -> list[SiteGlimpse]:
         """The sites to show: the chosen one first, then ./site.yaml, then the known ones."""
         files: list[Path] = []

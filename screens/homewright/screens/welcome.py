@@ -101,6 +101,10 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
                         Row(f"workspaces {key}", (f"  workspaces of {site.name}", ("who works on it", "muted")))
                     )
             rows.append(Row("", ("",), heading=True))
+        if not self.home.services.makes_sites:
+            self.query_one(Table).set_rows(rows)
+            self.refresh_bindings()
+            return
         rows.append(Row("", (("Begin something", "strong"),), heading=True))
         rows.append(Row("new", ("New site", ("name it, list its servers", "muted"))))
         if self.home.services.lab_possible():
@@ -140,6 +144,8 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
             return run is not None and run.state == "succeeded"
         if action == "practice":
             return self.home.services.lab_possible()
+        if action in ("new", "open"):
+            return self.home.services.makes_sites
         return super().check_action(action, parameters)
 
     def _site_key(self) -> str:
