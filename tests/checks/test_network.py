@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
+
 from checking import scene
 
-from homewright.discovery.facts import Listener, Software
+from homewright.discovery.facts import FileSystem, Listener, Software
 
 
 def test_a_smaller_interface_is_named_and_can_be_mended() -> None:
@@ -22,10 +25,40 @@ def test_a_finished_site_holds_its_own_ports() -> None:
     taken = tuple(Listener(protocol="tcp", address="*", port=port, process=name) for name, port in own)
     kernel = Listener(protocol="udp", address="*", port=4789)
     finished = scene("attic").knowing("birch", listeners=(*taken, kernel), software=Software(services=("kubelet",)))
+    done = frozenset({"20/10", "40/core/cluster/10", "40/core/ingress/10"})
+    early = replace(finished, done=done - {"40/core/ingress/10"}).find("net.ports", "birch")
+    assert early is not None and early.measured == "taken: 443/tcp by traefik"
+    assert early.remedy is not None and early.remedy.fix is None, "it is never stopped"
+    finished = replace(finished, done=done)
     assert (found := finished.find("net.ports", "birch")) is not None and found.status == "passed"
     # VXLAN's port has no process: without a cluster it is somebody else's
     strange = scene("attic").knowing("birch", listeners=(kernel,), software=Software(services=("ssh",)))
     assert (found := strange.find("net.ports", "birch")) is not None and found.status == "failed"
+
+
+def test_what_stops_for_a_port_is_said_before() -> None:
+    found = scene("trouble").find("net.ports", "pine")
+    assert found is not None and found.remedy is not None and found.remedy.fix == "port"
+    assert found.remedy.changes[0] == "what listens on 80/tcp is stopped: nginx, with its service"
+
+
+def test_commands_take_whatever_a_server_says_as_one_word() -> None:
+    odd = "http://proxy.example:3128/'; reboot; '"
+    found = scene("attic").having("birch", "system", proxies={"http_proxy": odd}).find("net.proxy", "birch")
+    assert found is not None and found.remedy is not None
+    assert shlex.split(found.remedy.do[0])[-2:] == ["network.proxy", odd]
+    full = FileSystem(mount="/home/a $(reboot)", size=10**12, free=0)
+    s = scene("attic").knowing("birch", file_systems=(full,)).having("birch", "system", home=f"{full.mount}/ann")
+    found = s.find("host.disk", "birch")
+    assert found is not None and found.remedy is not None
+    assert full.mount in shlex.split(found.remedy.do[-1])
+
+
+def test_what_was_cut_out_of_a_proxy_is_in_no_command() -> None:
+    cut = {"http_proxy": "http://***@proxy.example:3128"}
+    found = scene("attic").having("birch", "system", proxies=cut).find("net.proxy", "birch")
+    assert found is not None and found.remedy is not None
+    assert found.remedy.do and not any("***" in line for line in found.remedy.do)
 
 
 def test_the_overlay_matters_only_where_it_is_wanted() -> None:

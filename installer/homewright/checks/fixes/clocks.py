@@ -30,8 +30,7 @@ set -u
 found=
 for service in "$@"; do
     case $(systemctl is-enabled "$service.service" 2> /dev/null) in
-        masked*) ;;
-        '') ;;
+        masked* | not-found | '') ;; # systemd before 253 says nothing of a unit that is not there
         *) found=$service; break ;;
     esac
 done

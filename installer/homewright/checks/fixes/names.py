@@ -12,7 +12,8 @@ IMPOSSIBLE = "homewright-cannot-exist.invalid"
 
 _RESOLVERS = r"""
 set -u
-# ask SERVER NAME: prints the number of answers; fails where nobody answers
+# ask SERVER NAME: prints the number of answers; nothing where nobody answers, or with an error (SERVFAIL, REFUSED):
+# only NOERROR (0) and NXDOMAIN (3) say something of the name
 ask() {
     timeout 3 bash -c '
         exec 3<>"/dev/udp/$0/53" || exit 1
@@ -21,7 +22,8 @@ ask() {
         unset IFS
         printf "\x48\x57\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00$asked\x00\x00\x01\x00\x01" >&3
         timeout 2 dd bs=512 count=1 <&3 2>/dev/null | od -An -v -tu1 | tr -s " \n" " "' "$1" "$2" 2>/dev/null | {
-        read -r bytes; set -- $bytes; [ $# -ge 12 ] && echo $(($7 * 256 + $8))
+        read -r bytes; set -- $bytes
+        [ $# -ge 12 ] && case $(($4 % 16)) in 0 | 3) echo $(($7 * 256 + $8));; esac
     }
 }
 honest() { [ "$(ask "$1" "$impossible")" = 0 ]; }
@@ -43,17 +45,23 @@ first=${good%% *}
 search=; dropped=
 for domain in $(sed -n 's/^\(search\|domain\)[[:space:]]*//p' $here); do
     case $domain in .|~*) continue;; esac
-    if [ "$(ask "$first" "homewright-cannot-exist.$domain")" = 0 ]; then search="$search $domain"
-    else dropped="$dropped $domain"; fi
+    case $(ask "$first" "homewright-cannot-exist.$domain") in
+    0 | '') search="$search $domain";; # what nobody told anything of is left as it is
+    *) dropped="$dropped $domain";;
+    esac
 done
 if [ -n "$resolved" ]; then
     file=/etc/systemd/resolved.conf.d/homewright.conf
     mkdir -p "${file%/*}"
-    printf '# Homewright: resolvers that answer\n[Resolve]\nDNS=%s\nDomains=~.%s\n' "$good" "$search" > "$file"
+    # no Domains=~. here: it would take every name away from the servers of links that come later, such as the overlay's
+    printf '# Homewright: resolvers that answer\n[Resolve]\nDNS=%s\nDomains=%s\n' "$good" "${search# }" > "$file"
     systemctl restart systemd-resolved || exit 1
     echo "did: wrote $file: $good"
+    link=$(ip -4 route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
+    [ -n "$link" ] || exit 0
+    resolvectl dns "$link" $good || exit 1
+    echo "did: gave $link these servers until its next lease"
     if [ -n "$dropped" ]; then
-        link=$(ip -4 route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
         resolvectl domain "$link" '' && echo "did: took the search domain$dropped away from $link until its next lease"
     fi
     exit 0

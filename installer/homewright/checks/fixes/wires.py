@@ -5,29 +5,39 @@ from __future__ import annotations
 import re
 
 from homewright.checks.fixes.repair import Repair
-
-_PORT = re.compile(r"\b(\d{1,5})/(tcp|udp)\b")
-
-KEPT = ("ssh", "sshd", "dbus", "systemd-journald", "systemd-logind", "systemd-networkd", "systemd-resolved",
-        "NetworkManager", "init.scope")  # fmt: skip
-"""Services that are never stopped: without them nobody gets in any more."""
+from homewright.checks.network.ports import KEPT, OURS
 
 _STOP = """\
 set -u
 kept=" $1 "; shift
 status=0
+command -v ss > /dev/null || { echo "who has a port is not known: ss is not there (package iproute2)" >&2; exit 1; }
+look() {
+    name=$(cat "/proc/$1/comm" 2> /dev/null)
+    unit=$(sed -n 's|.*/\\([^/]*\\.service\\)$|\\1|p' "/proc/$1/cgroup" 2> /dev/null | head -n 1)
+}
 for wanted in "$@"; do
     port=${wanted%/*}; kind=${wanted#*/}
     flags=-Hlntp; [ "$kind" = tcp ] || flags=-Hlnup
-    pids=$(ss $flags "sport = :$port" | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u)
-    [ -n "$pids" ] || { echo "did: $wanted is free"; continue; }
+    taken=$(ss $flags "sport = :$port") || { echo "who has $wanted is not known: ss failed" >&2; status=1; continue; }
+    [ -n "$taken" ] || { echo "did: $wanted is free"; continue; }
+    pids=$(printf '%s\\n' "$taken" | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -un)
+    [ -n "$pids" ] || { echo "$wanted is taken, and by no process that can be seen" >&2; status=1; continue; }
+    holder=
     for pid in $pids; do
-        name=$(cat "/proc/$pid/comm" 2> /dev/null) || continue
-        unit=$(sed -n 's|.*/\\([^/]*\\.service\\)$|\\1|p' "/proc/$pid/cgroup" 2> /dev/null | head -n 1)
-        case "$kept" in
-            *" $name "*|*" ${unit%.service} "*)
-                echo "$wanted is held by $name, which is never stopped" >&2; status=1; continue ;;
-        esac
+        look "$pid"
+        [ "$pid" != 1 ] || name=systemd
+        case "$kept" in *" $name "*|*" ${unit%.service} "*) holder=$name ;; esac
+    done
+    if [ -n "$holder" ]; then
+        hint=
+        [ "$holder" != systemd ] || hint=": look for its unit by systemctl list-sockets"
+        echo "$wanted is held by $holder, which is never stopped$hint" >&2
+        status=1; continue
+    fi
+    for pid in $pids; do
+        look "$pid"
+        [ -n "$name" ] || continue
         if [ -n "$unit" ] && [ "${unit#user@}" = "$unit" ]; then
             systemctl stop "$unit" || { status=1; continue; }
             echo "did: stopped $unit, which had $wanted (it may start again at the next boot: systemctl disable $unit)"
@@ -63,14 +73,20 @@ done
 _LOSS = """\
 set -u
 found=
-if command -v tc > /dev/null && tc qdisc show dev "$1" | grep -q ' netem \\|^qdisc netem'; then
-    tc qdisc del dev "$1" root || exit 1
-    found=1; echo "did: took the netem queue away from $1"
+if command -v tc > /dev/null; then
+    queues=$(tc qdisc show dev "$1")
+    if printf '%s\\n' "$queues" | grep -q '^qdisc netem [^ ]* root'; then
+        tc qdisc del dev "$1" root || exit 1
+        found=1; echo "did: took the netem queue away from $1"
+    elif printf '%s\\n' "$queues" | grep -q '^qdisc netem '; then
+        found=1; echo "did: left a netem queue of $1 alone, which is part of somebody's own: tc qdisc show dev $1"
+    fi
 fi
 if command -v iptables > /dev/null; then
     iptables -S 2> /dev/null | grep -e '-m statistic' | grep -e '-j DROP' | while read -r _ rule; do
-        # shellcheck disable=SC2086 -- a rule is words
-        eval "iptables -D $rule" && echo "did: took a firewall rule away that dropped packets at random"
+        # a rule is words, some in quotation marks: xargs takes these off, and runs nothing else that stands in them
+        printf '%s\\n' "$rule" | xargs -r iptables -D || continue
+        echo "did: took a firewall rule away that dropped packets at random"
     done | grep . && found=1
 fi
 [ -n "$found" ] || echo "did: found nothing artificial on $1"
@@ -79,8 +95,14 @@ fi
 
 def free_ports(repair: Repair) -> None:
     """Stop what listens on the ports that the finding names; what we get in by is never stopped."""
-    ports = [f"{number}/{kind}" for number, kind in dict.fromkeys(_PORT.findall(repair.finding.measured))]
-    repair.root(_STOP, " ".join(KEPT), *ports, what=f"Not every port of {repair.host} could be freed.")
+    kept = " ".join(sorted(KEPT | OURS))
+    repair.root(_STOP, kept, *named_ports(repair), what=f"Not every port of {repair.host} could be freed.")
+
+
+def named_ports(repair: Repair) -> tuple[str, ...]:
+    """The platform's ports that the finding names, as 443/tcp; no other, whatever a process there is called. Pure."""
+    named = re.findall(r"(?:^taken: |, )(\d{1,5}/(?:tcp|udp)) by ", repair.finding.measured)
+    return tuple(port for port in repair.profile.checks["net.ports"].words("ports") if port in named)
 
 
 def set_mtu(repair: Repair) -> None:

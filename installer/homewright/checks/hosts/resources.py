@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from homewright.checks.check import Check, Outcome, passed, remedy, unknown, warning, wrong
 from homewright.checks.ground import HostView, SiteView
 from homewright.discovery.facts import FileSystem, HostFacts
@@ -89,7 +91,7 @@ def home_disk(view: HostView) -> Outcome:
             f"Make room on {view.host}: caches and old journals go first, then look for what is large.",
             "sudo apt-get clean",
             "sudo journalctl --vacuum-size=100M",
-            f"sudo du -xh --max-depth=2 {holding.mount} | sort -rh | head -20",
+            f"sudo du -xh --max-depth=2 {quote(holding.mount)} | sort -rh | head -20",
             fix="disk",
             changes=("the package cache is emptied", "journals beyond 100 MB are removed"),
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from homewright.checks.check import Check, Outcome, passed, pending, remedy, unknown, warning, wrong
 from homewright.checks.ground import HostView
 from homewright.site.models import Site
@@ -35,7 +37,7 @@ def each_other(view: HostView) -> Outcome:
         remedy(
             f"Write the names into /etc/hosts of {view.host}.",
             *(
-                f"echo '{other.address} {other.name}' | sudo tee -a /etc/hosts"
+                f"echo {quote(f'{other.address} {other.name}')} | sudo tee -a /etc/hosts"
                 for other in others
                 if other.name in astray
             ),
@@ -57,7 +59,7 @@ def resolvers(view: HostView) -> Outcome:
     mend = remedy(
         f"Give {view.host} a resolver that answers.",
         "resolvectl status",
-        f"sudo resolvectl dns {_nic(view)} {_better(view)}",
+        f"sudo resolvectl dns {quote(_nic(view))} {quote(_better(view))}",
         fix="resolv",
         changes=(
             f"{view.host} asks resolvers that answer, such as {_better(view)}, and no longer those that do not",
@@ -94,7 +96,7 @@ def wildcard(view: HostView) -> Outcome:
         remedy(
             f"Take the search domain, or the resolver that invents answers, away from {view.host}.",
             "resolvectl status",
-            f"sudo resolvectl domain {_nic(view)} '~.'",
+            f"sudo resolvectl domain {quote(_nic(view))} ''",
             fix="dns",
             changes=(
                 "the resolver, or the search domain, that has an address for any name is taken away",
@@ -123,7 +125,7 @@ def proxy(view: HostView) -> Outcome:
         "The server goes out by a proxy that the site does not know: what it installs would not come, or go astray.",
         remedy(
             "Tell the site about the proxy, without a password in it; or take the variables away.",
-            f"homewright site set network.proxy '{value}'",
+            *([f"homewright site set network.proxy {quote(value)}"] if "***@" not in value else []),
             "sudo sed -i.before-homewright '/_proxy=/Id' /etc/environment",
         ),
     )
