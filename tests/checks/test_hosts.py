@@ -33,6 +33,14 @@ def test_of_two_servers_the_clock_that_agrees_with_ours_is_right() -> None:
     assert (late := two.find("host.clock-skew", "pine")) is not None and late.status == "failed"
 
 
+def test_a_single_server_is_compared_with_us_and_not_with_the_middle() -> None:
+    one = scene("trouble").answering(servers=scene("trouble").site.model_dump(mode="json")["servers"][:1])
+    name = one.site.servers[0].name
+    for offset, status in ((40.0, "failed"), (20.0, "passed")):
+        found = one.having(name, "clock", offset_s=offset).find("host.clock-skew", name)
+        assert found is not None and found.status == status, found
+
+
 def test_a_server_without_a_gpu_of_nvidias_needs_no_vt_d() -> None:
     intel = (Gpu(address="0000:00:02.0", vendor="intel"),)
     assert scene("attic").knowing("birch", gpus=intel).find("host.vt-d", "birch") is None

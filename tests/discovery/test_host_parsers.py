@@ -274,7 +274,8 @@ def test_the_hosts_file() -> None:
          {"s1": ("192.0.2.7", "127.0.1.1"), "s2": (), "s3": ("192.0.2.8", "192.0.2.9")}, False, True),
         ("wildcard|x y|2|198.51.100.1\ninternet|www.debian.org|0|198.51.100.1\n", {}, True, None),
         ("wildcard|x y|124|\ninternet|www.debian.org|124|\nname|s1|124|\n", {}, None, None),
-        ("wildcard|x y|2|\ninternet|www.debian.org|2|\nname|s1|0|300.1.1.1\n", {}, False, False),
+        ("wildcard|x y|2|\ninternet|www.debian.org|2|\nname|s1|0|300.1.1.1\n", {}, None, False),
+        ("wildcard|x y|2|\nname|s1|0|192.0.2.7\n", {"s1": ("192.0.2.7",)}, False, None),
         ("garbage\na|b|c\n||||\n", {}, None, None),
     ],
 )  # fmt: skip
@@ -373,3 +374,14 @@ def test_escape_sequences_get_into_no_fact() -> None:
         )
     )
     assert (facts.system.os_name, facts.system.hostname, facts.disks[0].model) == ("Debian 12", "s1", "X")
+
+
+def test_a_kernel_that_says_there_is_no_iommu_does_not_see_one() -> None:
+    seen = "[ 0.1] DMAR: Host address width 39"
+    text = (
+        "[ 0.9] AMD-Vi: AMD IOMMUv2 functionality not available on this system - This is not a bug.\n"
+        "[ 0.0] DMAR: IOMMU disabled\n"
+    )
+    for said, kept in ((text, ()), (f"{seen}\n{text}", (seen,))):
+        bundle = RawBundle(host="a", gathered_at=1.0, sources={"kernel-log-iommu": Source(stdout=said, exit_code=0)})
+        assert parse(bundle).kernel.iommu_log == kept

@@ -25,7 +25,7 @@ def planned(given: Site, known: Any, secrets: tuple[str, ...] = ()) -> PlatformP
     [
         (["ubuntu", "ubuntu"], True, "microk8s", "Every server runs Ubuntu"),
         (["ubuntu", "debian"], True, "kubeadm", "s2 runs debian"),
-        (["ubuntu", "ubuntu"], False, "kubeadm", "s1 and s2 cannot look up"),
+        (["ubuntu", "ubuntu"], False, "microk8s", "Every server runs Ubuntu"),
         (["ubuntu"], True, "microk8s", "not every server has told"),
     ],
 )

@@ -48,9 +48,14 @@ class Ground:
 
     @cached_property
     def clock(self) -> float | None:
-        """The median of the servers' clocks and of ours, in seconds to ours: what the site takes for the time."""
+        """The median of the servers' clocks and of ours, in seconds to ours: what the site takes for the time.
+
+        Of one server alone it is ours: half-way between the two is nobody's time.
+        """
         offsets = [found.clock.offset_s for found in self.known.values() if found.clock.offset_s is not None]
-        return median([*offsets, 0.0]) if offsets else None
+        if len(offsets) < 2:
+            return 0.0 if offsets else None
+        return median([*offsets, 0.0])
 
     @cached_property
     def mtu(self) -> int | None:

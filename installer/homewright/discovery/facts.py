@@ -131,7 +131,7 @@ class Names(Fact):
     resolves: dict[str, tuple[str, ...]] = {}
     """What names that were asked for resolve to, by name (getent); the servers of the site are asked for."""
     wildcard: bool | None = None
-    """A name that cannot exist resolves all the same."""
+    """A name that cannot exist resolves all the same; None too where no public name does: nobody may have answered."""
     internet: bool | None = None
     """A public name resolves."""
 

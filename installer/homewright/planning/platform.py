@@ -65,7 +65,10 @@ class PlatformPlan(Document):
 
 
 def cluster(site: Site, facts: Mapping[str, HostFacts]) -> tuple[Cluster, str]:
-    """The kind of cluster, and why in one sentence."""
+    """The kind of cluster, and why in one sentence.
+
+    Whether a public name resolves has no say in it: names fail for a moment, and a plan must not change with them.
+    """
     if site.platform.cluster is not None:
         return site.platform.cluster, "You chose it."
     known = [facts[server.name] for server in site.servers if server.name in facts]
@@ -73,9 +76,6 @@ def cluster(site: Site, facts: Mapping[str, HostFacts]) -> tuple[Cluster, str]:
     if without:
         told = " and ".join(f"{found.host} runs {found.system.os_name or found.system.os_id}" for found in without)
         return "kubeadm", f"MicroK8s is a snap, and not every server is an Ubuntu with snaps: {told}."
-    cut_off = [found.host for found in known if found.names.internet is False]
-    if cut_off:
-        return "kubeadm", f"MicroK8s comes from the snap store, and {' and '.join(cut_off)} cannot look up its name."
     if len(known) < len(site.servers):
         return "microk8s", "It is the usual choice on Ubuntu; not every server has told its system yet."
     return "microk8s", "Every server runs Ubuntu, where MicroK8s comes as a snap that keeps itself up to date."

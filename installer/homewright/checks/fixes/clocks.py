@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from statistics import median
 
 from homewright.checks.fixes.repair import Repair
 
@@ -54,9 +53,8 @@ echo "did: enabled and started $found"
 
 
 def set_clock(repair: Repair) -> None:
-    """Set the clock to the median of the other servers' clocks and ours."""
-    offsets = [facts.clock.offset_s for facts in repair.others.values() if facts.clock.offset_s is not None]
-    apart = median([*offsets, 0.0])
+    """Set the clock to what the site takes for the time, which is what the check compares with."""
+    apart = repair.ground.clock or 0.0
     what = f"The clock of {repair.host} could not be set."
     if repair.facts.system.virtualization in ("lxc", "docker", "podman", "systemd-nspawn", "openvz"):
         what += " It is a container: its clock is that of the machine that it runs on."

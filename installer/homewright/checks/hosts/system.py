@@ -78,7 +78,8 @@ def sudo(view: HostView) -> Outcome:
 
 
 def kernel(view: HostView) -> Outcome:
-    wanted = view.limits.text("minimum")
+    distribution = view.facts.system.os_id not in ("ubuntu", "")  # no snaps there: LXD is the distribution's own
+    wanted = view.limits.text("without_snaps" if distribution else "minimum")
     threshold = f"{wanted} or newer"
     found = view.facts.system.kernel
     version = _version(found)
@@ -89,7 +90,7 @@ def kernel(view: HostView) -> Outcome:
     return wrong(
         found,
         threshold,
-        "LXD 6 does not support kernels as old as this one.",
+        "LXD does not support kernels as old as this one.",
         remedy(
             f"Upgrade {view.host} and boot the new kernel.",
             "sudo apt-get update",

@@ -81,6 +81,10 @@ def resolvers(view: HostView) -> Outcome:
 def wildcard(view: HostView) -> Outcome:
     threshold = "a name that cannot exist has no address"
     found = view.facts.names.wildcard
+    answers = view.ground.measurements.resolvers_answer.get(view.host, {})
+    if found is None and view.facts.names.internet is False and answers and all(answers.values()):
+        # with no way out there is no public name to compare with; but its resolvers are there, and named no address
+        return passed("it has none", threshold, "Its resolvers answer, and have no address for it.")
     if found is None:
         return unknown(threshold, f"It was not tried: {view.facts.why_unknown('names')}.")
     if not found:
@@ -159,7 +163,7 @@ CHECKS = (
           host=each_other, applies=_several, phase="after-names", depends=("net.resolvers", "host.hostname")),
     Check("net.resolvers", "Resolvers", "network", "host", ("names", "measured.resolvers_answer"), _RESOLVED,
           host=resolvers),
-    Check("net.wildcard-dns", "No wildcard DNS", "network", "host", ("names", "site.zone"), _DEBUG, host=wildcard,
-          depends=("net.resolvers",)),
+    Check("net.wildcard-dns", "No wildcard DNS", "network", "host", ("names", "site.zone", "measured.resolvers_answer"),
+          _DEBUG, host=wildcard, depends=("net.resolvers",)),
     Check("net.proxy", "Proxy variables", "network", "host", ("system", "site.network"), _PROXY, host=proxy),
 )  # fmt: skip

@@ -12,6 +12,8 @@ from homewright.discovery.parsers.sizes import whole
 
 KEPT_LINES = 20
 _IOMMU = re.compile(r"\bDMAR\b|AMD-Vi")
+_NO_IOMMU = re.compile(r"not available|disabled", re.IGNORECASE)
+"""What the same drivers say of an IOMMU that is not there (AMD-Vi's says so on any machine), or is turned off."""
 _XID = re.compile(r"NVRM: Xid|fallen off the bus")
 _FLAGS = re.compile(r"^\s*(?:flags|capabilities)\s*:(.*)$", re.MULTILINE | re.IGNORECASE)
 _VIRTUALIZATION = re.compile(r"^Virtuali[sz]\w*:\s*(VT-x|AMD-V)\s*$", re.MULTILINE | re.IGNORECASE)
@@ -86,7 +88,11 @@ def parse(bundle: RawBundle, functions: Iterable[PciFunction]) -> Kernel:
         aio_max_nr=found.get("fs/aio-max-nr"),
         swaps=swaps(bundle.text("swaps")),
         xid=_xid(bundle),
-        iommu_log=_lines(_IOMMU, bundle, "kernel-log-iommu", "dmesg", "dmesg-grep-dmar-iommu")[:KEPT_LINES],
+        iommu_log=tuple(
+            line
+            for line in _lines(_IOMMU, bundle, "kernel-log-iommu", "dmesg", "dmesg-grep-dmar-iommu")
+            if not _NO_IOMMU.search(line)
+        )[:KEPT_LINES],
     )
 
 

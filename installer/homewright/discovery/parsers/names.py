@@ -11,7 +11,7 @@ from homewright.discovery.facts import Names
 PUBLIC_NAME = "www.debian.org"
 """That the probe asks for."""
 _NOT_FOUND = "2"
-"""getent's exit code for a name that is not known, as against one that nobody answered for."""
+"""getent's exit code for a name that is not known; the same where resolvers answer nothing, or an error."""
 
 
 def resolv_conf(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -54,14 +54,18 @@ def parse(bundle: RawBundle) -> Names:
         behind, behind_search = resolv_conf(bundle.text("resolv-conf-uplink"))
         servers, search = behind or servers, search or behind_search
     said = answers(bundle.said("getent"))
+    internet = [entry for entry in said if entry[0] == "internet"]
+    wildcard = _found([entry for entry in said if entry[0] == "wildcard"])
+    if wildcard is False and internet and _found(internet) is False:
+        wildcard = None  # a public name was not found either: it may be that nobody answered
     anything = {address for kind, _, _, addresses in said if kind == "wildcard" for address in addresses}
     return Names(
         resolvers=servers,
         search=search,
         hosts=hosts(bundle.text("hosts")),
         resolves=_resolved(said),
-        wildcard=_found([entry for entry in said if entry[0] == "wildcard"]),
-        internet=_found([entry for entry in said if entry[0] == "internet" and not anything & set(entry[3])]),
+        wildcard=wildcard,
+        internet=_found([entry for entry in internet if not anything & set(entry[3])]),
     )
 
 
