@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from piloting import Make, drive, page, shows, text_of, until
 from recorded_sites import lay_out
 from screen_doubles import facts_of
 from textual.pilot import Pilot
 
 from homewright.discovery.gathering import remember
+from homewright.screens.app import HomewrightApp
 from homewright.screens.gpu_text import short_name
+from homewright.screens.services_planning import Known
 from homewright.screens.text_box import TextBox
 from homewright.screens.widgets.table import Table
 from homewright.site import files
 from homewright.site.answers import GpuChoice
+from homewright.site.paths import StateFolder
 
 if TYPE_CHECKING:
     from conftest import Recorded
@@ -103,7 +108,8 @@ def test_what_suits_is_taken_for_all_of_them(make_app: Make) -> None:
     file, _ = lay_out("attic")
 
     async def flow(pilot: Pilot[object]) -> None:
-        await page("gpus", ("RTX 3090",), "t", ("Taken for 4 GPUs",), "ctrl+s", file=file, name="attic")(pilot)
+        await page("gpus", ("RTX 3090",), "t", ("Taken for 4 GPUs", "* not saved"), file=file, name="attic")(pilot)
+        await pilot.press("ctrl+s")
         await until(pilot, shows(pilot, "save these choices?"))
         await pilot.press("enter")
         await until(pilot, shows(pilot, "Saved in site.yaml"))
@@ -167,3 +173,32 @@ def test_names_are_short_enough_for_a_row() -> None:
             "",
         )
     ] == ["GeForce RTX 3090", "GeForce RTX 3060", "UHD Graphics 770", "ASPEED Graphics Family", ""]
+
+
+@pytest.mark.parametrize(("name", "title"), [("gpus", "6 GPUs"), ("instances", "3 instances")])
+def test_the_table_has_the_keys_from_the_start(make_app: Make, services: Recorded, name: str, title: str) -> None:
+    """Nothing is there yet that a key could act on; what is pressed once it is, acts."""
+    file, _ = lay_out("attic")
+    come, answers = threading.Event(), services.answers
+
+    def slow(file: Path, state: StateFolder) -> Known:
+        assert come.wait(20)
+        return answers(file, state)
+
+    services.answers = slow  # type: ignore[method-assign]
+
+    async def flow(pilot: Pilot[object]) -> None:
+        app = pilot.app
+        assert isinstance(app, HomewrightApp)
+        await until(pilot, shows(pilot, "Begin something"))
+        app.open_site(file, "attic")
+        app.go(name)
+        await pilot.press("down", "p", "enter")
+        assert isinstance(app.focused, Table) and not app.focused.rows
+        come.set()
+        await until(pilot, shows(pilot, title))
+        table, first = app.focused, app.focused.cursor_key
+        await pilot.press("down")
+        assert table.cursor_key == table.rows[1].key != first
+
+    drive(make_app(), SIZE, flow)
