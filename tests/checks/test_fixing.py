@@ -71,6 +71,7 @@ def test_each_server_is_repaired_once(tmp_path: Path) -> None:
         assert len(fixing.fixable(report, s.site, state, name, HOSTS)) == 1
     assert len(fixing.fixable(report, s.site, state, "mtu", ["birch"])) == 1, "birch sees what is wrong with maple"
     assert fixing.fixable(report, s.site, state, "clock", HOSTS) == ()
+    assert len(fixing.once(ground(s), report.blocking())) == 1, "once, whichever of its pairs saw it"
 
 
 def test_what_is_lost_both_ways_is_looked_for_once(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from piloting import Make, drive, page, shows, text_of, until
-from screen_checks import TROUBLE, report_of
+from screen_checks import TROUBLE, finding, report_of
 from textual.pilot import Pilot
 
 from homewright.checks import running
@@ -131,6 +131,21 @@ def test_everything_that_can_be_repaired_is_at_once(
     assert services.fixed == ["host.clock s2", "network.ports s1"]
 
 
+def test_what_several_pairs_see_of_one_server_is_repaired_once(
+    make_app: Make, services: Recorded, site: Path, state: StateFolder
+) -> None:
+    services.wrong = tuple(
+        finding("network.reach", ["s2", other], "failed", "1400", fix="mtu", changes=[f"s2, as {other} sees it"])
+        for other in ("s1", "s3")
+    )
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("checks", ("2✗",), "F", ("fix Round trip and loss?",), "enter", ("1 check failed",))(pilot)
+
+    drive(make_app(), SIZE, flow)
+    assert services.fixed == ["network.reach s2 s1"]
+
+
 def test_a_repair_that_fails_says_so_and_keeps_no_other_from_being_made(
     make_app: Make, services: Recorded, site: Path, state: StateFolder
 ) -> None:
@@ -226,7 +241,10 @@ def test_a_lost_server_holds_up_nobody_and_is_named_once(
     services.problems["s3"] = Unreachable("nothing answers at port 22.", "", [])
 
     async def flow(pilot: Pilot[object]) -> None:
-        await page("checks", ("unknown", "✗ unreached"), "ctrl+n", ("s3 could not be reached",))(pilot)
+        await page("checks", ("Nothing failed; s3 not reached", "✗ unreached"))(pilot)
+        assert "assed" not in text_of(pilot.app).splitlines()[0]
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "s3 could not be reached"))
         await pilot.press("ctrl+n")
         await until(pilot, lambda: "3/9 Checks" not in text_of(pilot.app))
 

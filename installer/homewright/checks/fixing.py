@@ -5,7 +5,7 @@ A repair says before what it will change (`Remedy.changes`) and afterwards what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from homewright.access.connection import Connection, Endpoint
@@ -20,7 +20,7 @@ from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 from homewright.site.rehearsed import refuse
 
-__all__ = ["REPAIRS", "FixFailed", "fix", "fixable", "places"]
+__all__ = ["REPAIRS", "FixFailed", "fix", "fixable", "once", "places"]
 
 Say = Callable[[str], None]
 
@@ -82,14 +82,20 @@ def places(ground: Ground, finding: Finding) -> tuple[str, ...]:
 def fixable(report: Report, site: Site, state: StateFolder, name: str, hosts: Collection[str]) -> tuple[Finding, ...]:
     """The open findings on these servers whose repair, or whose check, has this id; each server's repair once."""
     ground = Ground(site, recorded_facts(state))
-    found: dict[tuple[str, ...], Finding] = {}
-    mended: set[str] = set()
-    for finding in report.findings:
-        remedy = finding.remedy
-        if remedy is None or remedy.fix is None or name not in (remedy.fix, finding.check) or not finding.open:
+    named = [one for one in report.findings if one.remedy and name in (one.remedy.fix, one.check)]
+    return once(ground, [one for one in named if {*places(ground, one), *one.subjects} & set(hosts)])
+
+
+def once(ground: Ground, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Those of the findings that are open and whose repairs put all of them right: each server's repair once. Pure."""
+    found: list[Finding] = []
+    mended: dict[str, set[str]] = {}
+    for finding in findings:
+        if finding.remedy is None or finding.remedy.fix is None or not finding.open:
             continue
         where = places(ground, finding)
-        if {*where, *finding.subjects} & set(hosts) and not set(where) <= mended:
-            found[(remedy.fix, *where)] = finding
-            mended |= set(where)
-    return tuple(found.values())
+        seen = mended.setdefault(finding.remedy.fix, set())
+        if not seen.issuperset(where):
+            found.append(finding)
+            seen.update(where)
+    return tuple(found)

@@ -68,23 +68,25 @@ class CheckActs(Page):
             self.say("There is nothing that Homewright can fix by itself.")
 
     def _ask_to_fix(self, findings: Sequence[Finding]) -> None:
+        """Say what will be changed; one repair on one server may clear several findings, and is said and done once."""
+        sitting, services = self.home.sitting, self.home.services
+        assert sitting is not None
+        self.start("repairs", lambda: services.repairs(sitting.file, sitting.state, findings), self._ask_for)
+
+    def _ask_for(self, repairs: Sequence[Finding]) -> None:
         from homewright.screens.ask import AskBox
 
-        # One repair on one server may clear several findings; it is said and done once.
-        once = {
-            (tuple(sorted(one.subjects)), one.remedy.fix, one.remedy.changes): one for one in findings if one.remedy
-        }
         lines = []
-        for one in once.values():
+        for one in repairs:
             assert one.remedy is not None
             lines.append(f"{one.title} · {subject(one)}")
             lines += [f"  {change}" for change in one.remedy.changes or (one.remedy.say,)]
         lines.append("\nThen what did not pass is checked again.")
-        title = f"fix {next(iter(once.values())).title}?" if len(once) == 1 else f"fix {len(once)} things?"
+        title = f"fix {repairs[0].title}?" if len(repairs) == 1 else f"fix {len(repairs)} things?"
 
         def answer(yes: bool | None) -> None:
             if yes:
-                self._fix(list(once.values()))
+                self._fix(repairs)
 
         self.app.push_screen(AskBox(title, lines, "change this", no="leave it"), answer)
 

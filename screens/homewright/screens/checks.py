@@ -187,13 +187,17 @@ homewright check, check --fix ID, check --accept ID --reason WHY.
         elif self.jobs.running("fix"):
             words = ["repairing", *words]
         elif self._report is not None:
-            words = words or ["all passed"]
+            words = words or ([] if self._lost else ["all passed"])
             age = self.now() - self._report.at
             words += [f"{age_text(age)} ago"] if age > OLD_S else []
         if self._lost:
-            words.append(f"{next(iter(self._lost)) if len(self._lost) == 1 else len(self._lost)} not reached")
+            words.append(self._lost_words())
         words += [f"filter: {self._needle}"] if self._needle else []
         self.retitle(" · ".join(words))
+
+    def _lost_words(self) -> str:
+        """Which server could not be reached, or how many."""
+        return f"{next(iter(self._lost)) if len(self._lost) == 1 else len(self._lost)} not reached"
 
     def _here(self) -> tuple[str, str]:
         """The check and the column under the cursor."""
@@ -341,9 +345,10 @@ homewright check, check --fix ID, check --accept ID --reason WHY.
         failed, warnings, unknown = counts["failed"], counts["warning"], counts["unknown"]
         if failed:
             self.say(f"{count(failed, 'check')} failed.{again} n goes to the next.", "failed")
-        elif warnings or unknown:
+        elif warnings or unknown or self._lost:
             words = ([count(warnings, "warning")] if warnings else []) + ([f"{unknown} unknown"] if unknown else [])
-            self.say(f"Nothing failed; {' and '.join(words)}.{again}", "warning")
+            words += [self._lost_words()] if self._lost else []
+            self.say(f"Nothing failed; {', '.join(words)}.{again}", "warning")
         else:
             self.say(f"Every check passed.{again}", "ok")
 

@@ -114,6 +114,15 @@ class CheckServices:
         site = files.load(file)
         return running.recheck(site, state, report, _judging(site, state, heard), done=done.steps(state))
 
+    def repairs(self, file: Path, state: StateFolder, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+        """Those of the findings whose repairs put all of them right. Raises SiteError."""
+        from homewright.checks import fixing
+        from homewright.checks.ground import Ground
+        from homewright.discovery import recorded
+        from homewright.site import files
+
+        return fixing.once(Ground(files.load(file), recorded(state)), findings)
+
     def fix(self, file: Path, state: StateFolder, finding: Finding, say: Callable[[str], None]) -> None:
         """Carry out the repair of a finding. Raises what kept it from being done."""
         from homewright.checks import fixing
