@@ -362,6 +362,11 @@ def test_a_run_is_paused_and_cancelled_by_keys(
         await pilot.press("escape")
         await until(pilot, lambda: "cancel the run?" not in text_of(pilot.app))
         assert told == ["pause"]
+        # The step that it is at goes on: the pause has not come, and can be taken back.
+        await until(pilot, shows(pilot, "p go on"))
+        await pilot.press("p")
+        await until(pilot, shows(pilot, "The run goes on", "p pause"))
+        assert told == ["pause", "continue"]
         await pilot.press("c")
         await until(pilot, shows(pilot, "cancel the run?"))
         await pilot.press("enter")
@@ -371,7 +376,7 @@ def test_a_run_is_paused_and_cancelled_by_keys(
         drive(make_app(), SIZE, flow)
     finally:
         lock.release()
-    assert told == ["pause", "cancel"]
+    assert told == ["pause", "continue", "cancel"]
 
 
 def test_a_support_bundle_is_packed_by_a_key(

@@ -71,6 +71,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
         Binding("k", "skip", "skip"),
         Binding("c", "cancel", "cancel"),
         Binding("p", "pause", "pause"),
+        Binding("p", "continue", "go on"),
         Binding("d", "detach", "detach"),
         Binding("f", "follow", "follow"),
         Binding("tab", "host", "host", key_display="tab"),
@@ -150,7 +151,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
             return
         fresh = self.run_shown is None or self.run_shown.id != snapshot.run.id
         ended = not fresh and self.run_shown is not None and not self.run_shown.state.final and snapshot.run.state.final
-        self.run_shown, self.steps_shown = snapshot.run, snapshot.steps
+        self.show_run(snapshot.run, snapshot.steps)
         if fresh:
             self._step = None
             self._show_log()
@@ -361,7 +362,11 @@ are proved, not done again, and answers that you have changed meanwhile count.
             return run is not None and run.state.final and run.state is not State.SUCCEEDED
         if action == "why":
             return any(box.display for box in self.query("#problem"))
-        if action in ("detach", "cancel", "pause"):
+        if action in ("pause", "continue") and self.pausing != (action == "continue"):
+            return False
+        if action in ("pause", "continue") and self.jobs.running("control"):
+            return None  # one after the other: which the engine hears last, counts
+        if action in ("detach", "cancel", "pause", "continue"):
             return run is not None and not run.state.final
         if action == "skip":
             failed = progress.failed_step(self.steps_shown)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from homewright.engine.journal import RunRecord, StepRecord
-from homewright.errors import StateError
+from homewright.errors import HomewrightError, StateError
 from homewright.screens import progress
 from homewright.screens.loglines import View, read_on
 from homewright.screens.page import Page
@@ -19,6 +19,22 @@ class RunControl(Page):
         super().__init__()
         self.run_shown: RunRecord | None = None
         self.steps_shown: tuple[StepRecord, ...] = ()
+        self._asked = ""
+        """What the engine was told last, pause or continue, until the journal shows that it has done so."""
+
+    @property
+    def pausing(self) -> bool:
+        """Whether the run is paused, or will be when its step has ended."""
+        if self._asked:
+            return self._asked == "pause"
+        return self.run_shown is not None and bool(self.run_shown.reason)
+
+    def show_run(self, run: RunRecord, steps: tuple[StepRecord, ...]) -> None:
+        """Show the run as the journal has it now."""
+        before = self.run_shown
+        if before is None or (before.id, before.reason) != (run.id, run.reason) or run.state.final:
+            self._asked = ""
+        self.run_shown, self.steps_shown = run, steps
 
     def watch_again(self) -> None:
         """Show the run from its first line: another engine has begun to work on it."""
@@ -109,13 +125,22 @@ class RunControl(Page):
         self.app.push_screen(AskBox("cancel the run?", lines, "cancel it", no="let it go on"), answered)
 
     def action_pause(self) -> None:
-        """Begin no further step; pressed again, go on."""
-        if self.run_shown is not None and self.run_shown.reason:
-            self._tell("continue", "The run goes on.")
-        else:
-            self._tell("pause", "The run pauses when the step that it is at has ended. p lets it go on.")
+        """Begin no further step."""
+        self._tell("pause", "The run pauses when the step that it is at has ended. p lets it go on.")
+
+    def action_continue(self) -> None:
+        """Let a paused run go on; take a pause back that has not come yet."""
+        self._tell("continue", "The run goes on.")
 
     def _tell(self, command: str, said: str) -> None:
-        sitting, services = self.home.sitting, self.home.services
-        if sitting is not None:
-            self.start("control", lambda: services.tell(sitting.state, command), lambda _: self.say(said))
+        sitting, services, before = self.home.sitting, self.home.services, self._asked
+        if sitting is None:
+            return
+
+        def failed(error: HomewrightError) -> None:
+            self._asked = before
+            self.problem(error)
+
+        if command in ("pause", "continue"):
+            self._asked = command
+        self.start("control", lambda: services.tell(sitting.state, command), lambda _: self.say(said), failed)
