@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from homewright.access.connection import CommandFailed, Connection
+from homewright.access.remote import Completed
 from homewright.checks.measurements import Measurements, Pair
-from homewright.checks.measuring import Said, Wanted, gathered, read
+from homewright.checks.measuring import Said, Wanted, gathered, measure, read
 from homewright.checks.measuring_script import Target, longest_s, script
 from homewright.checks.running import merged
 from homewright.errors import Unreachable
 from homewright.site.models import Server, Site
+from homewright.site.paths import StateFolder
 
 TARGET = Target("s2", "192.0.2.2", 22)
 GOOD = (
@@ -125,7 +128,7 @@ def test_what_is_measured_anew_takes_the_place_of_what_was() -> None:
 def test_the_script_runs_here_and_leaves_nothing_behind(tmp_path: Path) -> None:
     """A real shell: nobody is asked but this machine itself."""
     text = script(pairs=[Target("here", "127.0.0.1", 9)], names=["localhost"], disk=True)
-    text = text.replace("writes=100", "writes=20")
+    text = text.replace("writes=100", "writes=20").replace("writing=3", "writing=20")  # however busy this disk is
     done = subprocess.run(
         ["sh", "-s"], input=text, capture_output=True, text=True, timeout=30, env={"HOME": str(tmp_path), "PATH": PATH}
     )
@@ -139,6 +142,55 @@ def test_the_script_runs_here_and_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
+
+STUCK = """\
+#!/bin/sh
+case $* in *seek=6*) exec sleep 60 ;; esac
+echo '4096 bytes (4.1 kB, 4.0 KiB) copied, 0.0002 s, 20 MB/s' >&2
+"""
+
+
+def test_a_write_that_hangs_is_ended_and_counts_as_that_long(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "dd").write_text(STUCK)
+    (tools / "dd").chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    text = script(disk=True).replace("syncing=5", "syncing=1").replace("writing=3", "writing=20")
+    done = subprocess.run(
+        ["sh", "-s"], input=text, capture_output=True, text=True, timeout=30,
+        env={"HOME": str(home), "PATH": f"{tools}:{PATH}"},
+    )  # fmt: skip
+    assert (done.stderr, list(home.iterdir())) == ("", [])
+    assert done.stdout.splitlines()[0].split()[2:] == ["0.0002"] * 6 + ["1"]
+    assert read(done.stdout, "s1", [], disk=True).disk_ms == 1000.0
+
+
+@pytest.mark.parametrize(("printed", "kept"), [("disk 0 0.001 0.001 0.001 0.001 0.002\nresolver 192.0.2.1 0\n", True),
+                                               ("", False)])  # fmt: skip
+def test_what_was_measured_before_the_time_was_up_is_kept(
+    printed: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late:
+        """A connection on which the time is up."""
+
+        def __enter__(self) -> Late:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def run(self, *_: object, **__: object) -> None:
+            raise CommandFailed("s1", "sh -s", Completed(printed, "", -1), "It gave no answer in time.")
+
+    monkeypatch.setattr(Connection, "open", lambda *_: Late())
+    found = measure(SITE, StateFolder(tmp_path).create(), Wanted.everything(SITE, ["s1"]))
+    assert found.disk_ms == ({"s1": 2.0} if kept else {})
+    assert found.resolvers_answer.get("s1", {}) == ({"192.0.2.1": True} if kept else {})
+    pair = found.pair("s1", "s2")
+    assert pair is not None
+    assert ("its answer broke off" if kept else "It gave no answer in time") in pair.error
 
 
 def test_every_wait_is_bounded() -> None:

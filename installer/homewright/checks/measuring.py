@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
-from homewright.access.connection import Connection, Endpoint
+from homewright.access.connection import CommandFailed, Connection, Endpoint
 from homewright.checks.measurements import Measurements, Pair
 from homewright.checks.measuring_script import Target, longest_s, script
 from homewright.errors import HomewrightError
@@ -147,7 +147,12 @@ def _ask(server: Server, site: Site, state: StateFolder, wanted: Wanted, timeout
         disk=server.name in wanted.disk_ms,
     )
     with Connection.open(Endpoint.of(server, state), timeout) as connection:
-        done = connection.run("sh -s", stdin=text.encode(), timeout=longest_s(len(targets)), check=False)
+        try:
+            done = connection.run("sh -s", stdin=text.encode(), timeout=longest_s(len(targets)), check=False)
+        except CommandFailed as error:
+            done = error.completed  # out of time: what was measured until then counts
+            if not done.stdout.strip():
+                raise
     return read(done.stdout, server.name, targets, names, disk=server.name in wanted.disk_ms)
 
 
