@@ -105,7 +105,7 @@ def is_no_shell(channel: paramiko.Channel) -> None:
 
 
 def test_each_ends_in_its_time_and_the_rest_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("homewright.discovery.probe.TIMEOUT_S", 1.5)
+    monkeypatch.setattr("homewright.discovery.probe.TIMEOUT_S", 5.0)
     monkeypatch.setattr("homewright.discovery.probe.MOST_BYTES", 1 << 20)
     state = StateFolder(tmp_path / "state").create()
     engine_key.ensure(state.key, "tests")
@@ -124,16 +124,16 @@ def test_each_ends_in_its_time_and_the_rest_is_told(tmp_path: Path, monkeypatch:
             Site(name="attic", servers=tuple(servers)),
             state,
             on_event=lambda host, outcome: told.setdefault(host, time.monotonic() - began),
-            timeout=2.0,
+            timeout=5.0,
         )
     errors = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, HomewrightError)}
     facts = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, HostFacts)}
     assert set(errors) == {"silent", "nothing", "no-shell"}
     assert all(error.what and error.why for error in errors.values())
     assert "currently not available" in errors["no-shell"].why
-    assert max(told.values()) < 12, told
+    assert max(told.values()) < 30, told
     for name, reason in (
-        ("hangs", "it gave no answer within 1.5 s, at meminfo"),
+        ("hangs", "it gave no answer within 5 s, at meminfo"),
         ("floods", "it printed more than 1 MiB"),
     ):
         assert facts[name].system.os_id == "debian"

@@ -138,6 +138,14 @@ NETPLAN = f"""network:
         "{CANARY} at home":
           password: "{CANARY}"
         office: {{password: {CANARY}}}
+        canarynet:
+          addresses:
+            - 192.0.2.99/24
+          hidden: true
+
+        # between
+        canaryhome: {{}}
+      mtu: 1400
   bridges:
     br0:
       interfaces: [enp3s0]
@@ -184,7 +192,7 @@ def test_secrets_are_cut_out_over_there(tools: Path, tmp_path: Path) -> None:
         more={"http_proxy": f"http://ann:{CANARY}@proxy.example:3128", "ALL_PROXY": f"{CANARY}@socks.example:1080"},
         instead={
             "/etc/netplan": f"{tmp_path}/netplan", "/etc/environment": f"{tmp_path}/environment",
-            "/etc/apt/apt.conf ": f"{tmp_path}/apt.conf ", "/proc/cmdline": f"{tmp_path}/cmdline",
+            "/etc/apt/apt.conf /etc/apt/apt.conf.d/*": f"{tmp_path}/apt.conf", "/proc/cmdline": f"{tmp_path}/cmdline",
             "/proc/cpuinfo": f"{tmp_path}/cpuinfo",
         },
     )  # fmt: skip
@@ -199,7 +207,16 @@ def test_secrets_are_cut_out_over_there(tools: Path, tmp_path: Path) -> None:
     }
     assert facts.kernel.cmdline == ("BOOT_IMAGE=/vmlinuz", "rd.iscsi.password=***", "luks.key=***", "quiet")
     said = bundle.said("netplan")
-    for kept in ("dhcp4: true", "interfaces: [enp3s0]", "192.0.2.10/24", "via: 192.0.2.1", "wlan0:"):
+    assert "canary" not in said and "192.0.2.99" not in said
+    for kept in (
+        "mtu: 1400",
+        "br0:",
+        "dhcp4: true",
+        "interfaces: [enp3s0]",
+        "192.0.2.10/24",
+        "via: 192.0.2.1",
+        "wlan0:",
+    ):
         assert kept in said
 
 

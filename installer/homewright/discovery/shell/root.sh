@@ -38,16 +38,29 @@ fi
 end "$code"
 
 begin netplan
+# names of networks are keys like any other: all that stands deeper than `access-points:` goes first
+without_networks() {
+    deep=-1
+    while IFS= read -r line || [ -n "$line" ]; do
+        rest=${line#"${line%%[! ]*}"}
+        case $rest in '' | '#'*) continue ;; esac
+        indent=$((${#line} - ${#rest}))
+        [ "$deep" -ge 0 ] && [ "$indent" -gt "$deep" ] && continue
+        deep=-1
+        case $rest in *access-points*) deep=$indent; continue ;; esac
+        printf '%s\n' "$line"
+    done
+}
 # known keys and plain values alone: Wi-Fi passwords, keys and names of networks are not among them
 code=127
 for f in /etc/netplan/*.yaml /run/netplan/*.yaml /usr/lib/netplan/*.yaml; do
     [ -e "$f" ] || continue
     [ "$code" = 127 ] && code=0
     printf '# %s\n' "${f##*/}"
-    sed -nE -e '/^ *(network|ethernets|wifis|bridges|bonds|vlans|match|parameters|nameservers|routes|addresses|interfaces|search|dhcp4-overrides|[a-z][a-z0-9]{1,14}):[[:space:]]*$/p' \
+    without_networks <"$f" | sed -nE -e '/^ *(network|ethernets|wifis|bridges|bonds|vlans|match|parameters|nameservers|routes|addresses|interfaces|search|dhcp4-overrides|[a-z][a-z0-9]{1,14}):[[:space:]]*$/p' \
         -e '/^ *(- )? *(version|renderer|dhcp4|dhcp6|gateway4|to|via|macaddress|set-name|mtu|id|link|addresses|interfaces):[][A-Za-z0-9_.:,"/ *-]*$/p' \
         -e '/^ *- *"?[0-9a-fA-F]+[.:][0-9a-fA-F.:\/]+"?[[:space:]]*$/p' \
-        -e '/^ *- *[a-z][a-z0-9.]{1,14}[[:space:]]*$/p' "$f" | $cap || code=1
+        -e '/^ *- *[a-z][a-z0-9.]{1,14}[[:space:]]*$/p' | $cap || code=1
     [ -r "$f" ] || { printf '%s: Permission denied\n' "$f" >&2; code=1; }
 done
 end "$code"
