@@ -17,7 +17,6 @@ from homewright.checks.fixes import clocks, names, wires
 from homewright.checks.fixes.repair import Repair
 from homewright.checks.ground import Ground
 from homewright.checks.models import Finding
-from homewright.checks.network.ports import KEPT, OURS
 from homewright.checks.profiles import load
 
 
@@ -71,7 +70,7 @@ def test_a_time_service_that_is_not_there_is_not_started(bench: Bench, said: str
 
 
 def ports(bench: Bench, *wanted: str) -> subprocess.CompletedProcess[str]:
-    return bench.run(wires._STOP, " ".join(sorted(KEPT | OURS)), *wanted)
+    return bench.run(wires._STOP, wires._NEVER, *wanted)
 
 
 @contextmanager
@@ -99,7 +98,7 @@ def test_a_strange_process_is_asked_to_end(bench: Bench) -> None:
     assert (done.returncode, done.stdout) == (0, f"did: asked stranger (process {pid}) to end, which had 443/tcp\n")
 
 
-@pytest.mark.parametrize("name", ["sshd", "systemd", "traefik", "kubelite"])
+@pytest.mark.parametrize("name", ["sshd", "sshd-session", "systemd", "traefik", "kubelite"])
 def test_what_is_kept_or_ours_is_never_stopped(bench: Bench, name: str) -> None:
     with process(bench, name) as pid, process(bench, "stranger") as other:
         listening(bench, pid, other)

@@ -7,6 +7,9 @@ import re
 from homewright.checks.fixes.repair import Repair
 from homewright.checks.network.ports import KEPT, OURS
 
+_NEVER = " ".join(sorted(KEPT | OURS))
+"""Processes and services that are never stopped."""
+
 _STOP = """\
 set -u
 kept=" $1 "; shift
@@ -95,8 +98,7 @@ fi
 
 def free_ports(repair: Repair) -> None:
     """Stop what listens on the ports that the finding names; what we get in by is never stopped."""
-    kept = " ".join(sorted(KEPT | OURS))
-    repair.root(_STOP, kept, *named_ports(repair), what=f"Not every port of {repair.host} could be freed.")
+    repair.root(_STOP, _NEVER, *named_ports(repair), what=f"Not every port of {repair.host} could be freed.")
 
 
 def named_ports(repair: Repair) -> tuple[str, ...]:
