@@ -117,7 +117,7 @@ CASES: list[tuple[str, str, str, Change | None, str, str]] = [
     # neither name is found: it is known only where the resolvers are seen to answer
     ("net.wildcard-dns", "attic", "birch", names(wildcard=None, internet=False), "passed", "Its resolvers answer"),
     ("net.wildcard-dns", "attic", "birch",
-     lambda s: names(wildcard=None, internet=False)(s.measuring(resolvers_answer={})), "unknown", "It was not tried"),
+     lambda s: names(wildcard=None, internet=False)(s.measuring(resolvers_answer={})), "unknown", "nobody answered"),
     # a finished site has a wildcard of its own
     ("net.wildcard-dns", "attic", "birch",
      lambda s: names(wildcard=True, search=("home.internal",))(s.answering(zone="home.internal")), "passed",

@@ -103,7 +103,8 @@ def test_each_fault_is_found_by_the_checks_that_should_and_by_no_other(broken: B
     assert expected - fresh <= BY_CHANCE
     assert all(FOUND[fault] & fresh for fault in FOUND)
     unknown = {finding.key for finding in broken.report.findings if finding.status == "unknown"}
-    assert unknown <= {("net.path-mtu", key[1]) for key in BY_CHANCE}
+    # where no resolver answers, nobody knows what it would invent
+    assert unknown <= {("net.path-mtu", key[1]) for key in BY_CHANCE} | {("net.wildcard-dns", ("s2",))}
     assert len(broken.report.ran) == len(broken.report.findings)
 
 

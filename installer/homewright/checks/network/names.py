@@ -82,9 +82,11 @@ def wildcard(view: HostView) -> Outcome:
     threshold = "a name that cannot exist has no address"
     found = view.facts.names.wildcard
     answers = view.ground.measurements.resolvers_answer.get(view.host, {})
-    if found is None and view.facts.names.internet is False and answers and all(answers.values()):
-        # with no way out there is no public name to compare with; but its resolvers are there, and named no address
-        return passed("it has none", threshold, "Its resolvers answer, and have no address for it.")
+    if found is None and view.facts.names.internet is False:
+        # with no way out there is no public name to compare with; where its resolvers are there, they named no address
+        if answers and all(answers.values()):
+            return passed("it has none", threshold, "Its resolvers answer, and have no address for it.")
+        return unknown(threshold, "Neither it nor a public name was found: it may be that nobody answered.")
     if found is None:
         return unknown(threshold, f"It was not tried: {view.facts.why_unknown('names')}.")
     if not found:
