@@ -47,6 +47,21 @@ def shows(pilot: Pilot[object], *words: str) -> Callable[[], bool]:
     return lambda: all(word in text_of(pilot.app) for word in words)
 
 
+async def opened(pilot: Pilot[object], *keys: str) -> None:
+    """Press keys of which the last opens a box; wait until it can be typed into."""
+    before = pilot.app.screen
+    await pilot.press(*keys)
+    await until(pilot, lambda: pilot.app.screen is not before and pilot.app.focused is not None)
+
+
+async def closed(pilot: Pilot[object], *keys: str) -> None:
+    """Press keys of which the last closes the box in front; wait until it has gone. The page is seen around it all
+    the while, so that words of the page tell nothing of that."""
+    before = pilot.app.screen
+    await pilot.press(*keys)
+    await until(pilot, lambda: pilot.app.screen is not before)
+
+
 def to(*steps: tuple[str, ...] | str) -> Act:
     """Press keys (text), or wait for words on the screen (a tuple)."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piloting import Make, drive, page, shows, text_of, until
+from piloting import Make, closed, drive, opened, page, shows, text_of, until
 from screen_checks import TROUBLE, finding, report_of
 from textual.pilot import Pilot
 
@@ -104,7 +104,7 @@ def test_a_repair_asks_first_and_then_only_what_did_not_pass_is_judged(
 
     async def flow(pilot: Pilot[object]) -> None:
         await page("checks", ("3✗ 1? 3!",), "n f", ("fix Clock?", "the clock of s2 is set to 12:04"))(pilot)
-        await pilot.press("escape")
+        await closed(pilot, "escape")
         assert services.fixed == []
         await pilot.press("f")
         await until(pilot, shows(pilot, "fix Clock?"))
@@ -161,7 +161,7 @@ def test_a_repair_that_fails_says_so_and_keeps_no_other_from_being_made(
 
     async def flow(pilot: Pilot[object]) -> None:
         await page("checks", ("3✗ 1? 3!",), "F", ("fix 2 things?",), "enter", ("was not set", "set it by hand"))(pilot)
-        await pilot.press("escape")
+        await closed(pilot, "escape")
         await until(pilot, shows(pilot, "2✗ 1? 3!"))
 
     drive(make_app(), SIZE, flow)
@@ -221,12 +221,15 @@ def test_the_filter_takes_names_states_and_servers(
     services.wrong = TROUBLE
 
     async def flow(pilot: Pilot[object]) -> None:
-        await page("checks", ("3✗ 1? 3!",), "/", ("filter",), *"failed", "space", *"s2", "enter")(pilot)
+        await page("checks", ("3✗ 1? 3!",))(pilot)
+        await opened(pilot, "/")
+        await pilot.press(*"failed", "space", *"s2", "enter")
         await until(pilot, shows(pilot, "filter: failed s2", "Clock"))
         matrix = pilot.app.screen.query_one(Matrix)
         assert [row.key for row in matrix.rows] == ["group host", "host.clock"]
         assert matrix.across == ("s2",)
-        await pilot.press("/", *["backspace"] * 9, *"nothing", "enter")
+        await opened(pilot, "/")
+        await pilot.press(*["backspace"] * 9, *"nothing", "enter")
         await until(pilot, shows(pilot, "No check has this"))
         # What stands in the way is shown whatever the filter leaves.
         await pilot.press("ctrl+n")

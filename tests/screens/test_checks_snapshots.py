@@ -73,7 +73,7 @@ def test_filtered_to_what_failed(
     snap_compare: Compare, make_app: Make, services: Recorded, site: Path, state: StateFolder
 ) -> None:
     services.wrong = TROUBLE
-    act = page("checks", ("checks failed",), "/", ("filter",), "f a i l e d enter", ("filter: failed",))
+    act = page("checks", ("checks failed",), "/", ("A part of a name",), "f a i l e d enter", ("filter: failed",))
     assert snap_compare(make_app(), terminal_size=SIZES[0], run_before=act)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from piloting import drive, recorded_facts, shows, text_of, until
+from piloting import closed, drive, opened, recorded_facts, shows, text_of, until
 from screen_checks import report_of
 from screen_doubles import NOW, RUN, Manager, listing, workspace, write_run
 from textual.pilot import Pilot
@@ -47,11 +47,13 @@ async def open_page(pilot: Pilot[object], file: Path, page: str) -> None:
 def test_a_new_site_gets_a_server_and_first_contact(make_app: Make, services: Recorded) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         await until(pilot, shows(pilot, "Begin something"))
-        await pilot.press("n", *"attic", "enter")
+        await opened(pilot, "n")
+        await pilot.press(*"attic", "enter")
         await until(pilot, shows(pilot, "No servers yet"))
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "Add a server first"))
-        await pilot.press("a", *"s1", "enter", *"192.168.1.11", "enter", *"admin", "enter", "enter", "enter")
+        await opened(pilot, "a")
+        await pilot.press(*"s1", "enter", *"192.168.1.11", "enter", *"admin", "enter", "enter", "enter")
         await until(pilot, shows(pilot, "s1", "no first contact yet"))
         assert files.load(services.place_of("attic")).servers[0].address == "192.168.1.11"
         await pilot.press("ctrl+n")
@@ -215,7 +217,7 @@ def test_help_over_the_servers_tries_none_of_them_again(make_app: Make, services
         await until(pilot, shows(pilot, "0 of 3"))
         await pilot.press("f1")
         await until(pilot, shows(pilot, "help · Servers"))
-        await pilot.press("escape")
+        await closed(pilot, "escape")
         await until(pilot, shows(pilot, "0 of 3 reached", "no first contact yet"))
         assert sorted(tried) == ["s1", "s2", "s3"]
 
@@ -228,12 +230,16 @@ def test_searching_again_finds_the_next_line(make_app: Make, site: Path, state: 
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "deploy")
         await until(pilot, shows(pilot, "Run failed"))
-        await pilot.press("enter", "home", "slash", *"exchange", "enter")
+        await pilot.press("enter", "home")
+        await opened(pilot, "slash")
+        await pilot.press(*"exchange", "enter")
         await until(pilot, shows(pilot, "again for the next one"))
         first = int(text_of(pilot.app).split("Line ")[1].split(".")[0])
-        await pilot.press("slash", "enter")
+        await opened(pilot, "slash")
+        await pilot.press("enter")
         await until(pilot, shows(pilot, f"Line {first + 1}."))
-        await pilot.press("slash", "enter")
+        await opened(pilot, "slash")
+        await pilot.press("enter")
         await until(pilot, shows(pilot, f"Line {first + 2}."))
 
     drive(make_app(), SIZE, flow)
@@ -291,10 +297,11 @@ def test_approving_the_plan_begins_that_very_plan(
         await until(pilot, shows(pilot, "00/40"))
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "approve this plan?"))
-        await pilot.press("escape")
-        await pilot.pause()
+        await closed(pilot, "escape")
         assert services.begun == []
-        await pilot.press("ctrl+n", "enter")
+        await pilot.press("ctrl+n")
+        await until(pilot, shows(pilot, "approve this plan?"))
+        await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, Deploy))
 
     drive(make_app(), SIZE, flow)
@@ -447,7 +454,8 @@ def test_search_finds_a_line_of_a_long_log(make_app: Make, site: Path, state: St
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "deploy")
         await until(pilot, shows(pilot, "The disk of a server is full"))
-        await pilot.press("slash", *"line 2345 of", "enter")
+        await opened(pilot, "slash")
+        await pilot.press(*"line 2345 of", "enter")
         await until(pilot, shows(pilot, "s2: line 2345 of", "again for the next one"))
 
     drive(make_app(), (120, 40), flow)
@@ -547,8 +555,7 @@ def test_stopping_asks_only_where_somebody_is_on(make_app: Make, site: Path, man
         manager.guests = (Session(address="192.168.1.77", connections=1),)
         await pilot.press("x")
         await until(pilot, shows(pilot, "from 192.168.1.77, 1 connection"))
-        await pilot.press("escape")
-        await pilot.pause()
+        await closed(pilot, "escape")
         assert manager.asked == []
         manager.guests = ()
         await pilot.press("x")
@@ -591,10 +598,13 @@ def test_filter_password_and_log(make_app: Make, site: Path, manager: Manager) -
         assert "correct horse battery" not in text_of(pilot.app)
         await pilot.press("p")
         await until(pilot, shows(pilot, "correct horse battery"))
-        await pilot.press("escape", "l")
+        await closed(pilot, "escape")
+        await pilot.press("l")
         await until(pilot, shows(pilot, "session opened"))
         assert "a title" not in text_of(pilot.app)
-        await pilot.press("escape", "slash", *"carol", "enter")
+        await closed(pilot, "escape")
+        await opened(pilot, "slash")
+        await pilot.press(*"carol", "enter")
         await until(pilot, lambda: "dave" not in text_of(pilot.app))
         assert "carol" in text_of(pilot.app)
 

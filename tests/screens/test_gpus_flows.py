@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from piloting import Make, drive, page, shows, text_of, until
+from piloting import Make, closed, drive, page, shows, text_of, until
 from recorded_sites import lay_out
 from screen_doubles import facts_of
 from textual.pilot import Pilot
@@ -45,7 +45,8 @@ def test_a_gpu_is_passed_through_once_its_changes_have_been_seen(make_app: Make)
         assert chosen(file) == []
         await pilot.press("v")
         await until(pilot, shows(pilot, "what changes in how servers start", "vfio-pci", "update-initramfs"))
-        await pilot.press("escape", "ctrl+s")
+        await closed(pilot, "escape")
+        await pilot.press("ctrl+s")
         await until(pilot, shows(pilot, "save these choices?", "homewright-vfio is new"))
         assert chosen(file) == []
         await pilot.press("enter")
@@ -65,7 +66,8 @@ def test_what_is_not_possible_says_why(make_app: Make) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, TextBox))
         await until(pilot, shows(pilot, "network card", "would lose"))
-        await pilot.press("escape", "c")
+        await closed(pilot, "escape")
+        await pilot.press("c")
         await until(pilot, shows(pilot, "✓ containers *"))
         await pilot.press("x")
         await until(pilot, shows(pilot, "stays as it is", "as it is (suits: containers)"))
@@ -137,7 +139,7 @@ def test_what_was_not_saved_is_asked_about(make_app: Make) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         await page("gpus", ("RTX 3050",), "c", ("✓ containers *",), "escape", file=file, name="shared-group")(pilot)
         await until(pilot, shows(pilot, "go back without saving?"))
-        await pilot.press("escape")
+        await closed(pilot, "escape")
         await until(pilot, shows(pilot, "✓ containers *"))
 
     drive(make_app(), SIZE, flow)

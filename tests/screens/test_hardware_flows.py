@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piloting import Make, drive, page, shows, text_of, until
+from piloting import Make, drive, opened, page, shows, text_of, until
 from screen_doubles import facts_of, troubled
 from textual.pilot import Pilot
 
@@ -87,9 +87,13 @@ def test_what_it_said_earlier_stays_when_a_server_is_lost(make_app: Make, servic
 
 def test_the_filter_leaves_the_cards_that_have_the_text(make_app: Make, services: Recorded, site: Path) -> None:
     async def flow(pilot: Pilot[object]) -> None:
-        await page("hardware", ("3 of 3 known",), "/", ("filter",), *"geforce", "enter", ("filter: geforce",))(pilot)
+        await page("hardware", ("3 of 3 known",))(pilot)
+        await opened(pilot, "/")
+        await pilot.press(*"geforce", "enter")
+        await until(pilot, shows(pilot, "filter: geforce"))
         assert [one.server for one in pilot.app.screen.query(ServerCard) if one.display] == ["s1"]
-        await pilot.press("/", *["backspace"] * 7, *"nothing", "enter")
+        await opened(pilot, "/")
+        await pilot.press(*["backspace"] * 7, *"nothing", "enter")
         await until(pilot, shows(pilot, "No server's card has the text nothing"))
 
     drive(make_app(), SIZE, flow)

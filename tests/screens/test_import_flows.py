@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from piloting import drive, shows, until
+from piloting import drive, opened, shows, until
 from textual.pilot import Pilot
 
 from homewright.screens.app import HomewrightApp
@@ -81,7 +81,7 @@ def test_a_file_that_is_no_inventory_is_told(make_app: Make, site: Path, tmp_pat
 
     async def flow(pilot: Pilot[object]) -> None:
         await open_import(pilot, site)
-        await pilot.press("f")
+        await opened(pilot, "f")
         await until(pilot, shows(pilot, "import from a file"))
         await pilot.press(*"nowhere", "enter")
         await until(pilot, shows(pilot, "there is no such file"))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from piloting import drive, page, shows, text_of, until
+from piloting import closed, drive, page, shows, text_of, until
 from recorded_sites import lay_out
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -210,7 +210,7 @@ def test_what_was_not_saved_is_asked_about(make_app: Make) -> None:
         await type_in(pilot, "zone", "home.internal")
         await pilot.press("escape")
         await until(pilot, shows(pilot, "go back without saving?"))
-        await pilot.press("escape")
+        await closed(pilot, "escape")
         await until(pilot, shows(pilot, "4/9 Network"))
         await pilot.press("ctrl+s")
         await until(pilot, shows(pilot, "Saved in site.yaml"))

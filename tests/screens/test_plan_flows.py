@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piloting import Compare, Make, both, drive, page, shows, until
+from piloting import Compare, Make, both, closed, drive, page, shows, until
 from recorded_sites import lay_out
 from screen_checks import finding, report_of
 from textual.pilot import Pilot
@@ -58,7 +58,7 @@ def test_failed_checks_are_named_and_keep_the_plan_from_being_approved(make_app:
         await page("plan", ("1 failed check in the way: Memory (cedar)",), file=file, name="attic")(pilot)
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "cannot be approved yet", "Memory · cedar: It has 1 GB"))
-        await pilot.press("escape")
+        await closed(pilot, "escape")
         await until(pilot, shows(pilot, "8/9 Plan"))
         await pilot.press("V")
         await until(pilot, shows(pilot, "[warnings]", "✗ Memory on cedar", "! Clock on maple"))

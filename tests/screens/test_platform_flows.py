@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from piloting import Compare, Make, both, drive, page, shows, text_of, until
+from piloting import Compare, Make, both, closed, drive, page, shows, text_of, until
 from recorded_sites import lay_out
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -74,7 +74,7 @@ def test_without_a_password_one_is_made_and_shown_once(make_app: Make) -> None:
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "It is shown this once"))
         shown.extend(re.findall(r"[a-zA-Z0-9]{6}(?:-[a-zA-Z0-9]{6}){3}", text_of(pilot.app)))
-        await pilot.press("escape")
+        await closed(pilot, "escape")
         await until(pilot, shows(pilot, "7/9 Platform"))
         assert Secrets(state.secrets).names() == ()
         await pilot.press("ctrl+n")

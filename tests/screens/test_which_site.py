@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from piloting import drive, shows, text_of, until
+from piloting import drive, opened, shows, text_of, until
 from textual.pilot import Pilot
 
 from homewright.errors import HomewrightError, speak_of
@@ -49,7 +49,8 @@ def test_a_second_file_of_the_sites_name_is_refused_with_a_way_out(make_app: Mak
 
     async def flow(pilot: Pilot[object]) -> None:
         await until(pilot, shows(pilot, "Begin something"))
-        await pilot.press("o", *str(other), "enter")
+        await opened(pilot, "o")
+        await pilot.press(*str(other), "enter")
         await until(pilot, shows(pilot, "belongs to another site file", "What to do"))
         assert "no servers" not in text_of(pilot.app)
 
