@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from piloting import SIZES, Compare, Make, both, page, recorded_facts, to
+from piloting import SIZES, Compare, Make, both, page, recorded_facts, shows, text_of, to, until
 from screen_doubles import RUN, Manager, write_run
+from textual.pilot import Pilot
 
 from homewright.engine.lock import EngineLock
 from homewright.errors import HostKeyError, Unreachable
@@ -36,8 +37,8 @@ def test_site_with_a_wrong_name(
     monkeypatch.setattr(
         Services, "place_of", lambda self, name: Path(f"/home/alice/.config/homewright/{name}/site.yaml")
     )
-    keys = "n A t t i c ctrl+n"
-    assert snap_compare(make_app(), terminal_size=size, run_before=to(("Begin",), keys, ("must be lowercase",)))
+    act = to(("Begin",), "n", ("What is the site called",), "A t t i c ctrl+n", ("must be lowercase",))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 
 @both
@@ -117,7 +118,12 @@ def test_server_form(snap_compare: Compare, make_app: Make, site: Path, size: tu
 
 @both
 def test_fingerprint_to_compare(snap_compare: Compare, make_app: Make, site: Path, size: tuple[int, int]) -> None:
-    act = page("servers", ("0 of 3",), "C", ("compare its fingerprint", "ssh-keygen -lf"))
+    async def act(pilot: Pilot[object]) -> None:
+        await page("servers", ("0 of 3",), "C", ("compare its fingerprint", "ssh-keygen -lf"))(pilot)
+        await until(pilot, lambda: text_of(pilot.app).count("compare its fingerprint") == 3)
+        await pilot.press("home")  # the cursor went to the server that answered first
+        await until(pilot, shows(pilot, "▸ s1"))
+
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 
