@@ -104,7 +104,7 @@ class ImportBox(WorkingBox["list[ServerAnswer]"]):
         self.query_one(Table).set_rows(rows)
         where = _short(self._file) if self._file else "~/.ssh/config"
         group = f", group {self._group}" if self._group else ""
-        self.query_one("#from", Static).update(f"Hosts in {where}{group}:\n")
+        self.query_one("#from", Static).update(f"Hosts in {where}{group}:")
 
     @on(Table.Highlighted)
     def _told(self) -> None:
