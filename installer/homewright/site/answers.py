@@ -16,6 +16,7 @@ from homewright.site.values import (
     HostName,
     Model,
     PciAddress,
+    SignInName,
     ZeroTierNetwork,
 )
 
@@ -118,7 +119,7 @@ class Tls(Model):
 class Administrator(Model):
     """Who administers the platform."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,31}$")] = "admin"
+    name: SignInName = "admin"
     """The name to sign in with."""
     email: Email | None = None
     """Where the platform's services write to."""

@@ -131,6 +131,12 @@ def _email(value: str) -> str:
     return value
 
 
+def _sign_in_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9._-]{0,31}", value):
+        raise ValueError("must be lowercase letters, digits and . _ -, beginning with a letter, 32 at most")
+    return value
+
+
 def _zerotier_network(value: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{16}", value):
         raise ValueError("must be ZeroTier's network id: 16 hexadecimal digits in lowercase")
@@ -142,6 +148,7 @@ Cidr = Annotated[str, AfterValidator(_cidr)]
 PciAddress = Annotated[str, AfterValidator(_pci_address)]
 NicName = Annotated[str, AfterValidator(_nic)]
 Email = Annotated[str, AfterValidator(_email)]
+SignInName = Annotated[str, AfterValidator(_sign_in_name)]
 ZeroTierNetwork = Annotated[str, AfterValidator(_zerotier_network)]
 
 
