@@ -108,3 +108,12 @@ def recorded_facts(state: StateFolder, names: Sequence[str]) -> Mapping[str, Hos
     for facts in found.values():
         remember(state, facts)
     return found
+
+
+async def open_page(pilot: Pilot[object], file: Path, page: str) -> None:
+    app = pilot.app
+    assert isinstance(app, HomewrightApp)
+    await until(pilot, shows(pilot, "Begin something"))
+    app.open_site(file, "attic")
+    app.go(page)
+    await pilot.pause()

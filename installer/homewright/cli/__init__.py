@@ -47,7 +47,7 @@ VERBS: dict[str, Verb] = {
     "continue": Verb("homewright.cli.go_on", "let a paused run go on"),
     "resume": Verb("homewright.cli.resume", "go on with a run that was cut off or has failed"),
     "retry": Verb("homewright.cli.retry", "after a failure, try again"),
-    "skip": Verb("homewright.cli.skip", "after a failure, leave a step out and go on"),
+    "skip": Verb("homewright.cli.skip", "after a failure, go on without a step"),
     "workspace": Verb("homewright.cli.workspace", "people's workspaces: create, list, show, start, stop, delete, …"),
     "support-bundle": Verb("homewright.cli.support", "one file without secrets that shows what went wrong"),
     "schema": Verb("homewright.cli.schema", "JSON schema of what --json prints"),

@@ -106,7 +106,7 @@ def lines(record: RunRecord, steps: Sequence[StepRecord]) -> Iterator[str]:
         ("recorded as done, to be proved again first", ENDED_WELL),
         ("cut off in the middle", (State.INTERRUPTED, State.CANCELLED, State.RUNNING)),
         ("failed", (State.FAILED, State.INCOMPLETE)),
-        ("left out", (State.SKIPPED,)),
+        ("skipped", (State.SKIPPED,)),
         ("not begun", (State.PENDING,)),
     )
     for title, states in titles:

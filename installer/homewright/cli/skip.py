@@ -1,4 +1,4 @@
-"""`homewright skip STEP --reason R`: leave a step out and go on. What depends on it runs only where its proof holds."""
+"""`homewright skip STEP --reason R`: go on without a step. What depends on it runs only where its proof holds."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> int:
     reason = args.reason.strip()
     if not reason:
-        raise UsageError("A step is left out for a reason.", "", ["say it: --reason 'the printer is in the way'"])
-    return resume.go_on(args, output, f"Leave {args.step} out, and go on?", skips={args.step: reason})
+        raise UsageError("A step is skipped for a reason.", "", ["say it: --reason 'the printer is in the way'"])
+    return resume.go_on(args, output, f"Skip {args.step}, and go on?", skips={args.step: reason})

@@ -89,7 +89,7 @@ class RunControl(Page):
         self.watch_again()
 
     def action_skip(self) -> None:
-        """Leave the step out that failed, and go on: with a reason, which is kept with the run."""
+        """Skip the step that failed, and go on: with a reason, which is kept with the run."""
         from homewright.screens.ask import LineBox
 
         sitting, run, step = self.home.sitting, self.run_shown, progress.failed_step(self.steps_shown)
@@ -106,7 +106,7 @@ class RunControl(Page):
 
         hint = "What depends on it runs only where its own proof holds"
         rule = lambda value: "" if value.strip() else "say why, it is kept with the run"  # noqa: E731
-        box = LineBox(f"leave out {step.step} {step.title}?", "Reason", rule=rule, hint=hint, yes="leave it out")
+        box = LineBox(f"skip {step.step} {step.title}?", "Reason", rule=rule, hint=hint, yes="skip it")
         self.app.push_screen(box, reasoned)
 
     def action_cancel(self) -> None:

@@ -1,0 +1,155 @@
+"""The manager of workspaces by keyboard alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from piloting import closed, drive, open_page, opened, shows, text_of, until
+from screen_doubles import NOW, Manager, listing, workspace
+from textual.pilot import Pilot
+
+from homewright.screens.app import HomewrightApp
+from homewright.screens.widgets.table import Table
+from homewright.workspaces.models import Session, WorkspaceState
+
+if TYPE_CHECKING:
+    pass
+
+Make = Callable[..., HomewrightApp]
+SIZE = (80, 24)
+
+
+def test_workspaces_update_in_place(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice", "dave"))
+        await pilot.press("down", "down")
+        table = pilot.app.screen.query_one(Table)
+        assert table.cursor_key == "carol/default@s3"
+        manager.now = replace(
+            manager.now, workspaces=(workspace("aaron", WorkspaceState.STOPPED), *manager.now.workspaces)
+        )
+        pilot.app.screen.poll()  # type: ignore[attr-defined]
+        await until(pilot, shows(pilot, "aaron"))
+        assert table.cursor_key == "carol/default@s3"
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_old_data_says_its_age(make_app: Make, site: Path, manager: Manager) -> None:
+    manager.now = listing(polled_at=NOW - 25)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "seen 25s ago"))
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_a_node_that_does_not_answer_is_said(make_app: Make, site: Path, manager: Manager) -> None:
+    manager.now = replace(manager.now, unreachable={"s3": "no route to host"})
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "s3 does not answer: no route to host"))
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_stopping_asks_only_where_somebody_is_on(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        manager.guests = (Session(address="192.168.1.77", connections=1),)
+        await pilot.press("x")
+        await until(pilot, shows(pilot, "from 192.168.1.77, 1 connection"))
+        await closed(pilot, "escape")
+        assert manager.asked == []
+        manager.guests = ()
+        await pilot.press("x")
+        await until(pilot, shows(pilot, "alice/default@s2: stopped"))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == [("stop", "alice/default@s2")]
+
+
+def test_marked_workspaces_are_started_together(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "dave"))
+        await pilot.press("down", "down", "space", "space")
+        await until(pilot, shows(pilot, "2 marked"))
+        await pilot.press("s")
+        await until(pilot, lambda: len(manager.asked) == 2)
+
+    drive(make_app(), SIZE, flow)
+    assert {asked[1] for asked in manager.asked} == {"carol/default@s3", "dave/default@s2"}
+
+
+def test_deleting_keeps_the_storage_unless_it_is_ticked(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await pilot.press("D")
+        await until(pilot, shows(pilot, "Type alice/default@s2"))
+        await pilot.press(*"alice/default@s2", "enter")
+        await until(pilot, shows(pilot, "alice/default@s2: deleted"))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == [("delete", "alice/default@s2", False)]
+
+
+def test_filter_password_and_log(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        assert "correct horse battery" not in text_of(pilot.app)
+        await pilot.press("p")
+        await until(pilot, shows(pilot, "correct horse battery"))
+        await closed(pilot, "escape")
+        await pilot.press("l")
+        await until(pilot, shows(pilot, "session opened"))
+        assert "a title" not in text_of(pilot.app)
+        await closed(pilot, "escape")
+        await opened(pilot, "slash")
+        await pilot.press(*"carol", "enter")
+        await until(pilot, lambda: "dave" not in text_of(pilot.app))
+        assert "carol" in text_of(pilot.app)
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_a_second_owner_must_be_accepted(make_app: Make, site: Path, manager: Manager) -> None:
+    manager.must_accept = "s3 already has workspaces of bob."
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await pilot.press("n")
+        await until(pilot, shows(pilot, "To be accepted"))
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "Accept the warning first"))
+        assert manager.asked == []
+        await pilot.press("space", "ctrl+s")
+        await until(pilot, shows(pilot, "https://192.168.1.13:8500/"))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == [("create", "alice", "small", True)]
+
+
+def test_a_wrong_field_gets_the_focus_and_says_why(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await pilot.press("n")
+        await until(pilot, shows(pilot, "It goes to"))
+        await pilot.press("home", *"a/b", "tab", "ctrl+s")
+        await until(pilot, shows(pilot, "User: must not contain a slash"))
+        assert pilot.app.focused is not None and pilot.app.focused.parent is not None
+        assert pilot.app.focused.parent.id == "field-user"
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == []
