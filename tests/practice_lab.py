@@ -204,6 +204,7 @@ class Lab:
 @contextlib.contextmanager
 def own_lab(name: str) -> Iterator[Lab]:
     """A lab that no other test run uses, down again in the end; what a dead test run left is taken down first."""
+    _sweep(name)
     for slot in range(SLOTS):
         folder = Path(tempfile.gettempdir()) / f"homewright-{name}-{os.geteuid()}-{slot}"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -226,6 +227,24 @@ def own_lab(name: str) -> Iterator[Lab]:
         finally:
             os.close(descriptor)
     raise RuntimeError(f"{SLOTS} other test runs use all folders for labs")
+
+
+def _sweep(name: str) -> None:
+    """Take down what killed test runs left in any folder: this run may have fewer workers than they had."""
+    for folder in Path(tempfile.gettempdir()).glob(f"homewright-{name}-{os.geteuid()}-*"):
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            continue  # another run has just removed it
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if folder.exists() and folder.stat().st_ino == os.fstat(descriptor).st_ino:
+                _clear(Lab(folder))
+                shutil.rmtree(folder)
+        except BlockingIOError:
+            continue  # a run that lives
+        finally:
+            os.close(descriptor)
 
 
 def _clear(lab: Lab) -> None:
