@@ -83,6 +83,10 @@ class Changes(Definition):
     {host_venv}."""
     packages: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")], ...] = ()
     """Packages that it installs where they are missing; what they need comes with them."""
+    accounts: tuple[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]*$")], ...] = ()
+    """Accounts that it makes."""
+    units: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9@:_.-]+\.[a-z]+$")], ...] = ()
+    """Units of systemd that it installs, enables or starts, with their suffix."""
 
 
 class Step(Definition):
@@ -110,7 +114,7 @@ class Step(Definition):
     reads: tuple[str, ...] = ()
     """Answers (dotted paths of site.yaml) that it depends on: changing one makes the step pending again."""
     changes: Changes = Changes()
-    """Every file and package that it changes on a server."""
+    """Every file, package, account and unit that it changes on a server; its receipts are made of these."""
     minutes: Minutes = 1
     """How long it takes, until history knows better."""
     limits: Limits = Limits()
