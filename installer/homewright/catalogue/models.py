@@ -29,6 +29,7 @@ Group = Literal[
     "kubernetes_control_plane",
     "kubernetes_workers",
     "gpu_hosts",
+    "passthrough_hosts",
     "dns_server",
     "controller",
 ]

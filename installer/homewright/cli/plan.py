@@ -136,7 +136,7 @@ def require_same_machines(approved: Plan, now: Plan) -> None:
 
 def lines(planned: Plan) -> Iterator[str]:
     """The plan in words."""
-    steps = planned.steps()
+    steps = [step for step in planned.steps() if not step.skipped]
     count = f"{len(steps)} step{'' if len(steps) == 1 else 's'}"
     yield f"Plan for the site {planned.site}: {count}, about {duration(planned.minutes)}."
     for stage in planned.stages:
@@ -145,10 +145,12 @@ def lines(planned: Plan) -> Iterator[str]:
             continue
         yield f"Stage {stage.id} {stage.title}:"
         for step in stage.steps:
+            if step.skipped:
+                yield f"  {step.id} {step.title}: skipped. {step.skipped}"
+                continue
             risks = [", reboots"] if step.reboots else []
             risks += [", could lock you out"] if step.may_lock_out else []
-            hosts = ", ".join(step.hosts) if step.hosts else "no server"
-            yield f"  {step.id} {step.title} on {hosts}, about {duration(step.minutes)}{''.join(risks)}"
+            yield f"  {step.id} {step.title} on {', '.join(step.hosts)}, about {duration(step.minutes)}{''.join(risks)}"
     for names, host in _alike(planned):
         yield f"Changes on {', '.join(names)}:"
         for change in host.changes:

@@ -27,6 +27,7 @@ GROUPS: tuple[Group, ...] = (
     "kubernetes_control_plane",
     "kubernetes_workers",
     "gpu_hosts",
+    "passthrough_hosts",
     "dns_server",
     "controller",
 )

@@ -195,7 +195,7 @@ class Schedule:
             return
         if not step.hosts:
             self._states[step.id] = State.SKIPPED
-            writer.change(writer.set_step(step.id, "", state=State.SKIPPED, reason="No server is in its group."))
+            writer.change(writer.set_step(step.id, "", state=State.SKIPPED, reason=step.skipped))
             return
         hosts, unsure = await self._remaining(step)
         # What is done already needs nothing any more, whatever becomes of what it required.

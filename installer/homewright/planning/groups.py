@@ -16,8 +16,10 @@ def members(group: Group, site: Site, facts: Mapping[str, HostFacts]) -> tuple[s
     """
     names = tuple(server.name for server in site.servers)
     match group:
-        case "servers" | "lxd_servers":
+        case "servers":
             return names
+        case "lxd_servers":
+            return names if has_instances(site) else ()
         case "controller" | "dns_server":
             return names[:1]
         case "kubernetes_control_plane":
@@ -29,5 +31,28 @@ def members(group: Group, site: Site, facts: Mapping[str, HostFacts]) -> tuple[s
             return tuple(
                 name for name in names if name in facts and any(g.vendor == "nvidia" for g in facts[name].gpus)
             )
+        case "passthrough_hosts":
+            reserved = {choice.host for choice in site.gpus if choice.use == "passthrough"}
+            return tuple(name for name in names if name in reserved)
         case "instances":
             return ()
+
+
+def has_instances(site: Site) -> bool:
+    """Whether LXD instances are the cluster's nodes; where they are not, no server needs LXD or a bridge for it."""
+    return site.platform.nodes == "instances" and site.platform.cluster != "existing"
+
+
+def why_empty(group: Group, site: Site) -> str:
+    """Why no server is in a group, in a sentence."""
+    match group:
+        case "lxd_servers" | "instances" if site.platform.cluster == "existing":
+            return "The cluster is there already, so no server carries instances for it."
+        case "lxd_servers" if site.platform.nodes == "servers":
+            return "The servers themselves are the cluster's nodes, so none carries instances."
+        case "gpu_hosts":
+            return "No server has an NVIDIA GPU."
+        case "passthrough_hosts":
+            return "No GPU is reserved for a virtual machine."
+        case _:
+            return "No server is in its group."

@@ -15,7 +15,7 @@ from homewright.planning.answers import flattened
 from homewright.planning.changes import FileUse, PackageUse, files_of, packages_of
 from homewright.planning.decisions import Decided, decide
 from homewright.planning.documents import Decision, Document, Misfit
-from homewright.planning.groups import members
+from homewright.planning.groups import members, why_empty
 from homewright.site.models import Site
 
 NOT_ASKED = "it was not asked for"
@@ -32,6 +32,8 @@ class PlanStep(Document):
     """What it changes on a server, in one sentence."""
     runner: str
     hosts: tuple[str, ...]
+    skipped: str = ""
+    """Why it runs on no server, in a sentence; empty where it runs."""
     requires: tuple[str, ...]
     reads: tuple[str, ...] = ()
     """The answers that it depends on."""
@@ -142,7 +144,7 @@ def plan(
         )
     chosen = _chosen(catalogue, only, start_at)
     stages = tuple(_stage(stage, site, catalogue, known, history or {}, chosen) for stage in catalogue.stages)
-    running = [step for stage in stages if not stage.skipped for step in stage.steps]
+    running = [step for stage in stages if not stage.skipped for step in stage.steps if step.hosts]
     by_id = {step.id: step for step in catalogue.steps()}
     hosts = tuple(_host(server.name, running, by_id, site) for server in site.servers)
     found = decided or decide(site, known)
@@ -232,12 +234,14 @@ def _step(
     step: Step, site: Site, catalogue: Catalogue, facts: Mapping[str, HostFacts], history: Mapping[str, float]
 ) -> PlanStep:
     measured = history.get(step.id)
+    hosts = members(step.hosts, site, facts)
     return PlanStep(
         id=step.id,
         title=step.title,
         summary=step.summary or step.title,
         runner=step.runner,
-        hosts=members(step.hosts, site, facts),
+        hosts=hosts,
+        skipped="" if hosts else why_empty(step.hosts, site),
         requires=catalogue.requires(step),
         reads=step.reads,
         minutes=round(step.minutes if measured is None else max(measured, 0.01), 2),

@@ -31,7 +31,7 @@ def minutes(value: float) -> str:
 
 def totals(plan: Plan) -> str:
     """Steps, servers, time, reboots and risk in one line."""
-    steps = len(plan.steps())
+    steps = len([step for step in plan.steps() if not step.skipped])
     parts = [
         f"{count(steps, 'step')} on {count(len(plan.hosts), 'server')}, about {max(round(plan.minutes), 1)} min",
         f"reboots {', '.join(plan.reboots)}" if plan.reboots else "no reboot",
@@ -51,11 +51,15 @@ def by_stage(outlook: Outlook) -> View:
             continue
         rows.append(Row(f"stage {stage.id}", ((title, "strong"),), heading=True))
         for step in stage.steps:
+            if step.skipped:
+                rows.append(Row(step.id, ((f"⊘ {step.id} {step.title}", "muted"), ("none", "muted"))))
+                about[step.id] = (f"{step.id} {step.title}", (step.summary, f"Skipped. {step.skipped}"))
+                continue
             flags = " ".join((["! reboot"] if step.reboots else []) + (["! lock-out"] if step.may_lock_out else []))
             cells = f"{step.id} {step.title}", " ".join(step.hosts), minutes(step.minutes), (flags, "warning")
             rows.append(Row(step.id, cells))
             source = "as it took before" if step.measured else "as the catalogue says"
-            lines = [step.summary, f"Servers: {', '.join(step.hosts) or 'none'}. Done by {step.runner}."]
+            lines = [step.summary, f"Servers: {', '.join(step.hosts)}. Done by {step.runner}."]
             lines.append(f"About {minutes(step.minutes)} min, {source}.")
             lines += ["! It reboots these servers."] if step.reboots else []
             lockout = "! It could lock you out; it is taken back by itself when no new connection proves it."

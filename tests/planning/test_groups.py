@@ -1,0 +1,61 @@
+"""Who is in a group of the inventory, and what a plan says of a step whose group is empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from homewright.catalogue import Catalogue
+from homewright.catalogue.models import Stage
+from homewright.cli.plan import lines
+from homewright.planning import plan
+from homewright.planning.groups import members, why_empty
+
+from .composed import site
+
+
+@pytest.mark.parametrize(
+    ("answers", "group", "names", "why"),
+    [
+        ({}, "lxd_servers", ("s1", "s2"), ""),
+        ({"platform": {"nodes": "servers"}}, "lxd_servers", (), "themselves are the cluster's nodes"),
+        ({"platform": {"cluster": "existing"}}, "lxd_servers", (), "is there already"),
+        ({}, "passthrough_hosts", (), "No GPU is reserved"),
+        (
+            {"gpus": [{"host": "s2", "address": "0000:01:00.0", "use": "passthrough"}]},
+            "passthrough_hosts",
+            ("s2",),
+            "",
+        ),
+        (
+            {"gpus": [{"host": "s2", "address": "0000:01:00.0", "use": "desktop"}]},
+            "passthrough_hosts",
+            (),
+            "No GPU is reserved",
+        ),
+        ({}, "gpu_hosts", (), "No server has an NVIDIA GPU"),
+    ],
+)
+def test_members_and_why_there_are_none(answers: dict, group: str, names: tuple[str, ...], why: str) -> None:
+    found = site(2, **answers)
+    assert members(group, found, {}) == names
+    assert names or why in why_empty(group, found)
+
+
+def test_a_step_for_nobody_is_said_to_be_skipped_and_counts_for_nothing() -> None:
+    base = {"runner": "python", "run": "a", "verify": "b", "rollback": "c"}
+    steps = [
+        {"id": "10/10", "title": "Bridge", **base},
+        {
+            "id": "10/20", "title": "Cards", "hosts": "passthrough_hosts", "minutes": 30, "may_lock_out": True,
+            "revert": {"files": ["/etc/netplan/"]}, **base,
+        },
+    ]  # fmt: skip
+    stage = Stage.model_validate({"id": "10", "title": "Iron", "steps": steps})
+    planned = plan(site(1), Catalogue((stage,), "c", (), {"10": Path("/x")}))
+    assert [step.skipped for step in planned.steps()] == ["", "No GPU is reserved for a virtual machine."]
+    assert (planned.minutes, planned.may_lock_out) == (1.0, ())
+    said = "\n".join(lines(planned))
+    assert "1 step, about 1 minute" in said
+    assert "10/20 Cards: skipped. No GPU is reserved for a virtual machine." in said
