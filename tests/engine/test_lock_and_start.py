@@ -15,6 +15,7 @@ import pytest
 
 from homewright.engine import client, control, launch, lock
 from homewright.engine.journal import Reader
+from homewright.engine.journal.writer import Writer
 from homewright.engine.lock import EngineLock
 from homewright.errors import Busy, CatalogueError, HomewrightError, SiteError, StateError, UsageError
 from homewright.site.paths import StateFolder
@@ -182,12 +183,14 @@ def test_commands_are_acknowledged_whatever_the_length_of_the_path(tmp_path: Pat
     taken = EngineLock.take(state, "r1")
     seen: list[tuple[str, str]] = []
 
-    def accept(identity: str, command: str) -> int:
-        seen.append((identity, command))
+    def obey(identity: str, command: str, by: str) -> int:
+        seen.append((by, command))
         return 41 + len(seen)
 
+    writer = Writer(state, "r1")
+
     async def whole() -> tuple[int, str]:
-        async with control.serving(state, accept):
+        async with control.serving(state, control.Desk(writer, obey)):
             assert state.engine_socket.stat().st_mode & 0o777 == 0o600
             seq = await asyncio.to_thread(client.cancel, state)
             with pytest.raises(HomewrightError, match="refused") as caught:
@@ -196,7 +199,9 @@ def test_commands_are_acknowledged_whatever_the_length_of_the_path(tmp_path: Pat
 
     seq, why = asyncio.run(whole())
     assert seq == 42
+    writer.close()
     assert [command for _, command in seen] == ["cancel"]
+    assert f"(process {os.getpid()}" in seen[0][0]
     assert "explode" in why
     assert not state.engine_socket.exists()
     with pytest.raises(StateError, match="does not answer"):
@@ -206,18 +211,19 @@ def test_commands_are_acknowledged_whatever_the_length_of_the_path(tmp_path: Pat
         client.cancel(state)
 
 
-def test_garbage_on_the_socket_does_no_harm(state: StateFolder) -> None:
+def test_garbage_on_the_socket_does_no_harm(state: StateFolder, writer: Writer) -> None:
     async def whole() -> None:
-        async with control.serving(state, lambda identity, command: 1):
+        desk = control.Desk(writer, lambda *_: 1)
+        async with control.serving(state, desk):
             for garbage in (b"\n", b"{}\n", b"[]\n", b"x" * 10_000, b""):
                 with control.address(state) as path:
-                    reader, writer = await asyncio.open_unix_connection(path)
-                writer.write(garbage)
-                writer.write_eof()
+                    reader, stream = await asyncio.open_unix_connection(path)
+                stream.write(garbage)
+                stream.write_eof()
                 answer = await reader.read()
                 assert not answer or json.loads(answer)["ok"] is False
                 assert answer or garbage not in (b"{}\n", b"[]\n")
-                writer.close()
+                stream.close()
             answer = await asyncio.to_thread(_talk, state)
             assert answer["ok"] is True
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from homewright.cli.output import Output
 from homewright.engine import launch
+from homewright.engine.client import Presence
 from homewright.engine.events import Event, Kind
 from homewright.engine.follow import follow
 from homewright.engine.journal import Reader
@@ -38,6 +39,12 @@ def add_start_arguments(parser: argparse.ArgumentParser) -> None:
     add_watch_arguments(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--detach", action="store_true", help="start it and come back at once")
+
+
+def add_take_argument(parser: argparse.ArgumentParser) -> None:
+    """What to do where somebody else is in control of the run."""
+    said = "ask whoever is in control of the run for it; without an answer it passes after half a minute"
+    parser.add_argument("--take", action="store_true", help=said)
 
 
 def place(args: argparse.Namespace) -> tuple[Path, Site, StateFolder]:
@@ -93,6 +100,8 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
     reader = Reader(state)
     code: int | None = None
     coloured = sys.stdout.isatty()
+    presence = Presence(state, "attach", wants=getattr(args, "take", False))
+    presence.start()
     try:
         for event in follow(reader, run, after):
             if event.kind == Kind.RUN_STARTED:
@@ -104,6 +113,8 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
         output.progress(f"\nThe run goes on without you. Watch it again: {command('attach')}")
         output.progress(f"To end it: {command('cancel')}")
         return DETACHED
+    finally:
+        presence.stop()
     record = reader.run(run)
     if code is None:
         code = exit_code(reader, run, record.state)
@@ -114,7 +125,7 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
     if output.json and not args.jsonl:
         from homewright.engine.documents import run_document
 
-        output.document(run_document(record, reader.steps(run), reader.last_seq(run)))
+        output.document(run_document(record, reader.steps(run), reader.last_seq(run), reader.viewers(record)))
     return code
 
 

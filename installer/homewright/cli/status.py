@@ -10,6 +10,7 @@ from homewright.cli import runs
 from homewright.cli.output import Output
 from homewright.engine.journal import Reader, RunRecord, StepRecord
 from homewright.engine.states import Action, State
+from homewright.engine.viewers import Viewers
 from homewright.errors import addressed
 
 _WORDS = {Action.RUN: "apply", Action.VERIFY: "verify", Action.ROLLBACK: "rollback"}
@@ -29,13 +30,15 @@ def run(args: argparse.Namespace, output: Output) -> int:
     else:
         for line in lines(record, reader.steps(record.id)):
             output.line(line)
+        for line in present(reader.viewers(record)):
+            output.line(line)
     if output.json:
         from homewright.engine.documents import RunDocument, run_document
 
         output.document(
             RunDocument(id=None)
             if record is None
-            else run_document(record, reader.steps(record.id), reader.last_seq(record.id))
+            else run_document(record, reader.steps(record.id), reader.last_seq(record.id), reader.viewers(record))
         )
     return 0
 
@@ -60,6 +63,21 @@ def lines(record: RunRecord, steps: Sequence[StepRecord]) -> Iterator[str]:
         yield f"Watch it: {runs.command('attach')}"
     elif record.state not in (State.SUCCEEDED, State.ROLLED_BACK):
         yield f"Go on with it when that is mended: {runs.command('resume')}"
+
+
+def present(viewers: Viewers | None) -> Iterator[str]:
+    """Who looks at the run, and who is in control."""
+    if viewers is None:
+        return
+    for viewer in viewers.all:
+        role = (
+            ", in control"
+            if viewer.id == viewers.holder
+            else ", asks for control"
+            if viewer.id == viewers.asking
+            else ""
+        )
+        yield f"Looked at by {viewer.described()}{role}"
 
 
 def _summary(record: RunRecord) -> str:

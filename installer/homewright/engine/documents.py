@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from homewright.engine.journal import RunRecord, StepRecord
 from homewright.engine.states import Action, State
+from homewright.engine.viewers import Viewers
 
 
 class Document(BaseModel):
@@ -45,6 +46,23 @@ class StepDocument(Document):
     hosts: tuple[HostDocument, ...]
 
 
+class ViewerDocument(Document):
+    """Somebody who looks at the run."""
+
+    user: str
+    tty: str
+    """Its terminal; empty where it has none."""
+    pid: int
+    origin: str
+    """The address that the login came from; empty on the machine itself."""
+    face: str
+    """screens, attach or command."""
+    since: float
+    in_control: bool
+    asks: bool
+    """It asks for control."""
+
+
 class RunDocument(Document):
     """One run. Times are Unix seconds."""
 
@@ -63,10 +81,12 @@ class RunDocument(Document):
     engine_pid: int | None = None
     """The engine's process, while it lives."""
     last_seq: int = 0
+    viewers: tuple[ViewerDocument, ...] = ()
+    """Who looks at it now; at most one is in control."""
     steps: tuple[StepDocument, ...] = ()
 
 
-def run_document(run: RunRecord, steps: list[StepRecord], last_seq: int) -> RunDocument:
+def run_document(run: RunRecord, steps: list[StepRecord], last_seq: int, viewers: Viewers | None = None) -> RunDocument:
     """The document of one run."""
     return RunDocument(
         id=run.id,
@@ -80,7 +100,24 @@ def run_document(run: RunRecord, steps: list[StepRecord], last_seq: int) -> RunD
         reason=run.reason,
         engine_pid=None if run.state.final else run.pid,
         last_seq=last_seq,
+        viewers=_viewers(viewers) if viewers is not None else (),
         steps=tuple(_step(step, steps) for step in steps if not step.host),
+    )
+
+
+def _viewers(viewers: Viewers) -> tuple[ViewerDocument, ...]:
+    return tuple(
+        ViewerDocument(
+            user=one.user,
+            tty=one.tty,
+            pid=one.pid,
+            origin=one.origin,
+            face=one.face,
+            since=one.since,
+            in_control=one.id == viewers.holder,
+            asks=one.id == viewers.asking,
+        )
+        for one in viewers.all
     )
 
 

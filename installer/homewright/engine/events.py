@@ -31,6 +31,7 @@ class Kind(StrEnum):
     CAPTURE = "capture"  # data: what rollback needs of the state before; kept once per step and host
     CONTROL = "control"  # data: id, command; the acknowledgement of a control command
 
+    VIEWER = "viewer"  # data: what (engine.viewers.WORDS), who: user, tty, pid, from
 
 class Level(StrEnum):
     DEBUG = "debug"

@@ -45,6 +45,8 @@ def describe(event: Event) -> str | None:
             return f"{where}{event.text}; {again}" if event.text else f"{where}{again}"
         case Kind.HOST_STARTED | Kind.PROGRESS | Kind.CAPTURE:
             return f"{where}{event.text}" if event.text else None
+        case Kind.VIEWER:
+            return None if data.get("what") in ("came", "left") else event.text
         case _:
             return f"{where}{event.text}"
 

@@ -183,8 +183,9 @@ class Engine:
         loop.add_signal_handler(signal.SIGTERM, shut_down)
         began = time.monotonic()
 
-        def accept(identity: str, command: str) -> int:
-            event = Event(Kind.CONTROL, f"{command} was asked for", data={"id": identity, "command": command})
+        def obey(identity: str, command: str, by: str) -> int:
+            said = f"{command} was asked for by {by}"
+            event = Event(Kind.CONTROL, said, data={"id": identity, "command": command, "by": by})
             seq = context.writer.transition(event)
             match command:
                 case "pause":
@@ -197,7 +198,8 @@ class Engine:
 
         async with contextlib.AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(control.serving(self.state, accept))
+                await stack.enter_async_context(control.serving(self.state, desk))
+        desk = control.Desk(context.writer, obey)
             except OSError as error:
                 said = f"The control socket could not be made ({error.strerror}): this run cannot be cancelled."
                 context.writer.transition(Event(Kind.LINE, said, level=Level.WARNING))
@@ -213,9 +215,11 @@ class Engine:
                 self._finish(context.writer, end, time.monotonic() - began, lock)
                 raise
             await self._leave_hosts(context)
+                desk.close()
             self._finish(context.writer, end, time.monotonic() - began, lock)
         return end.exit_code
 
+            desk.close()
     async def _leave_hosts(self, context: Context) -> None:
         with contextlib.suppress(HomewrightError):
             left = await context.fences.release()

@@ -20,6 +20,7 @@ from homewright.engine import lock
 from homewright.engine.events import Event
 from homewright.engine.journal.records import RunRecord, StepRecord, run_record, step_record
 from homewright.engine.states import State
+from homewright.engine.viewers import Viewers
 from homewright.errors import StateError, UsageError
 from homewright.site.paths import StateFolder
 
@@ -123,6 +124,16 @@ class Reader:
 
     def _alive(self, record: RunRecord) -> RunRecord:
         """A run that is recorded as going on, without a live engine that says so, was interrupted."""
+    def viewers(self, run: RunRecord) -> Viewers | None:
+        """Who looks at a run that goes on, and who is in control; None where no engine works on it."""
+        if run.state.final:
+            return None
+        try:
+            found = Viewers.from_json(self.meta("viewers") or "{}")
+        except (ValueError, TypeError, KeyError):
+            return None
+        return found if found.run == run.id else None
+
         if record.state.final:
             return record
         holder = lock.holder(self.state)
