@@ -1,19 +1,30 @@
-"""`make bench`: every figure as a ratio against a peer or a limit of the same run."""
+"""`make bench`: every figure as a ratio against a peer or a limit of the same run.
+
+Those that need practice servers share three of the benchmarks' own.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER))
+
+from playbook import practice_site  # noqa: E402 - each benchmark is a script of its own; this folder is no package
+
 
 def main() -> int:
     """Run each benchmark in a process of its own, one after another; returns how many failed to run."""
-    folder = Path(__file__).parent
     failed = 0
-    for script in sorted(folder.glob("[a-z]*.py")):
-        print(f"== {script.stem}", flush=True)
-        failed += subprocess.run([sys.executable, str(script)], cwd=folder.parent).returncode != 0
+    with practice_site() as (site, state):
+        environment = {**os.environ, "HOMEWRIGHT_TEST_SITE": str(site), "HOMEWRIGHT_TEST_STATE": str(state)}
+        for script in sorted(FOLDER.glob("[a-z]*.py")):
+            print(f"== {script.stem}", flush=True)
+            done = subprocess.run([sys.executable, str(script)], cwd=FOLDER.parent, env=environment)
+            failed += done.returncode != 0
     return failed
 
 

@@ -21,11 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from driving import Practice  # noqa: E402 - the tests drive runners as the engine does; they are no package
+from practice_lab import own_lab  # noqa: E402
 
 from homewright.access import openssh  # noqa: E402
 from homewright.access.endpoint import Endpoint  # noqa: E402
-from homewright.site.files import load  # noqa: E402
-from homewright.site.paths import StateFolder, config_home  # noqa: E402
 
 ROUNDS = 3
 TASKS = 20
@@ -82,25 +81,31 @@ def ours(practice: Practice, file: Path, *, accelerate: bool) -> Callable[[], No
 
 
 @contextlib.contextmanager
-def practice_servers(folder: Path) -> Iterator[Practice]:
-    """Those that HOMEWRIGHT_TEST_SITE and HOMEWRIGHT_TEST_STATE name, else the lab's, which goes again if made here."""
+def practice_site() -> Iterator[tuple[Path, Path]]:
+    """Site file and state folder of trusted practice servers: three of the benchmarks' own.
+
+    Or those that HOMEWRIGHT_TEST_SITE and HOMEWRIGHT_TEST_STATE name.
+    """
     site, state = os.environ.get("HOMEWRIGHT_TEST_SITE"), os.environ.get("HOMEWRIGHT_TEST_STATE")
-    command = [str(Path(sys.executable).parent / "homewright")]
-    made = False
-    if not site or not state:
-        file = config_home() / "practice" / "site.yaml"
-        made = not file.exists()
-        subprocess.run([*command, "lab", "up", "--servers", "3", "--yes"], check=True, stdout=sys.stderr)
-        subprocess.run([*command, "--site", str(file), "trust", "--all"], check=True, stdout=sys.stderr)
-        site, state = str(file), str(StateFolder.of(load(file).name).root)
-    practice = Practice.of(Path(site), Path(state), folder)
-    practice.hold()
-    try:
+    if site and state:
+        yield Path(site), Path(state)
+        return
+    with own_lab("bench") as lab:
+        for words in (("lab", "up", "--servers", "3", "--yes"), ("trust", "--all", "--practice")):
+            done = lab.run(*words)
+            if done.returncode:
+                raise RuntimeError(f"{' '.join(words)}: {done.stdout}{done.stderr}")
+        yield lab.site_file, lab.state.root
+
+
+@contextlib.contextmanager
+def practice_servers(folder: Path) -> Iterator[Practice]:
+    """The same, held for the benchmark."""
+    with practice_site() as (site, state):
+        practice = Practice.of(site, state, folder)
+        practice.hold()
         yield practice
-    finally:
         practice.give_back()
-        if made:
-            subprocess.run([*command, "lab", "down", "--yes"], check=True, stdout=sys.stderr)
 
 
 def main() -> int:
