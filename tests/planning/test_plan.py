@@ -27,7 +27,7 @@ def catalogue() -> Catalogue:
 
     stages = (
         stage("00", summary="writes names", minutes=2.0),
-        stage("10", when="zone", reboots=True, may_lock_out=True),
+        stage("10", when="zone", reboots=True, may_lock_out=True, revert={"files": ["/etc/netplan/"]}),
         stage("20", hosts="controller"),
     )
     return Catalogue(stages, "c0ffee", (), {stage.id: Path(f"/{stage.id}_x") for stage in stages})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 StepId = Annotated[str, Field(pattern=r"^[0-9a-z_]+(/[0-9a-z_-]+)+$")]
 
@@ -48,6 +48,9 @@ class Limits(Definition):
     """After this long the step is ended by force and has failed."""
     silent: Minutes = 15
     """After this long without any output the step is ended by force and has failed."""
+    stop: Minutes = 2
+    """After a cancel, how long the step may take to its next safe point (between two tasks, operations or servers)
+    before it is ended by force."""
 
 
 class Remedy(Definition):
@@ -90,6 +93,28 @@ class Changes(Definition):
     """Units of systemd that it installs, enables or starts, with their suffix."""
 
 
+def _reverted_path(text: str) -> str:
+    plain = text.rstrip("/")
+    if not text.startswith("/") or "//" in text or {".", ".."} & set(text.split("/")) or plain.count("/") < 2:
+        raise ValueError("must be an absolute path of at least two parts, such as /etc/netplan/")
+    if f"{plain}/".startswith(("/proc/", "/sys/", "/dev/", "/run/", "/tmp/", "/var/lib/homewright/")):
+        raise ValueError("cannot be put back: it does not last, or is not the server's own")
+    return text
+
+
+class Revert(Definition):
+    """What a server does by itself where nobody confirms that a step which may lock out went well."""
+
+    files: tuple[Annotated[str, AfterValidator(_reverted_path)], ...] = Field(min_length=1)
+    """Files and folders as they are put back; a folder, with all that is in it, ends in /. What is not there before
+    the step is removed again."""
+    command: str = ""
+    """A line of shell, run as root once the files are back: what makes them count, such as `netplan apply`."""
+    minutes: Minutes = 4
+    """How long the server waits, from before the step's first change, until it puts everything back. The step, its
+    proof and a fresh connection must come in time; after a reboot the time begins anew."""
+
+
 class Step(Definition):
     """One step of a stage."""
 
@@ -120,8 +145,25 @@ class Step(Definition):
     """How long it takes, until history knows better."""
     limits: Limits = Limits()
     reboots: bool = False
+    """Servers that it changed are rebooted after `run`, one after another, the one that Homewright runs on last; each
+    has to come back with a new boot id before it is proved."""
     may_lock_out: bool = False
+    """It could cut the operator off: the server is armed with `revert` before it, and disarmed once it is proved."""
+    revert: Revert | None = None
+    """What is put back; for steps that may lock out, and only for them."""
+    shares_hosts: bool = False
+    """It may work on a server while another step that says so works there too."""
     remedies: tuple[Remedy, ...] = ()
+
+    @model_validator(mode="after")
+    def _can_be_taken_back_by_the_server(self) -> Step:
+        if self.may_lock_out and self.revert is None:
+            raise ValueError("a step that may lock out needs revert: the files that the server puts back by itself")
+        if self.revert is not None and not self.may_lock_out:
+            raise ValueError("revert is only for a step that may_lock_out")
+        if self.shares_hosts and (self.reboots or self.may_lock_out):
+            raise ValueError("a step that reboots or may lock out has its servers to itself: no shares_hosts")
+        return self
 
 
 class Stage(Definition):

@@ -165,3 +165,14 @@ class Acceptance(Model):
     """Why it is acceptable here."""
     measured: str = ""
     """What was measured then: a later, other value asks again."""
+
+
+class RunSettings(Model):
+    """How runs go about their work."""
+
+    side_by_side: Annotated[int, Field(ge=1, le=32)] = 4
+    """How many steps may be at work at the same time, where they do not depend on one another."""
+    pause_before_risks: bool = False
+    """Pause before every step that reboots servers or could lock you out, until you let the run continue."""
+    revert_minutes: Annotated[float, Field(gt=0, le=120)] | None = None
+    """How long a server waits before it takes a step back that could lock you out; by default what the step says."""

@@ -11,7 +11,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
-from homewright.site.answers import Acceptance, GpuChoice, InstanceSettings, NetworkSettings, PlatformSettings
+from homewright.site.answers import (
+    Acceptance,
+    GpuChoice,
+    InstanceSettings,
+    NetworkSettings,
+    PlatformSettings,
+    RunSettings,
+)
 from homewright.site.values import (
     AbsoluteFolder,
     Address,
@@ -145,6 +152,7 @@ class Site(Model):
     host_venv: HostVenv = HostVenv()
     mirror: MirrorSettings = MirrorSettings()
     workspaces: WorkspaceSettings = WorkspaceSettings()
+    runs: RunSettings = RunSettings()
     accepted: tuple[Acceptance, ...] = ()
     """Warnings of checks that somebody has accepted, each with the reason."""
 
