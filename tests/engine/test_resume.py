@@ -101,7 +101,7 @@ class World:
         """What happens beside every action."""
         world = self
 
-        async def call(self: step.StepWork, action: Action, hosts: Sequence[str]) -> Conversation:
+        async def call(self: step.StepWork, action: Action, hosts: Sequence[str], **_: Any) -> Conversation:
             talk = Conversation(self._writer, self._plan.id, action, hosts)
             for host in hosts:
                 world.answer(talk, action, self._plan.id, host)

@@ -202,8 +202,7 @@ from homewright.catalogue.models import Limits
 from homewright.engine.runner_process import RunnerProcess
 
 async def whole():
-    process = RunnerProcess("played_runner", Path("x"), "00/10", sys.argv[1], Limits(), lambda event: None,
-                            on_start=lambda pid: print(pid, flush=True))
+    process = RunnerProcess("played_runner", Path("x"), "00/10", sys.argv[1], Limits(), lambda event: None)
     await process.run(asyncio.Event())
 
 asyncio.run(whole())
@@ -212,23 +211,20 @@ asyncio.run(whole())
 
 def test_a_killed_engine_takes_its_runner_along_and_the_rest_is_found(tmp_path: Path) -> None:
     (tmp_path / "played_runner.py").write_text(
-        "import subprocess, time\n"
+        "import os, subprocess, time\n"
         "subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
-        "open('started', 'w').close()\ntime.sleep(1000)\n"
+        "open('starting', 'w').write(str(os.getpid()))\nos.rename('starting', 'started')\ntime.sleep(1000)\n"
     )
     mark = f"test-{os.getpid()}-killed:"
     engine = subprocess.Popen(
         [sys.executable, "-c", ENGINE, mark],
-        stdout=subprocess.PIPE,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
-    assert engine.stdout is not None
-    with engine.stdout:
-        runner = int(engine.stdout.readline())
-        wait_for((tmp_path / "started").exists, "the runner's start")
-        engine.send_signal(signal.SIGKILL)
-        engine.wait()
+    wait_for((tmp_path / "started").exists, "the runner's start")
+    runner = int((tmp_path / "started").read_text())
+    engine.send_signal(signal.SIGKILL)
+    engine.wait()
     wait_for(lambda: lock.start_ticks(runner) is None, "the runner's end with its engine")
     left = leftovers.found(mark)
     assert len(left) == 1

@@ -60,7 +60,7 @@ def conduct(tiny: Tiny, state: StateFolder, writer: Writer, monkeypatch: pytest.
         fences = OursAlways(SITE, state, writer, "us")
         context = Context("r1", SITE, state, catalogue, {}, writer, "us", fences)
 
-        async def answer(self: step.StepWork, asked: Action, hosts: Sequence[str]) -> Conversation:
+        async def answer(self: step.StepWork, asked: Action, hosts: Sequence[str], **_: object) -> Conversation:
             talk = Conversation(writer, self._plan.id, asked, hosts)
             for event in proofs if asked is Action.VERIFY else [ended()]:
                 talk.take(event)

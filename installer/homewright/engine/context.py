@@ -13,9 +13,10 @@ from homewright.discovery.facts import HostFacts
 from homewright.engine.fence import Fences
 from homewright.engine.journal.writer import Writer
 from homewright.engine.redaction import Redactor
-from homewright.engine.runners.request import HostRequest
+from homewright.engine.runners.request import HostRequest, Watched, Way
 from homewright.errors import HomewrightError
 from homewright.planning.groups import members
+from homewright.planning.hosts import endpoint
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 from homewright.site.secrets import Secrets
@@ -68,11 +69,18 @@ class Context:
     def folder(self) -> Path:
         return self.state.run(self.run)
 
-    def host_request(self, host: str, capture: dict[str, object] | None) -> HostRequest:
-        server = self.site.server(host)
+    def host_request(self, host: str, capture: dict[str, object] | None, watched: Watched | None = None) -> HostRequest:
+        server = endpoint(host, self.site, self.facts, self.state)
         groups = tuple(group for group in GROUPS if host in members(group, self.site, self.facts))
         return HostRequest(
-            name=host, address=server.address, port=server.port, user=server.user, groups=groups, capture=capture
+            through=Way.to(server.through) if server.through else None,
+            name=host,
+            address=server.address,
+            port=server.port,
+            user=server.user,
+            groups=groups,
+            capture=capture,
+            watched=watched,
         )
 
 

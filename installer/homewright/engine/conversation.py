@@ -10,6 +10,7 @@ from typing import Any
 
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.journal.writer import Writer
+from homewright.engine.receipts import Seen
 from homewright.engine.runner_process import Ending
 from homewright.engine.states import Action, State, Verdict
 
@@ -44,6 +45,8 @@ class Conversation:
         self.ends: dict[str, HostEnd] = {}
         self.verdicts: dict[str, tuple[Verdict, str]] = {}
         self.captures: dict[str, dict[str, Any]] = {}
+        self.looks: dict[str, Seen] = {}
+        """What was seen for the step's receipt."""
         self.recent: deque[tuple[str, str]] = deque(maxlen=REMEMBERED)
         """Host and text of the last lines."""
 
@@ -65,6 +68,10 @@ class Conversation:
                 captured = event.data.get("captured")
                 if known and isinstance(captured, dict):
                     self.captures[event.host] = captured
+            case Kind.LOOK:
+                seen = event.data.get("seen")
+                if known and isinstance(seen, dict):
+                    self.looks[event.host] = seen
             case Kind.HOST_STARTED:
                 if self._action in _LOUD:
                     self._line(event)

@@ -29,9 +29,10 @@ class Kind(StrEnum):
     VERIFY = "verify"  # data: verdict proved|broken|cannot-tell; text: why
     DRIFT = "drift"
     CAPTURE = "capture"  # data: what rollback needs of the state before; kept once per step and host
+    LOOK = "look"  # data: seen, what is there of what the step declares: text by kind and name
     CONTROL = "control"  # data: id, command; the acknowledgement of a control command
-
     VIEWER = "viewer"  # data: what (engine.viewers.WORDS), who: user, tty, pid, from
+
 
 class Level(StrEnum):
     DEBUG = "debug"

@@ -88,7 +88,15 @@ class Held:
 class Fences:
     """The fences of one run: one number, on every server that it works on."""
 
-    def __init__(self, site: Site, state: StateFolder, writer: Writer, controller: str) -> None:
+    def __init__(
+        self,
+        site: Site,
+        state: StateFolder,
+        writer: Writer,
+        controller: str,
+        facts: Mapping[str, HostFacts] | None = None,
+    ) -> None:
+        self._facts = facts or {}
         self._site = site
         self._state = state
         self._writer = writer
@@ -149,7 +157,8 @@ class Fences:
             return False
         rows = self._writer.query("SELECT machine FROM machines WHERE host = ?", host)
         known = str(rows[0][0]) if rows else ""
-        if known and known != machine and host not in self.new_machines:
+        # An instance is made anew by a step of ours, which also put its host key on record: nobody need be asked.
+        if known and known != machine and host not in self.new_machines and self._is_server(host):
             return True
         if known != machine:
             # What was recorded of the state before is another machine's: it must never be put back on this one.
@@ -169,9 +178,15 @@ class Fences:
             ],
         )
 
+    def _endpoint(self, host: str) -> Endpoint:
+        return endpoint(host, self._site, self._facts, self._state)
+
+    def _is_server(self, host: str) -> bool:
+        return any(server.name == host for server in self._site.servers)
+
     def _take(self, host: str) -> Held | HomewrightError:
         try:
-            with Connection.open(Endpoint.of(self._site.server(host), self._state)) as connection:
+            with Connection.open(self._endpoint(host)) as connection:
                 answer = _ask(connection, self._record(released=False))
                 before = answer.before
                 if answer.taken and before is not None and not before.get("released"):
@@ -186,7 +201,7 @@ class Fences:
 
     def _release(self, host: str) -> bool:
         try:
-            with Connection.open(Endpoint.of(self._site.server(host), self._state)) as connection:
+            with Connection.open(self._endpoint(host)) as connection:
                 if host in self.unclean:
                     # Whoever takes a server that was given back looks for nothing: what we left must be gone before.
                     connection.run(Guard(self._controller, self.number + 1).sweep(), sudo=True, timeout=60)

@@ -155,7 +155,7 @@ class Engine:
                 only=self.request.only or "",
                 start_at=self.request.start_at or "",
             )
-        writer.change(tidy, writer.forget_children(), row)
+        writer.change(tidy, row)
         self._rotate()
 
     def _rotate(self) -> None:

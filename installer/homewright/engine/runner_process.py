@@ -51,7 +51,6 @@ class RunnerProcess:
     """Value of the mark that all its descendants carry."""
     limits: Limits
     on_event: Callable[[Event], None]
-    on_start: Callable[[int], None] = lambda pid: None
 
     async def run(self, stop: asyncio.Event) -> Ending:
         """Until the process has ended, by itself, by a limit or because `stop` was set; nothing of it is left then."""
@@ -74,7 +73,6 @@ class RunnerProcess:
         ended = asyncio.Event()
         pidfd = os.pidfd_open(process.pid)
         try:
-            self.on_start(process.pid)
             for source in sources:
                 os.set_blocking(source.descriptor, False)
                 loop.add_reader(source.descriptor, source.read, loop)

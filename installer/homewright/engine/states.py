@@ -31,6 +31,8 @@ class Action(StrEnum):
     RECOVER = "recover"
     CAPTURE = "capture"
     """Record what rollback needs of the state before: `capture(host)` of the x8 file, once per step and host."""
+    LOOK = "look"
+    """See what is there of the things that the step declares to change; touches nothing."""
 
 
 class Verdict(StrEnum):

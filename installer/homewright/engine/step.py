@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from homewright.catalogue.models import Step
-from homewright.engine import leftovers, lock, remedies
+from homewright.engine import leftovers, remedies
 from homewright.engine.context import Context
 from homewright.engine.conversation import Conversation, HostEnd
 from homewright.engine.events import Event, Kind, Level
+from homewright.engine.receipting import Receipting
 from homewright.engine.resume import answers
 from homewright.engine.runner_process import RunnerProcess
 from homewright.engine.runners.request import StepRequest
@@ -29,6 +30,7 @@ from homewright.site.rehearsed import Rehearsed
 
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses between proofs that cannot tell; a host that boots needs up to a minute."""
+_OUT_OF_REACH = ("unreachable", "host-key", "busy", "new-machine")
 _BEGIN = {Action.RUN: "started on", Action.VERIFY: "proving on", Action.ROLLBACK: "taking back on"}
 _END = {
     State.SUCCEEDED: "done",
@@ -50,7 +52,7 @@ class StepEnd:
 
 def runner_kind(step: Step, action: Action) -> str:
     """Proofs and captures are Python; else the file's suffix decides between the step's runner and the others."""
-    if action in (Action.VERIFY, Action.CAPTURE):
+    if action in (Action.VERIFY, Action.CAPTURE, Action.LOOK):
         return "python"
     name = {Action.ROLLBACK: step.rollback, Action.RECOVER: step.recover or ""}.get(action, step.run)
     if name.endswith((".yaml", ".yml")):
@@ -86,6 +88,7 @@ class StepWork:
         self._done: dict[str, HostEnd] = {}
         """Hosts on which the work was done and not yet proved."""
         self._talks: list[Conversation] = []
+        self._receipts = Receipting(context, self._step)
 
     async def carry_out(self, mend: Sequence[str] = ()) -> StepEnd:
         """To its recorded end. On the hosts to `mend` a step that says how looks first at what was left half done.
@@ -104,6 +107,7 @@ class StepWork:
             held = await self._act(held)
         if held and not self._stopping:
             await self._prove(held)
+        await self._look_at_the_rest()
         for host in hosts:
             self._ends.setdefault(host, HostEnd(self._stopped(), reason="The run was stopped before."))
         return self._end(began)
@@ -182,6 +186,9 @@ class StepWork:
     async def _capture(self, hosts: list[str]) -> list[str]:
         """Record what rollback needs, once per step and host; a host where that fails is not touched."""
         if not captures(self._context.catalogue.file(self._step, "verify")):
+            if unseen := self._receipts.unseen(hosts):
+                talk = await self._call(Action.LOOK, unseen)
+                self._writer.change(*self._receipts.found(talk.looks))
             return hosts
         wanted = [host for host in hosts if host not in self._captured()]
         if not wanted:
@@ -196,13 +203,16 @@ class StepWork:
                     self._fail(host, HostEnd(State.FAILED, 0, f"{error.what} {error.why}"), tell=True)
                     continue
                 said = Event(Kind.CAPTURE, "the state before was recorded", step=self._plan.id, host=host)
-                self._writer.transition(said, keep)
+                seen = {host: talk.looks[host]} if host in talk.looks else {}
+                self._writer.transition(said, keep, *self._receipts.found(seen))
             else:
                 reason = end.reason or "The step's capture function gave nothing."
                 self._fail(host, HostEnd(_failed(end), 0, f"Before the step: {reason}", end.code))
         return [host for host in hosts if host not in self._ends]
 
     async def _act(self, hosts: list[str]) -> list[str]:
+        if self._action is Action.ROLLBACK and (given := self._receipts.open(hosts)):
+            self._receipts.until_now = (await self._call(Action.LOOK, given)).looks
         talk = await self._call(self._action, hosts)
         for host in hosts:
             if talk.ends[host].state is not State.SUCCEEDED:
@@ -214,7 +224,8 @@ class StepWork:
         """Prove, and wait where a proof cannot tell. After a rollback the proof must find it gone."""
         waiting = hosts
         for attempt, pause in enumerate((*WAITS_S, None), start=1):
-            talk = await self._call(Action.VERIFY, waiting)
+            talk = await self._call(Action.VERIFY, waiting, watch=self._action is not Action.VERIFY)
+            self._receipts.now |= talk.looks
             unsure = {}
             for host in waiting:
                 end, (verdict, why) = talk.ends[host], talk.verdicts.get(host, (None, ""))
@@ -245,15 +256,28 @@ class StepWork:
             self._fail(host, HostEnd(State.FAILED, changed, said, code))
         elif back and verdict is Verdict.PROVED:
             self._fail(host, HostEnd(State.FAILED, changed, "It was taken back, and yet its proof still holds."))
+        elif back and (left := self._receipts.left_behind(host)):
+            self._fail(host, HostEnd(State.FAILED, changed, left))
         elif back:
+            for said in self._receipts.others_hands(host):
+                self._writer.line(Event(Kind.DRIFT, said, step=self._plan.id, host=host, level=Level.WARNING))
             self._settle(host, HostEnd(State.ROLLED_BACK, changed))
         elif verdict is Verdict.PROVED:
             self._settle(host, HostEnd(State.SUCCEEDED, changed))
         else:
             self._fail(host, HostEnd(State.FAILED, changed, f"Its proof says broken: {why}"))
 
-    async def _call(self, action: Action, hosts: Sequence[str]) -> Conversation:
-        """One runner process to its end."""
+    async def _look_at_the_rest(self) -> None:
+        """A step that failed has changed something as well: its receipt says what, where that can be looked at."""
+        failed = [h for h, end in self._ends.items() if end.state is State.FAILED and end.code not in _OUT_OF_REACH]
+        begun = [host for host in self._receipts.open(failed) if host not in self._receipts.now]
+        if self._action is Action.RUN and begun and not self._stopping:
+            talk = await self._call(Action.LOOK, begun)
+            rows = [row for host, seen in talk.looks.items() for row in self._receipts.left(host, seen, changed=True)]
+            self._writer.change(*rows)
+
+    async def _call(self, action: Action, hosts: Sequence[str], *, watch: bool = False) -> Conversation:
+        """One runner process to its end. With `watch` a proof also looks at what the receipt is about."""
         context = self._context
         context.calls += 1
         folder = context.folder / "steps" / f"{context.calls:03d}-{self._plan.id.replace('/', '-')}-{action}"
@@ -261,13 +285,14 @@ class StepWork:
         work = folder / "work"
         make_folder(work)
         captured = self._captured()
+        watched = self._receipts.watched if watch or action in (Action.CAPTURE, Action.LOOK) else lambda _: None
         part = {Action.ROLLBACK: "rollback", Action.RECOVER: "recover", Action.RUN: "run"}.get(action, "verify")
         request = StepRequest(
             run=context.run,
             step=self._plan.id,
             action=action,
             file=context.catalogue.file(self._step, part),
-            hosts=tuple(context.host_request(host, captured.get(host)) for host in hosts),
+            hosts=tuple(context.host_request(host, captured.get(host), watched(host)) for host in hosts),
             site=context.site.model_dump(mode="json"),
             key_file=context.state.key,
             known_hosts=context.state.known_hosts,
@@ -275,6 +300,7 @@ class StepWork:
             work=work,
             fence=context.fences.number,
             controller=context.controller,
+            facts_file=context.folder / "facts.json",
         )
         file = folder / "request.json"
         write_atomically(file, request.model_dump_json().encode())
@@ -295,7 +321,6 @@ class StepWork:
             mark=f"{leftovers.site_mark(context.state)}{context.run}:{context.calls}.",
             limits=self._step.limits,
             on_event=take,
-            on_start=self._record_child,
         )
         ending = await process.run(context.stop)
         talk.close(ending)
@@ -310,9 +335,6 @@ class StepWork:
     def _runner(self, action: Action) -> str:
         return "rehearsed" if Rehearsed.of(self._context.state) else runner_kind(self._step, action)
 
-    def _record_child(self, pid: int) -> None:
-        self._writer.change(self._writer.add_child(pid, lock.start_ticks(pid) or 0, lock.boot_id()))
-
     def _captured(self) -> dict[str, dict[str, Any]]:
         rows = self._writer.query("SELECT host, data FROM captures WHERE step = ?", self._plan.id)
         return {host: json.loads(data) for host, data in rows}
@@ -323,7 +345,7 @@ class StepWork:
         row = self._writer.set_step(
             self._plan.id, host, state=end.state, changed=end.changed, finished=time.time(), reason=end.reason
         )
-        self._writer.change(*(row, *self._forgotten(host, end)))
+        self._writer.change(row, *self._forgotten(host, end), *self._receipts.settled(host, end))
 
     def _forgotten(self, host: str, end: HostEnd) -> Iterable[Any]:
         """What was recorded of the state before is no longer needed once that state is back."""

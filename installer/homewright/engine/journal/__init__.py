@@ -6,6 +6,6 @@ SQLite in WAL mode with `synchronous=FULL`. One process writes (`Writer`, in the
 """
 
 from homewright.engine.journal.reader import Reader
-from homewright.engine.journal.records import RunRecord, StepRecord
+from homewright.engine.journal.records import ReceiptRow, RunRecord, StepRecord
 
-__all__ = ["Reader", "RunRecord", "StepRecord"]
+__all__ = ["Reader", "ReceiptRow", "RunRecord", "StepRecord"]

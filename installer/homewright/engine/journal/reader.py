@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from homewright.engine import lock
 from homewright.engine.events import Event
-from homewright.engine.journal.records import RunRecord, StepRecord, run_record, step_record
+from homewright.engine.journal.records import ReceiptRow, RunRecord, StepRecord, receipt_row, run_record, step_record
 from homewright.engine.states import State
 from homewright.engine.viewers import Viewers
 from homewright.errors import StateError, UsageError
@@ -115,15 +115,15 @@ class Reader:
         rows = self._rows(self.state.journal, "SELECT host, data FROM captures WHERE step = ?", (step,))
         return {row["host"]: json.loads(row["data"]) for row in rows}
 
+    def receipts(self, step: str | None = None, host: str | None = None) -> list[ReceiptRow]:
+        """What steps found and left, those taken back included, in the order of their steps' ids; some where named."""
+        query = "SELECT * FROM receipts WHERE (? IS NULL OR step = ?) AND (? IS NULL OR host = ?) ORDER BY step, host"
+        return [receipt_row(row) for row in self._rows(self.state.journal, query, (step, step, host, host))]
+
     def meta(self, key: str) -> str | None:
         rows = self._rows(self.state.journal, "SELECT value FROM meta WHERE key = ?", (key,))
         return str(rows[0]["value"]) if rows else None
 
-    def _events_file(self, run: str) -> Path:
-        return self.state.run(run) / "events.db"
-
-    def _alive(self, record: RunRecord) -> RunRecord:
-        """A run that is recorded as going on, without a live engine that says so, was interrupted."""
     def viewers(self, run: RunRecord) -> Viewers | None:
         """Who looks at a run that goes on, and who is in control; None where no engine works on it."""
         if run.state.final:
@@ -134,6 +134,11 @@ class Reader:
             return None
         return found if found.run == run.id else None
 
+    def _events_file(self, run: str) -> Path:
+        return self.state.run(run) / "events.db"
+
+    def _alive(self, record: RunRecord) -> RunRecord:
+        """A run that is recorded as going on, without a live engine that says so, was interrupted."""
         if record.state.final:
             return record
         holder = lock.holder(self.state)

@@ -68,6 +68,37 @@ class StepRecord:
     """Digest over the answers that it read when it ran last; empty where that is not known."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """What one step found and left on one server, of the things that it declares (`engine.receipts`).
+
+    What was seen is text by kind and name: `{"file": {"/etc/hosts": "file 644 root:root, 231 bytes, sha256 …"}}`.
+    """
+
+    step: str
+    host: str
+    run: str
+    """The run that found it."""
+    taken: float
+    before: dict[str, dict[str, str]]
+    done: float | None = None
+    after: dict[str, dict[str, str]] | None = None
+    """None where the step was cut off or has failed before what it left could be looked at."""
+    mixed: tuple[str, ...] = ()
+    """Names of things that a later run of the step changed once more: others may have changed them in between."""
+    back: float | None = None
+    """When it was taken back."""
+
+
+def receipt_row(row: dict[str, Any]) -> ReceiptRow:
+    """A row of `receipts`; columns of a newer version are left out."""
+    known = {name: row[name] for name in ReceiptRow.__dataclass_fields__ if name in row}
+    after = json.loads(row["after"]) if row["after"] else None
+    return ReceiptRow(
+        **{**known, "before": json.loads(row["before"]), "after": after, "mixed": tuple(json.loads(row["mixed"]))}
+    )
+
+
 def run_record(row: dict[str, Any]) -> RunRecord:
     """A row of `runs`; columns of a newer version are left out."""
     known = {name: row[name] for name in RunRecord.__dataclass_fields__ if name in row}

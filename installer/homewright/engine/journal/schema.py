@@ -42,6 +42,14 @@ STATES = (
     ALTER TABLE steps ADD COLUMN answers TEXT NOT NULL DEFAULT '';
     CREATE TABLE machines (host TEXT PRIMARY KEY, machine TEXT NOT NULL, seen REAL NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE receipts (
+        step TEXT NOT NULL, host TEXT NOT NULL, run TEXT NOT NULL, taken REAL NOT NULL, before TEXT NOT NULL,
+        done REAL, after TEXT NOT NULL DEFAULT '', mixed TEXT NOT NULL DEFAULT '[]', back REAL,
+        PRIMARY KEY (step, host)
+    ) WITHOUT ROWID;
+    DROP TABLE children;
+    """,
 )
 """Scripts that lead from one version of `journal.db` to the next; the version is how many of them were run."""
 

@@ -144,8 +144,13 @@ class Writer:
         return _insert("captures", values, otherwise="IGNORE")
 
     def forget_captures(self, host: str) -> Callable[[sqlite3.Connection], object]:
-        """What was recorded of a machine that is no longer there."""
-        return lambda connection: connection.execute("DELETE FROM captures WHERE host = ?", (host,))
+        """What was recorded of a machine that is no longer there, its receipts included."""
+
+        def forget(connection: sqlite3.Connection) -> None:
+            for table in ("captures", "receipts"):
+                connection.execute(f"DELETE FROM {table} WHERE host = ?", (host,))
+
+        return forget
 
     def set_machine(self, host: str, machine: str) -> Callable[[sqlite3.Connection], object]:
         """Which machine a server is: its machine-id."""
@@ -157,13 +162,6 @@ class Writer:
     def set_fence(self, host: str, fence: int, released: float | None) -> Callable[[sqlite3.Connection], object]:
         values = {"host": host, "fence": fence, "run": self.run, "taken": time.time(), "released": released}
         return _insert("fences", values, otherwise="REPLACE")
-
-    def add_child(self, pid: int, ticks: int, boot: str) -> Callable[[sqlite3.Connection], object]:
-        values = {"run": self.run, "pid": pid, "ticks": ticks, "boot": boot}
-        return _insert("children", values, otherwise="REPLACE")
-
-    def forget_children(self) -> Callable[[sqlite3.Connection], object]:
-        return lambda connection: connection.execute("DELETE FROM children")
 
     def query(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Read through the writing connection (the engine alone)."""

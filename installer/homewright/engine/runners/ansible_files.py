@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from homewright.access import openssh
-from homewright.access.endpoint import Endpoint
 from homewright.engine import launch
 from homewright.engine.runners.ansible_masters import control_path
 from homewright.engine.runners.guard import MARK, Guard
-from homewright.engine.runners.request import StepRequest
+from homewright.engine.runners.request import StepRequest, Way
 
 TESTED = ((2, 16), (2, 19))
 """The ansible-core versions, first and last, that Mitogen was tried with; others get plain SSH."""
@@ -38,13 +37,11 @@ def inventory(request: StepRequest, *, mitogen: bool, sockets: Path | None = Non
     python = {"ansible_python_interpreter": Trusted(guard.interpreter() if mitogen else "/usr/bin/python3")}
     become = {} if mitogen else {"ansible_become_flags": f"-H -S -n --preserve-env={MARK}"}
     captures = {host.name: host.capture or {} for host in request.hosts}
-    places = {server["name"]: server for server in request.site.get("servers", [])}
-    places |= {host.name: {"address": host.address, "port": host.port, "user": host.user} for host in request.hosts}
+    servers = [Way.model_validate({"port": 22, **server}) for server in request.site.get("servers", [])]
+    places: dict[str, Way] = {way.name: way for way in (*servers, *request.hosts)}
     hosts: dict[str, Any] = {}
     for name, place in places.items():
-        endpoint = Endpoint(
-            name, place["address"], place.get("port", 22), place["user"], request.key_file, request.known_hosts
-        )
+        endpoint = request.endpoint(place)
         shared = f"-o ControlPath={control_path(sockets, name) if sockets else 'none'}"
         hosts[name] = {
             "ansible_host": endpoint.address,
@@ -57,7 +54,7 @@ def inventory(request: StepRequest, *, mitogen: bool, sockets: Path | None = Non
         }
         if endpoint.user == "root":
             hosts[name]["ansible_become"] = False  # there may be no sudo where root signs in
-    groups: dict[str, dict[str, Any]] = {"servers": {name: {} for name in places}}
+    groups: dict[str, dict[str, Any]] = {"servers": {server.name: {} for server in servers}}
     for host in request.hosts:
         for group in host.groups:
             groups.setdefault(group, {})[host.name] = {}

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from homewright.access import openssh
-from homewright.access.endpoint import Endpoint
 from homewright.engine.runners.request import StepRequest
 
 
@@ -32,7 +31,7 @@ def masters(request: StepRequest, folder: Path) -> Iterator[None]:
     started: list[tuple[subprocess.Popen[bytes], Path]] = []
     try:
         for host in request.hosts:
-            endpoint = Endpoint(host.name, host.address, host.port, host.user, request.key_file, request.known_hosts)
+            endpoint = request.endpoint(host)
             path = control_path(folder, host.name)
             settings = ["-M", "-N", "-o", f"ControlPath={path}", "-o", "ControlPersist=no"]
             command = ["setpriv", "--pdeathsig", "KILL", "ssh", *openssh.options(endpoint), *settings]

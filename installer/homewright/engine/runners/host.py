@@ -7,20 +7,24 @@ acted on together; a proof (x8) has `verify(host) -> Proof` and, where rollback 
 
 from __future__ import annotations
 
+import json
 import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from homewright.access.connection import Completed, Connection
 from homewright.access.endpoint import Endpoint
 from homewright.access.remote import CommandFailed, write_script
+from homewright.discovery.facts import HostFacts
 from homewright.engine.runners.guard import REFUSED, REFUSED_TEXT, Guard
 from homewright.engine.runners.protocol import Cancel, Emitter
+from homewright.engine.runners.request import Watched
 from homewright.engine.states import Verdict
 from homewright.errors import Busy, Cancelled
 from homewright.site.models import Site
@@ -77,10 +81,15 @@ class Host:
     emitter: Emitter
     cancel: Cancel
     groups: tuple[str, ...] = ()
+    watched: Watched | None = None
+    """What the step declares to change here, where it is to be looked at."""
     requested: bool = True
     """False for a server of the site that this step was not asked to act on."""
     peers: tuple[Host, ...] = field(default=(), repr=False)
     """The other servers of the site."""
+    through: Endpoint | None = None
+    """The server that an instance is reached through."""
+    facts_file: Path | None = None
     changed: int = 0
     """Tasks that changed this server."""
     error: Exception | None = None
@@ -95,7 +104,8 @@ class Host:
         """Raises Unreachable or HostKeyError."""
         with self._lock:
             if self._connection is None or not self._connection.alive:
-                endpoint = Endpoint(self.name, self.address, self.port, self.user, self.key_file, self.known_hosts)
+                place = (self.name, self.address, self.port, self.user)
+                endpoint = Endpoint(*place, self.key_file, self.known_hosts, self.through)
                 self._connection = Connection.open(endpoint)
             return self._connection
 
@@ -103,6 +113,12 @@ class Host:
     def secrets(self) -> Secrets:
         """The site's secrets, read when asked for. What is taken from here goes to a server on standard input only."""
         return Secrets(self.secrets_file)
+
+    @cached_property
+    def facts(self) -> Mapping[str, HostFacts]:
+        """What is known of the site's servers, by name: what the plan of this run was made of."""
+        told = json.loads(self.facts_file.read_bytes()) if self.facts_file and self.facts_file.exists() else {}
+        return {name: HostFacts.model_validate(found) for name, found in told.items()}
 
     def close(self) -> None:
         if self._connection is not None:

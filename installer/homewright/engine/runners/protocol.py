@@ -105,6 +105,10 @@ class Emitter:
         """What rollback needs of the state before."""
         self.emit(Kind.CAPTURE, host=host, captured=dict(captured))
 
+    def look(self, host: str, seen: Mapping[str, Mapping[str, str]]) -> None:
+        """What is there of the things that the step declares to change."""
+        self.emit(Kind.LOOK, host=host, seen={kind: dict(names) for kind, names in seen.items()})
+
 
 UNREACHABLE = "unreachable"
 """The state of a host that could not be reached, in HOST_FINISHED; the engine records it as failed."""

@@ -26,6 +26,7 @@ from pyinfra.connectors import ssh as ssh_connector
 from pyinfra.connectors import util as connector_util
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 
+from homewright.access import openssh
 from homewright.engine.events import Level
 from homewright.engine.runners.guard import Guard
 from homewright.engine.runners.protocol import UNREACHABLE, Cancel, Emitter, run
@@ -45,13 +46,23 @@ def connection_data(request: StepRequest, host: HostRequest) -> dict[str, Any]:
         "ssh_key": str(request.key_file),
         "ssh_known_hosts_file": str(request.known_hosts),
         "ssh_strict_host_key_checking": "yes",
-        "ssh_config_file": "/dev/null",
+        "ssh_config_file": config_file(request, host),
         "ssh_allow_agent": False,
         "ssh_look_for_keys": False,
         "ssh_forward_agent": False,
         "site": request.site,
         "capture": host.capture or {},
     }
+
+
+def config_file(request: StepRequest, host: HostRequest) -> str:
+    """The only ssh_config that pyinfra reads: empty, or with the way to a host behind a server."""
+    endpoint = request.endpoint(host)
+    if endpoint.through is None:
+        return "/dev/null"
+    file = request.work / f"{host.name}.ssh_config"
+    file.write_text(f"Host {host.address}\n  ProxyCommand {openssh.proxy_command(endpoint.through)}\n")
+    return str(file)
 
 
 class _Told(BaseStateCallback):  # type: ignore[misc]

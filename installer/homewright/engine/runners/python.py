@@ -11,6 +11,7 @@ from typing import Any
 from homewright.engine.events import Level
 from homewright.engine.runners.guard import Guard
 from homewright.engine.runners.host import CommandFailed, Host, Proof, cannot_tell, together
+from homewright.engine.runners.looking import look
 from homewright.engine.runners.protocol import UNREACHABLE, Cancel, Emitter, run
 from homewright.engine.runners.request import StepRequest
 from homewright.engine.runners.source import loaded, place_of
@@ -31,6 +32,7 @@ def hosts_of(request: StepRequest, emitter: Emitter, cancel: Cancel) -> list[Hos
     """All servers of the site as hosts, those that the request asks for first."""
     site = Site.model_validate(request.site)
     guard = Guard.of(request)
+    through = {one.name: request.endpoint(one).through for one in request.hosts}
 
     def host(name: str, address: str, port: int, user: str, **more: Any) -> Host:
         return Host(
@@ -45,11 +47,21 @@ def hosts_of(request: StepRequest, emitter: Emitter, cancel: Cancel) -> list[Hos
             guard=guard,
             emitter=emitter,
             cancel=cancel,
+            through=through.get(name),
+            facts_file=request.facts_file,
             **more,
         )
 
     asked = [
-        host(asked.name, asked.address, asked.port, asked.user, groups=asked.groups, capture=asked.capture or {})
+        host(
+            asked.name,
+            asked.address,
+            asked.port,
+            asked.user,
+            groups=asked.groups,
+            capture=asked.capture or {},
+            watched=asked.watched,
+        )
         for asked in request.hosts
     ]
     names = {one.name for one in asked}
@@ -66,6 +78,9 @@ def hosts_of(request: StepRequest, emitter: Emitter, cancel: Cancel) -> list[Hos
 
 def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
     """Carry the file's function out. Tells every host's end."""
+    if request.action is Action.LOOK:
+        _only_look(request, emitter, cancel)
+        return
     name = FUNCTIONS[request.action]
     function: Any = None
     whole: Any = None
@@ -137,12 +152,27 @@ def _verify(host: Host, function: Callable[[Host], Proof], file: Path) -> None:
         proof = cannot_tell(_reason(error, file))
         state = _state(error) if isinstance(error, Unreachable | Cancelled) else State.SUCCEEDED
     host.emitter.verdict(host.name, proof.verdict, proof.reason)
+    if state == State.SUCCEEDED:
+        look(host)
     reason = proof.reason if state != State.SUCCEEDED else ""
     host.emitter.finished(host.name, state, reason=reason)
 
 
+def _only_look(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
+    everyone = hosts_of(request, emitter, cancel)
+    hosts = [host for host in everyone if host.requested]
+    try:
+        together(hosts, look)
+    finally:
+        for host in everyone:
+            host.close()
+    for host in hosts:
+        emitter.finished(host.name, State.SUCCEEDED)
+
+
 def _capture(host: Host, module: ModuleType, file: Path) -> None:
     try:
+        look(host)
         host.emitter.capture(host.name, module.capture(host))
     except Exception as error:
         host.error = error

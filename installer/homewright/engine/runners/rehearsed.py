@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from homewright.engine.runners.protocol import Cancel, Emitter, run
-from homewright.engine.runners.request import StepRequest
+from homewright.engine.runners.request import HostRequest, StepRequest
 from homewright.engine.states import Action, State, Verdict
 from homewright.site.rehearsed import Rehearsed
 
@@ -52,6 +52,11 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
     if request.action is Action.VERIFY:
         _prove(request, emitter, there)
         return
+    if request.action is Action.LOOK:
+        for host in request.hosts:
+            _look(host, emitter, after=host.capture is not None)
+            emitter.finished(host.name, State.SUCCEEDED)
+        return
     changed = 0
     if request.action is not Action.CAPTURE:
         for task in tasks(request.file):
@@ -64,6 +69,8 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
             changed += 1
             for name in there:
                 emitter.task_finished(f"{task} (rehearsed)", name, "changed")
+    for host in request.hosts if request.action is Action.CAPTURE else ():
+        _look(host, emitter, after=False)
     for name in there:
         if request.action is Action.CAPTURE:
             emitter.capture(name, {"rehearsed": True})
@@ -74,9 +81,24 @@ def _prove(request: StepRequest, emitter: Emitter, hosts: list[str]) -> None:
     """What was rehearsed is proved, and once it was taken back it is broken."""
     time.sleep(PACE_S)
     broken = _taken_back(request)
+    for host in request.hosts:
+        _look(host, emitter, after=not broken)
     for name in hosts:
         emitter.verdict(name, Verdict.BROKEN if broken else Verdict.PROVED, LOOKED)
         emitter.finished(name, State.SUCCEEDED)
+
+
+def _look(host: HostRequest, emitter: Emitter, *, after: bool) -> None:
+    """A receipt of what would change: every thing that the step declares, as if it changed each of them."""
+    watched = host.watched
+    if watched is None:
+        return
+    seen = {
+        "file": dict.fromkeys(watched.files, "rehearsed, as the step makes it" if after else "rehearsed, as it was")
+    }
+    for kind, names in (("package", watched.packages), ("account", watched.accounts), ("unit", watched.units)):
+        seen[kind] = dict.fromkeys(names, "rehearsed" if after else "")
+    emitter.look(host.name, seen)
 
 
 def _taken_back(request: StepRequest) -> bool:

@@ -7,14 +7,30 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from homewright.access.endpoint import Endpoint
 from homewright.engine.states import Action
 
 EVENTS_DESCRIPTOR = 3
 """The descriptor that a runner writes its events to."""
 
 
-class HostRequest(BaseModel):
-    """How to reach one host."""
+class Watched(BaseModel):
+    """What a step declares to change on one server, by the server's own names (`changes` in stage.yaml)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    files: tuple[str, ...] = ()
+    """A folder that is the step's own ends in /."""
+    packages: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.files or self.packages or self.accounts or self.units)
+
+
+class Way(BaseModel):
+    """Where one host's sshd is, and who we are there."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,9 +38,22 @@ class HostRequest(BaseModel):
     address: str
     port: int
     user: str
+
+    @classmethod
+    def to(cls, endpoint: Endpoint) -> Way:
+        return cls(name=endpoint.name, address=endpoint.address, port=endpoint.port, user=endpoint.user)
+
+
+class HostRequest(Way):
+    """How to reach one host."""
+
+    through: Way | None = None
+    """The server that an instance is reached through."""
     groups: tuple[str, ...] = ()
     capture: dict[str, Any] | None = None
     """What an earlier run of the step recorded of the state before; None where there is nothing."""
+    watched: Watched | None = None
+    """What is to be looked at for the step's receipt, beside a capture or a proof; None for nothing."""
 
 
 class StepRequest(BaseModel):
@@ -53,5 +82,13 @@ class StepRequest(BaseModel):
     """Id of the controller that holds it."""
     accelerate: bool = True
     """Whether Mitogen may carry Ansible's tasks where its version allows; false for plain SSH."""
+    facts_file: Path | None = None
+    """What is known of the servers, as JSON by their names, where anything is."""
     parent: int | None = None
     """Process id of the engine: a runner that finds another parent at its start ends at once."""
+
+    def endpoint(self, way: Way) -> Endpoint:
+        """How a connection gets to a host: by our key, and believing the site's own host keys alone."""
+        through = way.through if isinstance(way, HostRequest) else None
+        below = self.endpoint(through) if through is not None else None
+        return Endpoint(way.name, way.address, way.port, way.user, self.key_file, self.known_hosts, below)
