@@ -113,7 +113,7 @@ def test_the_digest_is_of_site_catalogue_and_who_the_servers_are() -> None:
         ("kubernetes_workers", 1, ("s1",)),
         ("kubernetes_workers", 3, ("s2", "s3")),
         ("gpu_hosts", 3, ("s2",)),
-        ("instances", 3, ()),
+        ("instances", 3, ("s1-node", "s2-node", "s3-node")),
     ],
 )
 def test_groups(group: str, servers: int, names: tuple[str, ...]) -> None:

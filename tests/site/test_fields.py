@@ -72,7 +72,8 @@ def test_a_server_or_variable_that_is_not_there_has_no_value(field: str, place: 
 
 def test_the_inventory_has_the_contracts_groups_and_marks_templates_as_data() -> None:
     groups = {"servers": ["s1", "s2"], "kubernetes_control_plane": ["s1"], "instances": []}
-    document = inventory.document(SITE, groups, {"s1": "-o A=b", "s2": "-o A=b"}, "/k")
+    hosts = [inventory.Reached(one.name, one.address, one.port, one.user, "-o A=b") for one in SITE.servers]
+    document = inventory.document(SITE, groups, hosts, "/k")
     text = inventory.text(document)
     assert document["all"]["children"]["microk8s_control_plane"] == {"hosts": {"s1": {}}}
     assert document["all"]["hosts"]["s2"]["ansible_port"] == 2222

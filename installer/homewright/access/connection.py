@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import threading
 import time
@@ -58,9 +59,11 @@ class NoFirstContact(Unreachable):
 class Connection:
     """A signed-in connection to one server. Its methods may be called from several threads at once."""
 
-    def __init__(self, endpoint: Endpoint, transport: paramiko.Transport) -> None:
+    def __init__(self, endpoint: Endpoint, transport: paramiko.Transport, below: Connection | None = None) -> None:
         self.endpoint = endpoint
         self._transport = transport
+        self._below = below
+        """To the server that it is reached through."""
 
     @classmethod
     def open(cls, endpoint: Endpoint, timeout: float = 10.0) -> Connection:
@@ -72,14 +75,17 @@ class Connection:
         """
         refuse(endpoint.key_file.parent, f"{endpoint.name} was not contacted.")
         key = engine_key(endpoint.key_file)
-        transport = open_strict(endpoint, timeout)
-        try:
-            transport.auth_publickey(endpoint.user, key)
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            said = _banner(transport)
-            hang_up(transport)
-            raise _key_refused(endpoint, said, error) from error
-        return cls(endpoint, transport)
+        with contextlib.ExitStack() as stack:
+            below = stack.enter_context(cls.open(endpoint.through, timeout)) if endpoint.through else None
+            transport = open_strict(endpoint, timeout, below._transport if below else None)
+            try:
+                transport.auth_publickey(endpoint.user, key)
+            except (paramiko.SSHException, OSError, EOFError) as error:
+                said = _banner(transport)
+                hang_up(transport)
+                raise _key_refused(endpoint, said, error) from error
+            stack.pop_all()
+            return cls(endpoint, transport, below)
 
     def __enter__(self) -> Connection:
         return self
@@ -92,6 +98,8 @@ class Connection:
     def close(self) -> None:
         """Hang up; harmless when done twice."""
         hang_up(self._transport)
+        if self._below is not None:
+            self._below.close()
 
     @property
     def alive(self) -> bool:

@@ -23,6 +23,8 @@ class Endpoint:
     """The engine's own private key; no other is ever offered."""
     known_hosts: Path
     """The site's own host keys; no other file is ever believed."""
+    through: Endpoint | None = None
+    """The server that it is reached through: an instance's own, since nothing else need know a way to its address."""
 
     @classmethod
     def of(cls, server: Server, state: StateFolder) -> Endpoint:

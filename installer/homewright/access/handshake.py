@@ -10,6 +10,7 @@ import logging
 import socket
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import paramiko
 
@@ -75,8 +76,33 @@ def dial(name: str, address: str, port: int, timeout: float) -> socket.socket:
     return connected
 
 
+def dial_through(below: paramiko.Transport, through: str, name: str, address: str, port: int, timeout: float) -> Any:
+    """A channel to sshd of a host behind the server `through`, to whom `below` is signed in. Raises Unreachable."""
+    do = [f"see whether {name} is on: homewright verify", f"on {through}: ping {address}"]
+    try:
+        return below.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout)
+    except paramiko.ChannelException as error:
+        if error.code == 1:  # RFC 4254, 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED
+            raise Unreachable(
+                f"{name} ({address}) cannot be reached through {through}.",
+                f"sshd on {through} forwards no connections.",
+                [f"on {through}, in sshd's settings: AllowTcpForwarding yes"],
+            ) from error
+        raise Unreachable(
+            f"{name} ({address}) does not answer.", f"{through} gets no connection to its port {port}.", do
+        ) from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise Unreachable(
+            f"{name} ({address}) cannot be reached through {through}.", f"{_reason(error)}.", do
+        ) from error
+
+
 def negotiate(
-    connected: socket.socket, name: str, timeout: float, prefer: Sequence[str] = (), only: Sequence[str] = ()
+    connected: socket.socket | paramiko.Channel,
+    name: str,
+    timeout: float,
+    prefer: Sequence[str] = (),
+    only: Sequence[str] = (),
 ) -> paramiko.Transport:
     """An encrypted transport over a connected socket; nobody is signed in yet.
 
@@ -133,13 +159,19 @@ def seen_key(transport: paramiko.Transport) -> HostKey:
     return HostKey.from_blob(key.get_name(), key.asbytes())
 
 
-def open_strict(endpoint: Endpoint, timeout: float) -> paramiko.Transport:
-    """A transport to a server whose host key is one of the recorded ones.
+def open_strict(endpoint: Endpoint, timeout: float, below: paramiko.Transport | None = None) -> paramiko.Transport:
+    """A transport to a server whose host key is one of the recorded ones; `below` is signed in to the server that it is
+    reached through, where there is one.
 
     Raises HostKeyError where none is recorded or the server shows another, Unreachable where it does not answer.
     """
     trusted = lookup(endpoint.known_hosts, endpoint.address, endpoint.port)
-    connected = dial(endpoint.name, endpoint.address, endpoint.port, timeout)
+    connected: socket.socket | paramiko.Channel
+    if below is not None and endpoint.through is not None:
+        place = (endpoint.name, endpoint.address, endpoint.port)
+        connected = dial_through(below, endpoint.through.name, *place, timeout)
+    else:
+        connected = dial(endpoint.name, endpoint.address, endpoint.port, timeout)
     transport = negotiate(connected, endpoint.name, timeout, prefer=[key.key_type for key in trusted])
     seen = seen_key(transport)
     if seen not in trusted:

@@ -17,8 +17,13 @@ ALIVE_COUNT = 4
 
 
 def settings(endpoint: Endpoint) -> dict[str, str]:
-    """The ssh_config settings that force strictness, in the form that ssh_config wants them."""
-    return {
+    """The ssh_config settings that force strictness, in the form that ssh_config wants them.
+
+    A server that stands between is reached by an ssh of its own with the same options (`ProxyJump` would give it the
+    user's own settings).
+    """
+    way = {"ProxyCommand": proxy_command(endpoint.through)} if endpoint.through else {}
+    return way | {
         "UserKnownHostsFile": _path(endpoint.known_hosts),
         "GlobalKnownHostsFile": "/dev/null",
         "KnownHostsCommand": "none",
@@ -39,6 +44,12 @@ def settings(endpoint: Endpoint) -> dict[str, str]:
         "ServerAliveCountMax": str(ALIVE_COUNT),
         "LogLevel": "ERROR",
     }
+
+
+def proxy_command(through: Endpoint) -> str:
+    """What ssh runs to get to a host behind this server: %h and %p are that host's."""
+    words = ["ssh", *options(through), "-p", str(through.port), "-l", through.user]
+    return f"exec {shlex.join(words).replace('%', '%%')} -W '[%h]:%p' -- {through.address}"
 
 
 def options(endpoint: Endpoint) -> list[str]:

@@ -13,7 +13,7 @@ from homewright.cli.output import Output
 from homewright.errors import SiteError, UsageError, addressed
 
 if TYPE_CHECKING:
-    from homewright.site.models import Server, Site
+    from homewright.site.models import Site
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -285,11 +285,11 @@ def _changed(path: Path, site: Site, named: list[str], output: Output) -> int:
 def _inventory(site: Site, args: argparse.Namespace, output: Output) -> int:
     from typing import get_args
 
-    from homewright.access.endpoint import Endpoint
     from homewright.access.openssh import ansible_ssh_common_args
     from homewright.catalogue.models import Group
     from homewright.discovery import recorded
     from homewright.planning.groups import members
+    from homewright.planning.hosts import endpoint
     from homewright.site import inventory
     from homewright.site.paths import StateFolder, site_file
 
@@ -297,13 +297,10 @@ def _inventory(site: Site, args: argparse.Namespace, output: Output) -> int:
     state.require_own()
     facts = recorded(state)
     groups = {group: members(group, site, facts) for group in get_args(Group)}
-
-    def arguments(server: Server) -> str:
-        return ansible_ssh_common_args(Endpoint.of(server, state))
-
-    document = inventory.document(
-        site, groups, {server.name: arguments(server) for server in site.servers}, str(state.key)
-    )
+    names = (*(server.name for server in site.servers), *groups["instances"])
+    ways = [endpoint(name, site, facts, state) for name in names]
+    hosts = [inventory.Reached(way.name, way.address, way.port, way.user, ansible_ssh_common_args(way)) for way in ways]
+    document = inventory.document(site, groups, hosts, str(state.key))
     output.line(inventory.text(document).rstrip("\n"))
     output.document(document)
     return 0

@@ -12,14 +12,16 @@ import json
 import shlex
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from homewright.access.connection import CommandFailed, Connection
 from homewright.access.endpoint import Endpoint
+from homewright.discovery.facts import HostFacts
 from homewright.engine.journal.writer import Writer
 from homewright.engine.runners.guard import FENCE_FILE, Guard
 from homewright.errors import Busy, HomewrightError
+from homewright.planning.hosts import endpoint
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 

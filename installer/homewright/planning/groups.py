@@ -1,4 +1,4 @@
-"""Which servers are in a group of the inventory. Pure."""
+"""Which servers and instances are in a group of the inventory. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from homewright.catalogue.models import Group
 from homewright.discovery.facts import HostFacts
+from homewright.planning.hosts import instance_names
 from homewright.site.models import Site
 
 
 def members(group: Group, site: Site, facts: Mapping[str, HostFacts]) -> tuple[str, ...]:
-    """Names of the group's servers, in the site's order.
+    """Names of the group's servers or instances, in the site's order.
 
     Two servers cannot form a quorum and neither can four: the control plane is one server below three, else three.
     """
@@ -35,7 +36,7 @@ def members(group: Group, site: Site, facts: Mapping[str, HostFacts]) -> tuple[s
             reserved = {choice.host for choice in site.gpus if choice.use == "passthrough"}
             return tuple(name for name in names if name in reserved)
         case "instances":
-            return ()
+            return instance_names(site, facts)
 
 
 def has_instances(site: Site) -> bool:

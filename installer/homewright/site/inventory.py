@@ -8,22 +8,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from homewright.site.models import Server, Site
+from homewright.site.models import Site
 
 SAME = {"microk8s_control_plane": "kubernetes_control_plane"}
 """Groups that also go by another name."""
 
 
+@dataclass(frozen=True)
+class Reached:
+    """How ssh gets to one host: a server, or an instance on one."""
+
+    name: str
+    address: str
+    port: int
+    user: str
+    ssh_arguments: str
+    """What forces strict host keys, and leads through the server where it is an instance."""
+
+
 def document(
-    site: Site, groups: Mapping[str, Sequence[str]], ssh_arguments: Mapping[str, str], key_file: str
+    site: Site, groups: Mapping[str, Sequence[str]], hosts: Sequence[Reached], key_file: str
 ) -> dict[str, Any]:
-    """The inventory. `groups` are names of servers by group; `ssh_arguments` force strict host keys, by server."""
+    """The inventory. `groups` are names of hosts by group."""
     members = dict(groups) | {other: groups[group] for other, group in SAME.items() if group in groups}
     return {
         "all": {
-            "hosts": {server.name: _variables(server, ssh_arguments[server.name], key_file) for server in site.servers},
+            "hosts": {host.name: _variables(host, key_file) for host in hosts},
             "vars": {
                 "ansible_python_interpreter": "/usr/bin/python3",
                 "site": site.model_dump(mode="json"),
@@ -33,13 +46,13 @@ def document(
     }
 
 
-def _variables(server: Server, ssh_arguments: str, key_file: str) -> dict[str, Any]:
+def _variables(host: Reached, key_file: str) -> dict[str, Any]:
     return {
-        "ansible_host": server.address,
-        "ansible_port": server.port,
-        "ansible_user": server.user,
+        "ansible_host": host.address,
+        "ansible_port": host.port,
+        "ansible_user": host.user,
         "ansible_ssh_private_key_file": key_file,
-        "ansible_ssh_common_args": ssh_arguments,
+        "ansible_ssh_common_args": host.ssh_arguments,
         "ansible_host_key_checking": True,
     }
 
