@@ -7,7 +7,7 @@ import json
 import pytest
 
 from homewright.discovery.bundle import RawBundle, Source
-from homewright.discovery.parsers.network import other_routes, parse
+from homewright.discovery.parsers.network import OUR_ROUTES, other_routes, parse
 
 TEXT = """default via 192.168.1.1 dev eno1 proto dhcp metric 100
 10.8.0.0/16 via 10.9.0.1 dev wg0
@@ -31,6 +31,18 @@ def test_text_and_json_say_the_same() -> None:
         {"type": "blackhole", "dst": "10.1.44.0/26"},
     ]
     assert other_routes(json.dumps(listed), "") == WANTED
+
+
+def test_the_way_to_our_own_instances_is_told_apart() -> None:
+    text = f"{TEXT}10.100.0.0/24 dev br0 proto {OUR_ROUTES} scope link src 192.168.1.11\n"
+    listed = [
+        {"dst": "10.100.0.0/24", "dev": "br0", "protocol": OUR_ROUTES},
+        {"dst": "10.8.0.0/16", "dev": "wg0"},
+        {"dst": "172.31.0.0/16", "dev": "wg0"},
+    ]
+    for told in (("", text), (json.dumps(listed), "")):
+        assert other_routes(*told) == WANTED
+        assert other_routes(*told, ours=True) == {"br0": ("10.100.0.0/24",)}
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "[1, 2]", '[{"dst": 7, "dev": []}]', "10.0.0.0/8 dev", "\x1b[1m default"])

@@ -30,8 +30,16 @@ def site(count: int = 1, /, **answers: Any) -> Site:
     return Site.model_validate({"name": "attic", "servers": named, **answers})
 
 
-def nic(name: str, *addresses: str, gateway: str = "", kind: Any = "ethernet", routes: Sequence[str] = ()) -> Nic:
+def nic(
+    name: str,
+    *addresses: str,
+    gateway: str = "",
+    kind: Any = "ethernet",
+    routes: Sequence[str] = (),
+    instances: str = "",
+) -> Nic:
     return Nic(
+        instances=instances,
         name=name,
         up=True,
         kind=kind,

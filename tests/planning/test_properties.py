@@ -22,7 +22,7 @@ from homewright.planning.gpu_groups import BRIDGES, OWN_CLASSES, reaches, slot
 from homewright.planning.gpus import options, problems
 from homewright.planning.instances import place
 from homewright.planning.networks import propose
-from homewright.planning.ranges import is_own
+from homewright.planning.ranges import Seen, is_own
 from homewright.site.models import Site
 
 from .composed import host, nic
@@ -98,7 +98,8 @@ def test_ranges_never_overlap_and_stay_what_the_user_gave(case: tuple[Site, dict
         for facts in known.values():
             for seen in facts.nics:
                 strange = IPv4Network(seen.addresses[0], strict=False)
-                assert is_own(name, seen.name) or not nets[name].overlaps(strange), (name, seen)
+                there = Seen(facts.host, seen.name, strange, None)
+                assert is_own(name, there) or not nets[name].overlaps(strange), (name, seen)
 
 
 @st.composite

@@ -189,6 +189,8 @@ class Nic(Fact):
     """Of its default route."""
     routes: tuple[str, ...] = ()
     """Other IPv4 networks that are reached through it, as 10.8.0.0/16: a VPN's, a second router's."""
+    instances: str = ""
+    """The range of the site's LXD instances that Homewright itself leads through it (stage 20, step 20)."""
     mtu: int | None = None
     driver: str = ""
     pci_address: str = ""

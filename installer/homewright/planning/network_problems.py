@@ -56,7 +56,7 @@ def misfits(
             yield Misfit(field=field, reason=f"{net} overlaps the LAN ({lan})", do=another)
         elif hit := next((s for s in site.servers if IPv4Address(s.address) in net), None):
             yield Misfit(field=field, reason=f"{net} contains the address of {hit.name} ({hit.address})", do=another)
-        strangers = [one for one in seen if one.net != lan and not is_own(name, one.nic) and one.net.overlaps(net)]
+        strangers = [one for one in seen if one.net != lan and not is_own(name, one) and one.net.overlaps(net)]
         for words in dict.fromkeys(one.words for one in strangers if lan is None or not one.net.overlaps(lan)):
             yield Misfit(field=field, reason=f"{net} overlaps {words}", do=another)
         if reason := _unfit(name, net, len(site.instances.nodes or site.servers)):

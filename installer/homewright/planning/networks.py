@@ -182,7 +182,7 @@ def _taken(
 
 
 def _without_own(name: RangeName, seen: tuple[Seen, ...], taken: list[Taken]) -> list[IPv4Network]:
-    own = {one.words for one in seen if is_own(name, one.nic)}
+    own = {one.words for one in seen if is_own(name, one)}
     return [net for net, words in taken if words not in own]
 
 
@@ -196,9 +196,9 @@ def _proposal(
     if name == "services":
         usual = "65,534 addresses around MicroK8s' own 10.152.183.0/24: every workspace takes one"
         return _sized(16, 20, taken, SERVICES, usual, "the first free range of this size: every workspace takes one")
-    there = {one.net for one in seen if is_own(name, one.nic) and one.address is not None}
+    there = {one.net for one in seen if is_own(name, one) and (one.instances or one.address is not None)}
     if len(there) == 1 and address_space.overlapping(next(iter(there)), taken) is None:
-        nic = next(one.words for one in seen if is_own(name, one.nic))
+        nic = next(one.words for one in seen if is_own(name, one))
         return next(iter(there)), f"It is there already: {nic}."
     if name == "overlay":
         return _sized(24, 26, taken, OVERLAY, "a range that ZeroTier offers, and free here", "the first free range")

@@ -45,6 +45,8 @@ class Seen:
     net: IPv4Network
     address: IPv4Address | None
     """None of a route."""
+    instances: bool = False
+    """A route of our own to the instances of the site."""
 
     @property
     def words(self) -> str:
@@ -82,15 +84,19 @@ def _seen(site: Site, facts: Mapping[str, HostFacts]) -> Iterator[Seen]:
                 net = address_space.network(text)
                 if net is not None and not net.is_link_local and not net.is_loopback:
                     yield Seen(server.name, nic.name, net, IPv4Address(text.partition("/")[0]))
+            if (net := address_space.network(nic.instances)) is not None:
+                yield Seen(server.name, nic.name, net, None, instances=True)
             for text in nic.routes:
                 net = address_space.network(text)
                 if net is not None and net.prefixlen >= WIDEST_ROUTE and not net.is_link_local:
                     yield Seen(server.name, nic.name, net, None)
 
 
-def is_own(name: RangeName, nic: str) -> bool:
-    """Whether an interface is of the range itself: on a site that runs already."""
-    return nic.startswith(OWN.get(name, ())) if name in OWN else False
+def is_own(name: RangeName, seen: Seen) -> bool:
+    """Whether a network is the range itself: on a site that runs already."""
+    if name == "lxd" and seen.instances:
+        return True
+    return seen.nic.startswith(OWN.get(name, ())) if name in OWN else False
 
 
 def inside(text: str, net: IPv4Network) -> bool:

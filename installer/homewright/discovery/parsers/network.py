@@ -118,19 +118,29 @@ def default_routes(json_text: str, text: str) -> dict[str, str]:
     return found
 
 
-def other_routes(json_text: str, text: str) -> dict[str, tuple[str, ...]]:
-    """The IPv4 networks that lead through each interface beside its own, from `ip -j route` or `ip route`.
+OUR_ROUTES = "114"
+"""The routing protocol's number that marks the routes which Homewright itself makes; nobody has registered it
+(linux/rtnetlink.h, /etc/iproute2/rt_protos)."""
+
+
+def other_routes(json_text: str, text: str, *, ours: bool = False) -> dict[str, tuple[str, ...]]:
+    """The IPv4 networks that lead through each interface beside its own, from `ip -j route` or `ip route`: those that
+    Homewright made, or the others.
 
     What the kernel made of an interface's own address (`proto kernel`) says nothing new.
     """
     found: dict[str, list[str]] = {}
-    for route in records(document(json_text)):
-        if route.get("protocol") != "kernel":
-            found.setdefault(word(route.get("dev")), []).append(word(route.get("dst")))
-    for line in () if found else text.splitlines():
-        match = _ROUTE.match(line)
-        if match is not None and " proto kernel" not in line:
-            found.setdefault(match["dev"], []).append(match["net"])
+    listed = [
+        (word(route.get("dev")), word(route.get("dst")), word(route.get("protocol")))
+        for route in records(document(json_text))
+    ]
+    for line in () if listed else text.splitlines():
+        if match := _ROUTE.match(line):
+            made_by = re.search(r" proto (\S+)", line)
+            listed.append((match["dev"], match["net"], made_by[1] if made_by else ""))
+    for device, net, protocol in listed:
+        if protocol != "kernel" and (protocol == OUR_ROUTES) == ours:
+            found.setdefault(device, []).append(net)
     nets = {name: tuple(dict.fromkeys(filter(_NET.fullmatch, routes))) for name, routes in found.items() if name}
     return {name: routes for name, routes in nets.items() if routes}
 
@@ -189,6 +199,7 @@ def parse(bundle: RawBundle) -> tuple[Nic, ...]:
     kernel = sysfs(bundle.text("sys-net"))
     outside = default_routes(bundle.text("ip-route-json"), bundle.text("ip-route"))
     beyond = other_routes(bundle.text("ip-route-json"), bundle.text("ip-route"))
+    ours = other_routes(bundle.text("ip-route-json"), bundle.text("ip-route"), ours=True)
     leased = netplan_dhcp(bundle.text("netplan"))
     nics = []
     for name in dict.fromkeys((*listed, *kernel)):
@@ -214,6 +225,7 @@ def parse(bundle: RawBundle) -> tuple[Nic, ...]:
         # an address whose lease somebody else renews is not marked as one; netplan's files know
         dhcp = nic.dhcp or (leased.get(name) if nic.dhcp is not None else None) or nic.dhcp
         ways = {"default_route": name in outside, "gateway": outside.get(name, ""), "routes": beyond.get(name, ())}
+        ways["instances"] = next(iter(ours.get(name, ())), "")
         nics.append(nic.model_copy(update={**ways, "dhcp": dhcp}))
     return tuple(nics)
 
