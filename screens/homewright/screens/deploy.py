@@ -58,6 +58,9 @@ Left     the stages and their steps; a running step names the servers that it is
 Right    the log: of the whole run while it follows (f), of one step when you move to it
 Beneath  every server with its state, and how far the run is
 
+Several people may look at one run; one of them is in control of it. The line at the bottom says who. t asks
+whoever has it for control: they hand it over or keep it, and without an answer it passes in half a minute.
+
 tab goes through the servers: all, then each alone. Enter puts you into the log, esc back to the stages.
 In the log, up and down scroll, left and right show long lines. Scrolled up, nothing slides away.
 
@@ -72,6 +75,8 @@ are proved, not done again, and answers that you have changed meanwhile count.
         Binding("c", "cancel", "cancel"),
         Binding("p", "pause", "pause"),
         Binding("p", "continue", "go on"),
+        Binding("t", "take_control", "take control"),
+        Binding("c,p", "read_only", show=False),
         Binding("d", "detach", "detach"),
         Binding("f", "follow", "follow"),
         Binding("tab", "host", "host", key_display="tab"),
@@ -115,12 +120,14 @@ are proved, not done again, and answers that you have changed meanwhile count.
         self.query_one("#problem").display = False
         self.query_one("#tree", Table).focus()
         self._watch()
+        self.be_present()
         services = self.home.services
         stages = self.home.options.stages
         self.start("titles", lambda: services.stage_titles(stages), self._named, lambda _: None, quiet=True)
         self.set_interval(1.0, self._tick)
 
     def on_unmount(self) -> None:
+        super().on_unmount()
         if self._feed is not None:
             self._feed.stop()
 
@@ -152,6 +159,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
         fresh = self.run_shown is None or self.run_shown.id != snapshot.run.id
         ended = not fresh and self.run_shown is not None and not self.run_shown.state.final and snapshot.run.state.final
         self.show_run(snapshot.run, snapshot.steps)
+        self.show_viewers(snapshot.viewers)
         if fresh:
             self._step = None
             self._show_log()
@@ -183,6 +191,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
         if self.query_one("#log", LogPane).follow:
             self._place(table)
         self.query_one("#progress").border_title = progress.host_line(self.steps_shown, self.ascii)
+        self.query_one("#progress").border_subtitle = self.standing
         self._tick()
         self._draw_problem()
 
@@ -362,6 +371,11 @@ are proved, not done again, and answers that you have changed meanwhile count.
             return run is not None and run.state.final and run.state is not State.SUCCEEDED
         if action == "why":
             return any(box.display for box in self.query("#problem"))
+        theirs = self.others is not None
+        if action in ("take_control", "read_only"):
+            return run is not None and not run.state.final and theirs and (action == "read_only" or not self._asks)
+        if action in ("cancel", "pause", "continue") and theirs:
+            return False
         if action in ("pause", "continue") and self.pausing != (action == "continue"):
             return False
         if action in ("pause", "continue") and self.jobs.running("control"):

@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 from homewright.engine.journal import Reader, RunRecord, StepRecord
+from homewright.engine.viewers import Viewers
 from homewright.errors import HomewrightError
 from homewright.screens.app import unforeseen
 from homewright.screens.jobs import post
@@ -28,6 +29,8 @@ class Snapshot:
     run: RunRecord
     steps: tuple[StepRecord, ...]
     batches: tuple[Batch, ...]
+    viewers: Viewers | None = None
+    """Who looks at it; None where no engine works on it."""
 
 
 @dataclass
@@ -51,7 +54,7 @@ class Feed:
         self._stop = threading.Event()
         self._applied = threading.Event()
         self._applied.set()
-        self._last: tuple[RunRecord, tuple[StepRecord, ...]] | None = None
+        self._last: tuple[RunRecord, tuple[StepRecord, ...], Viewers | None] | None = None
         self._seq = -1
 
     def start(self) -> None:
@@ -94,9 +97,10 @@ class Feed:
     def _look(self) -> tuple[Snapshot | None, bool]:
         run = self._reader.run(self._run)
         seq = self._reader.last_seq(run.id)
-        steps = self._last[1] if self._last else ()
+        steps, viewers = self._last[1:] if self._last else ((), None)
         if seq != self._seq or self._last is None or self._last[0] != run:
             steps = tuple(self._reader.steps(run.id))
+            viewers = self._reader.viewers(run)
         batches = [
             batch
             for lines in self._panes()
@@ -104,9 +108,9 @@ class Feed:
             and lines.after < seq
             and (batch := read_on(self._reader, lines.view, lines.after)).after > lines.after
         ]
-        fresh = (run, steps)
+        fresh = (run, steps, viewers)
         if fresh == self._last and not batches:
             self._seq = seq
             return None, False
         self._last, self._seq = fresh, seq
-        return Snapshot(run, steps, tuple(batches)), any(batch.more for batch in batches)
+        return Snapshot(run, steps, tuple(batches), viewers), any(batch.more for batch in batches)

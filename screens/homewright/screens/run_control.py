@@ -9,10 +9,10 @@ from homewright.engine.journal import RunRecord, StepRecord
 from homewright.errors import HomewrightError, StateError
 from homewright.screens import progress
 from homewright.screens.loglines import View, read_on
-from homewright.screens.page import Page
+from homewright.screens.viewing import Viewing
 
 
-class RunControl(Page):
+class RunControl(Viewing):
     """A page that shows a run."""
 
     def __init__(self) -> None:
@@ -85,6 +85,8 @@ class RunControl(Page):
         self.start("begin", lambda: services.go_on(sitting.file, sitting.state, run.id), self._went_on)
 
     def _went_on(self, _: str) -> None:
+        if self._presence is not None:
+            self._presence.wants = True  # whoever starts an engine means to be in control of it
         self.say("The run goes on; what was done is proved first.", "ok")
         self.watch_again()
 
@@ -143,4 +145,10 @@ class RunControl(Page):
 
         if command in ("pause", "continue"):
             self._asked = command
-        self.start("control", lambda: services.tell(sitting.state, command), lambda _: self.say(said), failed)
+        presence = self._presence
+        tell = presence.say if presence is not None and presence.viewer else None
+
+        def work() -> int:
+            return tell(command) if tell is not None else services.tell(sitting.state, command)
+
+        self.start("control", work, lambda _: self.say(said), failed)

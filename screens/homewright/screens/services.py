@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from homewright.access.trust import HostKeyOffer
     from homewright.catalogue import Catalogue
     from homewright.discovery.facts import HostFacts
+    from homewright.engine.client import Presence
     from homewright.engine.journal import Reader, RunRecord, StepRecord
     from homewright.planning import Plan
     from homewright.site.models import Server, Site
@@ -377,6 +378,14 @@ class Services(CheckServices, PlanningServices):
 
     def support_bundle(self, file: Path, state: StateFolder, target: Path) -> Path:
         """Write a support bundle of the site; where it is. Raises StateError."""
+    def presence(self, state: StateFolder) -> Presence:
+        """Our place among the viewers of the run that goes on, or of the next one; in control where nobody else is."""
+        from homewright.engine.client import Presence
+
+        present = Presence(state, "screens", wants=True)
+        present.start()
+        return present
+
         from homewright.support import pack
 
         return Path(pack(file, self.load(file).name, state, target).file)
