@@ -196,10 +196,10 @@ class Engine:
                     context.stop.set()
             return seq
 
+        desk = control.Desk(context.writer, obey)
         async with contextlib.AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(control.serving(self.state, desk))
-        desk = control.Desk(context.writer, obey)
             except OSError as error:
                 said = f"The control socket could not be made ({error.strerror}): this run cannot be cancelled."
                 context.writer.transition(Event(Kind.LINE, said, level=Level.WARNING))
@@ -212,14 +212,14 @@ class Engine:
             except Exception as error:  # a fault of ours; the log of the engine has the traceback
                 end = RunEnd(State.FAILED, 0, f"The engine failed: {type(error).__name__}: {error}", 1)
                 self._abandon(context.writer, end.reason)
+                desk.close()
                 self._finish(context.writer, end, time.monotonic() - began, lock)
                 raise
             await self._leave_hosts(context)
-                desk.close()
+            desk.close()
             self._finish(context.writer, end, time.monotonic() - began, lock)
         return end.exit_code
 
-            desk.close()
     async def _leave_hosts(self, context: Context) -> None:
         with contextlib.suppress(HomewrightError):
             left = await context.fences.release()
