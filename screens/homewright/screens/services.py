@@ -376,8 +376,6 @@ class Services(CheckServices, PlanningServices):
 
         return client.send(state, command)
 
-    def support_bundle(self, file: Path, state: StateFolder, target: Path) -> Path:
-        """Write a support bundle of the site; where it is. Raises StateError."""
     def presence(self, state: StateFolder) -> Presence:
         """Our place among the viewers of the run that goes on, or of the next one; in control where nobody else is."""
         from homewright.engine.client import Presence
@@ -386,6 +384,8 @@ class Services(CheckServices, PlanningServices):
         present.start()
         return present
 
+    def support_bundle(self, file: Path, state: StateFolder, target: Path) -> Path:
+        """Write a support bundle of the site; where it is. Raises StateError."""
         from homewright.support import pack
 
         return Path(pack(file, self.load(file).name, state, target).file)
