@@ -11,6 +11,7 @@ from driving import Practice
 from practice_lab import Lab, own_lab
 
 TESTS = Path(__file__).parent
+os.environ.setdefault("HOMEWRIGHT_AT_BOOT", "no")  # the units of whoever runs the tests are not theirs to touch
 TOGETHER = {
     "stages": "installing", "screens/test_tmux.py": "installing", "integration": "installing",
     "workspaces": "workspaces", "browser": "workspaces", "lab/test_life.py": "workspaces",

@@ -56,7 +56,7 @@ class Lab:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HOMEWRIGHT_")}
         return {
             **kept, "XDG_STATE_HOME": str(self.state_home), "XDG_CONFIG_HOME": str(self.config_home),
-            "PYTHONWARNINGS": "default",
+            "PYTHONWARNINGS": "default", "HOMEWRIGHT_AT_BOOT": "no",
         }  # fmt: skip
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from homewright.cli import preflight, runs
+from homewright.cli import at_boot, preflight, runs
 from homewright.cli.output import Output
 from homewright.engine.journal import Reader
 from homewright.errors import PlanMismatch, UsageError, addressed
@@ -72,7 +72,8 @@ def compute(args: argparse.Namespace, site: Site, state: StateFolder) -> Plan:
 
     catalogue = load([shipped(), *runs.stages(args)])
     history = Reader(state).history()
-    return plan(site, catalogue, known_facts(site, state), history, only=args.only, start_at=args.start_at)
+    planned = plan(site, catalogue, known_facts(site, state), history, only=args.only, start_at=args.start_at)
+    return at_boot.foreseen(planned, state.site, state) if state.site else planned
 
 
 def save(file: Path, planned: Plan) -> None:
@@ -165,6 +166,7 @@ def lines(planned: Plan) -> Iterator[str]:
         yield "Decided:"
     for decision in planned.decisions:
         yield f"  {decision.topic}: {decision.chosen}. {addressed(decision.why)}"
+    yield from at_boot.plan_lines(planned)
     if planned.reboots:
         yield f"Will be rebooted: {', '.join(planned.reboots)}."
     for warning in planned.warnings:

@@ -84,7 +84,9 @@ def go_on(
     if not output.confirm(question, yes=args.yes, otherwise=f"say yes beforehand: {runs.command('resume --yes')}"):
         raise Cancelled("Nothing was done.")
     after = reader.last_seq(record.id)
-    launch.resume(file, state, record.id, anew=anew, skips=skips, new_machines=args.new_machine)
+    launch.resume(
+        file, state, record.id, anew=anew, skips=skips, new_machines=args.new_machine, ask=runs.somebody(args)
+    )
     if args.detach:
         output.line(f"Run {record.id} goes on. Watch it: {runs.command('attach')}")
         output.document({"version": 1, "id": record.id, "state": State.RUNNING, "resumed": True})

@@ -83,7 +83,14 @@ def start(
     further: Sequence[Path] = stages(args)
     try:
         run = launch.start(
-            file, state, action=action, only=only, start_at=start_at, plan_digest=plan_digest, stages=further
+            file,
+            state,
+            action=action,
+            only=only,
+            start_at=start_at,
+            plan_digest=plan_digest,
+            stages=further,
+            ask=somebody(args),
         )
     except KeyboardInterrupt:
         output.progress(f"\nThe run may have started all the same. See: {command('status')}")
@@ -93,6 +100,11 @@ def start(
         output.document({"version": 1, "id": run})
         return 0
     return watch(args, output, state, run)
+
+
+def somebody(args: argparse.Namespace) -> bool:
+    """Whether a person is at the terminal and may be asked; `--yes` has answered everything beforehand."""
+    return sys.stdin.isatty() and not args.yes
 
 
 def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str, after: int = 0) -> int:

@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Iterator, Sequence
 
-from homewright.cli import runs
+from homewright.cli import at_boot, runs
 from homewright.cli.output import Output
 from homewright.engine.journal import Reader, RunRecord, StepRecord
 from homewright.engine.states import Action, State
@@ -32,14 +32,17 @@ def run(args: argparse.Namespace, output: Output) -> int:
             output.line(line)
         for line in present(reader.viewers(record)):
             output.line(line)
+    for line in at_boot.lines(state, record):
+        output.line(line)
     if output.json:
         from homewright.engine.documents import RunDocument, run_document
 
-        output.document(
+        document = (
             RunDocument(id=None)
             if record is None
             else run_document(record, reader.steps(record.id), reader.last_seq(record.id), reader.viewers(record))
         )
+        output.document(at_boot.with_document(document, state, record))
     return 0
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from homewright.engine.journal import RunRecord, StepRecord
 from homewright.engine.states import Action, State
 from homewright.engine.viewers import Viewers
+from homewright.planning.documents import AtBoot
 
 
 class Document(BaseModel):
@@ -83,6 +84,8 @@ class RunDocument(Document):
     last_seq: int = 0
     viewers: tuple[ViewerDocument, ...] = ()
     """Who looks at it now; at most one is in control."""
+    at_boot: AtBoot | None = None
+    """Whether it goes on after the machine of its engine was off; None where nothing is left to go on with."""
     steps: tuple[StepDocument, ...] = ()
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from homewright import errors
 from homewright.engine import lock
+from homewright.engine.boot import prospect
 from homewright.engine.states import Action
 from homewright.errors import HomewrightError, StateError, UsageError
 from homewright.site.paths import StateFolder, make_folder, write_atomically
@@ -74,10 +75,12 @@ def start(
     start_at: str | None = None,
     plan_digest: str | None = None,
     stages: Sequence[Path] = (),
+    ask: bool = False,
 ) -> str:
     """Start a run and return its id, once the engine holds the site and the run is in the journal.
 
-    `only` and `start_at` name stages. Raises Busy with who holds the site, or whatever error the engine met.
+    `only` and `start_at` name stages; with `ask`, sudo may ask on the terminal for the password that resuming at boot
+    takes. Raises Busy with who holds the site, or whatever error the engine met.
     """
     if action not in ACTIONS:
         raise UsageError(f"There is no action {action}.", f"Known: {', '.join(ACTIONS)}.")
@@ -89,7 +92,7 @@ def start(
     request = RunRequest(action, only, start_at, plan_digest, tuple(str(Path(path).absolute()) for path in stages))
     write_atomically(folder / "request.json", json.dumps(asdict(request)).encode())
     try:
-        _engine(site_file, state, run)
+        _engine(site_file, state, run, request, ask)
     except HomewrightError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -104,19 +107,26 @@ def resume(
     anew: Sequence[str] = (),
     skips: Mapping[str, str] | None = None,
     new_machines: Sequence[str] = (),
+    ask: bool = False,
 ) -> None:
     """Start another engine on a run that has not ended well; it proves what was done, then does what remains.
 
     `anew` names steps that run again whatever their proof says, `skips` steps to leave out with the reason,
-    `new_machines` servers that may be other machines than before. Raises Busy with who holds the site, StateError
-    where the run's request cannot be read, or whatever error the engine met: the run is then as it was.
+    `new_machines` servers that may be other machines than before; `ask` is as in `start`. Raises Busy with who holds
+    the site, StateError where the run's request cannot be read, or whatever error the engine met: the run is then as
+    it was.
     """
-    with _alone(state.run(run)):
-        _resume(site_file, state, run, tuple(anew), dict(skips or {}), tuple(new_machines))
+    with alone(state.run(run)):
+        before, request = ask_again(state, run, anew=anew, skips=skips, new_machines=new_machines)
+        try:
+            _engine(site_file, state, run, request, ask)
+        except HomewrightError:
+            write_atomically(state.run(run) / "request.json", json.dumps(asdict(before)).encode())
+            raise
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """One at a time asks for an engine on a run: the request of another must not be written over."""
     try:
         descriptor = os.open(folder / "request.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -129,23 +139,27 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _resume(
-    site_file: Path,
+def ask_again(
     state: StateFolder,
     run: str,
-    anew: tuple[str, ...],
-    skips: Mapping[str, str],
-    new_machines: tuple[str, ...],
-) -> None:
+    *,
+    anew: Sequence[str] = (),
+    skips: Mapping[str, str] | None = None,
+    new_machines: Sequence[str] = (),
+) -> tuple[RunRequest, RunRequest]:
+    """Write what the run's next engine is asked to do; the request before, and the new one. Only while `alone`.
+
+    Raises Busy with who holds the site: nothing is touched then.
+    """
     folder = state.run(run)
     before = RunRequest.read(folder)
-    kept = {step: reason for step, reason in {**before.skips, **skips}.items() if step not in anew}
+    kept = {step: reason for step, reason in {**before.skips, **(skips or {})}.items() if step not in anew}
     request = replace(
         before,
         attempt=before.attempt + 1,
-        anew=anew,
+        anew=tuple(anew),
         skips=kept,
-        new_machines=new_machines,
+        new_machines=tuple(new_machines),
     )
     held = lock.holder(state)
     if held is not None and not held.finishing:
@@ -153,18 +167,20 @@ def _resume(
     for left in ("ready", "refused.json", "engine.pid"):
         (folder / left).unlink(missing_ok=True)
     write_atomically(folder / "request.json", json.dumps(asdict(request)).encode())
-    try:
-        _engine(site_file, state, run)
-    except HomewrightError:
-        write_atomically(folder / "request.json", json.dumps(asdict(before)).encode())
-        raise
+    return before, request
 
 
-def _engine(site_file: Path, state: StateFolder, run: str) -> None:
+def _engine(site_file: Path, state: StateFolder, run: str, request: RunRequest, ask: bool) -> None:
+    if request.action != "verify":  # which changes nothing, and so leaves nothing half done
+        prospect.prepare(site_file, state, run, ask=ask)
     command = [sys.executable, "-m", "homewright.engine"]
     command += ["--site", str(Path(site_file).absolute()), "--state", str(state.root), "--run", run]
-    _spawn(command, state.run(run), run)
-    _wait(state.run(run))
+    try:
+        _spawn(command, state.run(run), run)
+        _wait(state.run(run))
+    except HomewrightError:
+        prospect.over(state)
+        raise
 
 
 def environment(outer: Mapping[str, str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from homewright.access.endpoint import Endpoint
 from homewright.access.sudo import remove_sudoers
 from homewright.catalogue import load, shipped
 from homewright.engine import control, launch, leftovers
+from homewright.engine.boot import prospect
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.fence import Fences
@@ -46,7 +47,9 @@ LEFT_LIMIT_S = 15.0
 class Engine:
     """One engine for one run."""
 
-    def __init__(self, site_file: Path, state: StateFolder, run: str) -> None:
+    def __init__(self, site_file: Path, state: StateFolder, run: str, *, at_boot: bool = False) -> None:
+        self.at_boot = at_boot
+        """Nobody has asked for it: this machine was off. Then the servers may be on their way up as well."""
         self.site_file = site_file
         self.state = state
         self.run = run
@@ -260,6 +263,9 @@ class Engine:
             values |= {"percent": 100.0, "left_s": 0.0}
         lock.finishing()
         writer.transition(event, writer.set_run(**values))
+        if end.state is not State.INTERRUPTED:
+            with contextlib.suppress(HomewrightError):
+                prospect.over(self.state)
 
 
 def superfluous(folders: Iterable[Path], run: str) -> list[Path]:

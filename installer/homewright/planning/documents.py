@@ -20,6 +20,15 @@ class Decision(Document):
     """Why, in one sentence."""
 
 
+class AtBoot(Document):
+    """What becomes of a run when the machine that Homewright runs on loses power."""
+
+    resumes: bool
+    """Whether it goes on at boot, without anybody signed in."""
+    why: str
+    """One sentence: how, or what is in the way."""
+
+
 class Misfit(Document):
     """An answer that cannot be carried out."""
 

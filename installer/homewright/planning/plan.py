@@ -14,7 +14,7 @@ from homewright.planning.answers import answer as answer
 from homewright.planning.answers import flattened
 from homewright.planning.changes import FileUse, PackageUse, files_of, packages_of
 from homewright.planning.decisions import Decided, decide
-from homewright.planning.documents import Decision, Document, Misfit
+from homewright.planning.documents import AtBoot, Decision, Document, Misfit
 from homewright.planning.groups import members, why_empty
 from homewright.site.models import Site
 
@@ -110,6 +110,9 @@ class Plan(Document):
     """SHA-256 of the catalogue that it was made for."""
     machines: tuple[Machine, ...] = ()
     """The servers that it was made for, of those that were discovered."""
+
+    at_boot: AtBoot | None = None
+    """Whether the run goes on after the machine that Homewright runs on was off; None where nobody has asked it."""
 
     def steps(self) -> tuple[PlanStep, ...]:
         """The steps that would run, in order."""

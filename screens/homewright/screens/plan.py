@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from homewright.screens.glyphs import look
 from homewright.screens.page import Page, Rail
-from homewright.screens.plan_views import VIEWS, View, count, totals
+from homewright.screens.plan_views import VIEWS, View, at_boot, count, totals
 from homewright.screens.widgets.table import Table
 
 if TYPE_CHECKING:
@@ -196,6 +196,8 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
         open_warnings = len(outlook.report.warnings()) if outlook.report is not None else 0
         lines += [f"! {count(open_warnings, 'warning')} of the checks not accepted."] if open_warnings else []
         lines.append("The run goes on even if you leave or lose the connection.")
+        if plan.at_boot is not None:
+            lines.append(f"{'' if plan.at_boot.resumes else '! '}{at_boot(plan.at_boot)}")
 
         def answer(yes: bool | None) -> None:
             if yes:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from homewright.engine.boot.prospect import Prospect
 from homewright.planning import Plan
 from homewright.planning.difference import sentences
+from homewright.planning.documents import AtBoot
 from homewright.screens.services_planning import Outlook
 from homewright.screens.widgets.table import Column, Row
 
@@ -38,6 +40,11 @@ def totals(plan: Plan) -> str:
         f"could lock you out: {', '.join(plan.may_lock_out)}" if plan.may_lock_out else "nothing can lock you out",
     ]
     return " · ".join(parts)
+
+
+def at_boot(found: AtBoot) -> str:
+    """Whether the run goes on after this machine has lost power."""
+    return Prospect(found.resumes, found.why).sentence()
 
 
 def by_stage(outlook: Outlook) -> View:
@@ -157,6 +164,10 @@ def by_warning(outlook: Outlook) -> View:
             where = f" on {', '.join(finding.subjects)}" if finding.subjects else ""
             text = f"{finding.title}{where}: {finding.reason}"
             add(f"open {number}", "!", text, "warning", finding.check, ("On Checks, a accepts it with a reason.",))
+    if outlook.plan.at_boot is not None:
+        found = outlook.plan.at_boot
+        mark, tone = ("·", "muted") if found.resumes else ("!", "warning")
+        add("at boot", mark, at_boot(found), tone, "a power loss of this machine")
     if not rows:
         rows.append(Row("none", ("Nothing special.",)))
     return View((Column(),), tuple(rows), about)

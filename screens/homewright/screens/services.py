@@ -348,11 +348,13 @@ class Services(CheckServices, PlanningServices):
     def plan(self, file: Path, state: StateFolder, stages: Sequence[str] | None) -> Plan:
         """What a run would do. Raises SiteError or CatalogueError."""
         from homewright import planning
+        from homewright.cli import at_boot
         from homewright.planning.known import known_facts
 
         site = self.load(file)
         history = self.reader(state).history()
-        return planning.plan(site, self.catalogue(stages), known_facts(site, state), history)
+        planned = planning.plan(site, self.catalogue(stages), known_facts(site, state), history)
+        return at_boot.foreseen(planned, file, state)
 
     def begin(self, file: Path, state: StateFolder, digest: str | None, stages: Sequence[str] | None) -> str:
         """Begin a run; its id. Raises Busy, PlanMismatch, or whatever else the engine met."""

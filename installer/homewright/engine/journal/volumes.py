@@ -36,7 +36,7 @@ def network_kind(magic: int, mount_type: str) -> str | None:
 
 def refuse_network(folder: Path) -> None:
     """Raises StateError where the folder lies on a file system of the network."""
-    kind = network_kind(_magic(folder), _mount_type(folder))
+    kind = network_kind(_magic(folder), mount_type(folder))
     if kind is not None:
         raise StateError(
             "The state folder lies on a network file system.",
@@ -53,8 +53,8 @@ def _magic(folder: Path) -> int:
     return ctypes.c_long.from_buffer(buffer).value
 
 
-def _mount_type(folder: Path) -> str:
-    """The type of the mount that holds the folder, by the longest mount point above it."""
+def mount_type(folder: Path) -> str:
+    """The type of the mount that holds a place, by the longest mount point above it; empty where that is unknown."""
     place = str(folder.resolve())
     best, kind = "", ""
     try:
@@ -62,9 +62,9 @@ def _mount_type(folder: Path) -> str:
     except OSError:
         return ""
     for line in table.splitlines():
-        _, point, mount_type, *_ = line.split(" ")
+        _, point, found, *_ = line.split(" ")
         point = point.replace("\\040", " ")
         inside = place == point or place.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):
-            best, kind = point, mount_type
+            best, kind = point, found
     return kind
