@@ -16,7 +16,7 @@ from homewright.discovery.bundle import RawBundle, Source
 from homewright.discovery.gathering import remember
 from homewright.discovery.parsing import parse
 from homewright.engine.events import Event, Kind
-from homewright.engine.journal import Reader
+from homewright.engine.journal import Reader, receipts
 from homewright.engine.journal.writer import Writer
 from homewright.engine.states import State
 from homewright.errors import UsageError
@@ -54,6 +54,8 @@ def state(tmp_path: Path) -> StateFolder:
         writer.add_step("00/10", "", stage="00", title="Names", runner="pyinfra", position=0, state="running"),
         writer.add_step("00/10", "s1", stage="00", title="Names", runner="pyinfra", position=0, state="running"),
         writer.keep_capture("00/10", "s1", {"/etc/hosts": "a file of theirs"}),
+        receipts.found(RUN, "00/10", "s1", {"file": {"/etc/hosts": "link to nowhere"}}),
+        receipts.left("00/10", "s1", {"file": {"/etc/hosts": f"link to {CANARY}"}}, []),
     )
     writer.line(Event(Kind.LINE, f"the password is {CANARY}", step="00/10", host="s1"))
     writer.line(Event(Kind.LINE, base64.b64encode(f"u:{CANARY}".encode()).decode(), step="00/10", host="s1"))
@@ -122,6 +124,8 @@ def test_it_replays_the_run_as_it_was_seen(made: Contents, state: StateFolder) -
         assert [e.text for e in again if e.text.startswith("line")] == [f"line {number}" for number in range(50)]
         assert reader.steps(RUN)[0].reason == "it would not take ***"
         assert reader.captures("00/10") == {}
+        receipt = reader.receipts("00/10")[0]
+        assert receipt.after == {"file": {"/etc/hosts": "link to ***"}}, "receipts are in it, without secrets"
 
 
 def test_a_bundle_is_made_while_a_run_is_being_written(site_file: Path, state: StateFolder, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "apply": Verb("homewright.cli.apply", "do it"),
     "verify": Verb("homewright.cli.verify", "prove again everything that was done"),
     "rollback": Verb("homewright.cli.rollback", "take a stage back"),
+    "receipts": Verb("homewright.cli.receipts", "what every step changed on each server, and what takes it back"),
     "status": Verb("homewright.cli.status", "what is going on, or how it ended"),
     "attach": Verb("homewright.cli.attach", "watch the run that is going on"),
     "cancel": Verb("homewright.cli.cancel", "end the run that is going on"),

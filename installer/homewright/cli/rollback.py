@@ -6,6 +6,7 @@ import argparse
 
 from homewright.cli import runs
 from homewright.cli.output import Output
+from homewright.cli.receipts import to_be_taken_back
 from homewright.errors import Cancelled
 
 
@@ -18,16 +19,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     from homewright.catalogue import load, shipped
+    from homewright.engine import receipts
+    from homewright.engine.journal import Reader
 
     file, site, state = runs.place(args)
     catalogue = load([shipped(), *runs.stages(args)])
     stages = catalogue.stages if args.everything else [catalogue.stage(args.stage)]
+    known = [receipts.receipt(row) for row in Reader(state).receipts()]
     if not args.jsonl:
         where = ", ".join(server.name for server in site.servers) or "no server"
         for stage in reversed(stages):
             output.line(f"Stage {stage.id} {stage.title} will be taken back on {where}:")
             for step in reversed(stage.steps):
                 output.line(f"  {step.id} {step.title}: {step.summary or 'what it made'}")
+                for line in to_be_taken_back(known, step.id):
+                    output.line(f"    {line}")
     which = "--all" if args.everything else stages[0].id
     question = "Take everything back?" if args.everything else f"Take stage {which} back?"
     if not output.confirm(question, yes=args.yes, otherwise=f"say yes beforehand: homewright rollback {which} --yes"):

@@ -23,6 +23,7 @@ SCHEMAS: dict[str, str] = {
     "plan-platform": "homewright.planning.platform:PlatformPlan",
     "difference": "homewright.planning.difference:Difference",
     "run": "homewright.engine.documents:RunDocument",
+    "receipts": "homewright.engine.receipts_document:ReceiptsDocument",
     "workspaces": "homewright.workspaces.models:WorkspacesDocument",
     "workspace": "homewright.workspaces.models:WorkspaceDocument",
     "support-bundle": "homewright.support.contents:Contents",

@@ -44,7 +44,7 @@ class Change:
             return {"package": "remove the package", "account": "remove the account", "unit": "remove the unit"}.get(
                 self.kind, "remove it"
             )
-        return f"back to: {short(self.before)}"
+        return "put it back as it was"
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def lines(one: Receipt) -> Iterator[str]:
             yield f"  before: {short(change.before)}"
         if change.after:
             yield f"  after: {short(change.after)}"
-        yield f"  taken back: {change.inverse}"
+        yield f"  inverse: {change.inverse}"
 
 
 def _counts(changes: Iterable[Change]) -> Iterator[str]:

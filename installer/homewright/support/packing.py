@@ -40,10 +40,11 @@ PACKAGES = (
 _WORDS = {
     "runs": ("reason",),
     "steps": ("title", "reason", "say", "do"),
+    "receipts": ("before", "after"),
     "events": ("host", "text", "data"),
 }
 """The columns that hold text of others."""
-_JSON = ("data", "do")
+_JSON = ("data", "do", "before", "after")
 """Those of them that hold JSON, and have to be JSON afterwards."""
 
 
@@ -90,9 +91,8 @@ def _stage(site_file: Path, state: StateFolder, staged: Path, redactor: Redactor
     if state.journal.exists():
         with _copied(state.journal, staged / "state" / "journal.db") as journal:
             # Contents of files on the servers as they were before: needed by a rollback, by nobody else.
-            for table in ("captures", "children"):
-                journal.execute(f"DELETE FROM {table}")
-            _mask(journal, redactor, "runs", "steps")
+            journal.execute("DELETE FROM captures")
+            _mask(journal, redactor, "runs", "steps", "receipts")
 
 
 def _stage_runs(state: StateFolder, staged: Path, redactor: Redactor) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -151,7 +151,10 @@ def _mask(database: sqlite3.Connection, redactor: Redactor, *tables: str) -> Non
         return json.dumps(redactor.data(json.loads(value)), ensure_ascii=False, separators=(",", ":"))
 
     database.create_function("masked", 2, masked)
+    there = {str(name) for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     for table in tables:
+        if table not in there:
+            continue  # no run has brought this journal up to date yet
         sets = ", ".join(f"{column} = masked({column}, '{column}')" for column in _WORDS[table])
         database.execute(f"UPDATE {table} SET {sets}")
 
