@@ -445,7 +445,7 @@ def test_hosts_are_told_apart() -> None:
 
 def sources_of(text: str) -> set[str]:
     """The names of the sources in the probe's script."""
-    verbs = "begin|source_of|line_of|show|there|filtered|copied"
+    verbs = "begin|source_of|line_of|show|there|filtered|captured|copied"
     return set(re.findall(rf"(?m)(?:^\s*|=['\"]|&& |\|\| |; |\) |then )(?:{verbs}) ([a-z][\w-]+)", text))
 
 

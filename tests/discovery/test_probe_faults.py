@@ -251,4 +251,42 @@ def test_a_busybox_machine_tells_what_it_can(tmp_path: Path) -> None:
     assert facts.listeners is not None
     assert facts.kernel.inotify_watches == int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
     assert bundle.source("ip-addr-json").exit_code == 127
-    assert bundle.source("python").exit_code == 127
+    assert bundle.source("lsblk-json").exit_code == 127
+
+
+@pytest.mark.parametrize(("allowed", "threads"), [("0", 1), ("0-3,8", 5), ("1,3,5-6", 4), ("0-255", 256)])
+def test_processors_that_a_program_may_use_are_counted(tmp_path: Path, allowed: str, threads: int) -> None:
+    (tmp_path / "status").write_text(f"Name:\tsh\nUid:\t1000\nCpus_allowed_list:\t{allowed}\nMems_allowed_list:\t0\n")
+    bundle = run_probe(instead={"/proc/self/status": f"{tmp_path}/status"})
+    assert parse(bundle).cpu.threads == threads
+    assert {gap.source for gap in parse(bundle).missing} & {"nproc", "memory", "swaps", "limits"} == set()
+
+
+@pytest.mark.parametrize(
+    ("services", "file", "asked"),
+    [
+        ("dbus systemd-timesyncd", False, False),
+        ("dbus systemd-timesyncd", True, True),
+        ("dbus", True, False),
+        ("dbus chrony systemd-timesyncd", False, True),
+    ],
+)
+def test_timedatectl_is_asked_where_it_can_know_more(
+    tools: Path, tmp_path: Path, services: str, file: bool, asked: bool
+) -> None:
+    tool(tools, "timedatectl", "echo Timezone=Europe/Berlin; echo NTPSynchronized=yes")
+    for name in services.split():
+        (tmp_path / "slice" / f"{name}.service").mkdir(parents=True)
+    (tmp_path / "timesync").mkdir()
+    if file:
+        (tmp_path / "timesync" / "synchronized").touch()
+    (tmp_path / "timezone").write_text("Etc/UTC\n")
+    bundle = probe(
+        tools,
+        **{
+            "/sys/fs/cgroup/system.slice": f"{tmp_path}/slice", "/sys/fs/cgroup/systemd/system.slice": "/nonexistent",
+            "/run/systemd/timesync": f"{tmp_path}/timesync", "/etc/timezone": f"{tmp_path}/timezone",
+        },
+    )  # fmt: skip
+    clock = parse(bundle).clock
+    assert (clock.synchronised, clock.timezone) == ((True, "Europe/Berlin") if asked else (False, "Etc/UTC"))

@@ -91,7 +91,7 @@ def probe(connection: Connection, names: Iterable[str] = ()) -> RawBundle:
     name, asked = connection.endpoint.name, time.time()
     try:
         completed = connection.run(
-            "sh -s", stdin=script(names).encode(), timeout=TIMEOUT_S, most=MOST_BYTES, check=False
+            "exec sh -s", stdin=script(names).encode(), timeout=TIMEOUT_S, most=MOST_BYTES, check=False
         )
         cut_off = f"it printed more than {MOST_BYTES >> 20} MiB" if completed.exit_code == -1 else ""
     except CommandFailed as error:

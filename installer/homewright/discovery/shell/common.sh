@@ -4,7 +4,6 @@ unset LANGUAGE
 have() { command -v "$1" >/dev/null 2>&1; }
 begin() { printf '\n\036source %s\n' "$1"; printf '\n\036source %s\n' "$1" >&2; }
 end() { code=$1; printf '\n\036exit %s\n' "$1"; }
-if have head; then cap='head -c 400000'; else cap=cat; fi
 # late: something had to be ended, and the time for the whole probe is nearly up
 slow=
 late() {
@@ -38,6 +37,19 @@ filtered() {
     [ "$code" = 141 ] && code=0
     end "${code:-1}"
 }
+# capped TEXT: its first 400,000 bytes. No program for what is short, and that is nearly all
+capped() {
+    if [ ${#1} -gt 400000 ] && have head; then printf '%s\n' "$1" | head -c 400000; else printf '%s\n' "$1"; fi
+}
+# captured NAME COMMAND...: what may be long
+captured() {
+    begin "$1"
+    shift
+    text=$(run "$@")
+    code=$?
+    capped "$text"
+    end "$code"
+}
 # line_of NAME FILE: its first line
 line_of() { begin "$1"; if read -r line <"$2"; then printf '%s\n' "$line"; end 0; else end 1; fi; }
 # lines FILE: its first 2,000 lines; a shell reads a small file faster than it starts another program for that
@@ -55,6 +67,18 @@ show() {
     begin "$1"
     lines "$2"
     end $?
+}
+# link FILE FOLDER NAME...: prints which of these files it leads to, as readlink would, or asks readlink
+link() {
+    of=$1
+    shift
+    for f in "$@"; do
+        if [ "$of" -ef "$f" ]; then printf '%s\n' "${f##*/}"; return 0; fi
+    done
+    end_of=$(readlink "$of")
+    code=$?
+    printf '%s\n' "${end_of##*/}"
+    return "$code"
 }
 # first FILE: its first line in $line, empty where it cannot be read
 first() { line=; { read -r line <"$1"; } 2>/dev/null; :; }

@@ -3,14 +3,25 @@ read -r started rest </proc/uptime
 deadline=
 [ -n "$started" ] && deadline=$((${started%%.*} + SECONDS_IN_ALL))
 limit=
-if timeout 5 true >/dev/null 2>&1; then limit='timeout 5'; fi
-kernel=$(uname -a)
+# BusyBox had another syntax once: a link is asked
+if [ -f /usr/bin/timeout ] && [ ! -L /usr/bin/timeout ] || timeout 5 true >/dev/null 2>&1; then limit='timeout 5'; fi
+# as `uname -a` prints it; the kernel names its architecture since 6.1
 read -r release </proc/sys/kernel/osrelease
+kernel=
+if [ -e /proc/sys/kernel/arch ]; then
+    for f in ostype hostname osrelease version arch; do
+        read -r line <"/proc/sys/kernel/$f"
+        kernel="$kernel$line "
+    done
+    kernel="${kernel}GNU/Linux"
+else
+    kernel=$(uname -a)
+fi
 uid=$(id -u)
 account=${LOGNAME:-$(id -un)}
 exec 5>&1
-{
-# in one piece: each piece is a packet for two programs to encrypt and to read
+# in one piece, the errors too: each piece is a packet for two programs to encrypt and to read
+errors=$({
 quick=$(eval "$QUICK_PART")
 printf '\n%s\n' "$quick"
 
@@ -62,9 +73,14 @@ kept=1
 for d in /sys/fs/cgroup/system.slice /sys/fs/cgroup/systemd/system.slice; do
     [ -d "$d/dbus.service" ] || continue
     kept=
-    for f in chrony chronyd systemd-timesyncd ntp ntpd ntpsec openntpd vmtoolsd open-vm-tools; do
+    for f in chrony chronyd ntp ntpd ntpsec openntpd vmtoolsd open-vm-tools; do
         [ -d "$d/$f.service" ] && kept=1
     done
+    # timesyncd touches a file at each answer of its server (systemd-timesyncd.service(8), since 239): without that file
+    # the clock was not set since the start
+    if [ -d "$d/systemd-timesyncd.service" ]; then
+        if [ ! -d /run/systemd/timesync ] || [ -e /run/systemd/timesync/synchronized ]; then kept=1; fi
+    fi
 done
 if [ -n "$kept" ] || [ ! -r /etc/timezone ]; then
     bounded timedatectl show || bounded timedatectl
@@ -190,4 +206,5 @@ date +%s.%N
 end 0
 begin done
 end 0
-} 2>&1 >&5 | { dd obs=65536 >&2 2>/dev/null || cat >&2; }
+} 2>&1 >&5)
+printf '%s\n' "$errors" >&2

@@ -1,11 +1,24 @@
 # The half that tells more to root. Without sudo it runs all the same, as the account that signed in.
 # the newest Xid lines and the first lines on the IOMMU: a log of megabytes stays where it is
-xid_lines() { grep -aE 'NVRM: Xid|fallen off the bus' | tail -n 20 | cut -c1-300; }
-iommu_lines() { grep -aE 'DMAR|AMD-Vi|IOMMU' | head -n 20 | cut -c1-300; }
-filtered kernel-log xid_lines run dmesg
-if [ "$code" = 0 ]; then filtered kernel-log-iommu iommu_lines run dmesg; fi
+begin kernel-log
+logged=$(run dmesg)
+code=$?
+case $logged in
+*'NVRM: Xid'* | *'fallen off the bus'*)
+    printf '%s\n' "$logged" | grep -aE 'NVRM: Xid|fallen off the bus' | tail -n 20 | cut -c1-300
+    ;;
+esac
+end "$code"
+if [ "$code" = 0 ]; then
+    begin kernel-log-iommu
+    case $logged in
+    *DMAR* | *AMD-Vi* | *IOMMU*) printf '%s\n' "$logged" | grep -m 20 -aE 'DMAR|AMD-Vi|IOMMU' | cut -c1-300 ;;
+    esac
+    end 0
+fi
+logged=
 
-filtered ss "$cap" run ss -Hlntup
+captured ss ss -Hlntup
 if ! have ss; then
     begin proc-net
     for f in tcp tcp6 udp udp6; do
@@ -60,7 +73,7 @@ for f in /etc/netplan/*.yaml /run/netplan/*.yaml /usr/lib/netplan/*.yaml; do
     without_networks <"$f" | sed -nE -e '/^ *(network|ethernets|wifis|bridges|bonds|vlans|match|parameters|nameservers|routes|addresses|interfaces|search|dhcp4-overrides|[a-z][a-z0-9]{1,14}):[[:space:]]*$/p' \
         -e '/^ *(- )? *(version|renderer|dhcp4|dhcp6|gateway4|to|via|macaddress|set-name|mtu|id|link|addresses|interfaces):[][A-Za-z0-9_.:,"/ *-]*$/p' \
         -e '/^ *- *"?[0-9a-fA-F]+[.:][0-9a-fA-F.:\/]+"?[[:space:]]*$/p' \
-        -e '/^ *- *[a-z][a-z0-9.]{1,14}[[:space:]]*$/p' | $cap || code=1
+        -e '/^ *- *[a-z][a-z0-9.]{1,14}[[:space:]]*$/p' || code=1
     [ -r "$f" ] || { printf '%s: Permission denied\n' "$f" >&2; code=1; }
 done
 end "$code"
