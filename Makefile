@@ -12,6 +12,8 @@ BIN := .venv/bin
 # Tests work in memory where there is room: what must be on the disk is proved by the order of the calls.
 ROOM := $(shell [ -w /dev/shm ] && df -BG --output=avail /dev/shm 2>/dev/null | tail -1 | awk '$$1 + 0 >= 12 { print "/dev/shm" }')
 PYTEST := $(if $(ROOM),TMPDIR=$(ROOM)) $(BIN)/pytest -q
+# Byte code is kept, whatever the caller says: without it each of the many programs that tests start takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # What the tests need beyond Python: the lab's own packages are named and installed by `homewright lab up`.
