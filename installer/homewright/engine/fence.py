@@ -107,6 +107,8 @@ class Fences:
         self._held: set[str] = set()
         self.unclean: set[str] = set()
         """Servers where a step failed or was ended by force: a command of it may still be running there."""
+        self.reached: set[str] = set()
+        """Servers that have answered this engine."""
         self.new_machines: frozenset[str] = frozenset()
         """Servers that may be other machines than before: the operator has said so."""
         self.number = 1 + int(writer.query("SELECT coalesce(max(fence), 0) FROM fences")[0][0])
@@ -129,6 +131,7 @@ class Fences:
                     errors[host] = answer
                 elif answer.taken:
                     self._held.add(host)
+                    self.reached.add(host)
                     if self._replaced(host, answer.machine):
                         errors[host] = await self._give_back(host)
                 elif self._foreign(answer):
@@ -142,6 +145,19 @@ class Fences:
                 wanted = [*again, *self._held]
                 self._held.clear()
         return errors
+
+    def lose(self, hosts: Iterable[str]) -> None:
+        """We were cut off from these: the next hold takes them anew, and ends what was cut off from us there."""
+        self._held -= set(hosts)
+
+    def enter(self, host: str) -> HomewrightError | None:
+        """Sign in and leave again; what keeps us out."""
+        try:
+            with Connection.open(self._endpoint(host)) as connection:
+                connection.run("true", sudo=True)
+        except HomewrightError as error:
+            return error
+        return None
 
     async def release(self) -> list[str]:
         """Give every server back; names of those that could not be reached for it."""

@@ -20,7 +20,7 @@ from homewright.access.connection import Connection
 from homewright.access.endpoint import Endpoint
 from homewright.access.sudo import remove_sudoers
 from homewright.catalogue import load, shipped
-from homewright.engine import control, launch, leftovers
+from homewright.engine import control, launch, leftovers, lost
 from homewright.engine.boot import prospect
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.events import Event, Kind, Level
@@ -208,6 +208,8 @@ class Engine:
                 context.writer.transition(Event(Kind.LINE, said, level=Level.WARNING))
             write_atomically(self.state.run(self.run) / "ready", b"")
             try:
+                if self.at_boot:
+                    await lost.silent(context, [server.name for server in context.site.servers])
                 end = await schedule.carry_out()
             except HomewrightError as error:
                 end = RunEnd(State.FAILED, 0, f"{error.what} {error.why}".strip(), error.exit_code)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from homewright.engine.fence import Fences
 from homewright.errors import HomewrightError
+from homewright.site.rehearsed import RehearsalOnly
 
 
 class RehearsedFences(Fences):
@@ -14,6 +15,9 @@ class RehearsedFences(Fences):
     async def hold(self, hosts: Iterable[str]) -> dict[str, HomewrightError]:
         self._held |= set(hosts)
         return {}
+
+    def enter(self, host: str) -> HomewrightError | None:
+        return RehearsalOnly(f"{host} was not contacted.", "This is a rehearsal.")
 
     async def release(self) -> list[str]:
         self._held.clear()

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from homewright.engine import lost
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.conversation import HostEnd
 from homewright.engine.events import Event, Kind, Level
@@ -213,8 +214,7 @@ class Schedule:
             self._tell_progress()
             mend = self._outlooks[step.id].of(Fate.MEND) if self._again else ()
             part = step.model_copy(update={"hosts": hosts})
-            work = StepWork(self._context, part, self._action, attempt=self._context.attempt)
-            end: StepEnd = await work.carry_out(mend)
+            end: StepEnd = await lost.carry_out(self._context, part, self._action, mend)
             self._states[step.id] = end.state
             self._ends += end.hosts.values()
             self._changed += end.changed
