@@ -9,6 +9,7 @@ import pytest
 
 from homewright.catalogue.models import Remedy, Step
 from homewright.engine import remedies
+from homewright.engine.calling import captures, runner_kind
 from homewright.engine.conversation import HostEnd
 from homewright.engine.events import Event, Kind
 from homewright.engine.launch import environment
@@ -17,7 +18,6 @@ from homewright.engine.process import superfluous
 from homewright.engine.progress import Portion, progress
 from homewright.engine.schedule import conclude, hindrance
 from homewright.engine.states import Action, State
-from homewright.engine.step import captures, runner_kind
 from homewright.planning import PlanStep
 
 DONE, FAILED, PENDING, SKIPPED = State.SUCCEEDED, State.FAILED, State.PENDING, State.SKIPPED

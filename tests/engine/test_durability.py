@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from homewright.access import engine_key
+from homewright.engine import armed
 from homewright.site.paths import StateFolder
 
 CALLS = "pwrite64,write,fsync,fdatasync,rename,renameat,renameat2,connect,execve"
@@ -84,3 +85,29 @@ def test_a_file_is_durable_before_it_takes_its_name_and_its_name_after(tmp_path:
     renamed = first(lines, r"rename\S*\(.*/site\.yaml\"", synced)
     assert first(lines, rf"fsync\(\d+<{re.escape(str(tmp_path))}>", renamed)
     assert file.read_text() == "new"
+
+
+def test_what_a_server_puts_back_is_durable_before_the_step_may_begin(tmp_path: Path) -> None:
+    """Copies, script and units before `armed.json`, which alone counts; then the timer; then the answer."""
+    etc, base, units = tmp_path / "etc", tmp_path / "var" / "revert", tmp_path / "units"
+    for folder in (etc, units, base.parent):
+        folder.mkdir()
+    (etc / "one").write_text("as it was")
+    orders = armed.Orders("t0ken", "10/10", "r1", (f"{etc}/",), "", 60)
+    request = armed.arming(orders, str(base), str(units), "true")
+    script = tmp_path / "script.py"
+    script.write_text(armed.SCRIPT)
+    lines = traced(tmp_path, sys.executable, str(script), *armed.command(request)[2:])
+
+    copied = first(lines, rf"fsync\(\d+<{base}/backup{etc}/one>")
+    first(lines, rf"fsync\(\d+<{base}/backup{etc}>", copied)
+    script_there = first(lines, rf"fsync\(\d+<{base}/put-back\.new>")
+    for unit in ("service", "timer"):
+        named = first(lines, rf"rename\S*\(.*homewright-revert\.{unit}\"", script_there)
+        assert first(lines, rf"fsync\(\d+<{units}>", named)
+    enabled = first(lines, rf"fsync\(\d+<{units}/timers\.target\.wants>")
+    written = first(lines, rf"fsync\(\d+<{base}/armed\.json\.new>", max(copied, enabled))
+    counts = first(lines, rf"rename\S*\(.*{base}/armed\.json\"", written)
+    durable = first(lines, rf"fsync\(\d+<{base.parent}>", first(lines, rf"fsync\(\d+<{base}>", counts))
+    started = first(lines, r"execve\(.*\"restart\", \"homewright-revert\.timer\"", durable)
+    assert first(lines, r"write\(1<.*\"found\\\": \\\"armed", started)

@@ -165,8 +165,7 @@ def test_silence_and_the_hard_limit_end_it(play: Play, monkeypatch: pytest.Monke
     assert any("soft limit" in text for text in play.texts())
 
 
-def test_cancel_asks_first_and_then_ends_it(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_process, "GRACE_S", 0.5)
+def test_cancel_asks_first_and_then_ends_it(play: Play) -> None:
     ending = play.run(
         """
         def asked(*_):
@@ -175,9 +174,10 @@ def test_cancel_asks_first_and_then_ends_it(play: Play, monkeypatch: pytest.Monk
         say("host-finished", "s1", state="succeeded", changed=1)
         while True: time.sleep(0.1)
         """,
+        Limits(stop=0.01),
         stop_after=1.0,
     )
-    assert ending.cancelled
+    assert ending.cancelled and ending.forced
     assert "asked to stop" in play.texts()
     assert play.talk.ends["s1"].state is State.SUCCEEDED
     assert play.talk.ends["s2"].state is State.CANCELLED

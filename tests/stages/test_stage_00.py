@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from driving import Outcome, Practice
+from server_listing import CHANGEABLE, files_command, listing
 
 from homewright.catalogue import Catalogue, Step, load, shipped
 from homewright.engine.remedies import match
 from homewright.engine.states import Action
-from homewright.engine.step import runner_kind
+from homewright.engine.calling import runner_kind
 
 pytestmark = pytest.mark.lab
 
 STEPS = ("00/10", "00/20", "00/30", "00/40")
-SKIPPED = (
-    "proc sys run tmp dev var/tmp var/log var/cache var/backups "
-    "var/lib/apt var/lib/dpkg var/lib/systemd var/lib/homewright opt/homewright"
-)
-"""Not compared: the kernel's and the run time's files, logs, caches, backups that useradd makes (/etc/…- too), package
-management's own records (its set of packages is compared instead), the engine's own folder, and code-server (600 MB
-that other tests bring)."""
-LISTING = r"""
-cd /; set -e
-look() { from=$1; shift
-  find $from -xdev \( PRUNED -name __pycache__ -o -path '*/.cache' \) -prune -o ! -path './etc/*-' "$@"; }
-look . ! -type d -printf '%M %u:%g %y %s %p %l\n'
-look . -type d -printf '%M %u:%g %p\n'
-look "HASHED" -type f -print0 | xargs -0 sha256sum
-dpkg-query -W -f '${binary:Package} ${Version} ${db:Status-Abbrev}\n' | grep ' ii'
-hostname
-""".replace("PRUNED", " ".join(f"-path ./{path} -o" for path in SKIPPED.split()))
-CHANGEABLE = "./etc ./home ./root ./var ./opt ./srv"
-"""Where every file's content is compared after every step; the rest, all of /usr, once after the whole stage."""
 
 
 @dataclass
@@ -73,11 +54,8 @@ class Stage:
         assert sorted(verdicts) == sorted(wanted)
 
     def listing(self, hashed: str = CHANGEABLE) -> dict[str, set[str]]:
-        """Every file's name, kind, mode, owner, size and target, and the SHA-256 of those in the folders `hashed`."""
-        command = LISTING.replace('"HASHED"', f'"{hashed}"')
-        with ThreadPoolExecutor() as pool:
-            texts = pool.map(lambda name: self.practice.on(name, command), self.practice.names)
-            return {name: set(text.splitlines()) for name, text in zip(self.practice.names, texts, strict=True)}
+        """The servers' files, with the contents of those in the folders `hashed`."""
+        return listing(self.practice.on, self.practice.names, files_command(hashed))
 
 
 @pytest.fixture(scope="module")

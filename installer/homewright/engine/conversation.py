@@ -47,6 +47,8 @@ class Conversation:
         self.captures: dict[str, dict[str, Any]] = {}
         self.looks: dict[str, Seen] = {}
         """What was seen for the step's receipt."""
+        self._tasks: dict[str, tuple[str, bool]] = {}
+        """The last task of each host (of all where there is no name), and whether it has ended."""
         self.recent: deque[tuple[str, str]] = deque(maxlen=REMEMBERED)
         """Host and text of the last lines."""
 
@@ -72,6 +74,9 @@ class Conversation:
                 seen = event.data.get("seen")
                 if known and isinstance(seen, dict):
                     self.looks[event.host] = seen
+            case Kind.TASK_STARTED | Kind.TASK_FINISHED:
+                self._tasks[event.host] = (event.text, event.kind == Kind.TASK_FINISHED)
+                self._line(event)
             case Kind.HOST_STARTED:
                 if self._action in _LOUD:
                     self._line(event)
@@ -85,10 +90,22 @@ class Conversation:
         for host in self._hosts:
             if host not in self.ends:
                 state = State.CANCELLED if ending.cancelled else State.FAILED
-                self.ends[host] = HostEnd(state, reason=ending.reason or self._silence(host, ending.exit_code))
+                self.ends[host] = HostEnd(
+                    state, reason=self._why(host, ending) or self._silence(host, ending.exit_code)
+                )
             elif ending.reason and self.ends[host].state is not State.SUCCEEDED:
                 state = State.CANCELLED if ending.cancelled else State.FAILED
-                self.ends[host] = replace(self.ends[host], state=state, reason=ending.reason)
+                self.ends[host] = replace(self.ends[host], state=state, reason=self._why(host, ending))
+
+    def _why(self, host: str, ending: Ending) -> str:
+        """Why the engine ended the runner, and where it was then."""
+        if not ending.cancelled:
+            return ending.reason
+        task, over = self._tasks.get(host) or self._tasks.get("") or ("", True)
+        where = f" {'after' if over or not ending.forced else 'in the middle of'}: {task}" if task else ""
+        if ending.forced:
+            return f"It was cancelled, came to no safe point in time, and was ended by force{where}"
+        return f"It was cancelled, and stopped at a safe point{where}"
 
     def lines(self, hosts: Sequence[str]) -> list[str]:
         """The remembered lines of these hosts and of no host in particular."""

@@ -8,16 +8,18 @@ has taken the server. A controller that has not given a server back keeps others
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shlex
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
 from homewright.access.connection import CommandFailed, Connection
 from homewright.access.endpoint import Endpoint
 from homewright.discovery.facts import HostFacts
+from homewright.engine.armed import Answer
 from homewright.engine.journal.writer import Writer
 from homewright.engine.runners.guard import FENCE_FILE, Guard
 from homewright.errors import Busy, HomewrightError
@@ -63,8 +65,19 @@ if write:
     os.fsync(descriptor)
     os.close(descriptor)
     answer["taken"] = True
+for name, found in (("armed", "armed"), ("reverted", "reverted")):
+    try:
+        with open(folder + "/revert/%s.json" % name) as file:
+            answer["revert"] = {**json.load(file), "found": found}
+        break
+    except (OSError, ValueError, TypeError):
+        pass
 print(json.dumps(answer))
 """
+
+
+ANOTHER = "is another machine than before."
+"""What is said of a server whose machine-id is not the recorded one."""
 
 
 class NewMachine(HomewrightError):
@@ -81,6 +94,8 @@ class Held:
     before: dict[str, object] | None
     machine: str = ""
     """Its machine-id."""
+    left: Answer | None = None
+    """It was armed by an engine that did not come back to it (`engine.trial`)."""
 
     @property
     def number(self) -> int:
@@ -111,14 +126,45 @@ class Fences:
         """Servers that have answered this engine."""
         self.new_machines: frozenset[str] = frozenset()
         """Servers that may be other machines than before: the operator has said so."""
+        self._holding = asyncio.Lock()
+        self._steady = asyncio.Event()
+        """Cleared while our number is about to rise."""
+        self._steady.set()
+        self._idle = asyncio.Event()
+        self._at_work = 0
+        self.left: dict[str, Answer] = {}
+        """Servers that an earlier engine left armed, or that took a step of its back since."""
+        self._seen: set[str] = set()
         self.number = 1 + int(writer.query("SELECT coalesce(max(fence), 0) FROM fences")[0][0])
+
+    @contextlib.asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """While a runner is at work, whose commands carry our number: it does not rise meanwhile."""
+        await self._steady.wait()
+        self._at_work += 1
+        try:
+            yield
+        finally:
+            self._at_work -= 1
+            if not self._at_work:
+                self._idle.set()
 
     async def hold(self, hosts: Iterable[str]) -> dict[str, HomewrightError]:
         """Take the fence of every host that does not have it yet; the errors of those that could not be taken.
 
-        Where a server's number is higher than ours, ours rises above it on all servers.
+        Where a server's number is higher than ours, ours rises above it on all servers, as soon as no runner is at work
+        with the lower one.
         """
         wanted = [host for host in hosts if host not in self._held]
+        if not wanted:
+            return {}
+        async with self._holding:
+            try:
+                return await self._hold([host for host in wanted if host not in self._held])
+            finally:
+                self._steady.set()
+
+    async def _hold(self, wanted: list[str]) -> dict[str, HomewrightError]:
         errors: dict[str, HomewrightError] = {}
         while wanted:
             number = self.number
@@ -132,6 +178,9 @@ class Fences:
                 elif answer.taken:
                     self._held.add(host)
                     self.reached.add(host)
+                    if answer.left is not None and host not in self._seen:
+                        self.left[host] = answer.left
+                    self._seen.add(host)
                     if self._replaced(host, answer.machine):
                         errors[host] = await self._give_back(host)
                 elif self._foreign(answer):
@@ -141,6 +190,10 @@ class Fences:
                     again.append(host)
             wanted = again
             if higher:
+                self._steady.clear()
+                while self._at_work:
+                    self._idle.clear()
+                    await self._idle.wait()
                 self.number = higher + 1
                 wanted = [*again, *self._held]
                 self._held.clear()
@@ -188,7 +241,7 @@ class Fences:
         await asyncio.to_thread(self._release, host)
         self._held.discard(host)
         return NewMachine(
-            f"{host} is another machine than before.",
+            f"{host} {ANOTHER}",
             "Its machine-id is not the one that was recorded: it was replaced, or installed anew.",
             [
                 f"where that is so: homewright resume --new-machine {host}",
@@ -260,7 +313,8 @@ def _ask(connection: Connection, record: dict[str, object]) -> Held:
     # The script travels on stdin: nothing of it stands in the server's process list but who we are.
     command = f"python3 - {shlex.quote(json.dumps(record))} {FENCE_FILE}"
     answer = json.loads(connection.run(command, sudo=True, stdin=_TAKE.encode(), timeout=60).stdout)
-    return Held(bool(answer["taken"]), answer["before"], str(answer.get("machine", "")))
+    left = Answer.of(answer["revert"]) if answer.get("revert") else None
+    return Held(bool(answer["taken"]), answer["before"], str(answer.get("machine", "")), left)
 
 
 def _not_taken(host: str, error: CommandFailed) -> HomewrightError:

@@ -26,7 +26,7 @@ LONGEST_EVENT = 4 * 1024 * 1024
 """Bytes of one event's line; only a capture comes near it."""
 CHUNK = 64 * 1024
 GRACE_S = 10.0
-"""From asking a runner to stop until it is ended by force."""
+"""From asking a runner that has run into a limit to stop until it is ended by force."""
 TICK_S = 0.5
 
 
@@ -38,6 +38,8 @@ class Ending:
     reason: str = ""
     """Why the engine ended it; empty where it ended by itself."""
     cancelled: bool = False
+    forced: bool = False
+    """It was asked to stop, and did not in time."""
 
 
 @dataclass
@@ -51,6 +53,8 @@ class RunnerProcess:
     """Value of the mark that all its descendants carry."""
     limits: Limits
     on_event: Callable[[Event], None]
+    patience: Callable[[], float] | None = None
+    """How many seconds it may take from a cancel to its next safe point; by default what its limits say."""
 
     async def run(self, stop: asyncio.Event) -> Ending:
         """Until the process has ended, by itself, by a limit or because `stop` was set; nothing of it is left then."""
@@ -99,7 +103,9 @@ class RunnerProcess:
     ) -> Ending:
         begin = time.monotonic()
         warned = False
-        reason, cancelled, force_at = "", False, 0.0
+        reason, cancelled, asked_at = "", False, 0.0
+        patience = self.patience or (lambda: self.limits.stop * 60)
+        forced = False
         stopping = asyncio.ensure_future(stop.wait())
         ending = asyncio.ensure_future(ended.wait())
         try:
@@ -109,13 +115,16 @@ class RunnerProcess:
                 now = time.monotonic()
                 if ended.is_set():
                     break
-                if force_at:
-                    if now >= force_at:
+                if asked_at:
+                    if now >= asked_at + (patience() if cancelled else GRACE_S):
+                        forced = True
                         _signal_group(process.pid, signal.SIGKILL)
                     continue
                 quiet = now - max(begin, *(source.heard for source in sources))
                 if stop.is_set():
                     reason, cancelled = "It was cancelled.", True
+                    said = f"asked to stop at its next safe point; after {patience():.0f} s it is ended by force"
+                    self.on_event(Event(Kind.LINE, said, step=self.step))
                 elif now - begin > self.limits.hard * 60:
                     reason = f"It took longer than its hard limit of {self.limits.hard:g} minutes."
                 elif quiet > self.limits.silent * 60:
@@ -126,11 +135,11 @@ class RunnerProcess:
                     self.on_event(Event(Kind.LINE, said, step=self.step, level=Level.WARNING))
                 if reason:
                     _signal_group(process.pid, signal.SIGTERM)
-                    force_at = now + GRACE_S
+                    asked_at = now
         finally:
             stopping.cancel()
             ending.cancel()
-        return Ending(process.wait(), reason, cancelled)
+        return Ending(process.wait(), reason, cancelled, forced)
 
     def _event_line(self, line: bytes) -> None:
         try:

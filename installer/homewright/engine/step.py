@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import contextlib
 import json
-import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from homewright.catalogue.models import Step
-from homewright.engine import leftovers, remedies
+from homewright.engine import remedies
+from homewright.engine.calling import call, captures
 from homewright.engine.context import Context
 from homewright.engine.conversation import Conversation, HostEnd
 from homewright.engine.events import Event, Kind, Level
+from homewright.engine.precautions import GOOD, Precautions
 from homewright.engine.receipting import Receipting
 from homewright.engine.resume import answers
-from homewright.engine.runner_process import RunnerProcess
-from homewright.engine.runners.request import StepRequest
 from homewright.engine.states import Action, State, Verdict
+from homewright.engine.trial import put_back_leftovers
 from homewright.errors import HomewrightError
 from homewright.planning import PlanStep
-from homewright.site.paths import make_folder, write_atomically
-from homewright.site.rehearsed import Rehearsed
 
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses between proofs that cannot tell; a host that boots needs up to a minute."""
@@ -50,28 +45,6 @@ class StepEnd:
     hosts: dict[str, HostEnd] = field(default_factory=dict)
 
 
-def runner_kind(step: Step, action: Action) -> str:
-    """Proofs and captures are Python; else the file's suffix decides between the step's runner and the others."""
-    if action in (Action.VERIFY, Action.CAPTURE, Action.LOOK):
-        return "python"
-    name = {Action.ROLLBACK: step.rollback, Action.RECOVER: step.recover or ""}.get(action, step.run)
-    if name.endswith((".yaml", ".yml")):
-        return "ansible"
-    if action is Action.RECOVER:
-        return "python"
-    return "pyinfra" if step.runner == "pyinfra" else "python"
-
-
-def captures(file: Path) -> bool:
-    """Whether a proof's file says what is to be recorded of the state before."""
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return False
-    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    return "capture" in names
-
-
 class StepWork:
     """One step of a run."""
 
@@ -89,6 +62,7 @@ class StepWork:
         """Hosts on which the work was done and not yet proved."""
         self._talks: list[Conversation] = []
         self._receipts = Receipting(context, self._step)
+        self._precautions = Precautions(context, self._step, action)
 
     async def carry_out(self, mend: Sequence[str] = ()) -> StepEnd:
         """To its recorded end. On the hosts to `mend` a step that says how looks first at what was left half done.
@@ -101,15 +75,18 @@ class StepWork:
         held = await self._lock(hosts)
         if held and self._action is Action.RUN:
             held = await self._capture(held)
-        if held and mend and self._step.recover is not None and not self._stopping:
-            held = await self._recover(held, mend)
         if held and self._action is not Action.VERIFY and not self._stopping:
-            held = await self._act(held)
+            held = await self._change(held, mend)
         if held and not self._stopping:
             await self._prove(held)
+        for host in held:
+            if host not in self._ends and self._precautions.undecided(host):
+                self._fail(host, HostEnd(State.CANCELLED, 0, "The run was stopped before it was proved."))
+        await self._conclude()
         await self._look_at_the_rest()
         for host in hosts:
-            self._ends.setdefault(host, HostEnd(self._stopped(), reason="The run was stopped before."))
+            if host not in self._ends:
+                self._fail(host, HostEnd(State.CANCELLED, 0, "The run was stopped before."))
         return self._end(began)
 
     async def prove_again(
@@ -123,10 +100,15 @@ class StepWork:
         verdicts: dict[str, tuple[Verdict, str]] = {}
         waiting = list(hosts)
         for attempt, pause in enumerate((*WAITS_S, None), start=1):
-            errors = await self._context.fences.hold(waiting)
+            errors = await self._hold(waiting)
             asked = [host for host in waiting if host not in errors]
             for host, error in errors.items():
-                verdicts[host] = (Verdict.CANNOT_TELL, f"{error.what} {error.why}".strip())
+                why = f"{error.what} {error.why}".strip()
+                verdicts[host] = (Verdict.CANNOT_TELL, why)
+                if error.code != "unreachable":  # which is waited for, and told then
+                    data = {"verdict": Verdict.CANNOT_TELL}
+                    told = Event(Kind.VERIFY, why, step=self._plan.id, host=host, level=Level.WARNING, data=data)
+                    self._writer.transition(told)
             if asked:
                 talk = await self._call(Action.VERIFY, asked)
                 unsaid = {host: (Verdict.CANNOT_TELL, talk.ends[host].reason) for host in asked}
@@ -177,11 +159,42 @@ class StepWork:
         self._writer.transition(event, *(self._writer.set_step(self._plan.id, host, **running) for host in rows))
 
     async def _lock(self, hosts: Sequence[str]) -> list[str]:
+        return self._without(hosts, await self._hold(hosts))
+
+    async def _hold(self, hosts: Sequence[str]) -> dict[str, HomewrightError]:
+        """Take the servers, and have those that a dead engine left armed put everything back first."""
         errors = await self._context.fences.hold(hosts)
+        held = [host for host in hosts if host not in errors]
+        return errors | await put_back_leftovers(self._context, held)
+
+    def _without(self, hosts: Sequence[str], errors: Mapping[str, HomewrightError]) -> list[str]:
+        """The servers where all is well; the others have failed, with the reason."""
         for host, error in errors.items():
             reason = f"{error.what} {error.why}".strip()
-            self._fail(host, HostEnd(State.FAILED, 0, reason, error.code, error.do), tell=True)
+            self._fail(host, HostEnd(State.FAILED, 0, reason, error.code, tuple(error.do)), tell=True)
         return [host for host in hosts if host not in errors]
+
+    async def _change(self, hosts: list[str], mend: Sequence[str]) -> list[str]:
+        """Do the step's work, with all precautions that it asks for; the servers where it was done."""
+        prepared = await self._precautions.prepare(hosts)
+        self._without(hosts, prepared.errors)
+        wanted = prepared.hosts
+        if wanted and mend and self._step.recover is not None and not self._stopping:
+            wanted = await self._recover(wanted, mend)
+        if wanted and not self._stopping:
+            wanted = await self._act(wanted)
+            changed = {host: self._done[host].changed for host in wanted}
+            wanted = self._without(wanted, await self._precautions.reboot(changed))
+        self._done |= {host: HostEnd(State.SUCCEEDED, 1) for host in prepared.back}
+        return [host for host in hosts if host in wanted or host in prepared.back]
+
+    async def _conclude(self) -> None:
+        """Servers that were armed: only now their end is certain."""
+        for host, end in (await self._precautions.conclude(self._ends)).items():
+            if end.state in GOOD:
+                self._settle(host, end)
+            else:
+                self._fail(host, end, tell=True)
 
     async def _capture(self, hosts: list[str]) -> list[str]:
         """Record what rollback needs, once per step and host; a host where that fails is not touched."""
@@ -278,62 +291,21 @@ class StepWork:
 
     async def _call(self, action: Action, hosts: Sequence[str], *, watch: bool = False) -> Conversation:
         """One runner process to its end. With `watch` a proof also looks at what the receipt is about."""
-        context = self._context
-        context.calls += 1
-        folder = context.folder / "steps" / f"{context.calls:03d}-{self._plan.id.replace('/', '-')}-{action}"
-        make_folder(folder)
-        work = folder / "work"
-        make_folder(work)
-        captured = self._captured()
-        watched = self._receipts.watched if watch or action in (Action.CAPTURE, Action.LOOK) else lambda _: None
-        part = {Action.ROLLBACK: "rollback", Action.RECOVER: "recover", Action.RUN: "run"}.get(action, "verify")
-        request = StepRequest(
-            run=context.run,
-            step=self._plan.id,
-            action=action,
-            file=context.catalogue.file(self._step, part),
-            hosts=tuple(context.host_request(host, captured.get(host), watched(host)) for host in hosts),
-            site=context.site.model_dump(mode="json"),
-            key_file=context.state.key,
-            known_hosts=context.state.known_hosts,
-            secrets_file=context.state.secrets,
-            work=work,
-            fence=context.fences.number,
-            controller=context.controller,
-            facts_file=context.folder / "facts.json",
-        )
-        file = folder / "request.json"
-        write_atomically(file, request.model_dump_json().encode())
         talk = Conversation(self._writer, self._plan.id, action, hosts)
         self._talks.append(talk)
-
-        def take(event: Event) -> None:
-            try:
-                talk.take(event)
-            except HomewrightError as error:  # the journal cannot be written: nothing more may happen
-                context.failure = context.failure or error
-                context.stop.set()
-
-        process = RunnerProcess(
-            module=f"homewright.engine.runners.{self._runner(action)}",
-            request=file,
-            step=self._plan.id,
-            mark=f"{leftovers.site_mark(context.state)}{context.run}:{context.calls}.",
-            limits=self._step.limits,
-            on_event=take,
+        look = watch or action in (Action.CAPTURE, Action.LOOK)
+        changing = action in (Action.RUN, Action.ROLLBACK, Action.RECOVER)
+        await call(
+            self._context,
+            self._step,
+            action,
+            hosts,
+            talk,
+            captured=self._captured(),
+            watched=self._receipts.watched if look else lambda _: None,
+            limits=self._precautions.limits if changing else self._step.limits,
         )
-        ending = await process.run(context.stop)
-        talk.close(ending)
-        if action in (Action.RUN, Action.ROLLBACK, Action.RECOVER):
-            ends = talk.ends.items()
-            context.fences.unclean |= {host for host, end in ends if end.state is not State.SUCCEEDED}
-        shutil.rmtree(work, ignore_errors=True)
-        if context.failure is not None:
-            raise context.failure
         return talk
-
-    def _runner(self, action: Action) -> str:
-        return "rehearsed" if Rehearsed.of(self._context.state) else runner_kind(self._step, action)
 
     def _captured(self) -> dict[str, dict[str, Any]]:
         rows = self._writer.query("SELECT host, data FROM captures WHERE step = ?", self._plan.id)
@@ -342,10 +314,13 @@ class StepWork:
     def _settle(self, host: str, end: HostEnd) -> None:
         """A host has ended well."""
         self._ends[host] = end
+        if self._precautions.undecided(host):
+            return
         row = self._writer.set_step(
             self._plan.id, host, state=end.state, changed=end.changed, finished=time.time(), reason=end.reason
         )
-        self._writer.change(row, *self._forgotten(host, end), *self._receipts.settled(host, end))
+        rows = (*self._precautions.rows(host, end), *self._receipts.settled(host, end))
+        self._writer.change(row, *self._forgotten(host, end), *rows)
 
     def _forgotten(self, host: str, end: HostEnd) -> Iterable[Any]:
         """What was recorded of the state before is no longer needed once that state is back."""
@@ -358,6 +333,8 @@ class StepWork:
         if end.state is State.CANCELLED:
             end = HostEnd(self._stopped(), end.changed, end.reason, end.code)
         self._ends[host] = end
+        if self._precautions.undecided(host):
+            return
         remedy = remedies.match(self._step.remedies, [end.reason, *self._lines([host])])
         row = self._writer.set_step(
             self._plan.id,
@@ -373,9 +350,9 @@ class StepWork:
             data = {"state": "unreachable" if end.code in ("unreachable", "host-key") else "failed"}
             data |= {"reason": end.reason}
             event = Event(Kind.HOST_FINISHED, step=self._plan.id, host=host, level=Level.ERROR, data=data)
-            self._writer.transition(event, row)
+            self._writer.transition(event, row, *self._precautions.rows(host, end))
         else:
-            self._writer.change(row)
+            self._writer.change(row, *self._precautions.rows(host, end))
 
     @property
     def _stopping(self) -> bool:
@@ -388,7 +365,7 @@ class StepWork:
         return [text for talk in self._talks for text in talk.lines(hosts)]
 
     def _end(self, began: float) -> StepEnd:
-        bad = {host: end for host, end in self._ends.items() if end.state not in (State.SUCCEEDED, State.ROLLED_BACK)}
+        bad = {host: end for host, end in self._ends.items() if end.state not in GOOD}
         changed = sum(end.changed for end in self._ends.values())
         good = State.ROLLED_BACK if self._action is Action.ROLLBACK else State.SUCCEEDED
         states = {end.state for end in bad.values()}

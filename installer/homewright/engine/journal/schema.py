@@ -50,6 +50,11 @@ STATES = (
     ) WITHOUT ROWID;
     DROP TABLE children;
     """,
+    """
+    CREATE TABLE boots (
+        step TEXT NOT NULL, host TEXT NOT NULL, boot TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (step, host)
+    ) WITHOUT ROWID;
+    """,
 )
 """Scripts that lead from one version of `journal.db` to the next; the version is how many of them were run."""
 

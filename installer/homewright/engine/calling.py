@@ -1,0 +1,113 @@
+"""One action of a step as a runner process: what it is asked, and what it said."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from homewright.catalogue.models import Limits, Step
+from homewright.engine import leftovers
+from homewright.engine.context import Context
+from homewright.engine.conversation import Conversation
+from homewright.engine.events import Event
+from homewright.engine.runner_process import RunnerProcess
+from homewright.engine.runners.request import StepRequest, Watched
+from homewright.engine.states import Action, State
+from homewright.errors import HomewrightError
+from homewright.site.paths import make_folder, write_atomically
+from homewright.site.rehearsed import Rehearsed
+
+SHUTDOWN_S = 60.0
+"""How long a step may take to its safe point where the machine shuts down: systemd waits 90 s before it kills."""
+
+
+def runner_kind(step: Step, action: Action) -> str:
+    """Proofs and captures are Python; else the file's suffix decides between the step's runner and the others."""
+    if action in (Action.VERIFY, Action.CAPTURE, Action.LOOK):
+        return "python"
+    name = {Action.ROLLBACK: step.rollback, Action.RECOVER: step.recover or ""}.get(action, step.run)
+    if name.endswith((".yaml", ".yml")):
+        return "ansible"
+    if action is Action.RECOVER:
+        return "python"
+    return "pyinfra" if step.runner == "pyinfra" else "python"
+
+
+def captures(file: Path) -> bool:
+    """Whether a proof's file says what is to be recorded of the state before."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return False
+    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return "capture" in names
+
+
+async def call(
+    context: Context,
+    step: Step,
+    action: Action,
+    hosts: Sequence[str],
+    talk: Conversation,
+    *,
+    captured: Mapping[str, dict[str, Any]],
+    watched: Callable[[str], Watched | None] = lambda _: None,
+    limits: Limits,
+) -> None:
+    """One runner process to its end; what it says goes to `talk`.
+
+    Raises StateError where the journal cannot be written.
+    """
+    context.calls += 1
+    number = context.calls
+    folder = context.folder / "steps" / f"{number:03d}-{step.id.replace('/', '-')}-{action}"
+    make_folder(folder)
+    work = folder / "work"
+    make_folder(work)
+    part = {Action.ROLLBACK: "rollback", Action.RECOVER: "recover", Action.RUN: "run"}.get(action, "verify")
+    async with context.fences.working():
+        request = StepRequest(
+            run=context.run,
+            step=step.id,
+            action=action,
+            file=context.catalogue.file(step, part),
+            hosts=tuple(context.host_request(host, captured.get(host), watched(host)) for host in hosts),
+            site=context.site.model_dump(mode="json"),
+            key_file=context.state.key,
+            known_hosts=context.state.known_hosts,
+            secrets_file=context.state.secrets,
+            work=work,
+            fence=context.fences.number,
+            controller=context.controller,
+            facts_file=context.folder / "facts.json",
+        )
+        file = folder / "request.json"
+        write_atomically(file, request.model_dump_json().encode())
+
+        def take(event: Event) -> None:
+            try:
+                talk.take(event)
+            except HomewrightError as error:  # the journal cannot be written: nothing more may happen
+                context.failure = context.failure or error
+                context.stop.set()
+
+        kind = "rehearsed" if Rehearsed.of(context.state) else runner_kind(step, action)
+        process = RunnerProcess(
+            module=f"homewright.engine.runners.{kind}",
+            request=file,
+            step=step.id,
+            mark=f"{leftovers.site_mark(context.state)}{context.run}:{number}.",
+            limits=limits,
+            on_event=take,
+            patience=lambda: min(limits.stop * 60, SHUTDOWN_S) if context.interrupted else limits.stop * 60,
+        )
+        ending = await process.run(context.stop)
+    talk.close(ending)
+    if action in (Action.RUN, Action.ROLLBACK, Action.RECOVER):
+        context.fences.unclean |= {host for host, end in talk.ends.items() if end.state is not State.SUCCEEDED}
+    shutil.rmtree(work, ignore_errors=True)
+    if context.failure is not None:
+        raise context.failure

@@ -1,0 +1,112 @@
+"""What surrounds a step that reboots servers or could lock the operator out. Does nothing for any other step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from homewright.catalogue.models import Limits, Step
+from homewright.engine.context import Context
+from homewright.engine.conversation import HostEnd
+from homewright.engine.reboots import Reboots, Row
+from homewright.engine.states import Action, State
+from homewright.engine.trial import Trial
+from homewright.errors import HomewrightError
+from homewright.site.rehearsed import Rehearsed
+
+GOOD = (State.SUCCEEDED, State.ROLLED_BACK)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Which servers a step may change now."""
+
+    hosts: list[str]
+    back: list[str] = field(default_factory=list)
+    """Servers that the step changed and rebooted before this engine: only the proof is left."""
+    errors: dict[str, HomewrightError] = field(default_factory=dict)
+
+
+class Precautions:
+    """The precautions for one action of one step."""
+
+    def __init__(self, context: Context, step: Step, action: Action) -> None:
+        real = action is not Action.VERIFY and not Rehearsed.of(context.state)
+        self._context = context
+        self._step = step
+        revert = step.revert if real else None
+        self._trial = Trial(context, step.id, revert, step.reads) if revert is not None else None
+        self._reboots = Reboots(context, step.id) if step.reboots and real else None
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the step's runner."""
+        return self._trial.limits(self._step.limits) if self._trial is not None else self._step.limits
+
+    async def prepare(self, hosts: list[str]) -> Prepared:
+        """Before the first effect: note what boot each server is in, and arm it."""
+        back: set[str] = set()
+        errors: dict[str, HomewrightError] = {}
+        if self._reboots is not None:
+            back, errors = await self._reboots.note(hosts)
+        to_do = [host for host in hosts if host not in errors and host not in back]
+        if self._trial is not None:
+            left = self._context.fences.left
+            for host in sorted(back & set(left)):
+                self._trial.adopt(host, left.pop(host))
+            errors |= await self._trial.arm(to_do)
+        return Prepared(
+            [host for host in to_do if host not in errors], [host for host in hosts if host in back], errors
+        )
+
+    async def reboot(self, changed: Mapping[str, int]) -> dict[str, HomewrightError]:
+        """Reboot what was changed, one server after another; where one does not come back, no further one is."""
+        if self._reboots is None:
+            return {}
+        due = self._reboots.due(changed)
+        for number, host in enumerate(due):
+            if self._context.stop.is_set():
+                break
+            error = await self._reboots.carry_out(host)
+            if error is not None:
+                why = f"{host}, before it, did not come back."
+                rest = {other: HomewrightError(f"{other} was not rebooted.", why) for other in due[number + 1 :]}
+                return {host: error, **rest}
+            if self._trial is not None:
+                self._trial.again(host)
+        return {}
+
+    def undecided(self, host: str) -> bool:
+        """Whether this server's end may not be recorded yet: it could still put everything back."""
+        return self._trial is not None and host in self._trial.armed
+
+    async def conclude(self, ends: Mapping[str, HostEnd]) -> dict[str, HostEnd]:
+        """Disarm servers where the step ended well, have the others put everything back; how each has ended then."""
+        if self._trial is None:
+            return {}
+        hosts = [host for host in ends if host in self._trial.armed]
+        found = await asyncio.gather(*(self._trial.settle(host, good=ends[host].state in GOOD) for host in hosts))
+        result = {}
+        for host, outcome in zip(hosts, found, strict=True):
+            end = ends[host]
+            if outcome.kept:
+                result[host] = end
+            elif self._context.interrupted:
+                result[host] = replace(end, state=State.CANCELLED, reason=_joined(end.reason, outcome.told))
+            elif end.state in GOOD:
+                result[host] = HostEnd(State.FAILED, end.changed, f"{outcome.told}.", "taken-back", outcome.do)
+            else:
+                told = _joined(end.reason, outcome.told)
+                result[host] = replace(end, reason=told, do=(*end.do, *outcome.do))
+        return result
+
+    def rows(self, host: str, end: HostEnd) -> list[Row]:
+        """What the journal keeps for the next engine."""
+        if self._reboots is None or end.state in (State.CANCELLED, State.INTERRUPTED):
+            return []
+        return self._reboots.over(host, good=end.state in GOOD)
+
+
+def _joined(first: str, then: str) -> str:
+    return f"{first.rstrip('. ')}. {then}." if first else f"{then}."

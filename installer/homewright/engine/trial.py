@@ -1,0 +1,251 @@
+"""A step that could lock the operator out, tried: its servers are armed before it, and disarmed once it is proved.
+
+Only a connection that was made afresh disarms a server; for the machine that the engine itself runs on, one that comes
+by way of another server. See docs/decisions/0023-try-then-revert.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import secrets
+import shlex
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from homewright.access.connection import Connection
+from homewright.access.endpoint import Endpoint
+from homewright.catalogue.models import Limits, Revert
+from homewright.engine import armed, ourselves, reboots
+from homewright.engine.armed import Answer, Found, Orders
+from homewright.engine.context import Context
+from homewright.engine.events import Event, Kind, Level
+from homewright.engine.runners.guard import Guard
+from homewright.errors import HomewrightError
+from homewright.planning.hosts import endpoint
+
+LOOK_S = 2.0
+"""Between two looks whether a server has put everything back."""
+GRACE_S = 90.0
+"""How much longer than its time a server may take to put everything back and answer: its network comes up again."""
+
+
+class NotArmed(HomewrightError):
+    """A server could not be prepared to take a step back by itself."""
+
+    code = "not-armed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a try on one server."""
+
+    kept: bool
+    """Somebody got in afresh and disarmed it: what the step did stays."""
+    told: str = ""
+    """What the server did instead, or that nothing is known."""
+    do: tuple[str, ...] = ()
+
+
+class Trial:
+    """One step's try on its servers."""
+
+    def __init__(self, context: Context, step: str, revert: Revert, reads: Iterable[str] = ()) -> None:
+        self._context = context
+        self._step = step
+        self._revert = revert
+        self._reads = tuple(reads)
+        self._tokens: dict[str, str] = {}
+        self._until: dict[str, float] = {}
+
+    @property
+    def armed(self) -> frozenset[str]:
+        """Servers whose try has not been settled yet."""
+        return frozenset(self._tokens)
+
+    @property
+    def minutes(self) -> float:
+        """How long a server waits; the site's own answer counts before the step's."""
+        return self._context.site.runs.revert_minutes or self._revert.minutes
+
+    def limits(self, limits: Limits) -> Limits:
+        """The step's limits: once the servers act by themselves it must have ended."""
+        return limits.model_copy(update={"hard": min(limits.hard, self.minutes)})
+
+    async def arm(self, hosts: list[str]) -> dict[str, HomewrightError]:
+        """Arm these servers; the errors of those that could not be. They are as they were."""
+        errors: dict[str, HomewrightError] = {}
+        answers = await asyncio.gather(*(self._arm(host) for host in hosts))
+        for host, answer in zip(hosts, answers, strict=True):
+            if isinstance(answer, HomewrightError):
+                errors[host] = answer
+            elif answer.found is not Found.ARMED or answer.problem:
+                errors[host] = NotArmed(
+                    f"{host} could not be made ready to take this step back by itself.",
+                    answer.problem or f"It says: {answer.found}.",
+                    [f"look on {host}: systemctl status {armed.UNIT}.timer; df -h {armed.BASE}"],
+                )
+            if host in errors:
+                self._tokens.pop(host, None)
+            else:
+                self._until[host] = time.monotonic() + self.minutes * 60
+                self._say(host, f"armed: unless this step is confirmed, {host} puts everything back {self._when()}")
+        return errors
+
+    def adopt(self, host: str, found: Answer) -> None:
+        """This server was armed by an earlier engine of this run, and then rebooted on purpose: its time began anew."""
+        self._tokens[host] = found.token
+        self.again(host)
+
+    def again(self, host: str) -> None:
+        """The server has booted: its time begins anew."""
+        if host in self._tokens:
+            self._until[host] = time.monotonic() + self.minutes * 60
+
+    async def settle(self, host: str, *, good: bool) -> Outcome:
+        """Confirm what a step did on a server, or have it put back, and wait until one of both is certain."""
+        limit = self._until[host] + GRACE_S
+        fired = lost = False
+        last = f"{host} did not answer"
+        try:
+            while not self._context.interrupted:
+                answer = await self._ask(host, "disarm" if good else "look" if fired else "fire")
+                if isinstance(answer, HomewrightError):
+                    lost = True
+                    last = f"{answer.what} {answer.why}".strip()
+                elif answer.found is Found.REVERTED:
+                    await self._ask(host, "forget")
+                    return self._taken_back(host, answer, asked_for=not good)
+                elif good and (answer.found is Found.DISARMED or (lost and answer.found is Found.NONE)):
+                    self._say(host, "disarmed: a fresh connection came through")
+                    return Outcome(True)
+                elif answer.found is Found.NONE:
+                    return Outcome(False, f"{host} is not armed any more, and nobody knows who disarmed it")
+                else:
+                    fired = fired or not good
+                    last = f"{host} answers, and is still {answer.found}"
+                if time.monotonic() > limit:
+                    return self._unknown(host, last)
+                await asyncio.sleep(LOOK_S)
+            return Outcome(False, f"{host} puts everything back by itself {self._when()}, or when it is taken up again")
+        finally:
+            del self._tokens[host]
+
+    def _taken_back(self, host: str, answer: Answer, *, asked_for: bool) -> Outcome:
+        if asked_for:
+            return Outcome(False, f"It was taken back: {answer.told()}")
+        look_at = ", ".join(self._reads)
+        do = [
+            f"look what this step would change on {host}: homewright plan",
+            f"change the answers that it reads ({look_at}): homewright site set" if look_at else "change the answers",
+            f"then try it again: homewright retry {self._step}",
+        ]
+        why = f"Nobody could get in afresh within {_minutes(self.minutes)}, so {answer.told()}"
+        return Outcome(False, why, tuple(do))
+
+    def _unknown(self, host: str, last: str) -> Outcome:
+        what = f"It should have put everything back {self._when()}, but that could not be seen: {last}"
+        do = (
+            f"on {host}'s console: cat {armed.BASE}/reverted.json; systemctl status {armed.UNIT}.timer",
+            f"where it is cut off for good, on its console: sudo sh {armed.BASE}/put-back",
+            "then: homewright resume",
+        )
+        return Outcome(False, what, do)
+
+    def _when(self) -> str:
+        return f"within {_minutes(self.minutes)}"
+
+    def _say(self, host: str, text: str, level: Level = Level.INFO) -> None:
+        self._context.writer.transition(Event(Kind.LINE, text, step=self._step, host=host, level=level))
+
+    async def _arm(self, host: str) -> Answer | HomewrightError:
+        token = self._tokens[host] = secrets.token_hex(8)
+        revert = self._revert
+        orders = Orders(token, self._step, self._context.run, revert.files, revert.command, self.minutes * 60)
+        return await asyncio.to_thread(_request, self._context, self._way(host), armed.arming(orders))
+
+    async def _ask(self, host: str, what: str) -> Answer | HomewrightError:
+        """By a connection of its own."""
+        request = armed.asking(what, self._tokens.get(host, ""))
+        if what == "disarm" and ourselves.is_ours(self._context.writer, host):
+            return await self._disarm_ourselves(host, request)
+        return await asyncio.to_thread(_request, self._context, self._way(host), request)
+
+    async def _disarm_ourselves(self, host: str, request: object) -> Answer | HomewrightError:
+        others = [server.name for server in self._context.site.servers if server.name != host]
+        if not others:
+            said = f"{host} is the only server and Homewright runs on it: no connection from elsewhere can confirm this"
+            self._say(host, said, Level.WARNING)
+            return await asyncio.to_thread(_request, self._context, self._way(host), request)
+        answer: Answer | HomewrightError = HomewrightError(f"{host} was not asked.")
+        for other in others:
+            way = dataclasses.replace(self._way(host), through=self._way(other))
+            answer = await asyncio.to_thread(_request, self._context, way, request)
+            if isinstance(answer, Answer):
+                break
+        return answer
+
+    def _way(self, host: str) -> Endpoint:
+        return endpoint(host, self._context.site, self._context.facts, self._context.state)
+
+
+async def put_back_leftovers(context: Context, hosts: Iterable[str]) -> dict[str, HomewrightError]:
+    """Have those of these servers that a dead engine left armed put everything back; the errors where that cannot be
+    seen.
+
+    What a server has put back by itself meanwhile is told, and forgotten there. One that was rebooted on purpose in the
+    middle of its step is left as it is: that step goes on.
+    """
+    left = context.fences.left
+    names = sorted(host for host in hosts if host in left and not reboots.expected(context.writer, left[host], host))
+    found = await asyncio.gather(*(_put_back(context, host, left[host]) for host in names))
+    errors: dict[str, HomewrightError] = {}
+    for host, answer in zip(names, found, strict=True):
+        if isinstance(answer, HomewrightError):
+            errors[host] = answer
+            continue
+        del left[host]
+        text = f"step {answer.step} was cut off here before it was confirmed: {answer.told()}"
+        level = Level.ERROR if answer.code else Level.WARNING
+        context.writer.transition(Event(Kind.LINE, text, step=answer.step, host=host, level=level))
+    return errors
+
+
+async def _put_back(context: Context, host: str, found: Answer) -> Answer | HomewrightError:
+    way = endpoint(host, context.site, context.facts, context.state)
+    limit = time.monotonic() + armed.COMMAND_LIMIT_S + GRACE_S
+    answer: Answer | HomewrightError = found
+    asked = False
+    while time.monotonic() < limit and not context.stop.is_set():
+        if isinstance(answer, Answer) and answer.found is Found.REVERTED:
+            await asyncio.to_thread(_request, context, way, armed.asking("forget"))
+            return answer
+        answer = await asyncio.to_thread(_request, context, way, armed.asking("look" if asked else "fire"))
+        asked = asked or isinstance(answer, Answer)
+        if not (isinstance(answer, Answer) and answer.found is Found.REVERTED):
+            await asyncio.sleep(LOOK_S / 2)
+    if isinstance(answer, HomewrightError):
+        return answer
+    return HomewrightError(
+        f"{host} is still armed by step {found.step}, which was cut off.",
+        "It did not put everything back.",
+        [f"on {host}: sudo sh {armed.BASE}/put-back", "then: homewright resume"],
+    )
+
+
+def _request(context: Context, way: Endpoint, request: object) -> Answer | HomewrightError:
+    try:
+        with Connection.open(way) as connection:
+            guard = Guard(context.controller, context.fences.number)
+            guarded = guard.around(shlex.join(armed.command(request)))
+            done = connection.run(guarded, sudo=True, stdin=armed.SCRIPT.encode(), timeout=60)
+            return Answer.from_json(done.stdout)
+    except HomewrightError as error:
+        return error
+    except ValueError:
+        return HomewrightError(f"{way.name} did not say how it is armed.", done.stdout[-300:])
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:g} minutes" if minutes >= 1 else f"{minutes * 60:.0f} s"

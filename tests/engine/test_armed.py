@@ -1,0 +1,179 @@
+"""What a server does by itself: armed, disarmed, put back. The scripts are the real ones; only systemd is left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from homewright.engine import armed
+from homewright.engine.armed import Answer, Found, Orders
+
+from .conftest import wait_for
+
+
+class Machine:
+    """A server's folders, under one of the test's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.etc = folder / "etc"
+        self.base = folder / "var" / "revert"
+        self.units = folder / "units"
+        for made in (self.etc, self.units, self.base.parent):
+            made.mkdir(parents=True)
+        self.orders = Orders(
+            "t0ken", "10/10", "r1", (f"{self.etc}/netplan/", f"{self.etc}/one", f"{self.etc}/new"), "", 60
+        )
+
+    def ask(self, request: object) -> Answer:
+        words = [sys.executable, *armed.command(request)[1:]]
+        done = subprocess.run(words, input=armed.SCRIPT, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return Answer.from_json(done.stdout)
+
+    def arm(self, systemctl: str = "true", **more: object) -> Answer:
+        orders = dataclasses.replace(self.orders, **more)  # type: ignore[arg-type]
+        return self.ask(armed.arming(orders, str(self.base), str(self.units), systemctl))
+
+    def say(self, what: str, token: str = "t0ken") -> Answer:
+        return self.ask(armed.asking(what, token, str(self.base), str(self.units), "true"))
+
+    def fire(self) -> int:
+        return subprocess.run(["sh", str(self.base / "put-back")], timeout=60).returncode
+
+    def tree(self) -> dict[str, tuple[int, str]]:
+        """Name, mode, and content or target of everything in etc."""
+        found = {}
+        for path in sorted(self.etc.rglob("*")):
+            mode = path.lstat().st_mode
+            content = str(path.readlink()) if path.is_symlink() else path.read_text() if path.is_file() else ""
+            found[str(path.relative_to(self.etc))] = (mode, content)
+        return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    made = Machine(tmp_path)
+    netplan = made.etc / "netplan"
+    netplan.mkdir(mode=0o750)
+    (netplan / "01.yaml").write_text("dhcp")
+    (netplan / "01.yaml").chmod(0o600)
+    (netplan / "link").symlink_to("01.yaml")
+    (made.etc / "one").write_text("as it was")
+    (made.etc / "other").write_text("nobody's business")
+    return made
+
+
+def change(machine: Machine) -> None:
+    """What a step might do."""
+    netplan = machine.etc / "netplan"
+    (netplan / "01.yaml").unlink()
+    (netplan / "link").unlink()
+    (netplan / "99 bridge.yaml").write_text("br0")
+    (machine.etc / "one").unlink()
+    (machine.etc / "one").mkdir()
+    (machine.etc / "new").write_text("made")
+
+
+def test_what_nobody_confirms_is_put_back_as_it_was(machine: Machine) -> None:
+    before = machine.tree()
+    assert machine.arm(command=f"echo applied > {machine.etc}/applied; echo and said").found is Found.ARMED
+    change(machine)
+    assert machine.fire() == 0
+    assert (machine.etc / "applied").read_text() == "applied\n"
+    (machine.etc / "applied").unlink()
+    assert machine.tree() == before
+    answer = machine.say("look")
+    assert (answer.found, answer.step, answer.run, answer.token, answer.code) == (
+        Found.REVERTED, "10/10", "r1", "t0ken", 0,
+    )  # fmt: skip
+    assert answer.at > 1.7e9
+    assert answer.said == "and said\n"
+    assert "put everything back at " in answer.told()
+    assert not list((machine.units / "timers.target.wants").iterdir()), "it would begin anew at the next boot"
+    assert machine.say("disarm").found is Found.REVERTED, "too late"
+    assert machine.say("forget").found is Found.NONE
+    assert {path.name for path in machine.base.iterdir()} == {"lock"}
+    assert not list(machine.units.glob("homewright*"))
+
+
+def test_what_is_confirmed_stays(machine: Machine) -> None:
+    machine.arm()
+    assert (machine.units / "timers.target.wants/homewright-revert.timer").resolve().is_file(), "survives a reboot"
+    assert "OnActiveSec=60s" in (machine.units / "homewright-revert.timer").read_text()
+    change(machine)
+    changed = machine.tree()
+    assert machine.say("disarm", "another").found is Found.ARMED, "somebody else's arming"
+    assert machine.say("disarm").found is Found.DISARMED
+    assert not (machine.base / "put-back").exists()
+    assert machine.tree() == changed
+    assert machine.say("look").found is Found.NONE
+
+
+def test_a_timer_that_fires_while_somebody_disarms_does_nothing(machine: Machine) -> None:
+    machine.arm()
+    change(machine)
+    changed = machine.tree()
+    script = (machine.base / "put-back").read_text()
+    machine.say("disarm")
+    (machine.base / "late").write_text(script)
+    assert subprocess.run(["sh", str(machine.base / "late")]).returncode == 0
+    assert machine.tree() == changed
+
+
+def test_it_is_armed_once_and_the_first_copy_counts(machine: Machine) -> None:
+    before = machine.tree()
+    machine.arm()
+    change(machine)
+    again = machine.arm(token="other", step="10/20")
+    assert (again.found, again.step, again.problem) == (Found.ARMED, "10/10", "it is armed already")
+    machine.fire()
+    assert machine.tree() == before
+
+
+def test_a_server_whose_timer_cannot_be_started_is_not_armed(machine: Machine) -> None:
+    answer = machine.arm(systemctl="false")
+    assert (answer.found, answer.problem) == (Found.NONE, "exit code 1")
+    assert machine.say("look").found is Found.NONE
+    answer = machine.arm(files=("/proc/self/mem",))
+    assert answer.found is Found.NONE
+    assert answer.problem
+
+
+def test_a_command_that_fails_is_told(machine: Machine) -> None:
+    machine.arm(command="echo no such bridge >&2; exit 3")
+    change(machine)
+    machine.fire()
+    answer = machine.say("look")
+    assert answer.code == 3
+    assert answer.told().endswith("and then failed (exit code 3): no such bridge")
+
+
+def test_what_is_cut_off_in_the_middle_begins_again_at_boot(machine: Machine) -> None:
+    before = machine.tree()
+    machine.arm(command=f"touch {machine.base}/applying; sleep 987")
+    change(machine)
+    putting = subprocess.Popen(["sh", str(machine.base / "put-back")], start_new_session=True)
+    wait_for((machine.base / "applying").exists, "the command")
+    assert machine.say("look").found is Found.REVERTING
+    assert machine.say("disarm").found is Found.REVERTING, "it is too late, and not yet over"
+    os.killpg(putting.pid, signal.SIGKILL)
+    putting.wait()
+    assert machine.say("look").found is Found.ARMED
+    (machine.etc / "one.homewright").write_text("half a copy")
+    text = (machine.base / "put-back").read_text().replace("sleep 987", "true")
+    (machine.base / "put-back").write_text(text)
+    machine.fire()
+    assert machine.tree() == before
+    assert machine.say("look").found is Found.REVERTED
+
+
+def test_an_answer_that_is_none() -> None:
+    for text in ("", "[]", "{}", '{"found": "well"}'):
+        with pytest.raises(ValueError, match=r".*"):
+            Answer.from_json(text)
