@@ -20,6 +20,7 @@ from homewright.errors import LabError
 from homewright.lab.image import ALIAS, Image
 from homewright.lab.models import LabServer, Place
 from homewright.lab.places import hardware_address
+from homewright.lxd import recorded
 
 STANDARD_SOCKETS = ("/var/snap/lxd/common/lxd/unix.socket", "/var/lib/lxd/unix.socket")
 """Where an LXD that this machine uses listens: the snap's, and the Debian package's."""
@@ -227,19 +228,11 @@ class Lxd:
 
         Raises LabError with the last of what it said.
         """
-        command = ["sh", "-ec", script, "sh", *arguments]
-        request = {"command": command, "wait-for-websocket": False, "record-output": True, "interactive": False}
         with _words(f"A command in {instance.name} failed."):
-            place = self._client.api.instances[instance.name]
-            started = place.exec.post(json=request).json()["operation"].rpartition("/")[2].partition("?")[0]
-            ended = self._client.api.operations[started].wait.get().json()["metadata"]
-            files = {number: url.rpartition("/")[2] for number, url in ended["metadata"].get("output", {}).items()}
-            said = place.logs[files["2"]].get().text.strip() if "2" in files else ended.get("err", "")
-            for file in files.values():
-                place.logs[file].delete()
-        code = ended["metadata"].get("return", -1)
-        if code != 0:
-            raise LabError(f"A command in {instance.name} failed.", f"It ended with {code}: {said[-300:]}")
+            said = recorded.execute(self._client.api, instance.name, ["sh", "-ec", script, "sh", *arguments])
+        if said.exit_code != 0:
+            reason = said.stderr.strip()[-300:]
+            raise LabError(f"A command in {instance.name} failed.", f"It ended with {said.exit_code}: {reason}")
 
     def mark_ready(self, instance: Any) -> None:
         with _words(f"{instance.name} could not be marked."):
