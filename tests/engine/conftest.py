@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from homewright.engine import lock
 from homewright.engine.journal.writer import Writer
 from homewright.site.paths import StateFolder
+
+if TYPE_CHECKING:
+    from .bench import Bench
 
 LIMIT_S = 20.0
 
@@ -33,3 +40,15 @@ def writer(state: StateFolder) -> Iterator[Writer]:
     made.change(made.add_run(action="run", state="running", created=time.time()))
     yield made
     made.close()
+
+
+@pytest.fixture
+def bench(trusted_lab: Any, tmp_path: Path) -> Iterator[Bench]:
+    from .bench import Bench  # which waits as this module says
+
+    made = Bench(trusted_lab, tmp_path)
+    yield made
+    holder = lock.holder(made.state)
+    if holder is not None:
+        os.kill(holder.pid, signal.SIGTERM)
+        wait_for(lambda: lock.holder(made.state) is None, "the engine's end", 60)
