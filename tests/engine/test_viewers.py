@@ -8,7 +8,6 @@ import sys
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -260,20 +259,3 @@ def test_after_the_end_nothing_is_recorded(held: StateFolder, writer: Writer) ->
 
     before = asyncio.run(whole())
     assert writer.last_seq == before
-
-
-def test_nobody_left_is_told(held: StateFolder, writer: Writer, tmp_path: Path) -> None:
-    gone: list[bool] = []
-
-    async def whole() -> None:
-        desk = control.Desk(writer, lambda *_: 1, lambda: gone.append(True))
-        async with control.serving(held, desk):
-            one = Presence(held, "attach")
-            one.start()
-            await until(lambda: desk.now.all)
-            assert not desk.now.holder
-            one.stop()
-            await until(lambda: gone)
-
-    asyncio.run(whole())
-    assert gone == [True]

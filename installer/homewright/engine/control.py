@@ -52,17 +52,15 @@ def address(state: StateFolder) -> Iterator[str]:
 class Desk:
     """Where the viewers' words come in: keeps who is in control, tells the journal, passes commands on.
 
-    `obey(id, command, by)` carries a command out and returns the seq of its acknowledgement; `alone()` is called when
-    the last viewer has left.
+    `obey(id, command, by)` carries a command out and returns the seq of its acknowledgement.
     """
 
-    def __init__(
-        self, writer: Writer, obey: Callable[[str, str, str], int], alone: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, writer: Writer, obey: Callable[[str, str, str], int]) -> None:
         self._writer = writer
         self._obey = obey
-        self._alone = alone
         self._closed = False
+        self.looked = False
+        """Somebody has looked at the run, now or before."""
         self._timer: asyncio.TimerHandle | None = None
         self.now = Viewers(writer.run)
         writer.change(writer.set_meta(META, self.now.as_json()))
@@ -74,13 +72,11 @@ class Desk:
             self._timer.cancel()
 
     def look(self, viewer: Viewer, *, wants: bool) -> None:
+        self.looked = True
         self._happened(viewers.came(self.now, viewer, wants=wants))
 
     def left(self, id: str) -> None:
-        before = len(self.now.all)
         self._happened(viewers.left(self.now, id))
-        if before and not self.now.all and not self._closed:
-            self._alone()
 
     def say(self, id: str, word: str) -> str:
         """One of `WORDS` but look; why it is of no use, where it is."""

@@ -54,6 +54,8 @@ class RunRequest:
     """Steps that are left out, each with the reason."""
     new_machines: tuple[str, ...] = ()
     """Servers that may be other machines than before."""
+    hold: bool = False
+    """Prove what was done, then wait for a word before anything else is done."""
 
     @classmethod
     def read(cls, folder: Path) -> RunRequest:
@@ -107,17 +109,19 @@ def resume(
     anew: Sequence[str] = (),
     skips: Mapping[str, str] | None = None,
     new_machines: Sequence[str] = (),
+    hold: bool = False,
     ask: bool = False,
 ) -> None:
     """Start another engine on a run that has not ended well; it proves what was done, then does what remains.
 
     `anew` names steps that run again whatever their proof says, `skips` steps to leave out with the reason,
-    `new_machines` servers that may be other machines than before; `ask` is as in `start`. Raises Busy with who holds
-    the site, StateError where the run's request cannot be read, or whatever error the engine met: the run is then as
-    it was.
+    `new_machines` servers that may be other machines than before; with `hold` it waits after the proofs until it is
+    told to continue, and a run that is cancelled by then stands as it stood; `ask` is as in `start`. Raises Busy with
+    who holds the site, StateError where the run's request cannot be read, or whatever error the engine met: the run is
+    then as it was.
     """
     with alone(state.run(run)):
-        before, request = ask_again(state, run, anew=anew, skips=skips, new_machines=new_machines)
+        before, request = ask_again(state, run, anew=anew, skips=skips, new_machines=new_machines, hold=hold)
         try:
             _engine(site_file, state, run, request, ask)
         except HomewrightError:
@@ -146,6 +150,7 @@ def ask_again(
     anew: Sequence[str] = (),
     skips: Mapping[str, str] | None = None,
     new_machines: Sequence[str] = (),
+    hold: bool = False,
 ) -> tuple[RunRequest, RunRequest]:
     """Write what the run's next engine is asked to do; the request before, and the new one. Only while `alone`.
 
@@ -160,6 +165,7 @@ def ask_again(
         anew=tuple(anew),
         skips=kept,
         new_machines=tuple(new_machines),
+        hold=hold,
     )
     held = lock.holder(state)
     if held is not None and not held.finishing:

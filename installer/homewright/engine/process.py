@@ -42,6 +42,10 @@ from homewright.site.rehearsed import Rehearsed
 KEPT_RUNS = 30
 """Runs whose events are kept; older ones keep their states only."""
 LEFT_LIMIT_S = 15.0
+HOLD_S = 60.0
+"""How long a held run waits for the first viewer: whoever asked for it is on the way."""
+LEFT_S = 3.0
+"""And how long after the last one has left: time for a screen to come again."""
 
 
 class Engine:
@@ -55,6 +59,10 @@ class Engine:
         self.run = run
         self.request = launch.RunRequest.read(state.run(run))
         self.action = launch.ACTIONS[self.request.action]
+        self.held = False
+        """What was done is proved, and nothing else happens before somebody says so."""
+        self.before = (State.PENDING, "")
+        """How the run stood when this engine went on with it, and why."""
 
     def live(self) -> int:
         """Holds the site until the run has ended; the exit code of the command. Raises what keeps it from starting."""
@@ -109,6 +117,8 @@ class Engine:
         context.calls = sum(1 for _ in (folder / "steps").glob("*")) if goes_on else 0
         context.fences.new_machines = frozenset(self.request.new_machines)
         schedule = Schedule(context, planned, self.action, self.request)
+        if goes_on:
+            self._hold(context, writer)
         self._record(writer, planned, catalogue.digest)
         schedule.record()
         self._keep(planned)
@@ -117,6 +127,27 @@ class Engine:
         begun = {"finished": None, "reason": ""} if goes_on else {"started": time.time()}
         writer.transition(event, writer.set_run(state=State.RUNNING, **begun))
         return context, schedule
+
+    def _hold(self, context: Context, writer: Writer) -> None:
+        """Do nothing but prove what was done until somebody says that it may go on, where that was asked for."""
+        row = writer.query("SELECT state, reason FROM runs WHERE id = ?", self.run)[0]
+        was = State(row[0])
+        self.before = (was if was.final else State.INTERRUPTED, str(row[1]) if was.final else "")
+        self.held = self.request.hold
+        writer.change(writer.set_meta("held", self.run if self.held else ""))
+        if self.held:
+            context.going.clear()
+
+    async def _mind_the_held(self, context: Context, desk: control.Desk) -> None:
+        """A run that waits for a word is given up when nobody is there to say it."""
+        seen = time.monotonic()
+        while self.held:
+            await asyncio.sleep(0.5)
+            if desk.now.all:
+                seen = time.monotonic()
+            elif time.monotonic() - seen > (LEFT_S if desk.looked else HOLD_S):
+                context.stop.set()
+                return
 
     def _keep(self, planned: Plan) -> None:
         """What the servers are made to be, for `homewright plan` to compare an edit with."""
@@ -194,6 +225,8 @@ class Engine:
                 case "pause":
                     context.going.clear()
                 case "continue":
+                    self.held = False
+                    context.writer.change(context.writer.set_meta("held", ""))
                     context.going.set()
                 case _:
                     context.stop.set()
@@ -207,10 +240,15 @@ class Engine:
                 said = f"The control socket could not be made ({error.strerror}): this run cannot be cancelled."
                 context.writer.transition(Event(Kind.LINE, said, level=Level.WARNING))
             write_atomically(self.state.run(self.run) / "ready", b"")
+            minding = asyncio.create_task(self._mind_the_held(context, desk))
+            stack.callback(minding.cancel)
             try:
                 if self.at_boot:
                     await lost.silent(context, [server.name for server in context.site.servers])
                 end = await schedule.carry_out()
+                if self.held:  # nothing but proofs: the run stands as it stood
+                    state, reason = self.before
+                    end = dataclasses.replace(end, state=state, reason=reason)
             except HomewrightError as error:
                 end = RunEnd(State.FAILED, 0, f"{error.what} {error.why}".strip(), error.exit_code)
                 self._abandon(context.writer, end.reason)

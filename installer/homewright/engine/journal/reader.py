@@ -83,6 +83,15 @@ class Reader:
         query = f"SELECT * FROM events WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
         return [_event(row, run) for row in self._rows(self._events_file(run), query, (*values, limit))]
 
+    def since_start(self, run: str, kinds: Sequence[str], after: int = 0) -> list[Event]:
+        """The events of these kinds since the run's last engine began, with a seq above `after`."""
+        marks = ", ".join("?" for _ in kinds)
+        query = f"""
+            SELECT * FROM events WHERE kind IN ({marks}) AND seq > ?
+            AND seq > (SELECT coalesce(max(seq), 0) FROM events WHERE kind = 'run-started') ORDER BY seq
+        """
+        return [_event(row, run) for row in self._rows(self._events_file(run), query, (*map(str, kinds), after))]
+
     def last_events(self, run: str, limit: int, *, step: str, host: str | None = None) -> list[Event]:
         """The last events of one step (and host), in order: what a failure looked like."""
         query = "SELECT * FROM events WHERE step = ? AND (? IS NULL OR host IN (?, '')) ORDER BY seq DESC LIMIT ?"

@@ -1,0 +1,64 @@
+"""An engine that proves what was done and then waits for a word; on a site whose server is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from homewright.engine import client, launch, lock
+from homewright.engine.client import Presence
+from homewright.engine.journal import Reader
+from homewright.engine.states import State
+from homewright.errors import UsageError
+from homewright.site.paths import StateFolder
+
+from .catalogues import NOTHING, Tiny
+from .conftest import wait_for
+
+
+@pytest.fixture
+def failed(tmp_path: Path, state: StateFolder) -> tuple[Path, str]:
+    """A run that has failed: its site file and its id."""
+    site = tmp_path / "site.yaml"
+    site.write_text("version: 1\nname: attic\nservers:\n  - {name: s1, address: 127.0.0.1, user: ann, port: 1}\n")
+    tiny = Tiny(tmp_path / "catalogue").step(1, NOTHING.format(name="run"))
+    run = launch.start(site, state, only="90", stages=[tiny.root])
+    wait_for(lambda: lock.holder(state) is None, "the engine's end")
+    assert Reader(state).run().state is State.FAILED
+    return site, run
+
+
+def hold(failed: tuple[Path, str], state: StateFolder) -> Reader:
+    reader = Reader(state)
+    launch.resume(*failed[:1], state, failed[1], hold=True)
+    wait_for(lambda: reader.run().reason.startswith("Paused"), "the pause after the proofs")
+    assert reader.meta("held") == failed[1]
+    return reader
+
+
+def ended(state: StateFolder, reader: Reader) -> State:
+    wait_for(lambda: lock.holder(state) is None, "the engine's end")
+    return reader.run().state
+
+
+def test_a_held_run_that_is_given_up_stands_as_it_stood(failed: tuple[Path, str], state: StateFolder) -> None:
+    before = Reader(state).run()
+    reader = hold(failed, state)
+    present = Presence(state, "screens", wants=True)
+    present.start()
+    wait_for(lambda: present.viewer, "a place among the viewers")
+    present.stop()  # nobody is there to say a word any more
+    assert ended(state, reader) is State.FAILED
+    assert reader.run().reason == before.reason
+    with pytest.raises(UsageError):
+        client.cancel(state)
+
+
+def test_a_held_run_goes_on_when_it_is_told(failed: tuple[Path, str], state: StateFolder) -> None:
+    reader = hold(failed, state)
+    client.go_on(state)
+    assert ended(state, reader) is State.FAILED
+    assert reader.meta("held") == ""
+    finished = [event for event in reader.events(failed[1]) if event.kind == "step-finished"]
+    assert len(finished) == 2, "the step was tried again"
