@@ -1,0 +1,32 @@
+"""Limits and modules of the kernel that many containers need, and a clock that is kept right."""
+
+from homewright.checks.profiles import load
+from homewright.engine.runners.host import Host
+from homewright.stages import clock_service as clock
+from homewright.stages import kernel_settings as kernel
+
+
+def run(host: Host) -> None:
+    profile = load(host.site.profile)
+    wanted = kernel.values(profile, host.capture.get("values", {}))
+    with host.task("Settings of the kernel") as task:
+        task.changed = host.write(kernel.FILE, kernel.text(wanted).encode())
+        for setting, value in wanted.items():
+            if setting.ours and int(host.run(["cat", setting.path]).stdout) < value:
+                host.run(f"echo {value} >{setting.path}")
+                task.changed = True
+    with host.task("Modules of the kernel") as task:
+        task.changed = host.write(kernel.MODULES_FILE, kernel.modules_text().encode())
+        for name, sign in kernel.MODULES.items() if kernel.modules_ours(profile) else ():
+            if not host.exists(sign):
+                host.run(["modprobe", name])
+                task.changed = True
+    with host.task("Clock") as task:
+        services = clock.installed(host)
+        if not services:
+            host.show(f"DEBIAN_FRONTEND=noninteractive apt-get install -y -q {clock.DEFAULT}", timeout=600)
+            services = clock.installed(host)
+            task.changed = True
+        if not (services[0].enabled and services[0].active):
+            host.run(["systemctl", "enable", "--now", services[0].name])
+            task.changed = True

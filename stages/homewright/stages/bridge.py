@@ -1,0 +1,488 @@
+"""The bridge br0 of a server as netplan files (stage 10, step 10): what they should be, and why it can have none. Pure.
+
+The server's own address, its routes and its resolvers move from the interface to the bridge; what belongs to the
+interface itself (a bond's ports, a VLAN's tag, how it is found) stays where somebody wrote it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import PurePosixPath
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from homewright.errors import HomewrightError
+from homewright.site.models import Server, Site
+
+BRIDGE = "br0"
+FOLDER = "/etc/netplan"
+FILE = f"{FOLDER}/90-homewright.yaml"
+CLOUD = "/etc/cloud/cloud.cfg.d/99-homewright-network.cfg"
+CLOUD_TEXT = (
+    "# Kept by Homewright: cloud-init would write the network files of this server anew.\nnetwork: {config: disabled}\n"
+)
+MARK = "/var/lib/homewright/br0"
+"""Says that br0 is ours, beyond the life of any file that is put back: only then it may be taken away."""
+HEADER = "# Kept by Homewright (10/10): this server's address is on the bridge br0, which its instances share.\n"
+KINDS = ("ethernets", "bonds", "vlans")
+"""Sections of netplan whose interfaces can be bridged."""
+LAYER3 = (
+    "addresses", "routes", "routing-policy", "gateway4", "gateway6", "nameservers", "dhcp4", "dhcp6", "dhcp4-overrides",
+    "dhcp6-overrides", "dhcp-identifier", "ra-overrides", "accept-ra", "link-local", "ipv6-privacy",
+    "ipv6-address-generation", "ipv6-address-token", "ipv6-mtu", "critical", "optional-addresses",
+)  # fmt: skip
+"""What belongs to whoever has the address (netplan's reference, "Properties for all device types")."""
+
+
+class Refused(HomewrightError):
+    """The bridge cannot be made; nothing was changed."""
+
+    code = "bridge"
+
+
+@dataclass(frozen=True)
+class Link:
+    """One interface as the kernel and systemd-networkd have it."""
+
+    name: str
+    kind: str = ""
+    """bridge, bond, vlan, veth, … as ip(8) says; empty for a real one."""
+    mac: str = ""
+    master: str = ""
+    carrier: bool = True
+    wireless: bool = False
+    driver: str = ""
+    addresses: tuple[str, ...] = ()
+    """IPv4 with prefix."""
+    network_file: str = ""
+    """The file by which systemd-networkd has set it up; empty where that is not its business."""
+    stp: int = 0
+    forward_delay: int = 0
+
+    def has(self, address: str) -> bool:
+        """Whether this IPv4 address is on it."""
+        return any(_ip(text) == address for text in self.addresses)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a server's network is now."""
+
+    links: Mapping[str, Link]
+    gateway: str = ""
+    gateway_link: str = ""
+    """The interface of the default route with the lowest metric."""
+    resolvers: tuple[str, ...] = ()
+    """Not those on the loopback."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """netplan's files, by path."""
+    mark: str = ""
+    """The interface that our bridge took over, as it is written down beside netplan's files; empty without one."""
+    netplan: bool = True
+    networkd: bool = True
+    manager: str = ""
+    """Who else sets up interfaces: NetworkManager, ifupdown."""
+    cloud_init: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the files should be."""
+
+    nic: str
+    mac: str
+    address: str
+    """With prefix."""
+    gateway: str
+    """Empty where the server's default route goes another way."""
+    files: Mapping[str, str]
+    """Text by path; files that are not named stay as they are."""
+
+    def asked_on(self, seen: Seen) -> str:
+        """The interface on which the neighbours answer now: a port hears nothing, its bridge does."""
+        return BRIDGE if seen.links[self.nic].master == BRIDGE else self.nic
+
+
+@dataclass
+class _Definition:
+    """An interface in netplan's files."""
+
+    section: str
+    id: str
+    merged: dict[str, Any]
+    files: list[str]
+
+
+def is_ours(seen: Seen) -> bool:
+    """Whether br0 was made by this step; its file may have been lost since."""
+    return seen.files.get(FILE, "").startswith(HEADER) or (bool(seen.mark) and FILE not in seen.files)
+
+
+def wanted(site: Site, server: Server, seen: Seen, gateway_before: str = "") -> Wanted:
+    """What the files of this server should be; the gateway of before is the one where the site names none.
+
+    Raises Refused with the reason where it can have no bridge.
+    """
+    documents = _documents(server, seen)
+    ours = is_ours(seen)
+    _refuse_foreign(server, seen, documents, ours)
+    nic = _nic(server, seen, ours)
+    _refuse_unfit(server, seen, nic)
+    found = _definition(server, seen, documents, nic)
+    own = documents.get(FILE, {}).get("network", {}).get("bridges", {}).get(BRIDGE)
+    base = dict(own) if own else {key: found.merged[key] for key in LAYER3 if key in found.merged}
+    top = _layer3(base, site, server, seen, nic, gateway_before)
+    files = {}
+    for path in found.files:
+        if path != FILE:
+            files[path] = _stripped(seen.files[path], found)
+    port: dict[str, Any] = {"renderer": "networkd", "dhcp4": False, "dhcp6": False, "link-local": []}
+    if "set-name" in found.merged or "match" in found.merged:
+        port |= {key: found.merged[key] for key in ("match", "set-name") if key in found.merged}
+    mac = str(base["macaddress"]) if own and base.get("macaddress") else nic.mac
+    shape = {
+        "renderer": "networkd",
+        "interfaces": [found.id],
+        "macaddress": mac,
+        "parameters": {"stp": False, "forward-delay": 0},
+    }
+    document = {"network": {"version": 2, found.section: {found.id: port}, "bridges": {BRIDGE: {**shape, **top}}}}
+    if own is None or documents[FILE] != document:
+        files[FILE] = HEADER + _text(document)
+    else:
+        files[FILE] = seen.files[FILE]
+    if seen.cloud_init:
+        files[CLOUD] = CLOUD_TEXT
+    address = next(text for text in top["addresses"] if _ip(text) == server.address)
+    gateway = next((str(route["via"]) for route in top.get("routes", ()) if _is_default(route)), "")
+    return Wanted(nic.name, mac, address, gateway, files)
+
+
+def astray(seen: Seen, to_be: Wanted) -> str:
+    """What is not in effect although the files may be right; empty where all is."""
+    bridge, nic = seen.links.get(BRIDGE), seen.links.get(to_be.nic)
+    if bridge is None or bridge.kind != "bridge":
+        return "there is no bridge br0"
+    if nic is None or nic.master != BRIDGE:
+        return f"{to_be.nic} is no port of br0"
+    if to_be.address not in bridge.addresses:
+        return f"br0 does not have {to_be.address} but {' '.join(bridge.addresses) or 'no address'}"
+    if nic.addresses:
+        return f"{nic.name} still has {' '.join(nic.addresses)}"
+    if to_be.gateway and (seen.gateway, seen.gateway_link) != (to_be.gateway, BRIDGE):
+        now = f"{seen.gateway} on {seen.gateway_link}" if seen.gateway else "nowhere"
+        return f"the default route goes to {now}, not to {to_be.gateway} on br0"
+    if bridge.stp or bridge.forward_delay:
+        return "br0 waits before it forwards: its spanning tree is on, or its delay is not 0"
+    if bridge.mac.lower() != to_be.mac.lower():
+        return f"br0 has the hardware address {bridge.mac}, not {to_be.mac}"
+    if not bridge.carrier:
+        return "br0 has no carrier"
+    return ""
+
+
+def port_of(seen: Seen) -> str:
+    """The interface that our bridge took over; empty where there is none."""
+    ports = sorted(link.name for link in seen.links.values() if link.master == BRIDGE and link.network_file)
+    return next((name for name in (seen.mark, *ports) if name in seen.links), "")
+
+
+def refuse_used(server: Server, seen: Seen, port: str) -> None:
+    """Raises Refused where others hang on the bridge: without it, they would be cut off."""
+    others = [link.name for link in seen.links.values() if link.master == BRIDGE and link.name != port]
+    if others:
+        raise Refused(
+            f"The bridge br0 of {server.name} carries others: {', '.join(others)}.",
+            "Without it they would be cut off, so nothing was changed.",
+            ["take away what uses it: instances, virtual machines", "then run rollback again"],
+        )
+
+
+def put_back(before: Mapping[str, str], now: Mapping[str, str], server: Server) -> dict[str, str | None]:
+    """The files to write (None: to remove), so that netplan's are as before. Raises Refused where one of those that
+    this step changed was edited since."""
+    changes: dict[str, str | None] = {path: None for path in now if path == FILE and path not in before}
+    for path, text in before.items():
+        current = now.get(path)
+        if current == text:
+            continue
+        if current is not None and not _only_stripped(text, current):
+            raise Refused(
+                f"{path} on {server.name} was edited since the bridge was made.",
+                "Putting it back would lose that.",
+                [f"move what it says of the interface back by hand, and remove {FILE}", "then run rollback again"],
+            )
+        changes[path] = text
+    return changes
+
+
+def _documents(server: Server, seen: Seen) -> dict[str, dict[str, Any]]:
+    documents = {}
+    for path, text in seen.files.items():
+        try:
+            document = YAML(typ="safe", pure=True).load(text)
+        except YAMLError as error:
+            line = str(error).strip().splitlines()[-1].strip()
+            raise _refused(server, f"{path} is no YAML ({line})", "put it right: netplan generate says where") from None
+        documents[path] = document if isinstance(document, dict) and isinstance(document.get("network"), dict) else {}
+    return documents
+
+
+def _refuse_foreign(server: Server, seen: Seen, documents: Mapping[str, dict[str, Any]], ours: bool) -> None:
+    if not seen.netplan or not seen.networkd:
+        what = "netplan" if not seen.netplan else "systemd-networkd"
+        raise _refused(
+            server,
+            f"it has no {what}{f': its network is set up by {seen.manager}' if seen.manager else ''}",
+            "set its network up by netplan with systemd-networkd, as Ubuntu Server does",
+        )
+    if FILE in seen.files and not ours:
+        raise _refused(server, f"{FILE} is there and is not Homewright's", "move it away")
+    for path, document in documents.items():
+        if path != FILE and BRIDGE in (document.get("network", {}).get("bridges") or {}):
+            raise _refused(server, f"{path} defines a bridge br0 that is not Homewright's", *_ANOTHER)
+    if BRIDGE in seen.links and not ours:
+        kind = seen.links[BRIDGE].kind or "interface"
+        raise _refused(server, f"there is a {kind} br0 already that is not Homewright's", *_ANOTHER)
+
+
+_ANOTHER = (
+    "give that one another name, or take it away, if nothing needs it",
+    "or let the servers themselves be the cluster's nodes: homewright site set platform.nodes servers",
+)
+
+
+def _nic(server: Server, seen: Seen, ours: bool) -> Link:
+    """The interface to be bridged: the chosen one, else the one that has the server's address, or had it before."""
+    name = server.nic
+    if name is None:
+        name = next((link.name for link in seen.links.values() if link.has(server.address)), "")
+    if ours and name in ("", BRIDGE):
+        name = port_of(seen)
+    if not name:
+        raise _refused(
+            server,
+            f"no interface there has {server.address}",
+            "see which addresses it has: ip -br address",
+            "correct it: homewright site set servers.… address",
+        )
+    if name not in seen.links:
+        there = ", ".join(sorted(link.name for link in seen.links.values() if not link.kind or link.kind == "veth"))
+        raise _refused(server, f"it has no interface {name}", f"choose one of: {there}")
+    return seen.links[name]
+
+
+def _refuse_unfit(server: Server, seen: Seen, nic: Link) -> None:
+    choose = "choose another interface: homewright site set servers.… nic"
+    if nic.wireless:
+        why = f"{nic.name} is Wi-Fi: an access point lets only one machine behind it answer"
+        raise _refused(server, why, "connect the server by cable", choose)
+    if nic.kind == "bridge":
+        raise _refused(server, f"{server.address} is on {nic.name}, a bridge that is not Homewright's", *_ANOTHER)
+    if nic.master not in ("", BRIDGE):
+        raise _refused(server, f"{nic.name} belongs to {nic.master}", f"choose {nic.master}, if it may be bridged")
+    if nic.kind not in ("", "veth", "bond", "vlan"):
+        raise _refused(server, f"{nic.name} is a {nic.kind}, which no bridge can take over", choose)
+    if not nic.carrier:
+        raise _refused(server, f"{nic.name} has no link: no cable, or the switch's port is off", "plug it in", choose)
+    file = PurePosixPath(nic.network_file).name
+    if not file:
+        who = seen.manager or "something else than systemd-networkd"
+        raise _refused(
+            server,
+            f"{nic.name} is set up by {who}",
+            "set it up by netplan with `renderer: networkd`, and see that it holds after a restart",
+        )
+    if not nic.network_file.startswith("/run/systemd/network/10-netplan-") and file < "10-netplan-":
+        why = f"{nic.network_file} sets {nic.name} up, and comes before what netplan says"
+        raise _refused(server, why, "write into a file of netplan what it says, and remove it")
+
+
+def _definition(server: Server, seen: Seen, documents: Mapping[str, dict[str, Any]], nic: Link) -> _Definition:
+    """Where netplan's files define the interface; one of our own where none does."""
+    found: dict[tuple[str, str], _Definition] = {}
+    for path in sorted(documents, key=lambda path: PurePosixPath(path).name):
+        network = documents[path].get("network") or {}
+        for section in KINDS:
+            for name, definition in (network.get(section) or {}).items():
+                values = definition if isinstance(definition, dict) else {}
+                if path == FILE or not _matches(str(name), values, nic):
+                    continue
+                if not path.startswith(f"{FOLDER}/"):
+                    raise _refused(server, f"{path} defines {nic.name}", f"move what it says into {FOLDER}")
+                one = found.setdefault((section, str(name)), _Definition(section, str(name), {}, []))
+                one.merged = _merged(one.merged, values)
+                one.files.append(path)
+    if len(found) > 1:
+        names = " and ".join(f"{section}.{name}" for section, name in found)
+        raise _refused(server, f"netplan defines {nic.name} twice, as {names}", "leave one of them")
+    if found:
+        definition = next(iter(found.values()))
+        others = [
+            link.name
+            for link in seen.links.values()
+            if link.name != nic.name
+            and not link.kind
+            and link.name != "lo"
+            and _matches(definition.id, definition.merged, link)
+        ]
+        if others:
+            why = f"netplan's {definition.id} is {nic.name} and {', '.join(others)} in one"
+            raise _refused(server, why, f"define {nic.name} by itself, with its address")
+        return definition
+    if nic.kind in ("bond", "vlan"):
+        raise _refused(
+            server, f"{nic.name} is a {nic.kind} that netplan did not make", "define it in a file of netplan"
+        )
+    return _Definition("ethernets", nic.name, {}, [])
+
+
+def _matches(name: str, definition: Mapping[str, Any], nic: Link) -> bool:
+    match = definition.get("match")
+    if not isinstance(match, dict) or not match:
+        return name == nic.name
+    if "macaddress" in match and str(match["macaddress"]).lower() != nic.mac.lower():
+        return False
+    globs = match.get("driver") or ()
+    if globs and not any(fnmatchcase(nic.driver, str(one)) for one in ([globs] if isinstance(globs, str) else globs)):
+        return False
+    return "name" not in match or nic.name == definition.get("set-name") or fnmatchcase(nic.name, str(match["name"]))
+
+
+def _layer3(
+    base: dict[str, Any], site: Site, server: Server, seen: Seen, nic: Link, gateway_before: str
+) -> dict[str, Any]:
+    """Addresses, routes and resolvers of the bridge."""
+    top = {key: value for key, value in base.items() if key in LAYER3 and key not in ("dhcp4-overrides", "gateway4")}
+    addresses = [one for one in base.get("addresses") or () if _text_of(one)]
+    if not any(_ip(one) == server.address for one in addresses):
+        live = (text for link in seen.links.values() for text in link.addresses)
+        own = next((text for text in live if _ip(text) == server.address), "")
+        if not own:
+            raise _refused(server, f"no interface there has {server.address}", "see: ip -br address")
+        addresses.insert(0, own)
+    top["addresses"] = addresses
+    top["dhcp4"] = False
+    mine = IPv4Interface(next(_text_of(one) for one in addresses if _ip(one) == server.address))
+    routes = list(base.get("routes") or ())
+    if base.get("gateway4"):
+        routes.append({"to": "default", "via": str(base["gateway4"])})
+    defaults = [route for route in routes if _is_default(route)]
+    gateway = site.network.gateway or ""
+    if gateway and IPv4Address(gateway) not in mine.network:
+        raise _refused(
+            server,
+            f"the gateway {gateway} is not in its network {mine.network}",
+            "correct it: homewright site set network.gateway …",
+        )
+    if gateway_before and not gateway and IPv4Address(gateway_before) in mine.network:
+        gateway = gateway_before
+    if not gateway and not defaults and seen.gateway_link in (nic.name, BRIDGE):
+        gateway = seen.gateway
+    if gateway and not any(str(route.get("via")) == gateway for route in defaults):
+        routes = [route for route in routes if not _is_default(route)] + [{"to": "default", "via": gateway}]
+    if routes:
+        top["routes"] = routes
+    names = dict(base.get("nameservers") or {})
+    asked = [str(one) for one in site.network.resolvers]
+    # What is there stays where the site's own answers are among it: step 30/20 puts the platform's DNS before them.
+    if not names.get("addresses") or not set(asked) <= set(map(str, names["addresses"])):
+        names["addresses"] = asked or list(seen.resolvers)
+    if names["addresses"]:
+        top["nameservers"] = names
+    return top
+
+
+def _stripped(text: str, definition: _Definition) -> str:
+    """A file of somebody else's without the addresses and routes of this interface; all else, comments too, stays."""
+    yaml = _round_trip()
+    document = yaml.load(text)
+    values = document["network"][definition.section][definition.id]
+    kept = {key for key in values or () if key in LAYER3}
+    if not kept:
+        return text
+    for key in kept:
+        del values[key]
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+def _only_stripped(before: str, now: str) -> bool:
+    """Whether a file is what it was but for things that `_stripped` takes out."""
+    try:
+        old, new = (YAML(typ="safe", pure=True).load(text) for text in (before, now))
+    except YAMLError:
+        return False
+    return bool(_lowest(old) == _lowest(new))
+
+
+def _lowest(document: Any) -> Any:
+    network = document.get("network") if isinstance(document, dict) else None
+    if not isinstance(network, dict):
+        return document
+    shown: dict[str, Any] = {key: value for key, value in network.items() if key not in KINDS}
+    for section in KINDS:
+        inner = network.get(section) or {}
+        shown[section] = {
+            name: {key: value for key, value in (values or {}).items() if key not in LAYER3}
+            for name, values in inner.items()
+        }
+    return {**document, "network": shown}
+
+
+def _merged(first: dict[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """netplan's way: later values win, lists are joined, mappings merged."""
+    result = dict(first)
+    for key, value in second.items():
+        if isinstance(value, list) and isinstance(result.get(key), list):
+            result[key] = [*result[key], *(one for one in value if one not in result[key])]
+        elif isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = _merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    yaml = _round_trip()
+    stream = io.StringIO()
+    yaml.dump(_plain(document), stream)
+    return stream.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _round_trip() -> YAML:
+    yaml = YAML(typ="rt", pure=True)
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
+def _is_default(route: Any) -> bool:
+    return isinstance(route, Mapping) and str(route.get("to")) in ("default", "0.0.0.0/0", "0/0")
+
+
+def _text_of(entry: Any) -> str:
+    """An entry of netplan's addresses, which may carry a label or a lifetime."""
+    return str(next(iter(entry), "")) if isinstance(entry, Mapping) else str(entry)
+
+
+def _ip(entry: Any) -> str:
+    return _text_of(entry).partition("/")[0]
+
+
+def _refused(server: Server, why: str, *do: str) -> Refused:
+    return Refused(f"{server.name} can have no bridge br0: {why}.", "Nothing was changed.", list(do))
