@@ -10,6 +10,7 @@ from homewright.checks.check import Check, Outcome, unknown
 from homewright.checks.ground import Ground, HostView, PairView, SiteView
 from homewright.checks.models import Finding, Key, Report, Severity, Status
 from homewright.checks.profiles import Profile, Setting
+from homewright.discovery.turn import TURN
 from homewright.errors import visible
 
 LONGEST = 200
@@ -23,7 +24,8 @@ def judge(ground: Ground, profile: Profile, only: Collection[Key] | None = None)
 
     A server that could not be reached gives `unknown` findings and takes nothing from the others.
     """
-    return tuple(_findings(ground, profile, only))
+    with TURN:
+        return tuple(_findings(ground, profile, only))
 
 
 def subjects(check: Check, ground: Ground) -> tuple[tuple[str, ...], ...]:

@@ -15,6 +15,7 @@ from homewright.discovery.facts import HostFacts
 from homewright.discovery.parsing import parse
 from homewright.discovery.probe import probe
 from homewright.discovery.replay import replayed
+from homewright.discovery.turn import TURN
 from homewright.errors import HomewrightError
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder, make_folder, write_atomically
@@ -53,9 +54,10 @@ def gather(
             try:
                 bundle = future.result()
                 on_bundle(bundle)
-                outcomes[name] = facts = parse(bundle)
-                remember(state, facts)
-                _keep(state, bundle)
+                with TURN:
+                    outcomes[name] = facts = parse(bundle)
+                    remember(state, facts)
+                    _keep(state, bundle)
             except HomewrightError as error:
                 outcomes[name] = error
             on_event(name, outcomes[name])
@@ -100,6 +102,7 @@ def _load(file: Path) -> HostFacts | None:
 
 def _ask(server: Server, state: StateFolder, timeout: float, names: list[str]) -> RawBundle:
     if (rehearsed := Rehearsed.of(state)) is not None:
-        return replayed(server, rehearsed)
+        with TURN:
+            return replayed(server, rehearsed)
     with Connection.open(Endpoint.of(server, state), timeout) as connection:
         return probe(connection, names)
