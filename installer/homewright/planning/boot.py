@@ -6,7 +6,8 @@ wanted. All files are new ones of our own, so that nobody's are edited and takin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 from homewright.discovery.facts import HostFacts
 from homewright.planning.documents import Document
@@ -53,8 +54,16 @@ class BootPreview(Document):
     """Why this is changed, or why nothing is, in one sentence."""
 
 
-def preview(site: Site, facts: Mapping[str, HostFacts], host: str) -> BootPreview:
-    """The changes on one server for the GPUs of it that are passed through; KeyError where there is no such server."""
+OURS = (GRUB, SCRIPT, HOOK, DRACUT, MODPROBE, LOADER, MODULES)
+"""Every file that reserving may need; which of them do depends on the server."""
+EXECUTABLE = (SCRIPT, HOOK, LOADER)
+
+
+def preview(site: Site, facts: Mapping[str, HostFacts], host: str, given: Collection[str] = ()) -> BootPreview:
+    """The changes on one server for the GPUs of it that are passed through; KeyError where there is no such server.
+
+    `given` are arguments that our own file gives the kernel already (`arguments_in`): it has to go on doing so.
+    """
     site.server(host)
     chosen = tuple(sorted({c.address for c in site.gpus if c.host == host and c.use == "passthrough"}))
     known = facts.get(host)
@@ -62,14 +71,15 @@ def preview(site: Site, facts: Mapping[str, HostFacts], host: str) -> BootPrevie
         return _nothing(host, known, f"No GPU of {host} is passed through, so nothing changes in how it starts.")
     if known is None:
         return _nothing(host, None, f"The hardware of {host} is not known yet: homewright discover")
-    added = kernel_arguments(known)
+    added = kernel_arguments(known, given)
     files = [FileChange(path=GRUB, before=None, after=grub_text(added))] if added else []
     functions = bound(known, chosen)
     initial, command = initial_files(known, functions)
     files += initial
     already = all(function.driver == "vfio-pci" for function in known.pci if function.address in functions)
     why = f"{' and '.join(chosen)} must belong to vfio-pci before any other driver sees it."
-    if already and not added:
+    running = all(argument in known.kernel.cmdline for argument in added)
+    if already and running:
         why = f"{' and '.join(chosen)} belongs to vfio-pci already; the files are as they should be."
     return BootPreview(
         host=host,
@@ -79,21 +89,24 @@ def preview(site: Site, facts: Mapping[str, HostFacts], host: str) -> BootPrevie
         files=tuple(files),
         commands=(*(("update-grub",) if added else ()), command),
         packages=(),
-        reboot=bool(added) or not already,
+        reboot=not (running and already),
         why=why,
     )
 
 
-def kernel_arguments(facts: HostFacts) -> tuple[str, ...]:
-    """What the kernel must be told that it is not told yet. AMD's IOMMU is on by itself, Intel's is not everywhere
-    (CONFIG_INTEL_IOMMU_DEFAULT_ON is off in Debian and Ubuntu); iommu=pt spares the server's own devices the detour."""
+def kernel_arguments(facts: HostFacts, given: Collection[str] = ()) -> tuple[str, ...]:
+    """What the kernel must be told that nobody but ourselves (`given`) tells it yet.
+
+    AMD's IOMMU is on by itself, Intel's is not everywhere (CONFIG_INTEL_IOMMU_DEFAULT_ON is off in Debian and Ubuntu);
+    iommu=pt spares the server's own devices the detour.
+    """
     if facts.system.architecture in ("aarch64", "arm64"):
         wanted: tuple[str, ...] = ("iommu.passthrough=1",)
     elif facts.kernel.virtualization_flag == "vmx" or "intel" in facts.cpu.vendor.lower():
         wanted = ("intel_iommu=on", "iommu=pt")
     else:
         wanted = ("iommu=pt",)
-    return tuple(argument for argument in wanted if argument not in facts.kernel.cmdline)
+    return tuple(one for one in wanted if one in given or one not in facts.kernel.cmdline)
 
 
 def bound(facts: HostFacts, gpus: Sequence[str]) -> tuple[str, ...]:
@@ -109,6 +122,17 @@ def bound(facts: HostFacts, gpus: Sequence[str]) -> tuple[str, ...]:
 def grub_text(added: Sequence[str]) -> str:
     """The file that adds arguments to the kernel's line."""
     return f'{_KEPT}GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {" ".join(added)}"\n'
+
+
+def arguments_in(text: str) -> tuple[str, ...]:
+    """The arguments that a file of `grub_text` adds; none where it is another file."""
+    found = _ADDED.search(text) if text.startswith(_KEPT) else None
+    return tuple(found[1].split()) if found else ()
+
+
+def is_ours(text: str) -> bool:
+    """Whether a file of ours, by its name, is ours by its content too."""
+    return _KEPT in text or "# Kept by Homewright: these functions belong to virtual machines." in text
 
 
 def uses_dracut(facts: HostFacts) -> bool:
@@ -143,6 +167,7 @@ def initial_files(facts: HostFacts, functions: Sequence[str]) -> tuple[list[File
 
 
 _KEPT = "# Kept by Homewright: GPUs that virtual machines get.\n"
+_ADDED = re.compile(r'^GRUB_CMDLINE_LINUX_DEFAULT="\$GRUB_CMDLINE_LINUX_DEFAULT (.*)"$', re.MULTILINE)
 _CLAIM = """# Kept by Homewright: these functions belong to virtual machines. Each gets the name of its driver before
 # any other is loaded, and is taken from one that was quicker.
 for function in {functions}; do

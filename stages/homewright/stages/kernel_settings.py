@@ -1,8 +1,8 @@
 """What the kernel and the clock of a server are set to (stage 10, step 00). Pure.
 
-The thresholds are those of the checks, in the profile of the site. A check that its profile turns off is about something
-that servers of that kind have no say in: practice servers share the kernel of one machine. Then the file is written all
-the same, and what is in effect is the business of the machine below.
+The thresholds are those of the checks, in the site's profile. A check that a profile turns off is about something that
+its servers have no say in: practice servers share the kernel of one machine. Then the file is written all the same, and
+what is in effect is the business of the machine below.
 """
 
 from __future__ import annotations
