@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +14,8 @@ from homewright.engine.trial import Trial
 from homewright.errors import HomewrightError
 from homewright.site.rehearsed import Rehearsed
 
+TAKEN_BACK = "taken-back"
+"""The code of a host's end where the server has put everything back, or will."""
 GOOD = (State.SUCCEEDED, State.ROLLED_BACK)
 
 
@@ -81,32 +82,20 @@ class Precautions:
         """Whether this server's end may not be recorded yet: it could still put everything back."""
         return self._trial is not None and host in self._trial.armed
 
-    async def conclude(self, ends: Mapping[str, HostEnd]) -> dict[str, HostEnd]:
-        """Disarm servers where the step ended well, have the others put everything back; how each has ended then."""
-        if self._trial is None:
-            return {}
-        hosts = [host for host in ends if host in self._trial.armed]
-        found = await asyncio.gather(*(self._trial.settle(host, good=ends[host].state in GOOD) for host in hosts))
-        result = {}
-        for host, outcome in zip(hosts, found, strict=True):
-            end = ends[host]
-            if outcome.kept:
-                result[host] = end
-            elif self._context.interrupted:
-                result[host] = replace(end, state=State.CANCELLED, reason=_joined(end.reason, outcome.told))
-            elif end.state in GOOD:
-                result[host] = HostEnd(State.FAILED, end.changed, f"{outcome.told}.", "taken-back", outcome.do)
-            else:
-                told = _joined(end.reason, outcome.told)
-                result[host] = replace(end, reason=told, do=(*end.do, *outcome.do))
-        return result
+    async def conclude(self, host: str, end: HostEnd) -> HostEnd:
+        """Disarm a server where the step ended well, else have it put everything back; how it has ended then."""
+        assert self._trial is not None
+        outcome = await self._trial.settle(host, good=end.state in GOOD)
+        if outcome.kept:
+            return end
+        told = f"{outcome.told}. Before that: {end.reason}" if end.reason else outcome.told
+        if self._context.interrupted or end.state not in (*GOOD, State.FAILED):
+            return replace(end, state=State.CANCELLED, reason=told)
+        # Nobody knows whether it went away or the step cut it off: it is not tried again without being asked.
+        return HostEnd(State.FAILED, end.changed, told, TAKEN_BACK, (*end.do, *outcome.do))
 
     def rows(self, host: str, end: HostEnd) -> list[Row]:
         """What the journal keeps for the next engine."""
         if self._reboots is None or end.state in (State.CANCELLED, State.INTERRUPTED):
             return []
         return self._reboots.over(host, good=end.state in GOOD)
-
-
-def _joined(first: str, then: str) -> str:
-    return f"{first.rstrip('. ')}. {then}." if first else f"{then}."

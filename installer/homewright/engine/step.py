@@ -63,6 +63,7 @@ class StepWork:
         self._talks: list[Conversation] = []
         self._receipts = Receipting(context, self._step)
         self._precautions = Precautions(context, self._step, action)
+        self._concluding: list[asyncio.Task[None]] = []
 
     async def carry_out(self, mend: Sequence[str] = ()) -> StepEnd:
         """To its recorded end. On the hosts to `mend` a step that says how looks first at what was left half done.
@@ -79,14 +80,11 @@ class StepWork:
             held = await self._change(held, mend)
         if held and not self._stopping:
             await self._prove(held)
-        for host in held:
-            if host not in self._ends and self._precautions.undecided(host):
-                self._fail(host, HostEnd(State.CANCELLED, 0, "The run was stopped before it was proved."))
-        await self._conclude()
-        await self._look_at_the_rest()
         for host in hosts:
             if host not in self._ends:
                 self._fail(host, HostEnd(State.CANCELLED, 0, "The run was stopped before."))
+        await asyncio.gather(*self._concluding)
+        await self._look_at_the_rest()
         return self._end(began)
 
     async def prove_again(
@@ -188,13 +186,20 @@ class StepWork:
         self._done |= {host: HostEnd(State.SUCCEEDED, 1) for host in prepared.back}
         return [host for host in hosts if host in wanted or host in prepared.back]
 
-    async def _conclude(self) -> None:
-        """Servers that were armed: only now their end is certain."""
-        for host, end in (await self._precautions.conclude(self._ends)).items():
-            if end.state in GOOD:
-                self._settle(host, end)
+    def _undecided(self, host: str, end: HostEnd) -> bool:
+        """Whether this server is armed: its end is recorded once it is disarmed, or has put everything back."""
+        if not self._precautions.undecided(host):
+            return False
+
+        async def conclude() -> None:
+            certain = await self._precautions.conclude(host, end)
+            if certain.state in GOOD:
+                self._settle(host, certain)
             else:
-                self._fail(host, end, tell=True)
+                self._fail(host, certain, tell=True)
+
+        self._concluding.append(asyncio.create_task(conclude()))
+        return True
 
     async def _capture(self, hosts: list[str]) -> list[str]:
         """Record what rollback needs, once per step and host; a host where that fails is not touched."""
@@ -314,7 +319,7 @@ class StepWork:
     def _settle(self, host: str, end: HostEnd) -> None:
         """A host has ended well."""
         self._ends[host] = end
-        if self._precautions.undecided(host):
+        if self._undecided(host, end):
             return
         row = self._writer.set_step(
             self._plan.id, host, state=end.state, changed=end.changed, finished=time.time(), reason=end.reason
@@ -333,7 +338,7 @@ class StepWork:
         if end.state is State.CANCELLED:
             end = HostEnd(self._stopped(), end.changed, end.reason, end.code)
         self._ends[host] = end
-        if self._precautions.undecided(host):
+        if self._undecided(host, end):
             return
         remedy = remedies.match(self._step.remedies, [end.reason, *self._lines([host])])
         row = self._writer.set_step(

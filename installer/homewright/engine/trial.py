@@ -116,7 +116,7 @@ class Trial:
                     last = f"{answer.what} {answer.why}".strip()
                 elif answer.found is Found.REVERTED:
                     await self._ask(host, "forget")
-                    return self._taken_back(host, answer, asked_for=not good)
+                    return self._taken_back(answer, asked_for=fired)
                 elif good and (answer.found is Found.DISARMED or (lost and answer.found is Found.NONE)):
                     self._say(host, "disarmed: a fresh connection came through")
                     return Outcome(True)
@@ -132,12 +132,12 @@ class Trial:
         finally:
             del self._tokens[host]
 
-    def _taken_back(self, host: str, answer: Answer, *, asked_for: bool) -> Outcome:
+    def _taken_back(self, answer: Answer, *, asked_for: bool) -> Outcome:
         if asked_for:
             return Outcome(False, f"It was taken back: {answer.told()}")
         look_at = ", ".join(self._reads)
         do = [
-            f"look what this step would change on {host}: homewright plan",
+            "look what this step changes: homewright plan",
             f"change the answers that it reads ({look_at}): homewright site set" if look_at else "change the answers",
             f"then try it again: homewright retry {self._step}",
         ]
