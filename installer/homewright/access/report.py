@@ -25,7 +25,7 @@ class Problem(BaseModel):
 class TrustedHost(BaseModel):
     """One server after first contact."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str
     trusted: bool

@@ -36,7 +36,7 @@ Group = Literal[
 
 
 class Definition(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Limits(Definition):

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from homewright.catalogue.models import Stage
+from homewright.site import described
 
 if __name__ == "__main__":
     file = Path(sys.argv[1])
-    file.write_text(json.dumps(Stage.model_json_schema(), indent=2, ensure_ascii=False) + "\n")
+    file.write_text(json.dumps(described.schema(Stage), indent=2, ensure_ascii=False) + "\n")

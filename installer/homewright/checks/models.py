@@ -58,7 +58,7 @@ Key = tuple[str, tuple[str, ...]]
 
 
 class Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Remedy(Document):

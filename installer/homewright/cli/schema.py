@@ -42,8 +42,10 @@ def run(args: argparse.Namespace, output: Output) -> int:
             output.line(name)
         output.document({"version": 1, "schemas": list(SCHEMAS)})
         return 0
+    from homewright.site import described
+
     # A schema is JSON for people and programs alike.
-    Output(json=True).document(model(args.name).model_json_schema(mode="serialization"))
+    Output(json=True).document(described.schema(model(args.name), "serialization"))
     return 0
 
 

@@ -42,7 +42,7 @@ def clean(text: str) -> str:
 class Source(BaseModel):
     """One command's output."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     stdout: str = ""
     stderr: str = ""
@@ -82,7 +82,7 @@ class Source(BaseModel):
 class RawBundle(BaseModel):
     """Everything that one host said."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1, 2] = 2
     """2 since November 2026: more sources, and when the answer was here. A bundle of version 1 is read as it is."""

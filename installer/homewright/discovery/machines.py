@@ -32,7 +32,7 @@ Origin = Literal["recorded", "composed"]
 class Description(BaseModel):
     """machine.yaml: what a recorded machine is, and where it comes from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
     title: Annotated[str, Field(min_length=10, max_length=120)]

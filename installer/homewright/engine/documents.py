@@ -13,7 +13,7 @@ from homewright.planning.documents import AtBoot
 
 
 class Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class HostDocument(Document):

@@ -11,7 +11,7 @@ from homewright.engine.receipts import Receipt
 
 
 class Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ChangeDocument(Document):

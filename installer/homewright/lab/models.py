@@ -26,7 +26,7 @@ State = Literal["none", "up", "incomplete", "broken"]
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Place(Model):

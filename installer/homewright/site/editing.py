@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from homewright.site import described
 from homewright.site.document import Entry, Node, kind_of, read
 from homewright.site.models import Site
 
@@ -337,7 +338,7 @@ def _description(model: type[BaseModel] | None, key: str) -> str:
         return "The version of this file's fields"
     if model is Site and key == "servers":
         return "The servers, the control plane first: name, address and user; port and host_key where needed"
-    text = model.model_fields[key].description or getattr(_model_of(model, key), "__doc__", "") or ""
+    text = described.descriptions(model).get(key) or getattr(_model_of(model, key), "__doc__", "") or ""
     return " ".join(text.split("\n\n")[0].split()).rstrip(".")
 
 

@@ -155,7 +155,7 @@ ZeroTierNetwork = Annotated[str, AfterValidator(_zerotier_network)]
 class Model(BaseModel):
     """Frozen, and strict about unknown fields: a typing mistake in site.yaml is an error, never ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 def misfit(path: tuple[str | int, ...], reason: str) -> PydanticCustomError:

@@ -26,7 +26,7 @@ LEFT_OUT = (
 class Contents(BaseModel):
     """about.json: what a bundle is of, and what `homewright support-bundle --json` prints."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
     file: str = ""

@@ -24,7 +24,7 @@ class WorkspaceState(StrEnum):
 
 
 class WorkspaceModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _printable(value: str) -> str:
