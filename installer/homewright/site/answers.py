@@ -102,6 +102,8 @@ class InstanceSettings(Model):
 
     kind: Literal["virtual-machine", "container"] | None = None
     """By default a virtual machine where every server can run one, else a container."""
+    storage: Literal["zfs", "btrfs", "lvm", "dir"] | None = None
+    """What LXD keeps them in, on all servers alike; by default the best that every server's LXD can use."""
     reserve: Reserve = Reserve()
     nodes: tuple[Instance, ...] | None = None
     """All of them; by default one on each server is proposed."""

@@ -25,6 +25,7 @@ from homewright.site.values import (
     Bundle,
     HostKey,
     HostName,
+    InstanceImage,
     Model,
     NicName,
     PlainFolder,
@@ -77,6 +78,9 @@ class MirrorSettings(Model):
     """Base address of a Python package index; by default each server's own setting."""
     apt: str | None = None
     """Base address of a Debian or Ubuntu mirror; by default each server's own setting."""
+    instances: InstanceImage | None = None
+    """Where the instances' image comes from: https://SERVER/PATH#IMAGE of a simplestreams server, or the path on this
+    machine of a root file system with its metadata beside it in a .tar; by default Ubuntu 24.04 from Ubuntu's own."""
 
 
 class CodeServer(Model):

@@ -85,6 +85,16 @@ def _bundle(value: str) -> str:
     return value
 
 
+def _instance_image(value: str) -> str:
+    server, _, image = value.partition("#")
+    if server.startswith("https://") and len(server) > len("https://") and image and not any(map(str.isspace, value)):
+        return value
+    if value.startswith(("/", "~/")):
+        return value
+    raise ValueError("must look like https://images.example.org/releases#24.04, or be a path that begins with / or ~/")
+
+
+InstanceImage = Annotated[str, AfterValidator(_instance_image)]
 HostName = Annotated[str, AfterValidator(_label)]
 UserName = Annotated[str, AfterValidator(_user)]
 Address = Annotated[str, AfterValidator(_ipv4)]

@@ -1,0 +1,30 @@
+"""LXD on every server, and all of them one cluster that the engine reaches over HTTPS."""
+
+from collections.abc import Sequence
+
+from homewright.engine.runners.host import Host, together
+from homewright.stages.lxd import cluster, packages
+
+
+def run_all(hosts: Sequence[Host]) -> None:
+    stood = cluster.stand(hosts)
+    cluster.refuse(hosts, stood)
+    together(hosts, lambda host: _install(host, stood[host.name]))
+    stood = cluster.stand(hosts)
+    if cluster.mend(hosts, stood):
+        stood = cluster.stand(hosts)
+    cluster.form(hosts, stood)
+
+
+def _install(host: Host, stood: cluster.Standing) -> None:
+    with host.task("LXD") as task:
+        if stood.state == "absent":
+            packages.install(host, stood.found, host.site.mirror.apt)
+            task.changed = True
+        if not host.capture.get("package"):
+            # Before its first start: it would look for more ids than there are, and not come up.
+            task.changed = (narrowed := packages.narrow(host, stood.found)) or task.changed
+            if narrowed:
+                packages.start(host, again=True)
+        if stood.state == "absent" or not stood.found.answers:
+            packages.start(host)

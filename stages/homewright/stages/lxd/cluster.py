@@ -1,0 +1,275 @@
+"""The site's LXD cluster: formed on the first server, joined by the others, and never made out of somebody else's."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from homewright.discovery.facts import HostFacts
+from homewright.engine.runners.host import Host, together
+from homewright.errors import HomewrightError
+from homewright.lxd.client import PORT, Lxd, LxdError
+from homewright.lxd.identity import Identity
+from homewright.planning.instances import InstancePlan, place
+from homewright.planning.pools import POOL, driver
+from homewright.site.models import Site
+from homewright.stages.lxd import packages
+from homewright.stages.lxd import standing as standings
+from homewright.stages.lxd.standing import OWNER, judge, look, owner_of, refused
+
+GIB = 1024**3
+IMAGE_GIB = 10
+"""What a pool holds beside the instances' own disks: their image, and room to unpack it."""
+
+
+class Standing:
+    """One server: what was found there, and how it stands to our cluster."""
+
+    def __init__(self, host: Host, found: standings.Lxd, owner: str, before: Mapping[str, Any] | None) -> None:
+        self.host = host
+        self.found = found
+        # A server that this step was not asked about has run it already: what is there was judged then.
+        installed_before = bool((before or {}).get("package"))
+        self.state, self.why = judge(host.name, found, owner, installed_before)
+
+
+def everyone(hosts: Sequence[Host]) -> list[Host]:
+    """These hosts and all other servers of the site, in the site's order."""
+    known = {host.name: host for host in (*hosts, *(hosts[0].peers if hosts else ()))}
+    names = [server.name for server in hosts[0].site.servers] if hosts else []
+    return [known[name] for name in names if name in known]
+
+
+def identity(host: Host) -> Identity:
+    """Who the engine is to LXD. Raises StateError."""
+    return Identity.of(host.secrets)
+
+
+def stand(hosts: Sequence[Host]) -> dict[str, Standing]:
+    """Look at all servers of the site; one that cannot be looked at is missing."""
+    owner = owner_of(hosts[0].site, identity(hosts[0]))
+    found = together(everyone(hosts), look)
+    by_name = {host.name: host for host in everyone(hosts)}
+    return {
+        name: Standing(by_name[name], one, owner, by_name[name].capture if by_name[name].requested else None)
+        for name, one in found.items()
+    }
+
+
+def refuse(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
+    """Nothing is changed anywhere while one server is somebody else's, or has no LXD to install. Raises it on all."""
+    reasons = {name: one.why for name, one in stood.items() if one.state == "foreign" and one.host.requested}
+    for host in hosts:
+        if host.name in reasons:
+            host.error = refused(reasons[host.name])
+        elif reasons and host.error is None:
+            host.error = HomewrightError(f"{host.name} was left as it is.", f"{' '.join(reasons.values())}")
+
+
+def pinned(host: Host, folder: str) -> bytes:
+    """The certificate that this server's LXD shows: the cluster's, read over SSH. Raises LxdError where it has none."""
+    certificate = host.read(f"{folder}/cluster.crt") or host.read(f"{folder}/server.crt")
+    if certificate is None:
+        raise LxdError(f"LXD on {host.name} has no certificate.", f"There is none in {folder}.")
+    return certificate
+
+
+def connect(host: Host, folder: str | None = None) -> Lxd:
+    """LXD's API on a server over HTTPS, as seen from here. Raises LxdError, and as `Host.run` does."""
+    where = folder or (_FOLDERS[1] if host.exists(_FOLDERS[1]) else _FOLDERS[0])
+    return Lxd(host.name, host.address, pinned(host, where), identity(host))
+
+
+def any_member(hosts: Sequence[Host]) -> Lxd:
+    """The cluster's API on the first of its servers that answers. Raises LxdError where none does."""
+    error: HomewrightError | None = None
+    for host in everyone(hosts):
+        try:
+            return connect(host)
+        except HomewrightError as failure:
+            error = error or failure
+    raise error or LxdError("The site has no server with LXD.")
+
+
+_FOLDERS = ("/var/lib/lxd", "/var/snap/lxd/common/lxd")
+
+
+def instance_plan(site: Site, facts: Mapping[str, HostFacts]) -> InstancePlan:
+    """The instances of the site. Raises HomewrightError where a server's hardware is not known."""
+    unknown = [server.name for server in site.servers if server.name not in facts]
+    if unknown:
+        raise HomewrightError(
+            f"The hardware of {', '.join(unknown)} is not known.",
+            "What LXD and its instances are made of is planned by it.",
+            ["homewright discover", "then: homewright retry"],
+        )
+    return place(site, facts)
+
+
+def pool_of(site: Site, facts: Mapping[str, HostFacts], drivers: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """The kind of storage of all members, and why. Raises HomewrightError where the chosen one is not to be had."""
+    kind, why = driver(site, facts, drivers)
+    if not kind:
+        raise HomewrightError(
+            "LXD's storage cannot be as chosen.",
+            why,
+            ["install its tools there", "or let it be chosen: homewright site unset instances.storage"],
+        )
+    return kind, why
+
+
+def pool_config(kind: str, plan: InstancePlan, server: str) -> dict[str, str]:
+    """What the pool is made with on one server: a folder has no size; the others are as large as the plan says."""
+    if kind == "dir":
+        return {}
+    disks = sum(node.disk for node in plan.on(server))
+    return {"size": f"{disks + IMAGE_GIB}GiB"}
+
+
+def first_preseed(site: Site, server: str, owner: str, kind: str, plan: InstancePlan) -> str:
+    """What the first member is made of: its own address, the mark that says whose it is, the pool. JSON is YAML."""
+    document = {
+        "config": {"core.https_address": f"{site.server(server).address}:{PORT}", OWNER: owner, **_proxy(site)},
+        "storage_pools": [{"name": POOL, "driver": kind, "config": pool_config(kind, plan, server)}],
+        "cluster": {"enabled": True, "server_name": server},
+    }
+    return json.dumps(document)
+
+
+def join_preseed(site: Site, server: str, token: str, kind: str, plan: InstancePlan) -> str:
+    """What another member joins by. It holds the token: standard input only."""
+    given = [
+        {"entity": "storage-pool", "name": POOL, "key": key, "value": value}
+        for key, value in pool_config(kind, plan, server).items()
+    ]
+    cluster = {
+        "enabled": True,
+        "server_name": server,
+        "server_address": f"{site.server(server).address}:{PORT}",
+        "cluster_token": token,
+        "member_config": given,
+    }
+    return json.dumps({"cluster": cluster})
+
+
+def _proxy(site: Site) -> dict[str, str]:
+    proxy = site.network.proxy
+    if proxy is None:
+        return {}
+    ignored = ",".join(server.address for server in site.servers)
+    return {"core.proxy_http": proxy, "core.proxy_https": proxy, "core.proxy_ignore_hosts": ignored}
+
+
+def token_of(answer: Mapping[str, Any]) -> str:
+    """A join token in the form that `lxd init` takes, of what the API answered."""
+    document = {
+        "server_name": answer["serverName"],
+        "fingerprint": answer["fingerprint"],
+        "addresses": answer["addresses"],
+        "secret": answer["secret"],
+        "expires_at": answer["expiresAt"],
+    }
+    return base64.b64encode(json.dumps(document).encode()).decode()
+
+
+def form(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
+    """One cluster of all these servers: the first one begins it where there is none, the others join one by one.
+
+    A host where that fails has its `error`; without a first member nobody can join.
+    """
+    site, who = hosts[0].site, identity(hosts[0])
+    plan = instance_plan(site, hosts[0].facts)
+    members = [one.host for one in stood.values() if one.state == "ours"]
+    waiting = [host for host in hosts if host.error is None and host not in members]
+    first = members[0] if members else waiting[0] if waiting else None
+    if first is None:
+        return
+    if not members:
+        with first.task("Cluster of one") as task:
+            drivers = {one.host.name: one.found.drivers for one in stood.values() if one.host.error is None}
+            kind, why = pool_of(site, first.facts, drivers)
+            first.say(f"storage is {kind}. {why}")
+            _init(first, first_preseed(site, first.name, owner_of(site, who), kind, plan))
+            task.changed = True
+    with first.task("Trust in the site's certificate") as task:
+        task.changed = trust(first, who)
+    with connect(first) as lxd:
+        kind = str(lxd.get(f"storage-pools/{POOL}")["driver"])
+        for host in waiting:
+            if host is not first:
+                try:
+                    _join(host, lxd, kind, plan)
+                except Exception as error:  # told as that host's failure by the runner
+                    host.error = error
+        _tell_quorum(first, len(lxd.get("cluster/members")))
+
+
+def _join(host: Host, lxd: Lxd, kind: str, plan: InstancePlan) -> None:
+    with host.task("Join the cluster") as task:
+        if lxd.find(f"cluster/members/{host.name}") is not None:
+            # A machine that was lost, or a join that was cut off: this server itself is no member.
+            lost = [one["name"] for one in lxd.get("instances", recursion=1) if one["location"] == host.name]
+            host.say(f"an earlier {host.name} is removed from the cluster" + (f", with {', '.join(lost)}" * bool(lost)))
+            lxd.delete(f"cluster/members/{host.name}", force=1)
+        token = token_of(lxd.ask("cluster/members", {"server_name": host.name}))
+        _init(host, join_preseed(host.site, host.name, token, kind, plan))
+        task.changed = True
+
+
+def _init(host: Host, preseed: str) -> None:
+    host.run("PATH=$PATH:/snap/bin; exec lxd init --preseed", stdin=preseed.encode(), timeout=300)
+
+
+def trust(host: Host, who: Identity) -> bool:
+    """See that LXD trusts the site's certificate, told over SSH; whether it had to be told."""
+    query = "PATH=$PATH:/snap/bin; exec lxc query"
+    listed = json.loads(host.run(f"{query} /1.0/certificates?recursion=1").stdout)
+    if who.fingerprint in {one["fingerprint"] for one in listed}:
+        return False
+    body = json.dumps({"type": "client", "name": "homewright", "certificate": who.body})
+    # Through a variable of the shell that is filled from standard input: the words would do, since it is public.
+    host.run(f'body=$(cat); {query.replace("exec ", "")} -X POST -d "$body" /1.0/certificates', stdin=body.encode())
+    return True
+
+
+def _tell_quorum(host: Host, members: int) -> None:
+    if members == 1:
+        host.say("a cluster of one server: when it is down, so is everything; more servers can join at any time")
+    elif members == 2:
+        host.say(
+            "two members have no quorum: when one is down, the other's instances go on, and nothing in LXD can be "
+            "changed until both are up"
+        )
+
+
+def mend(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> bool:
+    """Put every formation of ours that was cut off back to a fresh LXD; whether there was one."""
+    halves = [one.host for one in stood.values() if one.state == "half" and one.host.requested and not one.host.error]
+
+    def back(host: Host) -> None:
+        with host.task("A formation that was cut off is taken back") as task:
+            found = stood[host.name].found
+            host.say(f"LXD is put back to how it was installed: {found.why_not or 'it is in no cluster'}")
+            packages.reset(host, found)
+            task.changed = True
+
+    together(halves, back)
+    return bool(halves)
+
+
+def leave(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
+    """Take these servers out of the cluster, where others remain in it. A host where that fails has its `error`."""
+    ours = [one.host for one in stood.values() if one.state == "ours"]
+    staying = [host for host in ours if host not in hosts]
+    if not staying:
+        return
+    with connect(staying[0]) as lxd:
+        for host in hosts:
+            if host in ours and host.error is None:
+                try:
+                    with host.task("Leave the cluster") as task:
+                        task.changed = lxd.delete(f"cluster/members/{host.name}")
+                except Exception as error:  # told as that host's failure by the runner
+                    host.error = error

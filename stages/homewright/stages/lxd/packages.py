@@ -1,0 +1,190 @@
+"""LXD on a server: installed, made to start, and taken away with everything that came with it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from homewright.engine.runners.host import Host
+from homewright.errors import HomewrightError
+from homewright.stages.lxd.standing import Lxd
+
+DEB = ("lxd", "lxd-client", "iptables")
+"""iptables is what leads the instances out (20/20); LXD itself does without."""
+CHANNEL = "5.21/stable"
+"""The LTS line that Ubuntu 24.04 names. One line for the site: members of different versions wait for each other."""
+IDS = "root:100000:1000000"
+"""What Debian's package gives root begins at the first free id and is ten million long."""
+ENDS_AT = 10_165_537
+"""Where that range ends on a fresh server; one that has fewer ids is a container itself."""
+SETTLE_S = 90
+
+
+def install(host: Host, found: Lxd, mirror: str | None) -> None:
+    """Install LXD. Raises HomewrightError where the server has no package of it, CommandFailed with apt's words."""
+    if not found.store:
+        raise HomewrightError(
+            f"There is no LXD for {host.name} ({found.system}).",
+            "It comes as a snap for Ubuntu, and as a package with Debian 12 and later.",
+            ["install snapd or a newer system", "or make the servers themselves the nodes: platform.nodes servers"],
+        )
+    if found.store == "snap":
+        # One cohort: all members get an update at the same time, and none waits for the others' version.
+        host.show(f"snap install lxd --channel={CHANNEL} --cohort=+", timeout=1800)
+    else:
+        host.show(_INSTALL.format(mirror=shlex.quote(mirror or ""), packages=" ".join(DEB)), timeout=1800)
+
+
+def narrow(host: Host, found: Lxd) -> bool:
+    """Give LXD no more user ids than the server has itself; whether that had to be. On a machine it never has to."""
+    if found.store == "snap" or found.ids > ENDS_AT:
+        return False
+    changed = False
+    for file in ("/etc/subuid", "/etc/subgid"):
+        text = (host.read(file) or b"").decode()
+        kept = [line for line in text.splitlines() if line.split(":")[0] not in ("root", "_lxd", "lxd")]
+        changed = host.write(file, "".join(f"{line}\n" for line in (*kept, IDS)).encode()) or changed
+    return changed
+
+
+def start(host: Host, *, again: bool = False) -> None:
+    """See that the daemon runs and answers. Raises CommandFailed."""
+    verb = "restart" if again else "start"
+    host.run(
+        f"{_PATH}; if snap list lxd >/dev/null 2>&1; then snap {verb} lxd; else systemctl {verb} lxd.service; fi; "
+        f"lxd waitready --timeout={SETTLE_S}",
+        timeout=SETTLE_S + 30,
+    )
+
+
+def reset(host: Host, found: Lxd) -> None:
+    """Put LXD back to how it was installed: for a formation of ours that was cut off.
+
+    Raises HomewrightError where there is an instance's data, which nobody may lose by this.
+    """
+    folder = shlex.quote(found.folder)
+    data = host.run(
+        f"cd {folder} 2>/dev/null || exit 0; "
+        "find containers virtual-machines storage-pools/*/containers storage-pools/*/virtual-machines "
+        "-mindepth 1 -maxdepth 1 2>/dev/null; true"
+    ).stdout.split()
+    if data:
+        raise HomewrightError(
+            f"LXD on {host.name} is no member of the cluster, and has data of instances: {', '.join(data[:3])}.",
+            "It was cut off in the middle of something, and nothing of it is thrown away.",
+            [f"look at it: sudo ls {found.folder}/{data[0]}", "save what is needed, remove it, then: homewright retry"],
+        )
+    host.run(_RESET.format(folder=folder), timeout=180)
+    start(host)
+
+
+def remove(host: Host, found: Lxd, before: Mapping[str, Any]) -> bool:
+    """Take LXD and what came with it away where it was not there before; whether anything was there."""
+    if not found.package:
+        return False
+    if before.get("package"):
+        reset(host, found)
+        return True
+    if found.package == "snap":
+        host.show("snap remove --purge lxd", timeout=900)
+        return True
+    came = sorted(set(_names(host)) - set(before.get("packages", ())))
+    # What an administrator installed meanwhile was asked for by name, and stays.
+    by_itself = host.run(["apt-mark", "showauto", *came]).stdout.split() if came else []
+    wanted = [name for name in came if name in (*DEB, *by_itself)]
+    host.run(_RESET.format(folder=found.folder), timeout=180)
+    host.show(_PURGE.format(packages=" ".join(wanted)), timeout=900)
+    return True
+
+
+def put_back(host: Host, before: Mapping[str, Any]) -> bool:
+    """The ranges of user ids, the accounts and the folders as they were before; whether anything had to be."""
+    changed = False
+    for file, text in before.get("ids", {}).items():
+        if text is not None:
+            changed = host.write(file, text.encode()) or changed
+        elif host.exists(file):
+            changed = host.remove(file) or changed
+    for kind, name in (("passwd", "_lxd"), ("group", "_lxd"), ("group", "lxd")):
+        if name not in before.get(kind, ()) and host.run(["getent", kind, name], check=False).exit_code == 0:
+            host.run(["userdel" if kind == "passwd" else "groupdel", name])
+            changed = True
+    for folder in FOLDERS:
+        if folder not in before.get("folders", ()):
+            changed = host.remove(folder) or changed
+    return changed
+
+
+FOLDERS = ("/var/lib/lxd", "/var/lib/lxcfs", "/var/log/lxd", "/var/cache/lxd", "/etc/lxc", "/var/log/lxc",
+           "/var/lib/lxc", "/var/cache/lxc", "/etc/lxd")  # fmt: skip
+"""Folders of LXD and of what comes with it."""
+
+
+def before(host: Host) -> dict[str, Any]:
+    """What taking LXD away needs to know of the server before."""
+    found = {file: host.read(file) for file in ("/etc/subuid", "/etc/subgid")}
+    accounts = host.run("getent passwd _lxd lxd; true").stdout.split("\n")
+    groups = host.run("getent group _lxd lxd; true").stdout.split("\n")
+    return {
+        "packages": _names(host),
+        "ids": {file: None if text is None else text.decode() for file, text in found.items()},
+        "passwd": [line.split(":")[0] for line in accounts if line],
+        "group": [line.split(":")[0] for line in groups if line],
+        "folders": [folder for folder in FOLDERS if host.exists(folder)],
+    }
+
+
+def _names(host: Host) -> list[str]:
+    """The installed packages; none where packages are not Debian's."""
+    asked = "command -v dpkg-query >/dev/null || exit 0; dpkg-query -W -f '${db:Status-Abbrev} ${Package}\\n'"
+    lines = host.run(asked).stdout.splitlines()
+    return sorted({line.split()[1] for line in lines if line.startswith("ii ")})
+
+
+_PATH = "PATH=$PATH:/snap/bin"
+_INSTALL = r"""set -e
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+mirror={mirror}
+sources=
+if [ -n "$mirror" ]; then
+    . /etc/os-release
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    chmod 755 "$folder"
+    mkdir -p "$folder/lists/partial"
+    echo "deb $mirror $VERSION_CODENAME main" >"$folder/sources.list"
+    sources="-o Dir::Etc::SourceList=$folder/sources.list -o Dir::Etc::SourceParts=- -o Dir::State::Lists=$folder/lists"
+fi
+get() {{ apt-get -q -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 $sources "$@"; }}
+# A run that was cut off in the middle leaves packages half installed; nothing installs before they are finished.
+[ -z "$(dpkg --audit)" ] || dpkg --configure -a
+install() {{ get install --no-install-recommends {packages}; }}
+[ -z "$mirror" ] || get update
+install || {{ get update; install; }}
+"""
+_RESET = r"""set -e
+PATH=$PATH:/snap/bin
+if snap list lxd >/dev/null 2>&1; then snap stop lxd; else systemctl stop lxd.service lxd.socket; fi
+awk '$2 ~ "^{folder}/" {{print $2}}' /proc/mounts | sort -r | while read -r place; do umount -l "$place"; done
+find {folder} -mindepth 1 -delete
+sync {folder}
+if ! snap list lxd >/dev/null 2>&1; then systemctl start lxd.socket; fi
+"""
+_PURGE = r"""set -e
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+get() {{ apt-get -q -y -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 -o APT::Get::AutomaticRemove=false purge "$@"; }}
+systemctl stop lxd.service lxd.socket lxcfs.service 2>/dev/null || true
+others() {{
+    get -s "$@" | sed -n 's/^\(Purg\|Remv\) \([^ ]*\).*/\2/p' | while read -r name; do
+        case " $* " in *" $name "*) ;; *) echo "$name" ;; esac
+    done
+}}
+packages="{packages}"
+needing=$(others $packages)
+if [ -n "$needing" ]; then
+    echo "what came with LXD stays, because something else needs it by now:" $needing
+    packages="lxd lxd-client"
+fi
+get $packages
+"""

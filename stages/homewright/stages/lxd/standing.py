@@ -1,0 +1,185 @@
+"""How a server stands to LXD: looked at in one go on the server itself, judged here. The judging is pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from homewright.engine.runners.host import Host
+from homewright.errors import HomewrightError
+from homewright.lxd.identity import Identity
+from homewright.site.models import Site
+
+OWNER = "user.homewright"
+"""The setting of LXD's own, and of everything in it that is ours, which says whose it is."""
+
+State = Literal["absent", "fresh", "half", "ours", "foreign"]
+"""No LXD; one that nobody uses; a formation of ours that was cut off; a member of our cluster; somebody else's."""
+
+
+class Foreign(HomewrightError):
+    """What is there is not ours, and is left alone."""
+
+    code = "foreign"
+
+
+@dataclass(frozen=True)
+class Lxd:
+    """LXD on one server, as the server tells it."""
+
+    package: str = ""
+    """deb, snap, or empty where there is none."""
+    store: str = ""
+    """Where it could come from: deb, snap, or empty."""
+    system: str = ""
+    """As /etc/os-release calls it."""
+    folder: str = ""
+    """Its own folder, with the cluster's certificate."""
+    answers: bool = False
+    why_not: str = ""
+    version: str = ""
+    clustered: bool = False
+    called: str = ""
+    """Its name in the cluster."""
+    owner: str = ""
+    members: tuple[str, ...] = ()
+    instances: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    """Those that LXD itself manages."""
+    drivers: tuple[str, ...] = ()
+    """Kinds of storage that it can use."""
+    trusted: tuple[str, ...] = ()
+    """Fingerprints of the certificates that it trusts."""
+    ids: int = 0
+    """How many user ids the server itself has to give; a container has fewer than a machine."""
+
+
+def owner_of(site: Site, identity: Identity) -> str:
+    """Whose a thing in LXD is: the site's name, and the certificate that it works with."""
+    return f"{site.name}/{identity.fingerprint[:16]}"
+
+
+def judge(name: str, found: Lxd, owner: str, installed_before: bool) -> tuple[State, str]:
+    """How the server stands to our cluster, and why where it is somebody else's.
+
+    `installed_before` says that LXD was there before this step's first run: then what is in it is never ours unless it
+    says so itself.
+    """
+    if not found.package:
+        return "absent", ""
+    if not found.answers:
+        if installed_before:
+            return "foreign", f"LXD is installed on {name} and does not answer: {found.why_not}."
+        return "half", ""
+    if found.owner == owner:
+        return ("ours", "") if found.clustered else ("half", "")
+    if found.owner:
+        return "foreign", f"LXD on {name} belongs to the site {found.owner.partition('/')[0]}, or to an earlier one."
+    if found.clustered and installed_before:
+        others = ", ".join(member for member in found.members if member != found.called)
+        return "foreign", f"LXD on {name} belongs to another cluster{f' (with {others})' if others else ''}."
+    used = _used(found)
+    if not used and not found.clustered:
+        return "fresh", ""
+    if installed_before:
+        return "foreign", f"LXD on {name} is in use: it has {used}."
+    return "half", ""
+
+
+def _used(found: Lxd) -> str:
+    parts = [
+        f"the {word}{'s' if len(names) > 1 else ''} {', '.join(names)}"
+        for word, names in (("instance", found.instances), ("storage pool", found.pools), ("network", found.networks))
+        if names
+    ]
+    return " and ".join(parts)
+
+
+def refused(reason: str) -> Foreign:
+    """The error for a server whose LXD is somebody else's."""
+    return Foreign(
+        reason,
+        "It is left alone, and nothing was changed.",
+        [
+            "look at it on the server: sudo lxc list --all-projects; sudo lxc cluster list",
+            "what is not needed any more is removed there; then: homewright retry",
+            "or leave that server out of the site",
+        ],
+    )
+
+
+def look(host: Host) -> Lxd:
+    """Look at LXD on a server. Raises as `Host.run` does."""
+    told = json.loads(host.run(["python3", "-"], stdin=_LOOK.encode(), timeout=120).stdout)
+    known: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in told.items()}
+    return Lxd(**known)
+
+
+_LOOK = r"""
+import http.client, json, os, pathlib, shutil, socket, subprocess
+
+def words(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else ""
+
+class Socket(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=40)
+        self.path = path
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(40)
+        self.sock.connect(self.path)
+
+def ask(path):
+    connection = Socket(answer["folder"] + "/unix.socket")
+    connection.request("GET", path)
+    told = json.loads(connection.getresponse().read())
+    if told.get("type") == "error":
+        raise OSError(told.get("error"))
+    return told["metadata"]
+
+release = dict(
+    line.strip().split("=", 1) for line in pathlib.Path("/etc/os-release").read_text().splitlines() if "=" in line
+)
+snap = shutil.which("snap", path="/usr/bin:/bin:/snap/bin")
+deb = " install ok installed" in " " + words("dpkg-query", "-W", "-f", "${Status}", "lxd")
+if release.get("ID", "").strip('"') == "ubuntu" and deb and not pathlib.Path("/var/lib/lxd").is_dir():
+    deb = False  # Ubuntu's package of this name is an empty one that leads to the snap
+in_snap = bool(snap and words(snap, "list", "lxd"))
+candidate = [line for line in words("apt-cache", "policy", "lxd").splitlines() if line.strip().startswith("Candidate:")]
+apt = bool(candidate) and "(none)" not in candidate[0]
+# Ubuntu has the snap; a package of LXD's own is Debian's.
+store = "snap" if snap else "deb" if apt and release.get("ID", "").strip('"') != "ubuntu" else ""
+answer = {
+    "package": "snap" if in_snap else "deb" if deb else "",
+    "store": store,
+    "system": release.get("PRETTY_NAME", "").strip('"'),
+    "folder": "/var/snap/lxd/common/lxd" if in_snap or (store == "snap" and not deb) else "/var/lib/lxd",
+    "ids": sum(int(line.split()[2]) for line in pathlib.Path("/proc/self/uid_map").read_text().splitlines()),
+}
+if answer["package"]:
+    try:
+        server = ask("/1.0")
+        environment, config = server["environment"], server["config"]
+        answer |= {
+            "answers": True,
+            "version": environment["server_version"],
+            "clustered": bool(environment.get("server_clustered")),
+            "called": environment.get("server_name", ""),
+            "owner": config.get("user.homewright", ""),
+            "drivers": sorted(d["Name"] for d in environment.get("storage_supported_drivers") or [] if not d["Remote"]),
+            "pools": sorted(p.rsplit("/", 1)[1] for p in ask("/1.0/storage-pools")),
+            "trusted": sorted(c["fingerprint"] for c in ask("/1.0/certificates?recursion=1")),
+        }
+        answer["instances"] = sorted(i["name"] for i in ask("/1.0/instances?recursion=1&all-projects=true"))
+        answer["networks"] = sorted(n["name"] for n in ask("/1.0/networks?recursion=1") if n["managed"])
+        if answer["clustered"]:
+            answer["members"] = sorted(m["server_name"] for m in ask("/1.0/cluster/members?recursion=1"))
+    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        answer["answers"] = False
+        answer["why_not"] = str(error) or type(error).__name__
+print(json.dumps(answer))
+"""
