@@ -180,9 +180,9 @@ def test_a_journal_of_a_newer_version_is_refused(state: StateFolder, writer: Wri
 
 def test_a_damaged_journal_is_told(state: StateFolder) -> None:
     state.journal.write_bytes(b"no database at all, just text " * 100)
-    with pytest.raises(StateError, match="cannot be read"):
+    with pytest.raises(StateError, match="is damaged"):
         Reader(state).runs()
-    with pytest.raises(StateError, match="cannot be written"):
+    with pytest.raises(StateError, match="is damaged"):
         Writer(state, "r1")
 
 
@@ -213,44 +213,6 @@ def test_a_state_folder_on_the_network_is_refused(state: StateFolder, monkeypatc
 
 def test_the_ballast_is_really_allocated(state: StateFolder, writer: Writer) -> None:
     assert (state.root / "ballast").stat().st_blocks * 512 >= writing.BALLAST
-
-
-FULL = """
-import sys
-from pathlib import Path
-from homewright.engine.events import Event, Kind
-from homewright.engine.journal.writer import Writer
-from homewright.site.paths import StateFolder
-
-state = StateFolder(Path(sys.argv[1]))
-writer = Writer(state, "r1")
-writer.change(writer.add_run(action="run", state="running", created=0.0))
-for number in range(100_000):
-    writer.line(Event(Kind.LINE, "x" * 500))
-    if number % 50 == 0:
-        writer.flush()
-    if writer.full:
-        break
-assert writer.full, "the disk did not fill"
-writer.transition(Event(Kind.RUN_FINISHED), writer.set_run(state="failed", reason="full"))
-writer.close()
-"""
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="a small file system of its own needs root")
-def test_a_full_disk_frees_the_ballast_for_the_final_states(tmp_path: Path) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    script = tmp_path / "full.py"
-    script.write_text(FULL)
-    check = "from homewright.engine.journal import Reader; from homewright.site.paths import StateFolder; "
-    check += f"from pathlib import Path; r = Reader(StateFolder(Path({str(small / 'state')!r}))).run(); "
-    check += "print(r.state, r.reason)"
-    commands = f"mount -t tmpfs -o size=7m none {small} && {sys.executable} {script} {small / 'state'}"
-    commands += f' && {sys.executable} -c "{check}"'
-    done = subprocess.run(["unshare", "-m", "sh", "-c", commands], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "failed full"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a mount of its own needs root")

@@ -13,7 +13,7 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from homewright.access.connection import Connection
@@ -190,10 +190,12 @@ class Engine:
                 start_at=self.request.start_at or "",
             )
         writer.change(tidy, row)
-        self._rotate()
+        self._rotate(writer)
 
-    def _rotate(self) -> None:
-        for old in superfluous([path for path in self.state.runs.iterdir() if path.is_dir()], self.run):
+    def _rotate(self, writer: Writer) -> None:
+        folders = [path for path in self.state.runs.iterdir() if path.is_dir()]
+        recorded = [str(run) for (run,) in writer.query("SELECT id FROM runs ORDER BY rowid")]
+        for old in superfluous(folders, self.run, recorded):
             shutil.rmtree(old, ignore_errors=True)
 
     def _beginning(self, planned: Plan) -> str:
@@ -308,9 +310,15 @@ class Engine:
                 prospect.over(self.state)
 
 
-def superfluous(folders: Iterable[Path], run: str) -> list[Path]:
-    """The folders of all but the latest runs, never this run's own: after a clock was set back it may look oldest."""
-    others = sorted(path for path in folders if path.name != run)
+def superfluous(folders: Iterable[Path], run: str, recorded: Sequence[str]) -> list[Path]:
+    """The folders of all but the latest runs, in the order in which runs were recorded: clocks are set back.
+
+    Never this run's own; and last one that the journal does not know, which another start may be about to fill.
+    """
+    places = {name: place for place, name in enumerate(recorded)}
+    others = sorted(
+        (path for path in folders if path.name != run), key=lambda path: (places.get(path.name, len(places)), path.name)
+    )
     return others[: 1 - KEPT_RUNS]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from homewright.engine import lock
 from homewright.engine.events import Event
+from homewright.engine.journal.integrity import damaged, is_damage
 from homewright.engine.journal.records import ReceiptRow, RunRecord, StepRecord, receipt_row, run_record, step_record
 from homewright.engine.states import State
 from homewright.engine.viewers import Viewers
@@ -25,6 +26,7 @@ from homewright.errors import StateError, UsageError
 from homewright.site.paths import StateFolder
 
 Record = TypeVar("Record", RunRecord, StepRecord)
+Made = TypeVar("Made")
 
 BUSY_MS = 5000
 """How long to wait for a lock; readers of a WAL only ever meet one while a file is being made."""
@@ -43,7 +45,7 @@ class Reader:
     def runs(self, limit: int = 100) -> list[RunRecord]:
         """The latest runs, newest first, in the order in which they were recorded: clocks are set back."""
         rows = self._rows(self.state.journal, "SELECT * FROM runs ORDER BY rowid DESC LIMIT ?", (limit,))
-        return [self._alive(run_record(row)) for row in rows]
+        return [self._alive(_made(run_record, row)) for row in rows]
 
     def run(self, run: str | None = None) -> RunRecord:
         """One run; the latest where none is named. Raises UsageError where there is none."""
@@ -55,12 +57,12 @@ class Reader:
         rows = self._rows(self.state.journal, "SELECT * FROM runs WHERE id = ?", (run,))
         if not rows:
             raise UsageError(f"There is no run {run}.", "The journal does not know it.", ["homewright status"])
-        return self._alive(run_record(rows[0]))
+        return self._alive(_made(run_record, rows[0]))
 
     def steps(self, run: str) -> list[StepRecord]:
         """The steps of a run in order, each (with an empty host) followed by its hosts."""
         rows = self._rows(self.state.journal, "SELECT * FROM steps WHERE run = ? ORDER BY position, step, host", (run,))
-        records = [step_record(row) for row in rows]
+        records = [_made(step_record, row) for row in rows]
         if any(record.state is State.RUNNING for record in records) and self.run(run).state is State.INTERRUPTED:
             return [_interrupted(record) if record.state is State.RUNNING else record for record in records]
         return records
@@ -112,9 +114,9 @@ class Reader:
         query = """
             SELECT step, avg(minutes) AS minutes FROM (
                 SELECT s.step, (s.finished - s.started) / 60.0 AS minutes,
-                       row_number() OVER (PARTITION BY s.step ORDER BY s.finished DESC) AS place
+                       row_number() OVER (PARTITION BY s.step ORDER BY r.rowid DESC) AS place
                 FROM steps s JOIN runs r ON r.id = s.run
-                WHERE s.host = '' AND s.state = 'succeeded' AND r.action = 'run' AND s.started IS NOT NULL
+                WHERE s.host = '' AND s.state = 'succeeded' AND r.action = 'run' AND s.finished >= s.started
             ) WHERE place <= 5 GROUP BY step
         """
         return {row["step"]: float(row["minutes"]) for row in self._rows(self.state.journal, query, ())}
@@ -122,12 +124,12 @@ class Reader:
     def captures(self, step: str) -> dict[str, dict[str, Any]]:
         """What was recorded of the state before a step, by host."""
         rows = self._rows(self.state.journal, "SELECT host, data FROM captures WHERE step = ?", (step,))
-        return {row["host"]: json.loads(row["data"]) for row in rows}
+        return {row["host"]: _made(lambda found: json.loads(found["data"]), row) for row in rows}
 
     def receipts(self, step: str | None = None, host: str | None = None) -> list[ReceiptRow]:
         """What steps found and left, those taken back included, in the order of their steps' ids; some where named."""
         query = "SELECT * FROM receipts WHERE (? IS NULL OR step = ?) AND (? IS NULL OR host = ?) ORDER BY step, host"
-        return [receipt_row(row) for row in self._rows(self.state.journal, query, (step, step, host, host))]
+        return [_made(receipt_row, row) for row in self._rows(self.state.journal, query, (step, step, host, host))]
 
     def meta(self, key: str) -> str | None:
         rows = self._rows(self.state.journal, "SELECT value FROM meta WHERE key = ?", (key,))
@@ -154,7 +156,7 @@ class Reader:
         if holder is not None and holder.run == record.id:
             return record
         fresh = self._rows(self.state.journal, "SELECT * FROM runs WHERE id = ?", (record.id,))
-        record = run_record(fresh[0]) if fresh else record  # it may have ended between the two looks
+        record = _made(run_record, fresh[0]) if fresh else record  # it may have ended between the two looks
         return record if record.state.final else _interrupted(record)
 
     def _rows(self, file: Path, query: str, values: Sequence[object]) -> list[dict[str, Any]]:
@@ -170,7 +172,7 @@ class Reader:
                 return []  # made, and not yet filled
             raise _unreadable(file, error) from error
         except sqlite3.DatabaseError as error:
-            raise _unreadable(file, error) from error
+            raise (damaged(file, str(error)) if is_damage(error) else _unreadable(file, error)) from error
 
 
 @contextlib.contextmanager
@@ -195,7 +197,23 @@ def _interrupted(record: Record) -> Record:
     return replace(record, state=State.INTERRUPTED, reason=record.reason or "The engine ended in the middle.")
 
 
+def _made(make: Callable[[dict[str, Any]], Made], row: dict[str, Any]) -> Made:
+    """A row as what it stands for. Raises StateError where it is none that we have written."""
+    try:
+        return make(row)
+    except (ValueError, TypeError, KeyError) as error:
+        raise StateError(
+            "A record of the journal cannot be read.",
+            f"It is damaged, or of a newer Homewright: {error}.",
+            ["look whether the disk is healthy: sudo dmesg | tail -50", "or use the Homewright that wrote it"],
+        ) from error
+
+
 def _event(row: dict[str, Any], run: str) -> Event:
+    return _made(lambda found: _as_event(found, run), row)
+
+
+def _as_event(row: dict[str, Any], run: str) -> Event:
     return Event(
         kind=row["kind"],
         text=row["text"],

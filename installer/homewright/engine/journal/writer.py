@@ -1,7 +1,8 @@
 """The engine's side of the journal: the one connection that writes.
 
 A state's transition is committed at once, after every line that came before it. Lines are batched. On a full disk a
-ballast file is freed so that the final states can still be recorded; lines are then counted and dropped.
+ballast file is freed so that the final states can still be recorded; lines are then counted and dropped, until there is
+room for the ballast again.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from homewright.engine.events import Event, Kind, Level
-from homewright.engine.journal import schema, volumes
+from homewright.engine.journal import integrity, schema, volumes
 from homewright.engine.redaction import Redactor
 from homewright.errors import StateError
 from homewright.site.paths import StateFolder, make_folder, sync_folder
 
 BALLAST = 4 * 1024 * 1024
 """Bytes kept in reserve for final states: the WAL pages of some hundred transitions."""
+LOOK_AGAIN_S = 5.0
+"""How often a full disk is looked at for room again."""
 MOST_LINES = 20_000
 """Lines that may wait for the next batch; past them lines are counted and dropped."""
 MOST_BYTES = 16 * 1024 * 1024
@@ -41,6 +44,8 @@ class Writer:
         self.full = False
         """The disk is full: final states are still recorded, lines are dropped."""
         self.dropped = 0
+        self._full_since = 0.0
+        """When it was found full, or looked at last (monotonic seconds)."""
         self._waiting: list[Event] = []
         self._waiting_bytes = 0
         make_folder(state.root)
@@ -48,6 +53,7 @@ class Writer:
         make_folder(state.run(run))
         volumes.refuse_network(state.root)
         self._ballast = state.root / "ballast"
+        integrity.refuse_headless(state, run)
         with _as_state_error(state.journal):
             _reserve(self._ballast)
             self._states = _open(state.journal, schema.STATES)
@@ -75,6 +81,7 @@ class Writer:
 
     def flush(self) -> None:
         """Commit the events that wait."""
+        self._look_for_room()
         self._tell_dropped()
         if not self._waiting:
             return
@@ -169,6 +176,19 @@ class Writer:
 
     # Inside
 
+    def _look_for_room(self) -> None:
+        """After a full disk: lines are kept again once the ballast is back."""
+        now = time.monotonic()
+        if not self.full or now - self._full_since < LOOK_AGAIN_S:
+            return
+        self._full_since = now
+        with contextlib.suppress(OSError):
+            _reserve(self._ballast)
+            self.full = False
+            count, self.dropped = self.dropped, 0
+            said = f"There is room on the disk again; {count} lines were dropped while it was full."
+            self._take(Event(Kind.LINE, said, level=Level.WARNING, data={"dropped": count}))
+
     def _tell_dropped(self) -> None:
         if self.dropped and not self.full:
             count, self.dropped = self.dropped, 0
@@ -205,6 +225,7 @@ class Writer:
                 raise _failed(error, self.state.root) from error
         if not self.full:
             self.full = True
+            self._full_since = time.monotonic()
             with contextlib.suppress(OSError):
                 self._ballast.unlink()
         try:
@@ -245,20 +266,28 @@ def _transaction(connection: sqlite3.Connection, work: Callable[[], object]) -> 
 def _open(file: Path, scripts: tuple[str, ...]) -> sqlite3.Connection:
     os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(file, timeout=5.0, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    schema.migrate(connection, scripts)
-    sync_folder(file.parent)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        integrity.prove(connection, file)
+        schema.migrate(connection, scripts)
+        sync_folder(file.parent)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 def _reserve(file: Path) -> None:
-    """Really take the space: a sparse file would free nothing."""
+    """Really take the space: a sparse file would free nothing. Raises OSError, and takes nothing, where it is not."""
     if file.exists() and file.stat().st_size >= BALLAST:
         return
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, BALLAST)
+    except OSError:
+        file.unlink()  # what it got is less than it is there for, and is needed by others
+        raise
     finally:
         os.close(descriptor)
 
@@ -276,11 +305,16 @@ def _is_full(error: sqlite3.Error) -> bool:
 
 
 def _failed(error: OSError | sqlite3.Error, place: Path) -> StateError:
+    if isinstance(error, sqlite3.DatabaseError) and integrity.is_damage(error):
+        return integrity.damaged(place, str(error))
     if (isinstance(error, OSError) and error.errno == 28) or (isinstance(error, sqlite3.Error) and _is_full(error)):
         return StateError(
             "The disk that holds the state folder is full.",
             f"{place} could not be written.",
-            ["free some space on it: df -h shows which disk", "then run it again: nothing recorded was lost"],
+            [
+                "free some space on it: df -h shows which disk; then go on: homewright resume",
+                "or go on on another disk: cp -a the state folder to DIR, then: homewright --state DIR resume",
+            ],
         )
     return StateError(
         "The journal cannot be written.",
