@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -139,3 +140,20 @@ def test_a_journal_that_took_no_lines_once_ends_the_run(
 
     with pytest.raises(StateError, match="cannot be written"):
         conduct(Action.RUN, proof("proved"), ended(), then=break_it)
+
+
+def test_a_step_takes_as_long_as_it_takes_although_the_clock_is_set_back(
+    conduct: Conduct, tiny: Tiny, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.step(1, NOTHING.format(name="run"))
+    begun, wall = time.monotonic(), time.time()
+    monkeypatch.setattr(time, "time", lambda: wall - 3600 if time.monotonic() > begun + 0.03 else wall)
+    assert conduct(Action.RUN, proof("proved"), ended()).state is State.SUCCEEDED
+    assert time.time() < wall, "the clock was never set back"
+    for row in Reader(state).steps("r1"):
+        assert row.started is not None and row.finished is not None
+        assert 0 < row.finished - row.started < 60
+    events = Reader(state).events("r1")
+    took = next(event.data["seconds"] for event in events if event.kind == Kind.STEP_FINISHED)
+    assert 0 < took < 60
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))

@@ -59,6 +59,7 @@ class Engine:
         self.run = run
         self.request = launch.RunRequest.read(state.run(run))
         self.action = launch.ACTIONS[self.request.action]
+        self._made = (time.time(), time.monotonic())
         self.held = False
         """What was done is proved, and nothing else happens before somebody says so."""
         self.before = (State.PENDING, "")
@@ -124,7 +125,7 @@ class Engine:
         self._keep(planned)
         data_of = {"action": self.action, "digest": planned.digest, "attempt": self.request.attempt}
         event = Event(Kind.RUN_STARTED, self._beginning(planned), data=data_of)
-        begun = {"finished": None, "reason": ""} if goes_on else {"started": time.time()}
+        begun = {"finished": None, "reason": ""} if goes_on else {"started": self._now()}
         writer.transition(event, writer.set_run(state=State.RUNNING, **begun))
         return context, schedule
 
@@ -290,6 +291,11 @@ class Engine:
         with contextlib.suppress(HomewrightError):
             writer.change(change)
 
+    def _now(self) -> float:
+        """Unix seconds by a clock that nobody sets while this engine lives, so that how long the run took is right."""
+        made, then = self._made
+        return made + time.monotonic() - then
+
     def _finish(self, writer: Writer, end: RunEnd, seconds: float, lock: EngineLock) -> None:
         reason = end.reason
         if writer.full and not reason:
@@ -300,7 +306,7 @@ class Engine:
             level=Level.INFO if end.exit_code == 0 else Level.ERROR,
             data={"state": end.state, "changed": end.changed, "exit_code": end.exit_code, "reason": reason},
         )
-        values = {"state": end.state, "changed": end.changed, "finished": time.time(), "reason": reason}
+        values = {"state": end.state, "changed": end.changed, "finished": self._now(), "reason": reason}
         if end.exit_code == 0:
             values |= {"percent": 100.0, "left_s": 0.0}
         lock.finishing()

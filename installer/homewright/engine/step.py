@@ -62,6 +62,7 @@ class StepWork:
         """Hosts on which the work was done and not yet proved."""
         self._talks: list[Conversation] = []
         self._receipts = Receipting(context, self._step)
+        self._made = (time.time(), time.monotonic())
         self._precautions = Precautions(context, self._step, action)
         self._concluding: list[asyncio.Task[None]] = []
 
@@ -71,7 +72,7 @@ class StepWork:
         Raises StateError where the journal cannot be written.
         """
         hosts = self._plan.hosts
-        began = time.time()
+        began = self._now()
         self._begin(began)
         held = await self._lock(hosts)
         if held and self._action is Action.RUN:
@@ -322,7 +323,7 @@ class StepWork:
         if self._undecided(host, end):
             return
         row = self._writer.set_step(
-            self._plan.id, host, state=end.state, changed=end.changed, finished=time.time(), reason=end.reason
+            self._plan.id, host, state=end.state, changed=end.changed, finished=self._now(), reason=end.reason
         )
         rows = (*self._precautions.rows(host, end), *self._receipts.settled(host, end))
         self._writer.change(row, *self._forgotten(host, end), *rows)
@@ -346,7 +347,7 @@ class StepWork:
             host,
             state=end.state,
             changed=end.changed,
-            finished=time.time(),
+            finished=self._now(),
             reason=end.reason,
             say=remedy.say if remedy else "",
             do=json.dumps(remedy.do if remedy else end.do),
@@ -358,6 +359,11 @@ class StepWork:
             self._writer.transition(event, row, *self._precautions.rows(host, end))
         else:
             self._writer.change(row, *self._precautions.rows(host, end))
+
+    def _now(self) -> float:
+        """Unix seconds by a clock that nobody sets while the step goes on, so that how long it took is right."""
+        made, then = self._made
+        return made + time.monotonic() - then
 
     @property
     def _stopping(self) -> bool:
@@ -375,7 +381,7 @@ class StepWork:
         good = State.ROLLED_BACK if self._action is Action.ROLLBACK else State.SUCCEEDED
         states = {end.state for end in bad.values()}
         state = good if not bad else State.FAILED if State.FAILED in states else states.pop()
-        finished = time.time()
+        finished = self._now()
         reason = "; ".join(f"{host}: {end.reason}" for host, end in list(bad.items())[:3])
         reason += f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
         remedy = None
