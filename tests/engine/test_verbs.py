@@ -16,6 +16,7 @@ from homewright.cli import runs
 from homewright.cli.output import Output
 from homewright.engine import launch, lock
 from homewright.engine.documents import RunDocument
+from homewright.engine.remains import Remains
 from homewright.planning import Plan
 from homewright.site.paths import StateFolder
 
@@ -101,6 +102,23 @@ def test_status_answers_before_during_and_after_a_run(homewright: Run, state: St
     gone = homewright("attach")
     assert "not kept any more" in gone.stderr
     assert gone.returncode == 1
+
+
+def test_resume_says_what_remains_and_proves_it_without_doing_anything(homewright: Run, state: StateFolder) -> None:
+    applied = homewright("apply", "--yes", "--only", "00")
+    assert applied.returncode in (1, 5), applied.stderr
+    shown = homewright("resume", "--look")
+    assert shown.returncode == 0, shown.stderr
+    assert "00/10 Names: failed; looked at and done again" in shown.stdout
+    assert "not begun; to do" in shown.stdout
+    found = Remains.model_validate_json(homewright("resume", "--look", "--json").stdout)
+    assert (found.state, found.held, [step.next for step in found.steps][:2]) == ("failed", False, ["mend", "run"])
+    wait_for(lambda: lock.holder(state) is None, "the engine's end")
+    proved = homewright("resume", "--prove", "--json")
+    assert proved.returncode == 0, proved.stdout  # nothing was done, so no proof has anything against it
+    assert Remains.model_validate_json(proved.stdout) == found
+    wait_for(lambda: lock.holder(state) is None, "the engine's end")
+    assert homewright("resume", "--look", "--prove").returncode == 2
 
 
 def test_rollback_wants_a_stage_that_there_is(homewright: Run) -> None:

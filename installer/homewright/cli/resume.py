@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from homewright.cli import runs
 from homewright.cli.output import Output
-from homewright.engine import launch
+from homewright.engine import client, launch, remains
+from homewright.engine.client import Presence
+from homewright.engine.events import Kind
+from homewright.engine.follow import follow
 from homewright.engine.journal import Reader
-from homewright.engine.states import Action, State
-from homewright.errors import Cancelled, UsageError
+from homewright.engine.states import Action, State, Verdict
+from homewright.errors import Cancelled, UsageError, addressed
 
 if TYPE_CHECKING:
-    from homewright.engine.journal.records import RunRecord, StepRecord
+    from homewright.engine.journal.records import RunRecord
 
 ENDED_WELL = (State.SUCCEEDED, State.ROLLED_BACK)
 _WORDS = {Action.RUN: "apply", Action.VERIFY: "verify", Action.ROLLBACK: "rollback"}
@@ -23,6 +28,11 @@ _WORDS = {Action.RUN: "apply", Action.VERIFY: "verify", Action.ROLLBACK: "rollba
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_start_arguments(parser)
     add_machine_argument(parser)
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--look", action="store_true", help="say what is done and what remains, and do nothing")
+    only.add_argument(
+        "--prove", action="store_true", help="prove what is done, say what that showed, and do nothing else"
+    )
 
 
 def add_machine_argument(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +47,50 @@ def add_machine_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
-    return go_on(args, output, "Go on with it?")
+    if args.look:
+        file, _, state = runs.place(args)
+        return _tell(remains.look(file, state), output)
+    return prove(args, output) if args.prove else go_on(args, output, "Go on with it?")
+
+
+def prove(args: argparse.Namespace, output: Output) -> int:
+    """Prove what the last run has done and say where it stands then; 0 where all of it was proved."""
+    from homewright.engine.schedule import PAUSED
+
+    file, _, state = runs.place(args)
+    reader = Reader(state)
+    record = reader.run()
+    if record.state in ENDED_WELL:
+        return _tell(remains.look(file, state), output)
+    after = reader.last_seq(record.id)
+    launch.resume(file, state, record.id, hold=True)
+    presence = Presence(state, "attach")
+    presence.start()
+    try:
+        for event in follow(reader, record.id, after):
+            if event.kind == Kind.CONTROL and event.text.startswith(PAUSED):
+                break
+            if not output.json:
+                runs.show(event, output, jsonl=False, coloured=sys.stdout.isatty())
+        found = remains.look(file, state)
+        if found.held:
+            client.cancel(state)
+            deque(follow(reader, record.id, reader.last_seq(record.id)), maxlen=0)  # until it has ended
+    except KeyboardInterrupt:
+        output.progress("\nThe proofs are ended; the run stands as it stood.")
+        return runs.DETACHED
+    finally:
+        presence.stop()
+    _tell(found.model_copy(update={"held": False, "state": reader.run(record.id).state}), output)
+    verdicts = {host.verdict for step in found.steps for host in step.hosts} - {None}
+    return 0 if verdicts <= {Verdict.PROVED} else 1
+
+
+def _tell(found: remains.Remains, output: Output) -> int:
+    for line in lines(found):
+        output.line(line)
+    output.document(found)
+    return 0
 
 
 def go_on(
@@ -79,7 +132,7 @@ def go_on(
         output.document({"version": 1, "id": record.id, "state": record.state, "resumed": False})
         return 0
     if not args.jsonl:
-        for line in lines(record, steps):
+        for line in lines(remains.look(file, state, record.id)):
             output.line(line)
     if not output.confirm(question, yes=args.yes, otherwise=f"say yes beforehand: {runs.command('resume --yes')}"):
         raise Cancelled("Nothing was done.")
@@ -98,20 +151,12 @@ def back(record: RunRecord) -> bool:
     return record.action is Action.ROLLBACK
 
 
-def lines(record: RunRecord, steps: Sequence[StepRecord]) -> Iterator[str]:
-    """What was recorded: done, cut off, failed, and what remains."""
-    yield f"Run {record.id}: {_WORDS.get(record.action, record.action)}, {record.state}."
-    if record.reason:
-        yield f"  why: {record.reason}"
-    heads = [step for step in steps if not step.host]
-    titles = (
-        ("recorded as done, to be proved again first", ENDED_WELL),
-        ("cut off in the middle", (State.INTERRUPTED, State.CANCELLED, State.RUNNING)),
-        ("failed", (State.FAILED, State.INCOMPLETE)),
-        ("skipped", (State.SKIPPED,)),
-        ("not begun", (State.PENDING,)),
-    )
-    for title, states in titles:
-        named = [f"{step.step} {step.title}" for step in heads if step.state in states]
-        if named:
-            yield f"  {title}: {', '.join(named)}"
+def lines(found: remains.Remains) -> Iterator[str]:
+    """Where the run stands, and what would be done."""
+    yield f"Run {found.run}: {_WORDS.get(found.action, found.action)}, {found.state}."
+    if found.reason:
+        yield f"  why: {found.reason}"
+    for line in remains.sentences(found):
+        yield f"  {addressed(line)}"
+    for step in found.steps:
+        yield from (f"    {step.id} on {host.host}: {host.said}" for host in step.hosts if host.said)

@@ -120,7 +120,7 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
                 code = None  # another engine has gone on since the last end
             if event.kind == Kind.RUN_FINISHED:
                 code = int(event.data.get("exit_code", 1))
-            _show(event, output, jsonl=args.jsonl, coloured=coloured)
+            show(event, output, jsonl=args.jsonl, coloured=coloured)
     except KeyboardInterrupt:
         output.progress(f"\nThe run goes on without you. Watch it again: {command('attach')}")
         output.progress(f"To end it: {command('cancel')}")
@@ -149,7 +149,8 @@ def exit_code(reader: Reader, run: str, state: State) -> int:
     return {State.SUCCEEDED: 0, State.ROLLED_BACK: 0, State.CANCELLED: 4}.get(state, 1)
 
 
-def _show(event: Event, output: Output, *, jsonl: bool, coloured: bool) -> None:
+def show(event: Event, output: Output, *, jsonl: bool, coloured: bool) -> None:
+    """Print one event."""
     if jsonl:
         print(event.as_json(), flush=True)
         return

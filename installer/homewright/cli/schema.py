@@ -23,6 +23,7 @@ SCHEMAS: dict[str, str] = {
     "plan-platform": "homewright.planning.platform:PlatformPlan",
     "difference": "homewright.planning.difference:Difference",
     "run": "homewright.engine.documents:RunDocument",
+    "resume": "homewright.engine.remains:Remains",
     "receipts": "homewright.engine.receipts_document:ReceiptsDocument",
     "workspaces": "homewright.workspaces.models:WorkspacesDocument",
     "workspace": "homewright.workspaces.models:WorkspaceDocument",

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         from homewright.site.paths import StateFolder
 
         services = RehearsedServices(Path(options.site), StateFolder(Path(options.state)))
-    app = HomewrightApp(options, terminal=terminal, services=services)
+    app = HomewrightApp(options, terminal=terminal, services=services, opens=not options.rehearse)
     app.run()
     return app.return_code or 0
 

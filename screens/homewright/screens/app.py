@@ -61,11 +61,14 @@ class HomewrightApp(App[int]):
         terminal: Terminal | None = None,
         services: Services | None = None,
         clock: Callable[[], float] = time.time,
+        opens: bool = False,
     ) -> None:
         self.terminal = terminal or Terminal()
         super().__init__()
         self.options = options
         self.clock = clock
+        self.opens = opens
+        """Whether to begin where the site was left, where a run has begun or its people work already."""
         self.sitting: Sitting | None = None
         self.left_open: dict[str, str] = {}
         """Steps of the wizard that lie behind and are not done all the same, each with its state."""
@@ -282,6 +285,7 @@ PAGES = {
     "platform": ("platform", "Platform"),
     "plan": ("plan", "PlanPage"),
     "deploy": ("deploy", "Deploy"),
+    "resume": ("resume", "Resume"),
     "finished": ("finished", "Finished"),
     "workspaces": ("workspaces", "Workspaces"),
     "practice": ("practice", "Practice"),

@@ -43,7 +43,7 @@ class RehearsedServices(Services):
     def where_to_go(self, file: Path, chosen_state: str | None) -> tuple[str, str]:
         """A rehearsal begins at the servers, until its simulated run was begun."""
         name, page = super().where_to_go(file, chosen_state)
-        return name, {"workspaces": "finished", "deploy": "deploy"}.get(page, "servers")
+        return name, {"workspaces": "finished", "deploy": "deploy", "resume": "deploy"}.get(page, "servers")
 
     # Servers: those with a recording answer
 

@@ -135,9 +135,7 @@ class RunControl(Viewing):
         self._tell("continue", "The run goes on.")
 
     def _tell(self, command: str, said: str) -> None:
-        sitting, services, before = self.home.sitting, self.home.services, self._asked
-        if sitting is None:
-            return
+        before = self._asked
 
         def failed(error: HomewrightError) -> None:
             self._asked = before
@@ -145,10 +143,4 @@ class RunControl(Viewing):
 
         if command in ("pause", "continue"):
             self._asked = command
-        presence = self._presence
-        tell = presence.say if presence is not None and presence.viewer else None
-
-        def work() -> int:
-            return tell(command) if tell is not None else services.tell(sitting.state, command)
-
-        self.start("control", work, lambda _: self.say(said), failed)
+        self.start("control", lambda: self.tell_engine(command), lambda _: self.say(said), failed)

@@ -11,7 +11,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from homewright.discovery.facts import HostFacts
     from homewright.engine.client import Presence
     from homewright.engine.journal import Reader, RunRecord, StepRecord
+    from homewright.engine.remains import Remains
+    from homewright.engine.viewers import Viewers
     from homewright.planning import Plan
     from homewright.site.models import Server, Site
     from homewright.workspaces.manager import Manager
 
 ANSWER_S = 2.0
 """How long Welcome waits for a server's SSH port."""
+GONE_S = 60.0
+"""How long an engine that was told to end may take: what cannot be interrupted is ended first."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,20 @@ class Scanned:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """Where a run that has not ended well stands."""
+
+    remains: Remains
+    ended: float | None
+    """When it ended, Unix seconds; None while an engine is at work on it."""
+    viewers: Viewers | None
+    waits: bool
+    """Its proofs are through, and its engine waits for a word."""
+    at_boot: str
+    """What becomes of it when this machine loses power; empty where nothing is to be said."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a finished run leaves."""
 
@@ -115,6 +133,8 @@ def glimpse(file: Path) -> SiteGlimpse:
 
 class Services(CheckServices, PlanningServices):
     """The rooms, as the screens use them."""
+
+    _standing: tuple[object, Standing] | None = None
 
     # Sites
 
@@ -232,13 +252,23 @@ class Services(CheckServices, PlanningServices):
         state = StateFolder.of(site.name, chosen_state, file)
         run = self.last_run(state)
         if run is not None:
-            return site.name, "workspaces" if run.state == "succeeded" else "deploy"
+            return site.name, "workspaces" if run.state == "succeeded" else self._page_of_run(state)
         if not site.servers or not all(self.known(server, state) for server in site.servers):
             return site.name, "servers"
         facts = self.facts(state)
         if not all(server.name in facts for server in site.servers):
             return site.name, "hardware"
         return site.name, "plan" if self.was_checked(site, state) else "checks"
+
+    def _page_of_run(self, state: StateFolder) -> str:
+        """Where to look at a run that has not ended well."""
+        from homewright.engine.states import Action, State
+
+        reader = self.reader(state)
+        run = reader.run()
+        if not run.state.final:
+            return "resume" if reader.meta("held") == run.id else "deploy"
+        return "resume" if run.action is not Action.VERIFY and run.state is not State.ROLLED_BACK else "deploy"
 
     def unfinished(self, state: StateFolder) -> list[str]:
         """What to say before leaving while a run goes on; nothing where none does."""
@@ -371,6 +401,60 @@ class Services(CheckServices, PlanningServices):
 
         launch.resume(file, state, run, skips=skips)
         return run
+
+    def standing(self, file: Path, state: StateFolder) -> Standing:
+        """Where a run that has not ended well stands. Raises UsageError where there is none, SiteError, StateError."""
+        from homewright.cli import at_boot
+        from homewright.engine import remains
+
+        reader = self.reader(state)
+        run = reader.run()
+        viewers, held = reader.viewers(run), remains.held(reader, run)
+        seen = (run, held, reader.last_seq(run.id), file.stat().st_mtime_ns if file.exists() else 0)
+        if self._standing is not None and self._standing[0] == seen:
+            return replace(self._standing[1], viewers=viewers)
+        told = " ".join(at_boot.lines(state, run))
+        found = Standing(remains.look(file, state, run.id), run.finished, viewers, held and bool(run.reason), told)
+        self._standing = (seen, found)  # loading a catalogue takes a tenth of a second, and this is asked twice in one
+        return found
+
+    def prove_first(self, file: Path, state: StateFolder, run: str, new_machines: Sequence[str]) -> None:
+        """Let an engine prove what a run has done, and wait then for a word. Raises as `go_on`."""
+        from homewright.engine import launch
+
+        launch.resume(file, state, run, new_machines=new_machines, hold=True)
+
+    def do_the_rest(
+        self,
+        file: Path,
+        state: StateFolder,
+        run: str,
+        anew: Sequence[str],
+        skips: Mapping[str, str],
+        new_machines: Sequence[str],
+    ) -> None:
+        """Go on with a run: some steps anew, some left out, some servers as other machines. Raises as `go_on`."""
+        from homewright.engine import launch
+
+        launch.resume(file, state, run, anew=anew, skips=skips, new_machines=new_machines)
+
+    def engine_gone(self, state: StateFolder) -> None:
+        """Wait until no engine works on the site. Raises Busy where one still does after a while."""
+        import time
+
+        from homewright.engine import lock
+
+        end = time.monotonic() + GONE_S
+        while (held := lock.holder(state)) is not None:
+            if time.monotonic() > end:
+                raise lock.busy(held)
+            time.sleep(0.1)
+
+    def roll_back(self, file: Path, state: StateFolder, stage: str) -> str:
+        """Begin to take a stage back; the id of that run. Raises as `begin`."""
+        from homewright.engine import launch
+
+        return launch.start(file, state, action="rollback", only=stage)
 
     def tell(self, state: StateFolder, command: str) -> int:
         """Give the running engine a command. Raises UsageError where none is running, StateError where it is silent."""

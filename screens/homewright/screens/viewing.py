@@ -49,6 +49,14 @@ class Viewing(Page):
         if self._presence is not None:
             self._presence.stop()
 
+    def tell_engine(self, command: str) -> int:
+        """Give the engine a command, as the viewer that we are. Runs in a thread; raises as `Services.tell`."""
+        presence, sitting = self._presence, self.home.sitting
+        if presence is not None and presence.viewer:
+            return presence.say(command)
+        assert sitting is not None
+        return self.home.services.tell(sitting.state, command)
+
     @property
     def others(self) -> Viewer | None:
         """Who else is in control; None where we are, or nobody is."""

@@ -80,6 +80,10 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
         def ran(run: RunGlimpse | None) -> None:
             self._runs[key] = run
             self._draw()
+            if run is not None and self.home.opens and self._is_meant(key):
+                self.home.opens = False  # once: whoever comes back here means to be here
+                if self.home.screen is self:
+                    self._continue(key)
 
         def answered(count: int) -> None:
             self._answering[key] = count
@@ -88,6 +92,10 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
         self.start(f"run {key}", lambda: services.last_run(state), ran, lambda _: None, quiet=True)
         if site.servers:
             self.start(f"reach {key}", lambda: services.answering(site.servers), answered, lambda _: None, quiet=True)
+
+    def _is_meant(self, key: str) -> bool:
+        """Whether this is the site that a command without a choice would work on."""
+        return len(self._sites) == 1 or (key == next(iter(self._sites)) and self.home.options.site is not None)
 
     def _draw(self) -> None:
         rows: list[Row] = []
