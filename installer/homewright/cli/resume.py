@@ -81,7 +81,8 @@ def prove(args: argparse.Namespace, output: Output) -> int:
         return runs.DETACHED
     finally:
         presence.stop()
-    _tell(found.model_copy(update={"held": False, "state": reader.run(record.id).state}), output)
+    ended = reader.run(record.id)
+    _tell(found.model_copy(update={"held": False, "state": ended.state, "reason": ended.reason}), output)
     verdicts = {host.verdict for step in found.steps for host in step.hosts} - {None}
     return 0 if verdicts <= {Verdict.PROVED} else 1
 
