@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from homewright.engine.runners.host import Host, together
+from homewright.engine.runners.host import CommandFailed, Host, together
 from homewright.stages.lxd import cluster, packages
 
 
@@ -27,4 +27,9 @@ def _install(host: Host, stood: cluster.Standing) -> None:
             if narrowed:
                 packages.start(host, again=True)
         if stood.state == "absent" or not stood.found.answers:
-            packages.start(host)
+            try:
+                packages.start(host)
+            except CommandFailed as error:
+                if stood.state == "absent":
+                    raise
+                host.say(f"LXD does not come up: {error.why or error.what}")

@@ -4,11 +4,19 @@ from collections.abc import Sequence
 
 from homewright.engine.runners.host import Host, together
 from homewright.stages.lxd import cluster, packages
+from homewright.stages.lxd.standing import Foreign
 
 
 def rollback_all(hosts: Sequence[Host]) -> None:
     stood = cluster.stand(hosts)
     cluster.refuse(hosts, stood)
+    left = sorted({name for one in stood.values() for name in one.found.instances})
+    if left:
+        raise Foreign(
+            f"The cluster still has the instance{'s' if len(left) > 1 else ''} {', '.join(left)}.",
+            "Homewright's own were taken back before this; with LXD all others would be lost.",
+            ["save what is needed, then: sudo lxc delete NAME", "then: homewright rollback 20"],
+        )
     cluster.leave(hosts, stood)
     together(hosts, lambda host: _remove(host, stood[host.name]))
 

@@ -27,12 +27,12 @@ IMAGE_GIB = 10
 class Standing:
     """One server: what was found there, and how it stands to our cluster."""
 
-    def __init__(self, host: Host, found: standings.Lxd, owner: str, before: Mapping[str, Any] | None) -> None:
+    def __init__(self, host: Host, found: standings.Lxd, who: Identity) -> None:
         self.host = host
         self.found = found
         # A server that this step was not asked about has run it already: what is there was judged then.
-        installed_before = bool((before or {}).get("package"))
-        self.state, self.why = judge(host.name, found, owner, installed_before)
+        installed_before = host.requested and bool(host.capture.get("package"))
+        self.state, self.why = judge(host.name, found, host.site, who, installed_before)
 
 
 def everyone(hosts: Sequence[Host]) -> list[Host]:
@@ -49,13 +49,28 @@ def identity(host: Host) -> Identity:
 
 def stand(hosts: Sequence[Host]) -> dict[str, Standing]:
     """Look at all servers of the site; one that cannot be looked at is missing."""
-    owner = owner_of(hosts[0].site, identity(hosts[0]))
+    who = identity(hosts[0])
     found = together(everyone(hosts), look)
     by_name = {host.name: host for host in everyone(hosts)}
-    return {
-        name: Standing(by_name[name], one, owner, by_name[name].capture if by_name[name].requested else None)
-        for name, one in found.items()
-    }
+    stood = {name: Standing(by_name[name], one, who) for name, one in found.items()}
+    whole = len(stood) == len(by_name)
+    for name, one in stood.items():
+        others = [other for other in stood.values() if other is not one]
+        if one.state == "silent" and no_member(name, others, whole):
+            one.state = "half"
+    return stood
+
+
+def no_member(name: str, others: Sequence[Standing], whole: bool) -> bool:
+    """Whether a server whose LXD does not answer is certainly no member of our cluster.
+
+    Its cluster says so; or there is none, since no other server has a cluster's certificate. `whole` says that all
+    servers were looked at. A member that is silent because the others are down must never be put back.
+    """
+    members = [other.found.members for other in others if other.state == "ours"]
+    if members:
+        return not any(name in known for known in members)
+    return whole and not any(other.found.certified for other in others)
 
 
 def refuse(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
@@ -182,6 +197,13 @@ def form(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
     site, who = hosts[0].site, identity(hosts[0])
     plan = instance_plan(site, hosts[0].facts)
     members = [one.host for one in stood.values() if one.state == "ours"]
+    for one in stood.values():
+        if one.state == "silent" and one.host.error is None:
+            one.host.error = LxdError(
+                f"LXD on {one.host.name} does not answer.",
+                f"It may be a member of the cluster, so nothing of it is touched: {one.found.why_not}.",
+                [f"on {one.host.name}: sudo journalctl -u lxd -n 30", "start the other servers: most must be up"],
+            )
     waiting = [host for host in hosts if host.error is None and host not in members]
     first = members[0] if members else waiting[0] if waiting else None
     if first is None:
@@ -246,7 +268,9 @@ def _tell_quorum(host: Host, members: int) -> None:
 
 def mend(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> bool:
     """Put every formation of ours that was cut off back to a fresh LXD; whether there was one."""
-    halves = [one.host for one in stood.values() if one.state == "half" and one.host.requested and not one.host.error]
+    lost = [one for one in stood.values() if one.state == "silent" and _is_empty_member(one.host, stood)]
+    halves = [one.host for one in stood.values() if one.state == "half" or one in lost]
+    halves = [host for host in halves if host.requested and host.error is None]
 
     def back(host: Host) -> None:
         with host.task("A formation that was cut off is taken back") as task:
@@ -257,6 +281,18 @@ def mend(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> bool:
 
     together(halves, back)
     return bool(halves)
+
+
+def _is_empty_member(host: Host, stood: Mapping[str, Standing]) -> bool:
+    """Whether the cluster itself answers and has no instance on this member: a join that was cut off looks like it."""
+    for other in stood.values():
+        if other.state == "ours" and other.host is not host:
+            try:
+                with connect(other.host) as lxd:
+                    return all(one["location"] != host.name for one in lxd.get("instances", recursion=1))
+            except HomewrightError:
+                continue
+    return False
 
 
 def leave(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:

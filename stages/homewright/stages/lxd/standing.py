@@ -14,8 +14,9 @@ from homewright.site.models import Site
 OWNER = "user.homewright"
 """The setting of LXD's own, and of everything in it that is ours, which says whose it is."""
 
-State = Literal["absent", "fresh", "half", "ours", "foreign"]
-"""No LXD; one that nobody uses; a formation of ours that was cut off; a member of our cluster; somebody else's."""
+State = Literal["absent", "fresh", "half", "silent", "ours", "foreign"]
+"""No LXD; one that nobody uses; a formation of ours that was cut off; one of ours that does not answer and may be a
+member; a member of our cluster; somebody else's."""
 
 
 class Foreign(HomewrightError):
@@ -39,6 +40,8 @@ class Lxd:
     answers: bool = False
     why_not: str = ""
     version: str = ""
+    certified: bool = False
+    """It has a cluster's certificate: it is a member, or was about to be one."""
     clustered: bool = False
     called: str = ""
     """Its name in the cluster."""
@@ -61,27 +64,28 @@ def owner_of(site: Site, identity: Identity) -> str:
     return f"{site.name}/{identity.fingerprint[:16]}"
 
 
-def judge(name: str, found: Lxd, owner: str, installed_before: bool) -> tuple[State, str]:
+def judge(name: str, found: Lxd, site: Site, identity: Identity, installed_before: bool) -> tuple[State, str]:
     """How the server stands to our cluster, and why where it is somebody else's.
 
     `installed_before` says that LXD was there before this step's first run: then what is in it is never ours unless it
-    says so itself.
+    says so itself. A member that joined learns the mark only when it is started anew (LXD 5.0), so trust counts too.
     """
+    owner = owner_of(site, identity)
     if not found.package:
         return "absent", ""
     if not found.answers:
         if installed_before:
             return "foreign", f"LXD is installed on {name} and does not answer: {found.why_not}."
-        return "half", ""
-    if found.owner == owner:
+        return "silent" if found.certified else "half", ""
+    if found.owner == owner or (not found.owner and identity.fingerprint in found.trusted):
         return ("ours", "") if found.clustered else ("half", "")
     if found.owner:
         return "foreign", f"LXD on {name} belongs to the site {found.owner.partition('/')[0]}, or to an earlier one."
-    if found.clustered and installed_before:
+    if found.clustered:
         others = ", ".join(member for member in found.members if member != found.called)
         return "foreign", f"LXD on {name} belongs to another cluster{f' (with {others})' if others else ''}."
     used = _used(found)
-    if not used and not found.clustered:
+    if not used:
         return "fresh", ""
     if installed_before:
         return "foreign", f"LXD on {name} is in use: it has {used}."
@@ -160,6 +164,7 @@ answer = {
     "folder": "/var/snap/lxd/common/lxd" if in_snap or (store == "snap" and not deb) else "/var/lib/lxd",
     "ids": sum(int(line.split()[2]) for line in pathlib.Path("/proc/self/uid_map").read_text().splitlines()),
 }
+answer["certified"] = pathlib.Path(answer["folder"], "cluster.crt").exists()
 if answer["package"]:
     try:
         server = ask("/1.0")
