@@ -127,7 +127,8 @@ def build(wanted: Image, mirror: Mirror, owner: tuple[int, int], say: Say) -> No
         _configure(root, mirror)
         say("image: packing")
         packed = work / "rootfs.squashfs"
-        _isolated(["mksquashfs", root, packed, "-noappend", "-quiet", "-no-progress", "-comp", "gzip",
+        # No larger than with gzip, and unpacked, once for each server, in half the time.
+        _isolated(["mksquashfs", root, packed, "-noappend", "-quiet", "-no-progress", "-comp", "zstd",
                    "-Xcompression-level", "1"])  # fmt: skip
         metadata = work / "metadata.tar"
         metadata.write_bytes(metadata_archive())
