@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from homewright.catalogue import load, shipped
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.fence import ANOTHER
+from homewright.engine.journal import receipts
 from homewright.engine.journal.writer import Writer
 from homewright.engine.lock import EngineLock
 from homewright.engine.states import Verdict
@@ -266,4 +267,22 @@ def test_picture_resume_with_questions(
     files.update(site, {"environment": {"COLOUR": "red"}})
     engine.says |= {("00/10", "s3"): (Verdict.CANNOT_TELL, f"s3 {ANOTHER} Its machine-id is not the recorded one.")}
     act = page("resume", ("m accepts it", "cannot be told"), "ctrl+n", ("First say",))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_picture_taking_back_with_receipts(
+    snap_compare: Compare, make_app: Make, site: Path, engine: Engine, size: tuple[int, int]
+) -> None:
+    writer = Writer(engine.state, RUN)
+    there, gone = "file 644 root:root, 9 bytes", ""
+    for host in ("s1", "s2", "s3"):
+        names = {"/etc/hosts": (there, f"{there} more"), "/etc/homewright/environment": (gone, there)}
+        before, after = ({"file": {name: seen[at] for name, seen in names.items()}} for at in (0, 1))
+        writer.change(receipts.found(RUN, "00/10", host, before), receipts.left("00/10", host, after, []))
+    before = {"file": {f"/var/lib/homewright-peer/{number}": "" for number in range(6)}}
+    after = {"file": dict.fromkeys(before["file"], there)}
+    writer.change(receipts.found(RUN, "00/20", "s1", before), receipts.left("00/20", "s1", after, []))
+    writer.close()
+    act = page("resume", ("All that was done is proved",), "R", ("take stage 00 back?", "4 more"))
     assert snap_compare(make_app(), terminal_size=size, run_before=act)

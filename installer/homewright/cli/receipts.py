@@ -52,17 +52,3 @@ def told(found: Sequence[Receipt]) -> Iterator[str]:
         yield f"{one.step} on {one.host}: {one.title} ({when}, run {one.run})"
         if one.back is None:
             yield from (f"  {line}" for line in receipts.lines(one))
-
-
-def to_be_taken_back(found: Sequence[Receipt], step: str) -> Iterator[str]:
-    """What a roll-back of one step will bring back, in a line for each thing and the servers that have it."""
-    where: dict[str, list[str]] = {}
-    for one in found:
-        if one.step != step or one.back is not None:
-            continue
-        if not one.whole:
-            where.setdefault("what it changed is not known: it was cut off or has failed", []).append(one.host)
-        for change in one.changes:
-            where.setdefault(f"{change.name}: {change.inverse}", []).append(one.host)
-    for text, hosts in where.items():
-        yield f"{text} ({', '.join(hosts)})"

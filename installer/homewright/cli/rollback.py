@@ -6,7 +6,6 @@ import argparse
 
 from homewright.cli import runs
 from homewright.cli.output import Output
-from homewright.cli.receipts import to_be_taken_back
 from homewright.errors import Cancelled
 
 
@@ -32,7 +31,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
             output.line(f"Stage {stage.id} {stage.title} will be taken back on {where}:")
             for step in reversed(stage.steps):
                 output.line(f"  {step.id} {step.title}: {step.summary or 'what it made'}")
-                for line in to_be_taken_back(known, step.id):
+                for line in receipts.to_be_taken_back(known, step.id):
                     output.line(f"    {line}")
     which = "--all" if args.everything else stages[0].id
     question = "Take everything back?" if args.everything else f"Take stage {which} back?"

@@ -135,6 +135,20 @@ def lines(one: Receipt) -> Iterator[str]:
         yield f"  inverse: {change.inverse}"
 
 
+def to_be_taken_back(found: Iterable[Receipt], step: str) -> Iterator[str]:
+    """What taking one step back will bring back: a line for each thing, with the servers that have it."""
+    where: dict[str, list[str]] = {}
+    for one in found:
+        if one.step != step or one.back is not None:
+            continue
+        if not one.whole:
+            where.setdefault("what it changed is not known: it was cut off or has failed", []).append(one.host)
+        for change in one.changes:
+            where.setdefault(f"{change.name}: {change.inverse}", []).append(one.host)
+    for text, hosts in where.items():
+        yield f"{text} ({', '.join(hosts)})"
+
+
 def _counts(changes: Iterable[Change]) -> Iterator[str]:
     kinds = [change.kind for change in changes]
     for kind in KINDS:

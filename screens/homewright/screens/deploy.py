@@ -61,6 +61,8 @@ Beneath  every server with its state, and how far the run is
 Several people may look at one run; one of them is in control of it. The line at the bottom says who. t asks
 whoever has it for control: they hand it over or keep it, and without an answer it passes in half a minute.
 
+v shows the receipts of the step under the cursor: what it changed on each server, and what takes it back.
+
 tab goes through the servers: all, then each alone. Enter puts you into the log, esc back to the stages.
 In the log, up and down scroll, left and right show long lines. Scrolled up, nothing slides away.
 
@@ -84,6 +86,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
         Binding("slash", "search", "search", key_display="/"),
         Binding("s", "save", "save log"),
         Binding("b", "bundle", "support bundle", show=False),
+        Binding("v", "receipts", "receipts", show=False),
         Binding("ctrl+n", "next", "next", key_display="ctrl+n"),
         Binding("escape", "back", "back", key_display="esc"),
     ]
@@ -264,6 +267,12 @@ are proved, not done again, and answers that you have changed meanwhile count.
             return "whole run"
         record = next((step for step in self.steps_shown if step.step == self._step and not step.host), None)
         return f"{self._step} {record.title}" if record else self._step
+
+    def action_receipts(self) -> None:
+        """What the step under the cursor, or every step, changed on each server."""
+        from homewright.screens.receipts import show_receipts
+
+        show_receipts(self, self._step, self._step_title())
 
     def on_resize(self) -> None:
         super().on_resize()

@@ -24,6 +24,7 @@ from homewright.screens.viewing import Viewing
 from homewright.screens.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
+    from homewright.engine.receipts import Receipt
     from homewright.engine.remains import Next, Remains, StepRemains
     from homewright.screens.services import Standing
 
@@ -392,11 +393,13 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
     def action_roll_back(self) -> None:
         """Take the stage of the step under the cursor back, once its name has been typed."""
         from homewright.screens.ask import AskBox
+        from homewright.screens.receipts import to_be_asked
 
         sitting, services, remains, step = self.home.sitting, self.home.services, self._remains, self._step()
         if sitting is None or remains is None or step is None:
             return
         stage = step.id.rpartition("/")[0]
+        steps = [one.id for one in remains.steps if one.id.rpartition("/")[0] == stage]
         lines = [
             f"Everything that stage {stage} made is taken back on all its servers, its last step first.",
             "What depends on it has to be taken back before.",
@@ -412,7 +415,11 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
                 self.say("Taking back …")
                 self.start("begin", work, lambda _: self.home.go("deploy"))
 
-        self.app.push_screen(AskBox(f"take stage {stage} back?", lines, "take it back", typed=stage), answered)
+        def known(found: list[Receipt]) -> None:
+            box = AskBox(f"take stage {stage} back?", [*lines, *to_be_asked(found, steps)], "take it back", typed=stage)
+            self.app.push_screen(box, answered)
+
+        self.start("receipts", lambda: services.receipts(sitting.state), known)
 
     def action_log(self) -> None:
         self.home.go("deploy")

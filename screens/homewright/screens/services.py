@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from homewright.discovery.facts import HostFacts
     from homewright.engine.client import Presence
     from homewright.engine.journal import Reader, RunRecord, StepRecord
+    from homewright.engine.receipts import Receipt
     from homewright.engine.remains import Remains
     from homewright.engine.viewers import Viewers
     from homewright.planning import Plan
@@ -449,6 +450,12 @@ class Services(CheckServices, PlanningServices):
             if time.monotonic() > end:
                 raise lock.busy(held)
             time.sleep(0.1)
+
+    def receipts(self, state: StateFolder, step: str | None = None) -> list[Receipt]:
+        """What steps changed on the servers, one step alone where it is named. Raises StateError."""
+        from homewright.engine import receipts
+
+        return [receipts.receipt(row) for row in self.reader(state).receipts(step)]
 
     def roll_back(self, file: Path, state: StateFolder, stage: str) -> str:
         """Begin to take a stage back; the id of that run. Raises as `begin`."""
