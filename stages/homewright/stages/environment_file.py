@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from homewright.site.models import Site
 
@@ -34,23 +34,32 @@ def text(site: Site, server: str, groups: Iterable[str]) -> str:
     Raises ValueError where an extra line of the site cannot be written so.
     """
     this = site.server(server)
-    roles = sorted(set(groups) | ({"master"} if site.master == this else set()))
+    roles = set(groups) | ({"master"} if site.master == this else set())
+    return _text(site, this.name, this.address, roles, {"HOMEWRIGHT_VENV": venv_of(site, server)})
+
+
+def text_of_instance(site: Site, name: str, address: str, groups: Iterable[str]) -> str:
+    """The file for an instance. Raises as `text`."""
+    return _text(site, name, address, groups, {})
+
+
+def _text(site: Site, name: str, address: str, roles: Iterable[str], more: Mapping[str, str]) -> str:
     values = {
         "HOMEWRIGHT_SITE_NAME": site.name,
         "HOMEWRIGHT_ZONE": site.zone or "",
-        "HOMEWRIGHT_HOST": this.name,
-        "HOMEWRIGHT_ADDRESS": this.address,
+        "HOMEWRIGHT_HOST": name,
+        "HOMEWRIGHT_ADDRESS": address,
         "HOMEWRIGHT_SERVERS": " ".join(f"{one.name}={one.address}" for one in site.servers),
-        "HOMEWRIGHT_ROLES": " ".join(roles),
+        "HOMEWRIGHT_ROLES": " ".join(sorted(set(roles))),
         "HOMEWRIGHT_DATA_ROOT": site.workspaces.data_root,
         "HOMEWRIGHT_DATA_GROUP": site.workspaces.data_group,
-        "HOMEWRIGHT_VENV": venv_of(site, server),
+        **more,
     }
-    for name, value in site.environment.items():
-        if not _NAME.fullmatch(name) or name in values:
-            raise ValueError(f"environment: {name!r} cannot be the name of a variable here")
+    for variable, value in site.environment.items():
+        if not _NAME.fullmatch(variable) or variable in values:
+            raise ValueError(f"environment: {variable!r} cannot be the name of a variable here")
         if "\n" in value or "\r" in value:
-            raise ValueError(f"environment: the value of {name} has more than one line")
-        values[name] = value
-    lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
+            raise ValueError(f"environment: the value of {variable} has more than one line")
+        values[variable] = value
+    lines = [f"{variable}={shlex.quote(value)}" for variable, value in values.items()]
     return "\n".join(["# Kept by Homewright. Facts of the site; no secrets.", *lines]) + "\n"

@@ -1,0 +1,224 @@
+"""What an instance is given: its description for LXD, its network, its account. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
+
+from homewright.planning.instances import InstancePlan
+from homewright.planning.networks import Networks
+from homewright.planning.pools import POOL
+from homewright.site.answers import Instance
+from homewright.site.models import Site
+from homewright.stages import environment_file
+from homewright.stages.lxd.standing import OWNER
+from homewright.stages.lxd.way import BRIDGE, PROFILE
+
+READY = "user.homewright-ready"
+"""Set once an instance has its account; one of ours without it was cut off while it was made, and is made anew."""
+ADDRESS = "user.homewright-address"
+"""Its fixed address, for whoever takes it away when the plan names it no more."""
+NETPLAN = "/etc/netplan/50-homewright.yaml"
+NIC = "eth0"
+"""How a container's interface is called because LXD gives it that name; a virtual machine's is found by its address."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One instance, with all that the plan says of it."""
+
+    node: Instance
+    kind: str
+    network: IPv4Network
+    gateway: str
+    """Its own server, which leads it out."""
+    servers: tuple[str, ...]
+    resolvers: tuple[str, ...]
+    user: str
+    sized: bool
+    """Somebody chose its size; otherwise one that is there keeps its own, since proposals follow what is free."""
+
+    @property
+    def address(self) -> str:
+        assert self.node.address is not None
+        return self.node.address
+
+    @property
+    def mac(self) -> str:
+        """Its hardware address: from LXD's own range, and the same whenever it is made anew."""
+        told = hashlib.sha256(f"{self.node.name} {self.address}".encode()).hexdigest()
+        return f"00:16:3e:{told[0:2]}:{told[2:4]}:{told[4:6]}"
+
+
+def planned(site: Site, plan: InstancePlan, networks: Networks) -> tuple[Planned, ...]:
+    """All instances of the site that have an address."""
+    net = networks.network("lxd")
+    if net is None:
+        return ()
+    return tuple(
+        Planned(
+            node=node,
+            kind=plan.kind,
+            network=net,
+            gateway=site.server(node.host).address,
+            servers=tuple(server.address for server in site.servers),
+            resolvers=networks.resolvers,
+            user=site.server(node.host).user,
+            sized=not plan.proposed,
+        )
+        for node in plan.nodes
+        if node.address is not None
+    )
+
+
+def network_config(one: Planned) -> dict[str, Any]:
+    """The instance's network as netplan and cloud-init take it: one fixed address, one way out.
+
+    The servers are in the same wire, and answer straight. A container's interface is one of a pair without a permanent
+    address, which is what netplan's `match` looks at; LXD names it.
+    """
+    routes: list[dict[str, Any]] = [{"to": f"{address}/32", "scope": "link"} for address in one.servers]
+    routes.append({"to": "default", "via": one.gateway, "on-link": True})
+    interface: dict[str, Any] = {
+        "dhcp4": False,
+        "dhcp6": False,
+        "addresses": [f"{one.address}/{one.network.prefixlen}"],
+        "routes": routes,
+    }
+    if one.resolvers:
+        interface["nameservers"] = {"addresses": list(one.resolvers)}
+    if one.kind == "virtual-machine":
+        interface |= {"match": {"macaddress": one.mac}, "set-name": NIC}
+    return {"version": 2, "ethernets": {NIC: interface}}
+
+
+def netplan_text(one: Planned) -> str:
+    """The same as a file; JSON is YAML."""
+    head = "# Kept by Homewright: the fixed address of this instance.\n"
+    return head + json.dumps({"network": {"renderer": "networkd", **network_config(one)}}, indent=1) + "\n"
+
+
+def resolv_text(one: Planned) -> str:
+    """For an image without systemd-resolved, whose file nobody else fills."""
+    return "".join(f"nameserver {address}\n" for address in one.resolvers)
+
+
+def create_body(one: Planned, owner: str, image: str) -> dict[str, Any]:
+    """What LXD makes it of."""
+    node = one.node
+    config = {
+        OWNER: owner,
+        ADDRESS: one.address,
+        "limits.cpu": str(node.cpu),
+        "limits.memory": f"{node.memory}GiB",
+        "cloud-init.network-config": json.dumps(network_config(one)),
+    }
+    if one.kind == "container":
+        config["security.nesting"] = "true"  # a node of the cluster starts containers itself
+    return {
+        "name": node.name,
+        "type": one.kind,
+        "profiles": [PROFILE],
+        "source": {"type": "image", "fingerprint": image},
+        "config": config,
+        "devices": {
+            "root": {"type": "disk", "path": "/", "pool": POOL, "size": f"{node.disk}GiB"},
+            "eth0": {**_NIC, "hwaddr": one.mac},
+        },
+    }
+
+
+_NIC = {"type": "nic", "nictype": "bridged", "parent": BRIDGE, "name": NIC}
+
+
+def difference(found: Mapping[str, Any], one: Planned, owner: str) -> list[str]:
+    """In what an instance that is there is not as planned, in words; empty where it is."""
+    node, wanted = one.node, create_body(one, owner, "")
+    config, devices = found["config"], found["devices"]
+    said = []
+    if found["type"] != one.kind:
+        said.append(f"it is a {found['type']}, not a {one.kind}")
+    if found["location"] not in (node.host, "none"):
+        said.append(f"it is on {found['location']}, not on {node.host}")
+    if PROFILE not in found["profiles"]:
+        said.append(f"it has not the profile {PROFILE}")
+    if one.sized:
+        for key, words in (("limits.cpu", "CPUs"), ("limits.memory", "of memory")):
+            if config.get(key) != wanted["config"][key]:
+                said.append(f"it has {config.get(key, 'no limit')} {words}, not {wanted['config'][key]}")
+        if devices.get("root", {}).get("size") != wanted["devices"]["root"]["size"]:
+            size = devices.get("root", {}).get("size", "no size")
+            said.append(f"its disk has {size}, not {wanted['devices']['root']['size']}")
+    if devices.get("eth0") != wanted["devices"]["eth0"]:
+        said.append("its network card is not as planned")
+    if config.get("cloud-init.network-config") != wanted["config"]["cloud-init.network-config"]:
+        said.append("its network is described otherwise")
+    return said
+
+
+def mended(found: Mapping[str, Any], one: Planned, owner: str) -> dict[str, Any]:
+    """The whole of an instance that is there, as planned: what others have set stays."""
+    wanted = create_body(one, owner, "")
+    sizes = ("limits.cpu", "limits.memory")
+    config = {key: value for key, value in wanted["config"].items() if one.sized or key not in sizes}
+    root = wanted["devices"]["root"] if one.sized else found["devices"].get("root", wanted["devices"]["root"])
+    profiles = list(found["profiles"])
+    return {
+        "architecture": found["architecture"],
+        "description": found["description"],
+        "ephemeral": found["ephemeral"],
+        "profiles": profiles if PROFILE in profiles else [PROFILE, *profiles],
+        "config": {**found["config"], **config},
+        "devices": {**found["devices"], "root": root, "eth0": wanted["devices"]["eth0"]},
+    }
+
+
+def environment_text(site: Site, one: Planned, groups: Sequence[str]) -> str:
+    """The environment file of an instance: as on the servers, with its own name and address."""
+    return environment_file.text_of_instance(site, one.node.name, one.address, groups)
+
+
+ACCOUNT = r"""
+name=$1 user=$2 key=$3
+changed=
+put() { # path, mode, owner: the content is standard input
+    cat >"$1.homewright"
+    chmod "$2" "$1.homewright"; chown "$3" "$1.homewright"
+    if cmp -s "$1" "$1.homewright" && [ "$(stat -c '%a %U' "$1")" = "$2 ${3%%:*}" ]; then rm "$1.homewright"
+    else mv -f "$1.homewright" "$1"; changed=yes; fi
+}
+missing=
+for program in sshd:openssh-server sudo:sudo python3:python3; do
+    PATH=$PATH:/usr/sbin command -v "${program%%:*}" >/dev/null || missing="$missing ${program#*:}"
+done
+if [ -n "$missing" ]; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -q update >&2
+    apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends $missing >&2
+    changed=yes
+fi
+if [ "$(cat /etc/hostname)" != "$name" ]; then echo "$name" | put /etc/hostname 644 root:root; hostname "$name"; fi
+if ! id -u "$user" >/dev/null 2>&1; then
+    useradd --create-home --shell /bin/bash --password '*' "$user"
+    changed=yes
+fi
+home=$(getent passwd "$user" | cut -d: -f6)
+group=$(id -gn "$user")
+[ -d "$home/.ssh" ] || { install -d -m 700 -o "$user" -g "$group" "$home/.ssh"; changed=yes; }
+if ! grep -qxF "$key" "$home/.ssh/authorized_keys" 2>/dev/null; then
+    keys=$home/.ssh/authorized_keys
+    { cat "$keys" 2>/dev/null || true; echo "$key"; } | put "$keys" 600 "$user:$group"
+fi
+if [ "$user" != root ]; then
+    echo "$user ALL=(ALL) NOPASSWD: ALL" | put /etc/sudoers.d/90-homewright 440 root:root
+    visudo -cqf /etc/sudoers.d/90-homewright
+fi
+mkdir -p /etc/homewright
+[ -z "$changed" ] || sync
+[ -z "$changed" ] || echo changed
+"""
+"""In an instance, as root; all its words are public. Prints `changed` where it changed something."""
