@@ -68,7 +68,7 @@ def test_the_service_works_as_its_owner_once_the_places_and_the_network_are_ther
         {"XDG_STATE_HOME": "/srv/50%", "LANG": "C.UTF-8"},
     )
     found = settings(made.service())
-    assert found["User"] == ['"ann"']
+    assert found["User"] == ["ann"]
     assert found["RequiresMountsFor"] == ['"/srv/state" "/home/ann" "/opt/hw/bin/python" "/usr/lib/python3.11"']
     assert found["Environment"] == ['"LANG=C.UTF-8"', '"XDG_STATE_HOME=/srv/50%%"']
     words = '"/opt/hw/bin/python" "-m" "homewright.engine.boot" "--site" "/home/ann/a site.yaml" "--state" "/srv/state"'

@@ -49,6 +49,13 @@ def test_a_command_is_refused_once_the_fence_has_moved(fence: Path, controller: 
         assert REFUSED_TEXT in done.stderr
 
 
+def test_who_has_the_server_now_is_said(fence: Path) -> None:
+    held = {"controller": "them", "fence": 8, "run": "r-8", "host": "attic", "site": "it's home", "since": 0}
+    fence.write_text(json.dumps(held | {"released": False}) + "\n")
+    for command in (Guard("us", 7).around("echo done"), Guard("us", 7).prefix + shlex.quote("echo done")):
+        assert sh(command).stderr.strip() == f"{REFUSED_TEXT}: run r-8 of attic for the site it's home"
+
+
 def test_without_a_fence_nothing_runs(fence: Path) -> None:
     fence.unlink()
     assert sh(Guard("us", 7).around("echo done")).returncode == REFUSED

@@ -62,7 +62,7 @@ class BootUnit:
             "[Unit]",
             "Description=Homewright goes on with a run that was cut off",
             "Wants=network-online.target",
-            "After=network-online.target nss-lookup.target time-sync.target ssh.service sshd.service",
+            "After=network-online.target nss-lookup.target nss-user-lookup.target time-sync.target ssh.service sshd.service",
             f"RequiresMountsFor={' '.join(quoted(place) for place in places)}",
             f"StartLimitIntervalSec={RESTARTS_WITHIN_S}",
             f"StartLimitBurst={RESTARTS}",
@@ -70,7 +70,7 @@ class BootUnit:
             "[Service]",
             "Type=exec",
             "NotifyAccess=main",
-            f"User={quoted(self.owner)}",
+            f"User={_whole_line(self.owner)}",
             *settings,
             f"ExecStart={' '.join(quoted(word, command=True) for word in command)}",
             f"ExecStopPost=+/bin/sh -c {quoted(self.removal(), command=True)}",
@@ -130,7 +130,7 @@ def quoted(word: str, *, command: bool = False) -> str:
 
 
 def _whole_line(text: str) -> str:
-    """A setting that is the rest of its line as it stands: nothing but % has a meaning there."""
+    """A setting that is the rest of its line as it stands, quotes too: nothing but % has a meaning there."""
     if not text.isprintable():
         raise _unwritable(text)
     return text.replace("%", "%%")

@@ -18,6 +18,8 @@ MARK = "HOMEWRIGHT_FENCE"
 REFUSED = 75
 """Exit code of a command that the guard refused (EX_TEMPFAIL)."""
 REFUSED_TEXT = "homewright: another run holds this server now"
+_WHO = r's/.*"run": "\([^"]*\)".*"host": "\([^"]*\)".*"site": "\([^"]*\)".*/: run \1 of \2 for the site \3/p'
+"""sed's way to say who it is, from the fence's file as `engine.fence` writes it."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,16 @@ class Guard:
 
     @property
     def check(self) -> str:
-        """A line of shell that ends the shell unless this run still holds the host."""
+        """A line of shell that ends the shell, and says who has the host, unless this run still holds it."""
+        who = f'"$(sed -n {shlex.quote(_WHO)} {FENCE_FILE} 2>/dev/null)"'
+        return self._check(shlex.quote(REFUSED_TEXT) + who)
+
+    def _check(self, said: str) -> str:
         number = rf'"fence": *{self.fence} *[,}}]'
         return (
             f"grep -Eqs {shlex.quote(number)} {FENCE_FILE} "
             f"&& grep -Fqs {shlex.quote(self.controller)} {FENCE_FILE} "
-            f"|| {{ echo {shlex.quote(REFUSED_TEXT)} >&2; exit {REFUSED}; }}"
+            f"|| {{ echo {said} >&2; exit {REFUSED}; }}"
         )
 
     def around(self, command: str) -> str:
@@ -58,7 +64,7 @@ class Guard:
 
     def interpreter(self, path: str = "/usr/bin/python3") -> str:
         """A command that starts this Python marked and guarded: Ansible's `ansible_python_interpreter`."""
-        script = f'{self.check}; exec "$0" "$@"'
+        script = f'{self._check(shlex.quote(REFUSED_TEXT))}; exec "$0" "$@"'
         return f"/usr/bin/env {self.mark} /bin/sh -c {shlex.quote(script)} {path}"
 
     def sweep(self, patience_s: int = 10) -> str:

@@ -214,7 +214,8 @@ class Host:
 
     def _refuse_if_fenced(self, exit_code: int, said: str) -> None:
         if exit_code == REFUSED and REFUSED_TEXT in said:
-            raise Busy(f"Another run holds {self.name} now.", "The fence there has moved on.")
+            who = said.partition(REFUSED_TEXT)[2].partition("\n")[0].rstrip()
+            raise Busy(f"Another run holds {self.name} now.", f"The fence there has moved on{who}.")
 
 
 LOOK_UP_S = 0.2

@@ -1,0 +1,210 @@
+"""Homewright on a server of its own site, and the power goes: the run ends by itself, and as if nothing had been."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from homewright.engine.runners.guard import FENCE_FILE
+
+from .inside import Inside, install
+
+if TYPE_CHECKING:
+    from practice_lab import Lab
+
+pytestmark = pytest.mark.lab
+
+SERVERS = ("s1", "s2", "s3")
+MADE = "/var/lib/homewright-inside"
+TICKS = 60
+STAGE = """\
+id: "90"
+title: A run that is cut off
+requires: []
+steps:
+  - {id: 90/10, title: First, runner: python, run: 10_first.py, verify: 18_first.py, rollback: 19_first.py}
+  - {id: 90/20, title: Slow, runner: python, run: 20_slow.py, verify: 28_slow.py, rollback: 29_slow.py}
+  - {id: 90/30, title: Last, runner: python, run: 30_last.py, verify: 38_last.py, rollback: 39_last.py}
+"""
+QUICK = """\
+def run(host):
+    with host.task("Noted") as task:
+        host.run("mkdir -p {made} && echo {step} >>{made}/{step} && sync", sudo=True)
+        task.changed = True
+"""
+SLOW = """\
+import time
+
+
+def run(host):
+    host.run("mkdir -p {made} && rm -f {made}/ticks", sudo=True)
+    for number in range({ticks}):
+        host.run("echo tick >>{made}/ticks && sync -d {made}/ticks", sudo=True)
+        time.sleep(0.1)
+    host.run("rm {made}/ticks && echo {step} >>{made}/{step} && sync", sudo=True)
+"""
+PROOF = """\
+from homewright.engine.runners.host import broken, proved
+
+
+def verify(host):
+    return proved("it is there") if host.exists("{made}/{step}") else broken("it is not there")
+"""
+BACK = """\
+def rollback(host):
+    host.run("rm -rf {made}/{step} {made}/ticks", sudo=True)
+"""
+
+
+def catalogue() -> dict[str, str]:
+    files = {"stage.yaml": STAGE}
+    for number, name, text in (("1", "first", QUICK), ("2", "slow", SLOW), ("3", "last", QUICK)):
+        for place, part in (("0", text), ("8", PROOF), ("9", BACK)):
+            words = {"{made}": MADE, "{step}": name, "{ticks}": str(TICKS)}
+            for word, value in words.items():
+                part = part.replace(word, value)
+            files[f"{number}{place}_{name}.py"] = part
+    return files
+
+
+@pytest.fixture(scope="module")
+def inside(lab: Lab, wheel: Path, uv: str) -> Iterator[Inside]:
+    """An ordinary user's Homewright on s1, for s1, s2 and s3; nobody is signed in there, and nobody lingers."""
+    for server in SERVERS:
+        lab.on(server, f"rm -f {FENCE_FILE}")  # whoever held it is no part of this
+    made = Inside(lab, "s1", "ann")
+    install(lab, "s1", wheel, uv)
+    made.begin(SERVERS)
+    made.put(f"{made.home}/stages/90_cut", catalogue())
+    yield made
+    made.run("trust", "--all", "--remove")
+    made.end()
+    for server in SERVERS:
+        lab.on(server, f"rm -rf {MADE} {FENCE_FILE}")
+
+
+@pytest.fixture(autouse=True)
+def afresh(inside: Inside) -> Iterator[None]:
+    """Powered and plugged, and nothing of a run there, before and after each test."""
+    yield
+    inside.lab.run("lab", "up").check_returncode()
+    inside.until(ended, "the end of the run")
+    for server in SERVERS:
+        inside.lab.on(server, f"rm -rf {MADE}")
+
+
+def ended(status: dict[str, Any]) -> bool:
+    return status["state"] not in ("pending", "running", "interrupted")
+
+
+def begin(inside: Inside) -> None:
+    """A run is in its slow step, on all servers."""
+    told = json.loads(inside.run("--stages", f"{inside.home}/stages", "plan", "--only", "90", "--json"))["at_boot"]
+    assert told["resumes"] is True, told
+    words = ("--stages", f"{inside.home}/stages", "apply", "--only", "90", "--yes", "--detach")
+    inside.run(*words)
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        if all(int(inside.lab.on(server, f"cat {MADE}/ticks 2>/dev/null | wc -l")) >= 3 for server in SERVERS):
+            return
+        assert inside.status()["state"] == "running", inside.status()
+    raise AssertionError(f"it does not tick: {inside.status()}")
+
+
+def cut(inside: Inside, servers: Sequence[str]) -> None:
+    for server in servers:
+        inside.lab.run("lab", "power-off", server).check_returncode()
+    for server in servers:
+        inside.lab.run("lab", "power-on", server).check_returncode()
+
+
+def made(inside: Inside) -> dict[str, str]:
+    """All that the run has made on each server, with how often."""
+    return {server: inside.lab.on(server, f"cd {MADE} && head -n 50 *") for server in SERVERS}
+
+
+UNINTERRUPTED = "==> first <==\nfirst\n\n==> last <==\nlast\n\n==> slow <==\nslow\n"
+
+
+def by_itself(inside: Inside, attempts: int) -> dict[str, Any]:
+    """The run's end, which nobody was there for; then nothing of the unit is left."""
+    status = inside.until(ended, "the end of the run")
+    assert status["state"] == "succeeded", status
+    assert [step["state"] for step in status["steps"]] == ["succeeded"] * 3
+    assert made(inside) == dict.fromkeys(SERVERS, UNINTERRUPTED)
+    signed_in = inside.lab.on("s1", "loginctl list-sessions --no-legend; ls /var/lib/systemd/linger 2>/dev/null || true")
+    assert signed_in == "", "somebody's login kept it alive"
+    assert max(step["attempt"] for step in status["steps"]) == attempts, "how many engines have worked on it"
+    limit = time.monotonic() + 60
+    look = (
+        "find /etc/systemd/system -name '*homewright-resume*'; systemctl --plain --no-legend list-units 'homewright-*'"
+    )
+    while left := inside.lab.on("s1", look).strip():
+        assert time.monotonic() < limit, f"left of the unit: {left}"
+        time.sleep(0.5)
+    return status
+
+
+def test_the_server_that_it_runs_on_loses_power(inside: Inside) -> None:
+    begin(inside)
+    assert inside.lab.on("s1", "ls /etc/systemd/system/multi-user.target.wants").count("homewright-resume-") == 1
+    cut(inside, ["s1"])
+    by_itself(inside, attempts=2)
+
+
+@pytest.mark.long
+def test_another_server_loses_power(inside: Inside) -> None:
+    begin(inside)
+    cut(inside, ["s2"])
+    by_itself(inside, attempts=1)
+
+
+@pytest.mark.long
+def test_all_servers_lose_power_at_once(inside: Inside) -> None:
+    begin(inside)
+    cut(inside, SERVERS)
+    by_itself(inside, attempts=2)
+
+
+@pytest.mark.long
+def test_another_server_comes_back_long_after_the_one_that_it_runs_on(inside: Inside) -> None:
+    begin(inside)
+    for server in SERVERS:
+        inside.lab.run("lab", "power-off", server).check_returncode()
+    for server in ("s1", "s3"):
+        inside.lab.run("lab", "power-on", server).check_returncode()
+    inside.until(lambda status: said(inside, "s2", "it is waited for"), "that it waits for s2")
+    inside.lab.run("lab", "power-on", "s2").check_returncode()
+    by_itself(inside, attempts=2)
+
+
+@pytest.mark.long
+def test_another_server_is_cut_off_from_the_network_for_a_minute(inside: Inside) -> None:
+    begin(inside)
+    inside.lab.run("lab", "unplug", "s2").check_returncode()
+    plugged = time.monotonic() + 60
+    while time.monotonic() < plugged:
+        assert inside.status()["state"] == "running", "it does not wait"
+        time.sleep(1)
+    inside.lab.run("lab", "plug", "s2").check_returncode()
+    by_itself(inside, attempts=1)
+    assert said(inside, "s2", "it answers again")
+
+
+def said(inside: Inside, host: str, text: str) -> bool:
+    """Whether the latest run has said this of a server so far."""
+    run = inside.status().get("id", "")
+    script = (
+        "import sqlite3, sys; "
+        "rows = sqlite3.connect(sys.argv[1]).execute('SELECT text FROM events WHERE host = ?', (sys.argv[2],)); "
+        "print(any(sys.argv[3] in text for (text,) in rows))"
+    )
+    file = f"{inside.state}/runs/{run}/events.db"
+    words = shlex.join(["python3", "-c", script, file, host, text])
+    return inside.lab.on(inside.server, f"{words} || true").strip() == "True"
