@@ -18,7 +18,7 @@ LOOK = f"""
 hostname
 ip -4 -o address show scope global | awk '{{print $2 "=" $4}}' | sort | paste -sd' '
 ip -4 route show default | wc -l
-PATH=$PATH:/usr/sbin; command -v python3 sudo sshd | wc -l
+PATH=$PATH:/usr/sbin; for program in python3 sudo sshd; do command -v $program; done | wc -l
 cat {environment_file.FILE}
 """
 
