@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
+from integration.sampling import ProcessSampler, forms
+from practice_lab import COMMAND
 
-from homewright.engine.events import Kind
+from homewright.engine.events import Event, Kind
 from homewright.engine.states import State
 from homewright.errors import HomewrightError
 from homewright.site.secrets import Secrets
@@ -86,34 +89,56 @@ def test_a_proof_that_cannot_tell_is_waited_for(bench: Bench) -> None:
     assert [event.data["wait_s"] for event in retries if event.host == bench.hosts[0]] == [1.0, 2.0]
 
 
-def test_secrets_are_nowhere_in_what_is_recorded(bench: Bench) -> None:
+def test_secrets_of_a_failed_run_are_nowhere_and_its_bundle_replays(bench: Bench, tmp_path: Path) -> None:
+    """One step uses a secret as it should, prints it in every form, and crashes with it in its memory."""
     secret = "zebra-Quartz-77-canary"
     Secrets(bench.state.secrets).set("workspace/canary@test/password", secret)
     bench.tiny.step(
         1,
-        f"""
-        import base64, json, sys
+        """
+        import base64, json, os, resource, signal, sys
 
         def run(host):
-            secret = "{secret[:8]}" + "{secret[8:]}"
+            secret = host.secrets.get("workspace/canary@test/password")
+            host.run("cat >/dev/null", stdin=secret.encode())
             host.say("plain " + secret)
-            host.say(json.dumps({{"password": secret}}))
+            host.say(json.dumps({"password": secret}))
             host.say(base64.b64encode(("user:" + secret).encode()).decode())
             sys.stdout.write(secret[:9]); sys.stdout.flush()
             sys.stdout.write(secret[9:] + "\\n"); sys.stdout.flush()
-            raise RuntimeError("refused " + secret)
+            host.say(f"core files {resource.getrlimit(resource.RLIMIT_CORE)}")
+            if host.name == host.site.servers[0].name:
+                raise RuntimeError("refused " + secret)
         """,
-    )
+    ).step(2, "import os\n\ndef run(host):\n    host.secrets.values()\n    os.abort()\n", requires=[])
+    needles = forms(secret)
     try:
-        done = bench.run("apply", "--yes")
+        with ProcessSampler() as sampler:
+            done = bench.run("apply", "--yes")
         assert done.returncode == 1
         assert "plain ***" in done.stdout
-        folder = bench.state.run(bench.latest())
-        recorded = [bench.state.journal, Path(f"{bench.state.journal}-wal"), *folder.rglob("*")]
+        assert "core files (0, 0)" in done.stdout
+        assert "was killed by SIGABRT" in done.stdout
+        assert not [called for called in sampler.seen if any(needle in called for needle in needles)]
+        run = bench.latest()
+        recorded = [bench.state.journal, Path(f"{bench.state.journal}-wal"), *bench.state.run(run).rglob("*")]
         for file in recorded:
-            if file.is_file() and "catalogue" not in file.parts:
-                assert secret.encode() not in file.read_bytes(), file
+            assert not file.name.startswith("core"), "a core file has all that was in memory"
+            if file.is_file():
+                assert not [needle for needle in needles if needle in file.read_bytes()], file
         assert secret not in done.stdout + done.stderr
+        bundle = tmp_path / "bundle.tar.gz"
+        assert bench.run("support-bundle", str(bundle)).returncode == 0
+        with tarfile.open(bundle) as archive:
+            for member in archive:
+                content = archive.extractfile(member)
+                assert content is not None
+                assert not [needle for needle in needles if needle in content.read()], member.name
+        words = [*COMMAND, "--rehearse", str(bundle), "attach", "--jsonl"]
+        replayed = subprocess.run(words, env=bench.lab.environment, capture_output=True, text=True, timeout=60)
+        seen = [(event.seq, event.kind, event.text) for event in bench.events(run)]
+        again = [Event.from_json(line) for line in replayed.stdout.splitlines()]
+        assert [(event.seq, event.kind, event.text) for event in again] == seen
     finally:
         Secrets(bench.state.secrets).delete("workspace/canary@test/password")
 

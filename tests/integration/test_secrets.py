@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import pwd
@@ -12,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from integration.sampling import ProcessSampler
+from integration.sampling import ProcessSampler, forms
 from practice_lab import MAKE_TRY, Lab
 
 pytestmark = pytest.mark.lab
@@ -20,12 +19,6 @@ pytestmark = pytest.mark.lab
 HOLDERS = ("secrets.json", "id_ed25519", "ca.key", "lab.json")
 """Files whose job is to hold secrets; all of them must be 0600."""
 SERVER_FOLDERS = "/etc/homewright /var/log /var/lib/homewright /tmp /var/tmp /home /srv /root"
-
-
-def forms(secret: str) -> list[bytes]:
-    """A secret as it may stand in a file: plain, inside JSON, in base64."""
-    plain = secret.encode()
-    return [plain, json.dumps(secret)[1:-1].encode(), base64.b64encode(plain).rstrip(b"=")[:-1]]
 
 
 def key_lines(pem: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def main() -> int:
     args = parser.parse_args()
     folder = args.state / "runs" / args.run
     os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # its memory has secrets, and so has its runners'
     if args.detach:
         child = os.fork()  # before any thread and any import that could make one
         if child:
