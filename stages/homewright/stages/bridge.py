@@ -124,11 +124,13 @@ def is_ours(seen: Seen) -> bool:
     return seen.files.get(FILE, "").startswith(HEADER) or (bool(seen.mark) and FILE not in seen.files)
 
 
-def wanted(site: Site, server: Server, seen: Seen, gateway_before: str = "") -> Wanted:
-    """What the files of this server should be; the gateway of before is the one where the site names none.
+def wanted(site: Site, server: Server, seen: Seen, before: Mapping[str, Any] | None = None) -> Wanted:
+    """What the files of this server should be. `before` is what was recorded of it before it had a bridge: the gateway
+    of then is the one where the site names none, and only the files of then can be put back.
 
     Raises Refused with the reason where it can have no bridge.
     """
+    known = before or {}
     documents = _documents(server, seen)
     ours = is_ours(seen)
     _refuse_foreign(server, seen, documents, ours)
@@ -137,11 +139,13 @@ def wanted(site: Site, server: Server, seen: Seen, gateway_before: str = "") -> 
     found = _definition(server, seen, documents, nic)
     own = documents.get(FILE, {}).get("network", {}).get("bridges", {}).get(BRIDGE)
     base = dict(own) if own else {key: found.merged[key] for key in LAYER3 if key in found.merged}
-    top = _layer3(base, site, server, seen, nic, gateway_before)
+    top = _layer3(base, site, server, seen, nic, str(known.get("gateway", "")))
     files = {}
     for path in found.files:
-        if path != FILE:
-            files[path] = _stripped(seen.files[path], found)
+        files[path] = _stripped(seen.files[path], found)
+        if files[path] != seen.files[path] and path not in known.get("files", {path: ""}):
+            why = f"{path} gives {nic.name} addresses beside the bridge, and was not there when that was made"
+            raise _refused(server, why, "take that out of it, or remove it")
     port: dict[str, Any] = {"renderer": "networkd", "dhcp4": False, "dhcp6": False, "link-local": []}
     if "set-name" in found.merged or "match" in found.merged:
         port |= {key: found.merged[key] for key in ("match", "set-name") if key in found.merged}

@@ -9,7 +9,7 @@ from homewright.stages.network_look import look
 def run(host: Host) -> None:
     server = host.site.server(host.name)
     seen = look(host)
-    wanted = bridge.wanted(host.site, server, seen, str(host.capture.get("gateway", "")))
+    wanted = bridge.wanted(host.site, server, seen, host.capture)
     changes = {path: text for path, text in wanted.files.items() if seen.files.get(path) != text}
     wrong = bridge.astray(seen, wanted) or ("it is not marked as ours" if seen.mark != wanted.nic else "")
     if wrong:
@@ -17,6 +17,9 @@ def run(host: Host) -> None:
     with host.task("Network files") as task:
         task.changed = write(host, wanted.files)
     with host.task("Bridge") as task:
-        if wrong or any(path != bridge.CLOUD for path in changes):
+        for _ in range(2):  # what the files say first, then what was changed in the kernel past them
+            if not wrong and not any(path != bridge.CLOUD for path in changes):
+                break
             settle(host, wanted.nic, wanted.address, on=bridge.BRIDGE)
             task.changed = True
+            changes, wrong = {}, bridge.astray(look(host), wanted)

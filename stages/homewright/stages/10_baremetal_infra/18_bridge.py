@@ -10,8 +10,7 @@ def verify(host: Host) -> Proof:
     if not seen.files.get(bridge.FILE, "").startswith(bridge.HEADER):
         return broken(f"{host.name} has no bridge of ours: {bridge.FILE} is missing or somebody else's.")
     try:
-        server, before = host.site.server(host.name), str(host.capture.get("gateway", ""))
-        wanted = bridge.wanted(host.site, server, seen, before)
+        wanted = bridge.wanted(host.site, host.site.server(host.name), seen, host.capture)
     except bridge.Refused as refused:
         return broken(refused.what)
     for path, text in wanted.files.items():
