@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -66,3 +68,17 @@ def test_ansible_gets_the_same_options_as_one_line(tmp_path: Path) -> None:
     line = openssh.ansible_ssh_common_args(endpoint(tmp_path / "a folder"))
     words = subprocess.run(["sh", "-c", f'printf "%s\\0" {line}'], check=True, capture_output=True, text=True).stdout
     assert words.split("\0")[:-1] == openssh.options(endpoint(tmp_path / "a folder"))
+
+
+def test_the_way_through_a_server_is_as_strict(tmp_path: Path) -> None:
+    """The ssh in between is one of our own: what ssh(1) would run for %h and %p has all options too."""
+    folder = tmp_path / "100% a folder"
+    behind = dataclasses.replace(endpoint(folder), name="n1", address="10.100.0.2", port=22, through=endpoint(folder))
+    seen = effective(openssh.command(behind)[1:])
+    assert seen["hostname"] == "10.100.0.2"
+    words = shlex.split(seen["proxycommand"].replace("%%", "%"))
+    assert words[-4:] == ["-W", "[%h]:%p", "--", "192.0.2.7"]
+    between = effective([*words[1:-4], "192.0.2.7"])
+    assert {key: between[key] for key in STRICT} == STRICT
+    assert (between["user"], between["port"]) == ("lab", "2222")
+    assert "proxycommand" not in effective(openssh.command(endpoint(folder))[1:])

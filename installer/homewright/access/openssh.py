@@ -49,7 +49,7 @@ def settings(endpoint: Endpoint) -> dict[str, str]:
 def proxy_command(through: Endpoint) -> str:
     """What ssh runs to get to a host behind this server: %h and %p are that host's."""
     words = ["ssh", *options(through), "-p", str(through.port), "-l", through.user]
-    return f"exec {shlex.join(words).replace('%', '%%')} -W '[%h]:%p' -- {through.address}"
+    return f"{shlex.join(words).replace('%', '%%')} -W '[%h]:%p' -- {through.address}"
 
 
 def options(endpoint: Endpoint) -> list[str]:
