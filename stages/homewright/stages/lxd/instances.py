@@ -182,7 +182,7 @@ def _network(lxd: Lxd, one: Planned, *, running: bool) -> bool:
 
 def _account(lxd: Lxd, host: Host, one: Planned) -> bool:
     name = one.node.name
-    words = ["sh", "-ec", texts.ACCOUNT, "sh", name, one.user, public_key(host)]
+    words = ["sh", "-ec", texts.ACCOUNT, "sh", name, one.address, one.user, public_key(host)]
     changed = "changed" in _eventually(f"{name} lets nobody in", lambda: _run(lxd, name, words)).split()
     text = texts.environment_text(host.site, one, GROUPS)
     for path, wanted in ((environment_file.FILE, text), (environment_file.HOOK, environment_file.HOOK_TEXT)):

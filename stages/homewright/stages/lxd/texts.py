@@ -183,10 +183,10 @@ def environment_text(site: Site, one: Planned, groups: Sequence[str]) -> str:
 
 
 ACCOUNT = r"""
-name=$1 user=$2 key=$3
+name=$1 address=$2 user=$3 key=$4
 changed=
-put() { # path, mode, owner: the content is standard input
-    cat >"$1.homewright"
+put() { # path, mode, owner, text; not in a pipe, which would forget that it changed something
+    printf '%s\n' "$4" >"$1.homewright"
     chmod "$2" "$1.homewright"; chown "$3" "$1.homewright"
     if cmp -s "$1" "$1.homewright" && [ "$(stat -c '%a %U' "$1")" = "$2 ${3%%:*}" ]; then rm "$1.homewright"
     else mv -f "$1.homewright" "$1"; changed=yes; fi
@@ -201,7 +201,12 @@ if [ -n "$missing" ]; then
     apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends $missing >&2
     changed=yes
 fi
-if [ "$(cat /etc/hostname)" != "$name" ]; then echo "$name" | put /etc/hostname 644 root:root; hostname "$name"; fi
+put /etc/hostname 644 root:root "$name"
+[ "$(hostname)" = "$name" ] || hostname "$name"
+# Its own name has an address before there is DNS: sudo looks it up.
+if ! grep -qxF "$address $name" /etc/hosts; then
+    put /etc/hosts 644 root:root "$(sed "/[[:space:]]$name\$/d" /etc/hosts; echo "$address $name")"
+fi
 if ! id -u "$user" >/dev/null 2>&1; then
     useradd --create-home --shell /bin/bash --password '*' "$user"
     changed=yes
@@ -209,12 +214,11 @@ fi
 home=$(getent passwd "$user" | cut -d: -f6)
 group=$(id -gn "$user")
 [ -d "$home/.ssh" ] || { install -d -m 700 -o "$user" -g "$group" "$home/.ssh"; changed=yes; }
-if ! grep -qxF "$key" "$home/.ssh/authorized_keys" 2>/dev/null; then
-    keys=$home/.ssh/authorized_keys
-    { cat "$keys" 2>/dev/null || true; echo "$key"; } | put "$keys" 600 "$user:$group"
-fi
+keys=$home/.ssh/authorized_keys
+if grep -qxF "$key" "$keys" 2>/dev/null; then put "$keys" 600 "$user:$group" "$(cat "$keys")"
+else put "$keys" 600 "$user:$group" "$(cat "$keys" 2>/dev/null; echo "$key")"; fi
 if [ "$user" != root ]; then
-    echo "$user ALL=(ALL) NOPASSWD: ALL" | put /etc/sudoers.d/90-homewright 440 root:root
+    put /etc/sudoers.d/90-homewright 440 root:root "$user ALL=(ALL) NOPASSWD: ALL"
     visudo -cqf /etc/sudoers.d/90-homewright
 fi
 mkdir -p /etc/homewright
