@@ -137,6 +137,8 @@ class Step(Definition):
     """Steps that must have succeeded before; by default the one before in this stage."""
     hosts: Group = "servers"
     """The inventory's group that it runs on."""
+    when: str | None = None
+    """A dotted path of site.yaml that must be set for the step to run; otherwise it is skipped with that reason."""
     reads: tuple[str, ...] = ()
     """Answers (dotted paths of site.yaml) that it depends on: changing one makes the step pending again."""
     changes: Changes = Changes()

@@ -237,14 +237,16 @@ def _step(
     step: Step, site: Site, catalogue: Catalogue, facts: Mapping[str, HostFacts], history: Mapping[str, float]
 ) -> PlanStep:
     measured = history.get(step.id)
-    hosts = members(step.hosts, site, facts)
+    hosts, skipped = members(step.hosts, site, facts), ""
+    if step.when is not None and answer(site, step.when) in (None, "", [], {}, False):
+        hosts, skipped = (), f"{step.when} is not set in the site"
     return PlanStep(
         id=step.id,
         title=step.title,
         summary=step.summary or step.title,
         runner=step.runner,
         hosts=hosts,
-        skipped="" if hosts else why_empty(step.hosts, site),
+        skipped=skipped or ("" if hosts else why_empty(step.hosts, site)),
         requires=catalogue.requires(step),
         reads=step.reads,
         minutes=round(step.minutes if measured is None else max(measured, 0.01), 2),

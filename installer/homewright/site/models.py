@@ -81,6 +81,9 @@ class MirrorSettings(Model):
     instances: InstanceImage | None = None
     """Where the instances' image comes from: https://SERVER/PATH#IMAGE of a simplestreams server, or the path on this
     machine of a root file system with its metadata beside it in a .tar; by default Ubuntu 24.04 from Ubuntu's own."""
+    images: Annotated[str, Field(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]*)?$")] | None = None
+    """A container registry that has copies, each below the name of the registry that it is from, such as
+    registry.lan:5000 with registry.lan:5000/images.example.org/app; by default every image's own registry."""
 
 
 class CodeServer(Model):

@@ -1,0 +1,65 @@
+"""Where packages and images come from: the site's `mirror` is asked here and nowhere else. Pure.
+
+Without an answer everything comes from where it usually does; the lab and an air-gapped site are two answers.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from homewright.site.models import MirrorSettings
+
+DOCKER = "docker.io"
+"""The registry of references that name none."""
+_COMPONENTS = {"ubuntu": "main universe"}
+"""Of a system's own archive, what our packages are in; Debian's are in main."""
+_REGISTRY = re.compile(r"[a-z0-9.-]+\.[a-z0-9.-]+(?::\d+)?|localhost(?::\d+)?|[a-z0-9-]+:\d+")
+
+
+def apt_sources(mirror: MirrorSettings, system: str, codename: str) -> str:
+    """The one line of apt's sources for this system (its ID and VERSION_CODENAME); empty for the server's own."""
+    return f"deb {mirror.apt.rstrip('/')} {codename} {_COMPONENTS.get(system, 'main')}\n" if mirror.apt else ""
+
+
+def pip_environment(mirror: MirrorSettings) -> dict[str, str]:
+    """What pip is told by its environment; nothing for the server's own index."""
+    return {"PIP_INDEX_URL": mirror.pip_index} if mirror.pip_index else {}
+
+
+def image(mirror: MirrorSettings, reference: str) -> str:
+    """A container image's reference as it is pulled: images.example.org/app:2 comes from a mirror at registry.lan:5000
+    as registry.lan:5000/images.example.org/app:2. Short names are Docker's, as everywhere."""
+    registry, slash, rest = reference.partition("/")
+    if not slash or not _REGISTRY.fullmatch(registry):
+        registry, rest = DOCKER, reference if slash else f"library/{reference}"
+    if not mirror.images:
+        return f"{registry}/{rest}"
+    return f"{mirror.images.rstrip('/')}/{registry}/{rest}"
+
+
+def apt_script(mirror: MirrorSettings) -> str:
+    """Lines of shell that define `get`: apt-get, from the site's mirror alone where there is one.
+
+    The mirror's lists lie in a folder of their own that goes again: the server's sources stay as they are.
+    """
+    lines = ["export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8", "sources="]
+    if mirror.apt:
+        cases = " ".join(
+            f"{system}) line={shlex.quote(apt_sources(mirror, system, '@').strip())} ;;"
+            for system in (*_COMPONENTS, "*")
+        )
+        lines += [
+            ". /etc/os-release",
+            "folder=$(mktemp -d)",
+            "trap 'rm -rf \"$folder\"' EXIT",
+            'chmod 755 "$folder"',
+            'mkdir -p "$folder/lists/partial"',
+            f"case $ID in {cases} esac",
+            'printf \'%s\\n\' "$line" | sed "s/ @ / $VERSION_CODENAME /" >"$folder/sources.list"',
+            'sources="-o Dir::Etc::SourceList=$folder/sources.list -o Dir::Etc::SourceParts=- '
+            '-o Dir::State::Lists=$folder/lists"',
+        ]
+    options = "-q -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0"
+    lines.append(f'get() {{ apt-get {options} $sources "$@"; }}')
+    return "\n".join(lines) + "\n"

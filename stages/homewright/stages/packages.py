@@ -1,0 +1,67 @@
+"""Packages of Debian and Ubuntu on a server: installed from the site's mirror, taken away with all that came along."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from homewright.engine.runners.host import Host
+from homewright.site import mirrors
+
+MINUTES = 20
+
+
+def installed(host: Host) -> list[str]:
+    """Names of all installed packages; none where packages are not Debian's."""
+    asked = "command -v dpkg-query >/dev/null || exit 0; dpkg-query -W -f '${db:Status-Abbrev} ${Package}\\n'"
+    return sorted({line.split()[1] for line in host.run(asked).stdout.splitlines() if line.startswith("ii ")})
+
+
+def install(host: Host, names: Sequence[str]) -> bool:
+    """See that these packages are there; true where one was missing. Raises CommandFailed with apt's words."""
+    if set(names) <= set(installed(host)):
+        return False
+    words = shlex.join(names)
+    host.show(
+        f"set -e\n{mirrors.apt_script(host.site.mirror)}"
+        # A run that was cut off leaves packages half installed; nothing installs before they are finished.
+        '[ -z "$(dpkg --audit)" ] || dpkg --configure -a\n'
+        f"install() {{ get install --no-install-recommends {words}; }}\n"
+        '[ -z "$sources" ] || get update\n'
+        "install || { get update; install; }\n",
+        timeout=MINUTES * 60,
+    )
+    return True
+
+
+def remove(host: Host, names: Iterable[str], before: Iterable[str]) -> bool:
+    """Take these packages away, and what came with them and nobody asked for; true where there was one.
+
+    What was there `before` stays, and so does what something else needs by now.
+    """
+    came = sorted(set(installed(host)) - set(before))
+    mine = [name for name in names if name in came]
+    if not mine:
+        return False
+    by_itself = set(host.run(["apt-mark", "showauto", *came]).stdout.split())
+    wanted = [name for name in came if name in mine or name in by_itself]
+    host.show(_PURGE.format(packages=shlex.join(wanted), mine=shlex.join(mine)), timeout=MINUTES * 60)
+    return True
+
+
+_PURGE = r"""set -e
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+get() {{ apt-get -q -y -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 -o APT::Get::AutomaticRemove=false purge "$@"; }}
+others() {{
+    get -s "$@" | sed -n 's/^\(Purg\|Remv\) \([^ ]*\).*/\2/p' | while read -r name; do
+        case " $* " in *" $name "*) ;; *) echo "$name" ;; esac
+    done
+}}
+packages="{packages}"
+needing=$(others $packages)
+if [ -n "$needing" ]; then
+    echo "what came with it stays, because something else needs it by now:" $needing
+    packages="{mine}"
+fi
+get $packages
+"""
