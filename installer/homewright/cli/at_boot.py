@@ -43,10 +43,12 @@ def of_run(state: StateFolder, record: RunRecord | None) -> Prospect | None:
     if not found.keep:
         return None
     told = prospect.recorded(state, record.id)
-    if record.state is not State.INTERRUPTED or not prospect.installed(state):
+    if record.state is not State.INTERRUPTED:
         return told
     if not found.go:
         return Prospect(False, found.why)
+    if not prospect.installed(state):
+        return Prospect(False, "its unit is not there any more.") if told and told.resumes else told
     return _waiting(prospect.asked(state)) or told
 
 

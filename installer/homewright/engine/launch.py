@@ -185,7 +185,7 @@ def _engine(site_file: Path, state: StateFolder, run: str, request: RunRequest, 
         _spawn(command, state.run(run), run)
         _wait(state.run(run))
     except HomewrightError:
-        prospect.over(state)
+        prospect.refused(state)
         raise
 
 

@@ -49,7 +49,6 @@ def _wait(state: StateFolder, site_file: Path) -> None:
 def go_on(site_file: Path, state: StateFolder) -> int:
     """The exit code for systemd. Raises what keeps the run's engine from starting."""
     over = state.root / unit.OVER
-    ended = over.exists()
     over.unlink(missing_ok=True)
     held = lock.holder(state)
     if held is not None and not held.finishing:
@@ -58,13 +57,13 @@ def go_on(site_file: Path, state: StateFolder) -> int:
     found = due.look(latest)
     if latest is None or not found.keep:
         return unit.NOTHING_LEFT
-    if ended or not found.go:
+    if not found.go:
         notice.say(found.why)
         return 0
     notice.say(f"It goes on with run {latest.id}.")
     _engine(site_file, state, latest.id)
-    latest = Reader(state).run(latest.id)
-    return 0 if due.look(latest).keep else unit.NOTHING_LEFT
+    over.unlink(missing_ok=True)
+    return 0 if due.look(Reader(state).run(latest.id)).keep else unit.NOTHING_LEFT
 
 
 def _engine(site_file: Path, state: StateFolder, run: str) -> None:

@@ -5,6 +5,7 @@ No pydantic here: the screens start runs from their first second.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -16,10 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from homewright.engine import lock
 from homewright.engine.boot import root, unit
 from homewright.engine.journal.volumes import mount_type
 from homewright.errors import HomewrightError
-from homewright.site.paths import StateFolder, write_atomically
+from homewright.site.paths import StateFolder, sync_folder, write_atomically
 from homewright.site.rehearsed import Rehearsed
 
 SETTING = "HOMEWRIGHT_AT_BOOT"
@@ -128,9 +130,10 @@ def prepare(site_file: Path, state: StateFolder, run: str, *, ask: bool = False)
     """Before a run's engine starts: put the unit in place where that is possible, and record what is to be told.
 
     Never in the way of a run: what keeps the unit from being installed is told, nothing more. With `ask` sudo may ask
-    for the password on the terminal.
+    for the password on the terminal. Where another engine is at work, whose unit it is, nothing is touched.
     """
-    prospect = expected(site_file, state, asks=ask)
+    held = lock.holder(state)
+    prospect = None if held is not None and not held.finishing else expected(site_file, state, asks=ask)
     if prospect is None:
         return None
     if prospect.resumes:
@@ -140,6 +143,7 @@ def prepare(site_file: Path, state: StateFolder, run: str, *, ask: bool = False)
             else:
                 made = _unit(site_file, state)
                 (state.root / unit.OVER).unlink(missing_ok=True)
+                sync_folder(state.root)
                 root.by_root(made.name, made.files())
         except KeyboardInterrupt:
             prospect = Prospect(False, "you did not give your password.")
@@ -161,6 +165,16 @@ def recorded(state: StateFolder, run: str) -> Prospect | None:
 def installed(state: StateFolder) -> bool:
     """Whether the site's unit is there, so that something would go on at boot."""
     return unit.places_of(unit.name_of(state.root))[0].is_symlink()
+
+
+def refused(state: StateFolder) -> None:
+    """The engine that the unit was put in place for did not begin: it stays only where an earlier run needs it."""
+    from homewright.engine.boot import due
+    from homewright.engine.journal import Reader
+
+    with contextlib.suppress(HomewrightError):  # why the engine did not begin is what is to be told
+        if installed(state) and not due.look(next(iter(Reader(state).runs(1)), None)).keep:
+            over(state)
 
 
 def over(state: StateFolder) -> None:

@@ -62,7 +62,7 @@ class BootUnit:
             "[Unit]",
             "Description=Homewright goes on with a run that was cut off",
             "Wants=network-online.target",
-            "After=network-online.target nss-lookup.target nss-user-lookup.target time-sync.target ssh.service sshd.service",
+            "After=network-online.target nss-lookup.target nss-user-lookup.target ssh.service sshd.service",
             f"RequiresMountsFor={' '.join(quoted(place) for place in places)}",
             f"StartLimitIntervalSec={RESTARTS_WITHIN_S}",
             f"StartLimitBurst={RESTARTS}",
