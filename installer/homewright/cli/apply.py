@@ -14,6 +14,8 @@ from homewright.errors import Cancelled
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_start_arguments(parser)
     plan_verb.add_choice_arguments(parser)
+    said = "pause before every step that reboots servers or could lock you out, until `continue`"
+    parser.add_argument("--ask-first", action="store_true", help=said)
     parser.add_argument("--plan", metavar="FILE", type=Path, help="a plan that was saved; another one is refused")
 
 
@@ -44,4 +46,5 @@ def run(args: argparse.Namespace, output: Output) -> int:
         only=args.only,
         start_at=args.start_at,
         plan_digest=planned.digest,
+        ask_first=args.ask_first,
     )

@@ -78,6 +78,7 @@ def start(
     only: str | None = None,
     start_at: str | None = None,
     plan_digest: str | None = None,
+    ask_first: bool = False,
 ) -> int:
     """Start a run and watch it to its end, unless it is to be left alone; the exit code."""
     further: Sequence[Path] = stages(args)
@@ -90,6 +91,7 @@ def start(
             start_at=start_at,
             plan_digest=plan_digest,
             stages=further,
+            ask_first=ask_first,
             ask=somebody(args),
         )
     except KeyboardInterrupt:

@@ -14,6 +14,10 @@ from typing import Any
 VERSION = 1
 
 
+BESIDE = "beside"
+"""Key in the data of an event of a step beside which others are at work: a reader needs the step's name to follow."""
+
+
 class Kind(StrEnum):
     RUN_STARTED = "run-started"
     RUN_FINISHED = "run-finished"  # data: state, changed

@@ -54,6 +54,8 @@ class RunRequest:
     """Steps that are left out, each with the reason."""
     new_machines: tuple[str, ...] = ()
     """Servers that may be other machines than before."""
+    ask_first: bool = False
+    """Pause before every step that reboots servers or could lock the operator out."""
     hold: bool = False
     """Prove what was done, then wait for a word before anything else is done."""
 
@@ -77,12 +79,14 @@ def start(
     start_at: str | None = None,
     plan_digest: str | None = None,
     stages: Sequence[Path] = (),
+    ask_first: bool = False,
     ask: bool = False,
 ) -> str:
     """Start a run and return its id, once the engine holds the site and the run is in the journal.
 
-    `only` and `start_at` name stages; with `ask`, sudo may ask on the terminal for the password that resuming at boot
-    takes. Raises Busy with who holds the site, or whatever error the engine met.
+    `only` and `start_at` name stages; with `ask_first` the run pauses before steps that are risky; with `ask`, sudo may
+    ask on the terminal for the password that resuming at boot takes. Raises Busy with who holds the site, or whatever
+    error the engine met.
     """
     if action not in ACTIONS:
         raise UsageError(f"There is no action {action}.", f"Known: {', '.join(ACTIONS)}.")
@@ -91,7 +95,8 @@ def start(
     run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
     folder = state.run(run)
     make_folder(folder)
-    request = RunRequest(action, only, start_at, plan_digest, tuple(str(Path(path).absolute()) for path in stages))
+    catalogues = tuple(str(Path(path).absolute()) for path in stages)
+    request = RunRequest(action, only, start_at, plan_digest, catalogues, ask_first=ask_first)
     write_atomically(folder / "request.json", json.dumps(asdict(request)).encode())
     try:
         _engine(site_file, state, run, request, ask)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from homewright.engine.events import Event, Kind
+from homewright.engine.events import BESIDE, Event, Kind
 
 
 def render(event: Event) -> str | None:
@@ -19,7 +19,8 @@ def render(event: Event) -> str | None:
 def describe(event: Event) -> str | None:
     """The same without the time. Reads well aloud: words, no drawing."""
     data = event.data
-    where = f"{event.host}: " if event.host else ""
+    beside = f"{event.step} " if data.get(BESIDE) and event.step else ""
+    where = f"{beside}{event.host}: " if event.host else f"{beside.strip()}: " if beside else ""
     match event.kind:
         case Kind.RUN_STARTED:
             return event.text or "Run started."

@@ -22,18 +22,14 @@ class Portion:
     """How long it has been running."""
 
 
-def progress(portions: Iterable[Portion]) -> tuple[float, float]:
-    """Percent done (0 to 100) and seconds left, by expectation."""
-    total = done = left = 0.0
+def progress(portions: Iterable[Portion]) -> float:
+    """Percent done (0 to 100), by expectation."""
+    total = done = 0.0
     for portion in portions:
         expected = max(portion.minutes * 60, 0.5)
         total += expected
         if portion.state is State.RUNNING:
-            part = min(portion.elapsed_s / expected, ALMOST)
-            done += part * expected
-            left += (1 - part) * expected
-        elif portion.state is State.PENDING:
-            left += expected
-        else:
+            done += min(portion.elapsed_s / expected, ALMOST) * expected
+        elif portion.state is not State.PENDING:
             done += expected
-    return (round(100 * done / total, 1) if total else 100.0, round(left, 1))
+    return round(100 * done / total, 1) if total else 100.0

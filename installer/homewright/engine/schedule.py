@@ -1,26 +1,26 @@
-"""The order of a run: each step after what it requires; after a failure only independent work goes on.
+"""The course of a run: each step after what it requires, steps that do not depend on one another side by side; after
+a failure only independent work goes on.
 
-A run that another engine began is looked back on first (`engine.resume`): what was done is proved, and only the rest is
-done.
+A run that another engine began is looked back on first (`engine.past`): what was done is proved, and only the rest is
+done. See docs/decisions/0025-side-by-side.md.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from homewright.engine import lost
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.conversation import HostEnd
-from homewright.engine.events import Event, Kind, Level
-from homewright.engine.journal import Reader
-from homewright.engine.journal.records import StepRecord
+from homewright.engine.events import Event, Kind
 from homewright.engine.launch import RunRequest
-from homewright.engine.progress import Portion, progress
-from homewright.engine.resume import Fate, Outlook, answers, dependents, outlook
+from homewright.engine.order import Turn, beginnings, left_s, turns
+from homewright.engine.past import Past
+from homewright.engine.progress import ALMOST, Portion, progress
 from homewright.engine.states import Action, State, Verdict
 from homewright.engine.step import StepEnd, StepWork
 from homewright.errors import HomewrightError
@@ -77,7 +77,7 @@ def conclude(states: Mapping[str, State], ends: Sequence[HostEnd], stopped: Stat
 
 
 class Schedule:
-    """Carries the steps of a plan out, one after another."""
+    """Carries the steps of a plan out."""
 
     def __init__(self, context: Context, plan: Plan, action: Action, request: RunRequest) -> None:
         self._context = context
@@ -93,15 +93,14 @@ class Schedule:
         self._request = request
         self._again = request.attempt > 1 and action is not Action.VERIFY
         """Another engine began this run: what it recorded counts, once it is proved."""
-        self._outlooks: dict[str, Outlook] = {}
-        self._rows: dict[tuple[str, str], StepRecord] = {}
-        self._away: set[str] = set()
-        """Servers that stayed silent as long as one that boots may: from then on each step asks them only once."""
-        self._verdicts: dict[str, dict[str, tuple[Verdict, str]]] = {}
-        """What the proofs said of what was recorded as done, by step and server."""
-        self._suspect: set[str] = set()
-        """Steps of which something that they require has run again since they were proved."""
         self._waived = set(request.skips) if action is Action.RUN else set()
+        self._past = Past(context, self._steps, request, self._waived)
+        back, proofs = action is Action.ROLLBACK, action is Action.VERIFY
+        sharing = [step.id for step in self._steps if context.catalogue.step(step.id).shares_hosts]
+        self._turns = turns(self._steps, sharing, back=back, proofs=proofs)
+        self._by_id = {step.id: step for step in self._steps}
+        self._most = context.site.runs.side_by_side
+        self._asks = request.ask_first or context.site.runs.pause_before_risks
         self._watch = SecretsWatch(context.state, context.writer)
 
     def record(self) -> None:
@@ -150,12 +149,10 @@ class Schedule:
         ticking = asyncio.create_task(self._tick())
         try:
             if self._again:
-                await self._look_back()
-            for step in self._steps:
-                await self._while_paused(step)
-                if self._context.stop.is_set():
-                    break
-                await self._one(step)
+                recorded = self._context.writer.query("SELECT changed FROM runs WHERE id = ?", self._context.run)
+                self._changed = int(recorded[0][0])
+                await self._past.look(self._action)
+            await self._work_off()
         finally:
             ticking.cancel()
         if self._context.failure is not None:
@@ -167,18 +164,72 @@ class Schedule:
             if all(state in SATISFIED for state in self._states.values()):
                 stopped = None  # asked too late: everything was done
         state, code = conclude(self._states, self._ends, stopped)
-        if state is State.INCOMPLETE and self._away and not self._waived and State.PENDING not in self._states.values():
+        if (
+            state is State.INCOMPLETE
+            and self._past.away
+            and not self._waived
+            and State.PENDING not in self._states.values()
+        ):
             code = 5  # nothing is wrong but that servers do not answer
         if state is State.SUCCEEDED and self._waived & set(self._states):
             state, code = State.INCOMPLETE, 1
         return RunEnd(state, self._changed, self._reason(), code)
 
-    async def _while_paused(self, step: PlanStep) -> None:
+    async def _work_off(self) -> None:
+        """Every step to its end, or until the run is stopped: what may begin does, as soon as something has ended."""
+        context = self._context
+        waiting = list(self._turns)
+        tasks: dict[asyncio.Task[None], Turn] = {}
+        try:
+            while waiting or tasks:
+                if context.stop.is_set():
+                    waiting = []
+                elif context.going.is_set():
+                    for turn in beginnings(waiting, list(tasks.values()), self._most):
+                        waiting.remove(turn)
+                        tasks[asyncio.create_task(self._one(self._by_id[turn.id]))] = turn
+                elif not tasks:
+                    await self._while_paused(self._by_id[waiting[0].id])
+                    continue
+                context.writer.several = len(tasks) > 1
+                await self._until_something_ends(tasks)
+                for task in [task for task in tasks if task.done()]:
+                    del tasks[task]
+                    task.result()
+        except HomewrightError:
+            context.stop.set()  # the journal cannot be written: what is at work must end as well
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+        finally:
+            context.writer.several = False
+
+    async def _until_something_ends(self, tasks: Collection[asyncio.Task[None]]) -> None:
+        """A step, or a pause."""
+        if not tasks:
+            return
+        waiting: set[asyncio.Task[Any]] = set(tasks)
+        going = asyncio.ensure_future(self._context.going.wait())
+        if not self._context.going.is_set():
+            waiting.add(going)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        going.cancel()
+
+    async def _ask_first(self, step: PlanStep, hosts: Sequence[str]) -> None:
+        """Pause by ourselves before a step that reboots or may lock out, where that was asked for."""
+        if not self._asks or self._action is Action.VERIFY or not (step.reboots or step.may_lock_out):
+            return
+        where = ", ".join(hosts)
+        risks = [f"it reboots {where}"] if step.reboots else []
+        risks += [f"it could lock you out of {where}"] if step.may_lock_out else []
+        self._context.going.clear()
+        await self._while_paused(step, f", because {' and '.join(risks)}")
+
+    async def _while_paused(self, step: PlanStep, why: str = "") -> None:
         """Begin nothing as long as the run is paused; what was going on has ended before."""
         context = self._context
         if context.going.is_set() or context.stop.is_set():
             return
-        said = f"{PAUSED} before {step.id} {step.title}."
+        said = f"{PAUSED} before {step.id} {step.title}{why}."
         context.writer.transition(Event(Kind.CONTROL, said), context.writer.set_run(reason=said))
         waiting = [asyncio.ensure_future(event.wait()) for event in (context.going, context.stop)]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -198,7 +249,7 @@ class Schedule:
             self._states[step.id] = State.SKIPPED
             writer.change(writer.set_step(step.id, "", state=State.SKIPPED, reason=step.skipped))
             return
-        hosts, unsure = await self._remaining(step)
+        hosts, unsure = await self._past.remaining(step)
         # What is done already needs nothing any more, whatever becomes of what it required.
         why = self._hindrance(step) if hosts and self._action is not Action.VERIFY else ""
         if why and self._waived & set(step.requires) and await self._holds_all_the_same(step):
@@ -208,17 +259,20 @@ class Schedule:
             writer.change(*(writer.set_step(step.id, host, **self._hindered(step.id, host, why)) for host in rows))
             return
         if hosts:
+            await self._ask_first(step, hosts)
+            if self._context.stop.is_set():
+                return
             self._states[step.id] = State.RUNNING
             self._began[step.id] = time.monotonic()
             self._watch.look()
             self._tell_progress()
-            mend = self._outlooks[step.id].of(Fate.MEND) if self._again else ()
+            mend = self._past.mend(step.id)
             part = step.model_copy(update={"hosts": hosts})
             end: StepEnd = await lost.carry_out(self._context, part, self._action, mend)
             self._states[step.id] = end.state
             self._ends += end.hosts.values()
             self._changed += end.changed
-            self._suspect |= dependents(step.id, {other.id: other.requires for other in self._steps})
+            self._past.has_run(step.id)
         else:
             self._states[step.id] = self._good
             writer.change(writer.set_step(step.id, "", state=self._good, reason=""))
@@ -231,65 +285,6 @@ class Schedule:
     @property
     def _good(self) -> State:
         return State.ROLLED_BACK if self._action is Action.ROLLBACK else State.SUCCEEDED
-
-    async def _look_back(self) -> None:
-        """Decide what every step needs, and prove what was recorded as done before anything else happens."""
-        writer = self._context.writer
-        self._changed = int(writer.query("SELECT changed FROM runs WHERE id = ?", self._context.run)[0][0])
-        records = Reader(self._context.state).steps(self._context.run)
-        self._rows = {(record.step, record.host): record for record in records}
-        for step in self._steps:
-            rows = {record.host: record for record in records if record.step == step.id and record.host}
-            if self._action is Action.ROLLBACK:
-                left = {h: Fate.RUN for h in step.hosts if h not in rows or rows[h].state is not State.ROLLED_BACK}
-                self._outlooks[step.id] = Outlook(left)
-                continue
-            definition = self._context.catalogue.step(step.id)
-            self._outlooks[step.id] = found = outlook(
-                step.hosts,
-                rows,
-                answers(self._context.site, definition.reads),
-                anew=step.id in self._request.anew,
-                new_machines=self._request.new_machines,
-            )
-            if found.why:
-                text = f"{step.id} {step.title}: {found.why}, so it runs again"
-                writer.transition(Event(Kind.DRIFT, text, step=step.id, level=Level.WARNING))
-        for step in self._steps:
-            if self._context.stop.is_set():
-                return
-            await self._prove_again(step)
-
-    async def _prove_again(self, step: PlanStep) -> None:
-        said = self._verdicts.setdefault(step.id, {})
-        broken = {host for host, (verdict, _) in said.items() if verdict is Verdict.BROKEN}
-        hosts = [host for host in self._outlooks[step.id].of(Fate.PROVE) if host not in broken]
-        if not hosts or step.id in self._waived:
-            return
-        work = StepWork(self._context, step, Action.VERIFY)
-        verdicts = await work.prove_again(hosts, patient=[host for host in hosts if host not in self._away])
-        self._away |= work.silent
-        said |= verdicts
-        for host, (verdict, why) in verdicts.items():
-            if verdict is Verdict.BROKEN:
-                text = f"it was done, and is not any more: {why}"
-                event = Event(Kind.DRIFT, text, step=step.id, host=host, level=Level.WARNING)
-                self._context.writer.transition(event)
-
-    async def _remaining(self, step: PlanStep) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The servers that the step has to run on, and those that it cannot be told of."""
-        if not self._again:
-            return step.hosts, ()
-        if step.id in self._suspect:
-            await self._prove_again(step)
-        due = set(self._outlooks[step.id].of(Fate.RUN, Fate.MEND))
-        verdicts = self._verdicts.get(step.id, {})
-        due |= {host for host, (verdict, _) in verdicts.items() if verdict is Verdict.BROKEN}
-        unsure = tuple(host for host, (verdict, _) in verdicts.items() if verdict is Verdict.CANNOT_TELL)
-        for host in unsure:
-            said = f"whether it is still done cannot be told: {verdicts[host][1]}"
-            self._context.writer.transition(Event(Kind.LINE, said, step=step.id, host=host, level=Level.WARNING))
-        return tuple(host for host in step.hosts if host in due), unsure
 
     async def _holds_all_the_same(self, step: PlanStep) -> bool:
         """Whether a step whose requirement was left out is proved on all its servers although it did not run."""
@@ -324,7 +319,7 @@ class Schedule:
     def _hindered(self, step: str, host: str, why: str) -> dict[str, Any]:
         """What the row of a step says that cannot run now: an earlier failure of its own is no longer what matters."""
         values: dict[str, Any] = {"reason": f"It did not run: {why}."}
-        row = self._rows.get((step, host))
+        row = self._past.rows.get((step, host))
         if row is not None and row.state in (State.FAILED, State.INTERRUPTED, State.CANCELLED):
             values |= {"state": State.PENDING, "say": "", "do": "[]"}
         return values
@@ -347,10 +342,21 @@ class Schedule:
 
     def _tell_progress(self) -> None:
         now = self._told = time.monotonic()
-        portions = (
-            Portion(step.minutes, self._states[step.id], now - self._began.get(step.id, now)) for step in self._steps
+        elapsed = {step: now - began for step, began in self._began.items()}
+        percent = progress(
+            Portion(step.minutes, self._states[step.id], elapsed.get(step.id, 0)) for step in self._steps
         )
-        percent, left = progress(portions)
+        running = {turn: self._rest_s(turn.id, elapsed) for turn in self._turns if self._is(turn, State.RUNNING)}
+        waiting = [turn for turn in self._turns if self._is(turn, State.PENDING)]
+        seconds = {step.id: step.minutes * 60 for step in self._steps}
+        left = round(left_s(waiting, running, seconds, self._most), 1)
         writer = self._context.writer
         event = Event(Kind.PROGRESS, data={"percent": percent, "left_s": left})
         writer.transition(event, writer.set_run(percent=percent, left_s=left, changed=self._changed))
+
+    def _rest_s(self, step: str, elapsed: Mapping[str, float]) -> float:
+        expected = self._by_id[step].minutes * 60
+        return max(expected - elapsed.get(step, 0), (1 - ALMOST) * expected)
+
+    def _is(self, turn: Turn, state: State) -> bool:
+        return self._states[turn.id] is state

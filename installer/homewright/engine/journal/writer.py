@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from homewright.engine.events import Event, Kind, Level
+from homewright.engine.events import BESIDE, Event, Kind, Level
 from homewright.engine.journal import integrity, schema, volumes
 from homewright.engine.redaction import Redactor
 from homewright.errors import StateError
@@ -46,6 +46,8 @@ class Writer:
         self.dropped = 0
         self._full_since = 0.0
         """When it was found full, or looked at last (monotonic seconds)."""
+        self.several = False
+        """Several steps are at work: an event of one of them says so, and viewers then name its step."""
         self._waiting: list[Event] = []
         self._waiting_bytes = 0
         make_folder(state.root)
@@ -197,6 +199,8 @@ class Writer:
 
     def _take(self, event: Event) -> None:
         self._seq += 1
+        if self.several and event.step:
+            event = replace(event, data={**event.data, BESIDE: True})
         cleaned = replace(
             event,
             seq=self._seq,

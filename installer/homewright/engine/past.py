@@ -1,0 +1,105 @@
+"""What an earlier engine of a run has recorded: proved before anything else happens, and what is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+
+from homewright.engine.context import Context
+from homewright.engine.events import Event, Kind, Level
+from homewright.engine.journal import Reader
+from homewright.engine.journal.records import StepRecord
+from homewright.engine.launch import RunRequest
+from homewright.engine.resume import Fate, Outlook, answers, dependents, outlook
+from homewright.engine.states import Action, State, Verdict
+from homewright.engine.step import StepWork
+from homewright.planning import PlanStep
+
+
+class Past:
+    """The past of a run that goes on; of one that begins, nothing."""
+
+    def __init__(
+        self, context: Context, steps: Sequence[PlanStep], request: RunRequest, waived: Container[str]
+    ) -> None:
+        self._context = context
+        self._steps = steps
+        self._request = request
+        self._waived = waived
+        self._known = False
+        self._outlooks: dict[str, Outlook] = {}
+        self._verdicts: dict[str, dict[str, tuple[Verdict, str]]] = {}
+        """What the proofs said of what was recorded as done, by step and server."""
+        self._suspect: set[str] = set()
+        """Steps of which something that they require has run again since they were proved."""
+        self.rows: dict[tuple[str, str], StepRecord] = {}
+        self.away: set[str] = set()
+        """Servers that stayed silent as long as one that boots may: from then on each step asks them only once."""
+
+    async def look(self, action: Action) -> None:
+        """Decide what every step needs, and prove what was recorded as done before anything else happens."""
+        self._known = True
+        records = Reader(self._context.state).steps(self._context.run)
+        self.rows = {(record.step, record.host): record for record in records}
+        for step in self._steps:
+            rows = {record.host: record for record in records if record.step == step.id and record.host}
+            if action is Action.ROLLBACK:
+                left = {h: Fate.RUN for h in step.hosts if h not in rows or rows[h].state is not State.ROLLED_BACK}
+                self._outlooks[step.id] = Outlook(left)
+                continue
+            definition = self._context.catalogue.step(step.id)
+            self._outlooks[step.id] = found = outlook(
+                step.hosts,
+                rows,
+                answers(self._context.site, definition.reads),
+                anew=step.id in self._request.anew,
+                new_machines=self._request.new_machines,
+            )
+            if found.why:
+                text = f"{step.id} {step.title}: {found.why}, so it runs again"
+                self._context.writer.transition(Event(Kind.DRIFT, text, step=step.id, level=Level.WARNING))
+        for step in self._steps:
+            if self._context.stop.is_set():
+                return
+            await self._prove_again(step)
+
+    def mend(self, step: str) -> tuple[str, ...]:
+        """Servers where the step was cut off or has failed."""
+        return self._outlooks[step].of(Fate.MEND) if self._known else ()
+
+    def has_run(self, step: str) -> None:
+        """What requires this step has to be proved once more before it is its turn."""
+        self._suspect |= dependents(step, {other.id: other.requires for other in self._steps})
+
+    async def remaining(self, step: PlanStep) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The servers that the step has to run on, and those that it cannot be told of."""
+        if not self._known:
+            return step.hosts, ()
+        if step.id in self._suspect:
+            await self._prove_again(step)
+        due = set(self._outlooks[step.id].of(Fate.RUN, Fate.MEND))
+        verdicts = self._verdicts.get(step.id, {})
+        due |= {host for host, (verdict, _) in verdicts.items() if verdict is Verdict.BROKEN}
+        unsure = tuple(host for host, (verdict, _) in verdicts.items() if verdict is Verdict.CANNOT_TELL)
+        for host in unsure:
+            said = f"whether it is still done cannot be told: {verdicts[host][1]}"
+            self._context.writer.transition(Event(Kind.LINE, said, step=step.id, host=host, level=Level.WARNING))
+        return tuple(host for host in step.hosts if host in due), unsure
+
+    async def _prove_again(self, step: PlanStep) -> None:
+        said = self._verdicts.setdefault(step.id, {})
+        broken = {host for host, (verdict, _) in said.items() if verdict is Verdict.BROKEN}
+        hosts = [host for host in self._outlooks[step.id].of(Fate.PROVE) if host not in broken]
+        if not hosts or step.id in self._waived:
+            return
+        work = StepWork(self._context, step, Action.VERIFY)
+        verdicts = await work.prove_again(hosts, patient=self._patient(hosts))
+        self.away |= work.silent
+        said |= verdicts
+        for host, (verdict, why) in verdicts.items():
+            if verdict is Verdict.BROKEN:
+                text = f"it was done, and is not any more: {why}"
+                event = Event(Kind.DRIFT, text, step=step.id, host=host, level=Level.WARNING)
+                self._context.writer.transition(event)
+
+    def _patient(self, hosts: Iterable[str]) -> list[str]:
+        return [host for host in hosts if host not in self.away]
