@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from homewright.access.connection import CommandFailed, Completed
 from homewright.engine import fence
-from homewright.engine.fence import Fences
+from homewright.engine.fence import Fences, Retired
 from homewright.engine.journal.writer import Writer
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder
@@ -65,3 +68,64 @@ def test_what_a_failed_step_left_on_a_server_is_ended_before_it_is_given_back(
     given = dict(writer.query("SELECT host, released FROM fences"))
     assert given["x"] >= began
     assert (given["y"] is None) is stuck
+
+
+def ask(file: Path, **record: object) -> dict[str, Any]:
+    """What a server's side of the fence answers, run here on a file of the test's."""
+    wanted = {"controller": "us", "fence": 5, "released": False, "retired": [], **record}
+    words = [sys.executable, "-c", fence._TAKE, json.dumps(wanted), str(file)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "taken"),
+    [
+        (None, {}, True),
+        ({"controller": "us", "fence": 4, "released": False}, {}, True),
+        ({"controller": "us", "fence": 5, "released": True}, {}, False),
+        ({"controller": "old", "fence": 4, "released": True}, {}, True),
+        ({"controller": "old", "fence": 4, "released": False}, {}, False),
+        ({"controller": "old", "fence": 4, "released": False}, {"retired": ["old"]}, True),
+        ({"controller": "old", "fence": 6, "released": False}, {"retired": ["old"]}, False),
+        ({"controller": "new", "fence": 4, "released": True, "retired": ["us"]}, {}, False),
+        ({"controller": "new", "fence": 4, "released": True, "retired": ["us"]}, {"retired": ["new"]}, False),
+        ({"controller": "us", "fence": 5, "released": False}, {"released": True}, True),
+        ({"controller": "old", "fence": 5, "released": False}, {"released": True, "retired": ["old"]}, True),
+    ],
+)
+def test_who_gets_a_servers_fence(
+    tmp_path: Path, held: dict[str, object] | None, wanted: dict[str, object], taken: bool
+) -> None:
+    file = tmp_path / "fence.json"
+    if held is not None:
+        file.write_text(json.dumps(held))
+    answer = ask(file, **wanted)
+    assert (answer["taken"], answer["before"]) == (taken, held)
+    if taken:
+        assert json.loads(file.read_text())["controller"] == "us"
+
+
+def test_who_was_retired_once_stays_retired(tmp_path: Path) -> None:
+    file = tmp_path / "fence.json"
+    assert ask(file, controller="new", retired=["old", "older"])["taken"]
+    assert ask(file, controller="new", fence=6)["taken"], "a record without them forgets nobody"
+    assert json.loads(file.read_text())["retired"] == ["old", "older"]
+    assert ask(file, controller="newest", fence=7, retired=["new"])["taken"]
+    assert json.loads(file.read_text())["retired"] == ["new", "old", "older"]
+
+
+def test_a_controller_that_was_replaced_is_told_by_whom(
+    state: StateFolder, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {"controller": "new", "fence": 9, "host": "tower", "since": 0, "released": True, "retired": ["us"]}
+
+    class Refuses(Answers):
+        def run(self, command: str, **_: object) -> Completed:
+            return Completed(json.dumps({"taken": False, "before": held}), "", 0)
+
+    monkeypatch.setattr(fence, "Connection", Refuses)
+    errors = asyncio.run(Fences(SITE, state, writer, "us").hold(["x"]))
+    assert isinstance(errors["x"], Retired) and errors["x"].exit_code == 3
+    assert "taken over by tower" in errors["x"].why

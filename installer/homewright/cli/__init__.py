@@ -31,7 +31,7 @@ VERBS: dict[str, Verb] = {
     "lab": Verb("homewright.cli.lab", "practice servers on this machine"),
     "site": Verb(
         "homewright.cli.site",
-        "the answers: new, show, set, unset, add-server, remove-server, import, validate, inventory",
+        "the answers: new, show, set, unset, add-server, remove-server, import, export, validate, inventory",
     ),
     "trust": Verb("homewright.cli.trust", "first contact with a server: host key, key, sudo"),
     "discover": Verb("homewright.cli.discover", "facts of every server"),

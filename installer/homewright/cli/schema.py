@@ -27,6 +27,7 @@ SCHEMAS: dict[str, str] = {
     "receipts": "homewright.engine.receipts_document:ReceiptsDocument",
     "workspaces": "homewright.workspaces.models:WorkspacesDocument",
     "workspace": "homewright.workspaces.models:WorkspaceDocument",
+    "site-export": "homewright.takeover.contents:Contents",
     "support-bundle": "homewright.support.contents:Contents",
     "trust": "homewright.access.report:TrustDocument",
 }

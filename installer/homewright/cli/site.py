@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homewright.cli import site_import, site_secret
+from homewright.cli import site_export, site_import, site_secret
 from homewright.cli.output import Output
 from homewright.errors import SiteError, UsageError, addressed
 
@@ -46,9 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("server", metavar="NAME=USER@ADDRESS[:PORT]", help="such as s4=ann@192.168.1.14")
     add.add_argument("--host-key", metavar="KEY", help="its SSH host key or fingerprint")
 
-    site_import.add_arguments(
-        action("import", "servers out of your ~/.ssh/config or an Ansible inventory: lists them, or adds those named")
-    )
+    taking = "a whole site out of a site export; or servers out of your ~/.ssh/config or an Ansible inventory"
+    importing = action("import", f"{taking}: lists them, or adds those named")
+    site_import.add_arguments(importing)
+    site_export.add_import_arguments(importing)
+
+    about = "one encrypted file with everything that another machine needs to go on with the site"
+    site_export.add_export_arguments(action("export", about))
 
     remove = action("remove-server", "take a server out of the site; nothing is changed on it")
     remove.add_argument("server", metavar="NAME", help="its name")
@@ -75,7 +79,11 @@ def run(args: argparse.Namespace, output: Output) -> int:
     from homewright.site import files
     from homewright.site.paths import site_file
 
+    if args.action == "import" and (exported := site_export.named(args)) is not None:
+        return site_export.take_over(exported, args, output)
     path = site_file(args.site)
+    if args.action == "export":
+        return site_export.export(path, args, output)
     if args.action == "set":
         return _set(path, args.changes, output)
     if args.action == "unset":

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("host", nargs="*", metavar="HOST", help="the ones to add; without any they are listed")
+    said = "the ones to add, without any they are listed; or one file: a site export"
+    parser.add_argument("host", nargs="*", metavar="HOST|FILE", help=said)
     parser.add_argument(
         "--from",
         dest="source",

@@ -2,7 +2,8 @@
 
 `/var/lib/homewright/fence.json` is replaced under a flock. A runner's commands look at it before they begin
 (`runners.guard`), so what an older run left behind, here or on the server, is refused from the moment that a newer one
-has taken the server. A controller that has not given a server back keeps others off it.
+has taken the server. A controller that has not given a server back keeps others off it; one whose site was taken over
+(`engine.succession`) is named in the file as retired, and never gets the server again.
 """
 
 from __future__ import annotations
@@ -47,8 +48,13 @@ try:
         answer["machine"] = file.read().strip()
 except OSError:
     pass
-foreign = held is not None and held.get("controller") != wanted["controller"]
-if wanted["released"]:
+before = set(held.get("retired") or ()) if held is not None else set()
+ours = {wanted["controller"], *wanted.get("retired", ())}
+foreign = held is not None and held.get("controller") not in ours
+wanted["retired"] = sorted((before | ours) - {wanted["controller"]})
+if wanted["controller"] in before:
+    write = False
+elif wanted["released"]:
     write = held is not None and not foreign and held["fence"] == wanted["fence"]
 else:
     write = held is None or (held["fence"] < wanted["fence"] and (held.get("released") or not foreign))
@@ -80,6 +86,16 @@ ANOTHER = "is another machine than before."
 """What is said of a server whose machine-id is not the recorded one."""
 
 
+RETIRED = "retired"
+"""Where the journal keeps the controllers whose place this one has taken, as a JSON list."""
+
+
+class Retired(Busy):
+    """This controller's site was taken over by another machine."""
+
+    code = "retired"
+
+
 class NewMachine(HomewrightError):
     """A server's machine-id is not the one that was recorded."""
 
@@ -100,6 +116,12 @@ class Held:
     @property
     def number(self) -> int:
         return int(str(self.before["fence"])) if self.before else 0
+
+    @property
+    def retired(self) -> tuple[str, ...]:
+        """Controllers that never get this server again: their site was taken over."""
+        found = (self.before or {}).get("retired")
+        return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 class Fences:
@@ -136,6 +158,9 @@ class Fences:
         """Servers that an earlier engine left armed, or that took a step of its back since."""
         self._seen: set[str] = set()
         self.number = 1 + int(writer.query("SELECT coalesce(max(fence), 0) FROM fences")[0][0])
+        known = writer.query("SELECT value FROM meta WHERE key = ?", RETIRED)
+        self._retired: list[str] = json.loads(known[0][0]) if known else []
+        """Controllers whose place we have taken."""
 
     @contextlib.asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -183,6 +208,8 @@ class Fences:
                     self._seen.add(host)
                     if self._replaced(host, answer.machine):
                         errors[host] = await self._give_back(host)
+                elif self._controller in answer.retired:
+                    errors[host] = _replaced_by(host, answer.before or {})
                 elif self._foreign(answer):
                     errors[host] = self._busy(host, answer)
                 else:
@@ -258,7 +285,7 @@ class Fences:
     def _take(self, host: str) -> Held | HomewrightError:
         try:
             with Connection.open(self._endpoint(host)) as connection:
-                answer = _ask(connection, self._record(released=False))
+                answer = ask(connection, self._record(released=False))
                 before = answer.before
                 if answer.taken and before is not None and not before.get("released"):
                     # An earlier run of ours never gave the server back: nothing of it may go on working.
@@ -276,7 +303,7 @@ class Fences:
                 if host in self.unclean:
                     # Whoever takes a server that was given back looks for nothing: what we left must be gone before.
                     connection.run(Guard(self._controller, self.number + 1).sweep(), sudo=True, timeout=60)
-                return _ask(connection, self._record(released=True)).taken
+                return ask(connection, self._record(released=True)).taken
         except HomewrightError:
             return False
 
@@ -289,11 +316,13 @@ class Fences:
             "site": self._site.name,
             "since": round(self._since),
             "released": released,
+            "retired": self._retired,
         }
 
     def _foreign(self, answer: Held) -> bool:
         before = answer.before or {}
-        return before.get("controller") != self._controller and not before.get("released")
+        ours = (self._controller, *self._retired)
+        return before.get("controller") not in ours and not before.get("released")
 
     def _busy(self, host: str, answer: Held) -> Busy:
         before = answer.before or {}
@@ -309,7 +338,21 @@ class Fences:
         )
 
 
-def _ask(connection: Connection, record: dict[str, object]) -> Held:
+def _replaced_by(host: str, before: Mapping[str, object]) -> Retired:
+    machine = before.get("host", "another machine")
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(str(before.get("since", 0)))))
+    return Retired(
+        f"{host} is no longer looked after from here.",
+        f"The site was taken over by {machine}, which was at work on {host} last on {since}.",
+        [
+            f"go on with the site on {machine}",
+            "to have it back here: there `homewright site export --encrypt FILE`, here `homewright site import FILE`",
+        ],
+    )
+
+
+def ask(connection: Connection, record: dict[str, object]) -> Held:
+    """Take a server, or give it back, as the record says; what it answered. Raises as `Connection.run`."""
     # The script travels on stdin: nothing of it stands in the server's process list but who we are.
     command = f"python3 - {shlex.quote(json.dumps(record))} {FENCE_FILE}"
     answer = json.loads(connection.run(command, sudo=True, stdin=_TAKE.encode(), timeout=60).stdout)
