@@ -147,6 +147,25 @@ def test_a_crash_before_the_beginning_is_told(
         launch.start(write_site(tmp_path, GOOD), state)
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_run_that_is_recorded_keeps_its_folder_when_its_engine_dies_at_once(
+    tmp_path: Path, state: StateFolder, monkeypatch: pytest.MonkeyPatch, recorded: bool
+) -> None:
+    def dies(command: list[str], folder: Path, run: str) -> None:
+        if recorded:
+            writer = Writer(state, run)
+            writer.change(writer.add_run(action="run", state="running", created=1.0))
+            writer.close()
+        raise StateError("The engine ended before it began.")
+
+    monkeypatch.setattr(launch, "_spawn", dies)
+    with pytest.raises(StateError, match="ended before it began"):
+        launch.start(write_site(tmp_path, GOOD), state)
+    assert len(list(state.runs.iterdir())) == int(recorded)
+    if recorded:
+        assert launch.RunRequest.read(state.run(Reader(state).run().id)).action == "apply"
+
+
 def test_a_systemd_that_hangs_is_not_waited_for_for_ever(
     tmp_path: Path, state: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -116,6 +117,24 @@ def test_what_is_no_event_becomes_a_line(play: Play) -> None:
     assert play.talk.ends["s1"].state is State.SUCCEEDED  # its line had no end, and was taken at the process's end
     assert play.talk.ends["s2"].state is State.FAILED
     assert "s9" not in play.talk.ends
+
+
+def test_escape_sequences_and_half_a_character_harm_nobody(play: Play) -> None:
+    play.run(r"""
+        os.write(1, b"\x1b]0;a title\x07\x1b[2J\x1b[31mred\x1b[0m\x1b[9999;9999H\n")
+        os.write(1, "half of \u00e9".encode()[:-1])
+        os.write(1, b"\nand the rest\xa9\n")
+        os.write(2, b"\x1bP+q544e\x1b\\\x00\x07\x9b5n\n")
+        say("host-finished", "s1", state="failed", reason="\x1b[2Jgone \udce9")
+    """)
+    texts = play.texts()
+    assert "\x1b[31mred\x1b[0m" in texts, "colours are left"
+    assert "half of \N{REPLACEMENT CHARACTER}" in texts
+    assert "and the rest\N{REPLACEMENT CHARACTER}" in texts
+    for event in play.events():
+        left = re.sub(r"\x1b\[[0-9;:]*m", "", event.text + json.dumps(event.data, ensure_ascii=False))
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", left), event
+    assert "gone" in play.talk.ends["s1"].reason
 
 
 def test_a_flood_is_bounded_and_states_come_through(play: Play) -> None:

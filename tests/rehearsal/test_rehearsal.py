@@ -142,7 +142,11 @@ def test_a_simulated_run_is_a_real_run_of_the_engine_and_says_what_it_is(recorde
     assert "Done:" in applied.stdout
     status = json.loads(_command(recorded, "status", "--json").stdout)
     assert json.dumps(status).count("succeeded") >= 5
+    receipts = json.loads(_command(recorded, "receipts", "00/10", "--json").stdout)["receipts"]
+    assert {change["name"] for change in receipts[0]["changes"]} == {"/etc/hosts", "/etc/hostname"}
+    assert all("rehearsed" in change["after"] for change in receipts[0]["changes"])
     back = _command(recorded, "rollback", "--all", "--yes", "--plain")
+    assert "/etc/hosts: put it back as it was (big-box" in back.stdout
     assert "Taken back" in back.stdout
     assert "Which" not in back.stdout and "00/40" in back.stdout
 

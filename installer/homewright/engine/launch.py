@@ -101,9 +101,18 @@ def start(
     try:
         _engine(site_file, state, run, request, ask)
     except HomewrightError:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not _recorded(state, run):  # else the engine died a moment too late: the run is there, and can go on
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     return run
+
+
+def _recorded(state: StateFolder, run: str) -> bool:
+    from homewright.engine.journal import Reader
+
+    with contextlib.suppress(HomewrightError):
+        return any(record.id == run for record in Reader(state).runs(1))
+    return False
 
 
 def resume(
