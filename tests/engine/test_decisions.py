@@ -154,13 +154,17 @@ def test_whether_a_proof_captures(tmp_path: Path, text: str, found: bool) -> Non
 def test_old_runs_are_cleared_away_in_the_order_in_which_they_were_recorded() -> None:
     folders = [Path(f"202611{day:02d}-120000-aaaa") for day in range(1, 31)]
     names = [folder.name for folder in folders]
-    assert superfluous(folders, names[-1], names) == []
+    assert superfluous(folders, names[-1], names, {}) == []
     more, later = [*folders, Path("20261201-120000-aaaa")], [*names, "20261201-120000-aaaa"]
-    assert superfluous(more, later[-1], later) == more[:1]
-    assert superfluous(more, later[0], later) == more[1:2], "never the run that goes on"
+    assert superfluous(more, later[-1], later, {}) == more[:1]
+    assert superfluous(more, later[0], later, {}) == more[1:2], "never the run that goes on"
     back = [*folders, Path("20250101-120000-aaaa")]  # its clock was set back, and it is the newest all the same
-    assert superfluous(back, names[-1], [*names, "20250101-120000-aaaa"]) == back[:1]
-    assert superfluous(back, names[-1], names) == back[:1], "nor one that another start is about to fill"
+    assert superfluous(back, names[-1], [*names, "20250101-120000-aaaa"], {}) == back[:1]
+    assert superfluous(back, names[-1], names, {}) == back[:1], "nor one that another start is about to fill"
+    sizes = dict.fromkeys(names, 100 << 20)
+    assert superfluous(folders, names[-1], names, sizes) == folders[:19], "ten runs of 100 MB are below 1 GB"
+    assert superfluous(folders, names[-1], names, {names[5]: 2 << 30}) == folders[:6]
+    assert superfluous(folders, names[5], names, {names[5]: 2 << 30}) == [], "what goes on is never too big"
 
 
 def test_what_an_engine_inherits() -> None:

@@ -13,7 +13,7 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from homewright.access.connection import Connection
@@ -41,6 +41,8 @@ from homewright.site.rehearsed import Rehearsed
 
 KEPT_RUNS = 30
 """Runs whose events are kept; older ones keep their states only."""
+KEPT_BYTES = 1 << 30
+"""Bytes of lines that runs before this one may have together; a million lines take about 200 MB."""
 LEFT_LIMIT_S = 15.0
 HOLD_S = 60.0
 """How long a held run waits for the first viewer: whoever asked for it is on the way."""
@@ -196,7 +198,8 @@ class Engine:
     def _rotate(self, writer: Writer) -> None:
         folders = [path for path in self.state.runs.iterdir() if path.is_dir()]
         recorded = [str(run) for (run,) in writer.query("SELECT id FROM runs ORDER BY rowid")]
-        for old in superfluous(folders, self.run, recorded):
+        sizes = {path.name: _lines_size(path) for path in folders}
+        for old in superfluous(folders, self.run, recorded, sizes):
             shutil.rmtree(old, ignore_errors=True)
 
     def _beginning(self, planned: Plan) -> str:
@@ -316,16 +319,25 @@ class Engine:
                 prospect.over(self.state)
 
 
-def superfluous(folders: Iterable[Path], run: str, recorded: Sequence[str]) -> list[Path]:
+def _lines_size(folder: Path) -> int:
+    """Bytes of a run's lines."""
+    return sum(file.stat().st_size for file in folder.glob("events.db*"))
+
+
+def superfluous(folders: Iterable[Path], run: str, recorded: Sequence[str], sizes: Mapping[str, int]) -> list[Path]:
     """The folders of all but the latest runs, in the order in which runs were recorded: clocks are set back.
 
-    Never this run's own; and last one that the journal does not know, which another start may be about to fill.
+    The latest are `KEPT_RUNS`, and of them as many as have no more than `KEPT_BYTES` of lines. Never this run's own;
+    and last one that the journal does not know, which another start may be about to fill.
     """
     places = {name: place for place, name in enumerate(recorded)}
     others = sorted(
         (path for path in folders if path.name != run), key=lambda path: (places.get(path.name, len(places)), path.name)
     )
-    return others[: 1 - KEPT_RUNS]
+    count = max(0, len(others) + 1 - KEPT_RUNS)
+    while count < len(others) and sum(sizes.get(path.name, 0) for path in others[count:]) > KEPT_BYTES:
+        count += 1
+    return others[:count]
 
 
 def refuse(state: StateFolder, run: str, error: HomewrightError) -> None:
