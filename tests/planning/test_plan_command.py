@@ -54,7 +54,10 @@ def place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Place:
 
 def test_the_plan_in_words(place: Place) -> None:
     text = place.plan()
-    assert "Changes on s1, s2:" in text and "file /home/ann/.venv/ (00/40)" in text
+    assert "Changes on s1:" in text and "Changes on s2:" in text and "file /home/ann/.venv/ (00/40)" in text
+    assert "10/10 Bridge on s1, s2, about 12 seconds, could lock you out" in text
+    assert "10/30 Restart on s1, about 4 minutes, reboots" in text and "Will be rebooted: s1." in text
+    assert text.count("file /etc/default/grub.d/90-homewright.cfg (10/20)") == 1
     assert "package python3-venv, where it is missing (00/40)" in text
     assert "range of pods: 10.1.0.0/16. The pods' usual range" in text
     assert "Does not fit" not in text and "what was applied last" not in text

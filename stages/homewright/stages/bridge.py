@@ -6,19 +6,16 @@ interface itself (a bond's ports, a VLAN's tag, how it is found) stays where som
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import PurePosixPath
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from homewright.errors import HomewrightError
 from homewright.site.models import Server, Site
+from homewright.stages import netplan
+from homewright.stages.netplan import LAYER3, Definition, Link
 
 BRIDGE = "br0"
 FOLDER = "/etc/netplan"
@@ -30,44 +27,12 @@ CLOUD_TEXT = (
 MARK = "/var/lib/homewright/br0"
 """Says that br0 is ours, beyond the life of any file that is put back: only then it may be taken away."""
 HEADER = "# Kept by Homewright (10/10): this server's address is on the bridge br0, which its instances share.\n"
-KINDS = ("ethernets", "bonds", "vlans")
-"""Sections of netplan whose interfaces can be bridged."""
-LAYER3 = (
-    "addresses", "routes", "routing-policy", "gateway4", "gateway6", "nameservers", "dhcp4", "dhcp6", "dhcp4-overrides",
-    "dhcp6-overrides", "dhcp-identifier", "ra-overrides", "accept-ra", "link-local", "ipv6-privacy",
-    "ipv6-address-generation", "ipv6-address-token", "ipv6-mtu", "critical", "optional-addresses",
-)  # fmt: skip
-"""What belongs to whoever has the address (netplan's reference, "Properties for all device types")."""
 
 
 class Refused(HomewrightError):
     """The bridge cannot be made; nothing was changed."""
 
     code = "bridge"
-
-
-@dataclass(frozen=True)
-class Link:
-    """One interface as the kernel and systemd-networkd have it."""
-
-    name: str
-    kind: str = ""
-    """bridge, bond, vlan, veth, … as ip(8) says; empty for a real one."""
-    mac: str = ""
-    master: str = ""
-    carrier: bool = True
-    wireless: bool = False
-    driver: str = ""
-    addresses: tuple[str, ...] = ()
-    """IPv4 with prefix."""
-    network_file: str = ""
-    """The file by which systemd-networkd has set it up; empty where that is not its business."""
-    stp: int = 0
-    forward_delay: int = 0
-
-    def has(self, address: str) -> bool:
-        """Whether this IPv4 address is on it."""
-        return any(_ip(text) == address for text in self.addresses)
 
 
 @dataclass(frozen=True)
@@ -109,16 +74,6 @@ class Wanted:
         return BRIDGE if seen.links[self.nic].master == BRIDGE else self.nic
 
 
-@dataclass
-class _Definition:
-    """An interface in netplan's files."""
-
-    section: str
-    id: str
-    merged: dict[str, Any]
-    files: list[str]
-
-
 def is_ours(seen: Seen) -> bool:
     """Whether br0 was made by this step; its file may have been lost since."""
     return seen.files.get(FILE, "").startswith(HEADER) or (bool(seen.mark) and FILE not in seen.files)
@@ -131,7 +86,10 @@ def wanted(site: Site, server: Server, seen: Seen, before: Mapping[str, Any] | N
     Raises Refused with the reason where it can have no bridge.
     """
     known = before or {}
-    documents = _documents(server, seen)
+    try:
+        documents = netplan.documents(seen.files)
+    except ValueError as error:
+        raise _refused(server, str(error), "put it right: netplan generate says where") from None
     ours = is_ours(seen)
     _refuse_foreign(server, seen, documents, ours)
     nic = _nic(server, seen, ours)
@@ -142,7 +100,7 @@ def wanted(site: Site, server: Server, seen: Seen, before: Mapping[str, Any] | N
     top = _layer3(base, site, server, seen, nic, str(known.get("gateway", "")))
     files = {}
     for path in found.files:
-        files[path] = _stripped(seen.files[path], found)
+        files[path] = netplan.stripped(seen.files[path], found)
         if files[path] != seen.files[path] and path not in known.get("files", {path: ""}):
             why = f"{path} gives {nic.name} addresses beside the bridge, and was not there when that was made"
             raise _refused(server, why, "take that out of it, or remove it")
@@ -158,7 +116,7 @@ def wanted(site: Site, server: Server, seen: Seen, before: Mapping[str, Any] | N
     }
     document = {"network": {"version": 2, found.section: {found.id: port}, "bridges": {BRIDGE: {**shape, **top}}}}
     if own is None or documents[FILE] != document:
-        files[FILE] = HEADER + _text(document)
+        files[FILE] = HEADER + netplan.text_of(document)
     else:
         files[FILE] = seen.files[FILE]
     if seen.cloud_init:
@@ -216,7 +174,7 @@ def put_back(before: Mapping[str, str], now: Mapping[str, str], server: Server) 
         current = now.get(path)
         if current == text:
             continue
-        if current is not None and not _only_stripped(text, current):
+        if current is not None and not netplan.only_stripped(text, current):
             raise Refused(
                 f"{path} on {server.name} was edited since the bridge was made.",
                 "Putting it back would lose that.",
@@ -224,18 +182,6 @@ def put_back(before: Mapping[str, str], now: Mapping[str, str], server: Server) 
             )
         changes[path] = text
     return changes
-
-
-def _documents(server: Server, seen: Seen) -> dict[str, dict[str, Any]]:
-    documents = {}
-    for path, text in seen.files.items():
-        try:
-            document = YAML(typ="safe", pure=True).load(text)
-        except YAMLError as error:
-            line = str(error).strip().splitlines()[-1].strip()
-            raise _refused(server, f"{path} is no YAML ({line})", "put it right: netplan generate says where") from None
-        documents[path] = document if isinstance(document, dict) and isinstance(document.get("network"), dict) else {}
-    return documents
 
 
 def _refuse_foreign(server: Server, seen: Seen, documents: Mapping[str, dict[str, Any]], ours: bool) -> None:
@@ -308,33 +254,24 @@ def _refuse_unfit(server: Server, seen: Seen, nic: Link) -> None:
         raise _refused(server, why, "write into a file of netplan what it says, and remove it")
 
 
-def _definition(server: Server, seen: Seen, documents: Mapping[str, dict[str, Any]], nic: Link) -> _Definition:
+def _definition(server: Server, seen: Seen, documents: Mapping[str, dict[str, Any]], nic: Link) -> Definition:
     """Where netplan's files define the interface; one of our own where none does."""
-    found: dict[tuple[str, str], _Definition] = {}
-    for path in sorted(documents, key=lambda path: PurePosixPath(path).name):
-        network = documents[path].get("network") or {}
-        for section in KINDS:
-            for name, definition in (network.get(section) or {}).items():
-                values = definition if isinstance(definition, dict) else {}
-                if path == FILE or not _matches(str(name), values, nic):
-                    continue
-                if not path.startswith(f"{FOLDER}/"):
-                    raise _refused(server, f"{path} defines {nic.name}", f"move what it says into {FOLDER}")
-                one = found.setdefault((section, str(name)), _Definition(section, str(name), {}, []))
-                one.merged = _merged(one.merged, values)
-                one.files.append(path)
+    found = netplan.definitions({path: one for path, one in documents.items() if path != FILE}, nic)
+    outside = [path for one in found for path in one.files if not path.startswith(f"{FOLDER}/")]
+    if outside:
+        raise _refused(server, f"{outside[0]} defines {nic.name}", f"move what it says into {FOLDER}")
     if len(found) > 1:
-        names = " and ".join(f"{section}.{name}" for section, name in found)
+        names = " and ".join(f"{one.section}.{one.id}" for one in found)
         raise _refused(server, f"netplan defines {nic.name} twice, as {names}", "leave one of them")
     if found:
-        definition = next(iter(found.values()))
+        definition = found[0]
         others = [
             link.name
             for link in seen.links.values()
             if link.name != nic.name
             and not link.kind
             and link.name != "lo"
-            and _matches(definition.id, definition.merged, link)
+            and netplan.matches(definition.id, definition.merged, link)
         ]
         if others:
             why = f"netplan's {definition.id} is {nic.name} and {', '.join(others)} in one"
@@ -344,19 +281,7 @@ def _definition(server: Server, seen: Seen, documents: Mapping[str, dict[str, An
         raise _refused(
             server, f"{nic.name} is a {nic.kind} that netplan did not make", "define it in a file of netplan"
         )
-    return _Definition("ethernets", nic.name, {}, [])
-
-
-def _matches(name: str, definition: Mapping[str, Any], nic: Link) -> bool:
-    match = definition.get("match")
-    if not isinstance(match, dict) or not match:
-        return name == nic.name
-    if "macaddress" in match and str(match["macaddress"]).lower() != nic.mac.lower():
-        return False
-    globs = match.get("driver") or ()
-    if globs and not any(fnmatchcase(nic.driver, str(one)) for one in ([globs] if isinstance(globs, str) else globs)):
-        return False
-    return "name" not in match or nic.name == definition.get("set-name") or fnmatchcase(nic.name, str(match["name"]))
+    return Definition("ethernets", nic.name)
 
 
 def _layer3(
@@ -401,78 +326,6 @@ def _layer3(
     if names["addresses"]:
         top["nameservers"] = names
     return top
-
-
-def _stripped(text: str, definition: _Definition) -> str:
-    """A file of somebody else's without the addresses and routes of this interface; all else, comments too, stays."""
-    yaml = _round_trip()
-    document = yaml.load(text)
-    values = document["network"][definition.section][definition.id]
-    kept = {key for key in values or () if key in LAYER3}
-    if not kept:
-        return text
-    for key in kept:
-        del values[key]
-    stream = io.StringIO()
-    yaml.dump(document, stream)
-    return stream.getvalue()
-
-
-def _only_stripped(before: str, now: str) -> bool:
-    """Whether a file is what it was but for things that `_stripped` takes out."""
-    try:
-        old, new = (YAML(typ="safe", pure=True).load(text) for text in (before, now))
-    except YAMLError:
-        return False
-    return bool(_lowest(old) == _lowest(new))
-
-
-def _lowest(document: Any) -> Any:
-    network = document.get("network") if isinstance(document, dict) else None
-    if not isinstance(network, dict):
-        return document
-    shown: dict[str, Any] = {key: value for key, value in network.items() if key not in KINDS}
-    for section in KINDS:
-        inner = network.get(section) or {}
-        shown[section] = {
-            name: {key: value for key, value in (values or {}).items() if key not in LAYER3}
-            for name, values in inner.items()
-        }
-    return {**document, "network": shown}
-
-
-def _merged(first: dict[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """netplan's way: later values win, lists are joined, mappings merged."""
-    result = dict(first)
-    for key, value in second.items():
-        if isinstance(value, list) and isinstance(result.get(key), list):
-            result[key] = [*result[key], *(one for one in value if one not in result[key])]
-        elif isinstance(value, dict) and isinstance(result.get(key), dict):
-            result[key] = _merged(result[key], value)
-        else:
-            result[key] = value
-    return result
-
-
-def _text(document: Mapping[str, Any]) -> str:
-    yaml = _round_trip()
-    stream = io.StringIO()
-    yaml.dump(_plain(document), stream)
-    return stream.getvalue()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _round_trip() -> YAML:
-    yaml = YAML(typ="rt", pure=True)
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
 
 
 def _is_default(route: Any) -> bool:

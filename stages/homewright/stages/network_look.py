@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homewright.engine.runners.host import Host
-from homewright.stages.bridge import MARK, Link, Seen
+from homewright.stages.bridge import MARK, Seen
+from homewright.stages.netplan import Link
 
 # Runs on the server, on its own Python 3.8 or later and nothing else.
 SCRIPT = r"""
