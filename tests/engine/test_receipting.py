@@ -1,0 +1,182 @@
+"""Receipts in a whole run: taken before and after each step, and what a roll-back is held to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homewright.catalogue import load
+from homewright.engine import step
+from homewright.engine.context import Context
+from homewright.engine.conversation import Conversation
+from homewright.engine.events import Event, Kind
+from homewright.engine.fence import Fences
+from homewright.engine.journal import Reader
+from homewright.engine.journal.writer import Writer
+from homewright.engine.launch import RunRequest
+from homewright.engine.runner_process import Ending
+from homewright.engine.schedule import RunEnd, Schedule
+from homewright.engine.states import Action, State
+from homewright.errors import HomewrightError
+from homewright.planning import plan
+from homewright.site.models import Server, Site
+from homewright.site.paths import StateFolder
+
+from .catalogues import NOTHING, PROVED, Tiny
+
+SITE = Site(name="attic", servers=(Server(name="s1", address="127.0.0.1", user="ann"),))
+FILE = "/etc/motd"
+CAPTURES = PROVED + "\ndef capture(host):\n    return {}\n"
+
+
+class Ours(Fences):
+    async def hold(self, hosts: Any) -> dict[str, HomewrightError]:
+        return {}
+
+
+class Server1:
+    """One server with one file, and what the step makes of it."""
+
+    def __init__(self, state: StateFolder, monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
+        self.state = state
+        self.tiny = tiny
+        self.content = "before"
+        self.runs_to = "after"
+        self.goes_back_to = "before"
+        self.fails = False
+        self.looked: list[tuple[Action, str]] = []
+        self.number = 0
+        server = self
+
+        async def call(
+            work: step.StepWork, action: Action, hosts: Sequence[str], *, watch: bool = False
+        ) -> Conversation:
+            talk = Conversation(work._writer, work._plan.id, action, hosts)
+            server.answer(talk, action, watch)
+            talk.close(Ending(0))
+            return talk
+
+        monkeypatch.setattr(step.StepWork, "_call", call)
+        monkeypatch.setattr(step, "WAITS_S", (0.0,))
+
+    def answer(self, talk: Conversation, action: Action, watch: bool) -> None:
+        if watch or action in (Action.CAPTURE, Action.LOOK):
+            self.looked.append((action, self.content))
+            talk.take(Event(Kind.LOOK, host="s1", data={"seen": {"file": {FILE: self.content}}}))
+        bad = False
+        if action is Action.RUN:
+            self.content, bad = self.runs_to, self.fails
+        elif action is Action.ROLLBACK:
+            self.content = self.goes_back_to
+        elif action is Action.CAPTURE:
+            talk.take(Event(Kind.CAPTURE, host="s1", data={"captured": {"content": self.content}}))
+        elif action is Action.VERIFY:
+            verdict = "proved" if self.content == self.runs_to else "broken"
+            talk.take(Event(Kind.VERIFY, "looked", host="s1", data={"verdict": verdict}))
+        ended = {"state": "failed" if bad else "succeeded", "changed": 1}
+        talk.take(Event(Kind.HOST_FINISHED, host="s1", data=ended))
+
+    def engine(self, action: Action) -> RunEnd:
+        self.number += 1
+        writer = Writer(self.state, f"r{self.number}")
+        try:
+            writer.change(writer.add_run(action=action, state=State.RUNNING, created=1.0))
+            catalogue = load([self.tiny.root])
+            context = Context(
+                writer.run, SITE, self.state, catalogue, {}, writer, "us", Ours(SITE, self.state, writer, "us")
+            )
+            schedule = Schedule(context, plan(SITE, catalogue), action, RunRequest(str(action)))
+            schedule.record()
+            return asyncio.run(schedule.carry_out())
+        finally:
+            writer.close()
+
+    def receipt(self) -> Any:
+        (found,) = Reader(self.state).receipts()
+        return found
+
+    def reason(self) -> str:
+        return next(row.reason for row in Reader(self.state).steps(f"r{self.number}") if row.host)
+
+
+@pytest.fixture(params=[PROVED, CAPTURES], ids=["no capture", "with a capture"])
+def server(
+    request: pytest.FixtureRequest, state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Server1:
+    tiny = Tiny(tmp_path / "stages").step(1, NOTHING.format(name="run"), request.param, changes={"files": [FILE]})
+    return Server1(state, monkeypatch, tiny)
+
+
+def seen(content: str) -> dict[str, dict[str, str]]:
+    return {"file": {FILE: content}}
+
+
+def test_before_and_after_a_step_its_things_are_looked_at(server: Server1) -> None:
+    assert server.engine(Action.RUN).state is State.SUCCEEDED
+    receipt = server.receipt()
+    assert (receipt.before, receipt.after, receipt.run, receipt.mixed) == (seen("before"), seen("after"), "r1", ())
+    assert [content for _, content in server.looked] == ["before", "after"], "one look before, one with the proof"
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+    assert server.receipt().back is not None
+    server.content = "other"
+    server.engine(Action.RUN)
+    assert server.receipt().before == seen("other"), "taken back, the step begins anew"
+
+
+def test_a_rollback_that_leaves_something_behind_fails_by_name(server: Server1) -> None:
+    server.engine(Action.RUN)
+    server.goes_back_to = "half"
+    assert server.engine(Action.ROLLBACK).state is State.FAILED
+    assert server.reason() == (
+        "It was taken back, and yet not all is as its receipt says: /etc/motd is half, and was before"
+    )
+    assert server.receipt().back is None
+
+
+def test_what_others_changed_since_is_named_and_left(server: Server1) -> None:
+    server.engine(Action.RUN)
+    server.content = server.runs_to = "edited by hand"
+    server.goes_back_to = "their edit alone"
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+    said = [event.text for event in Reader(server.state).events("r2") if event.kind == Kind.DRIFT]
+    assert said == [f"{FILE} is not as it was before the step: it was changed since, or is needed by others"]
+
+
+def test_a_step_that_failed_has_a_receipt_of_what_it_did(server: Server1) -> None:
+    server.fails = True
+    assert server.engine(Action.RUN).state is State.FAILED
+    assert server.receipt().after == seen("after")
+    server.fails = False
+    server.runs_to = "more"
+    assert server.engine(Action.RUN).state is State.SUCCEEDED
+    assert (server.receipt().before, server.receipt().mixed) == (seen("before"), (FILE,))
+
+
+def test_a_run_that_changes_nothing_looks_at_nothing_new(server: Server1) -> None:
+    server.engine(Action.RUN)
+    before = server.receipt()
+    answer = server.answer
+
+    def unchanged(talk: Conversation, action: Action, watch: bool) -> None:
+        if action is Action.RUN:
+            talk.take(Event(Kind.HOST_FINISHED, host="s1", data={"state": "succeeded", "changed": 0}))
+        else:
+            answer(talk, action, watch)
+
+    server.answer = unchanged  # type: ignore[method-assign]
+    assert server.engine(Action.RUN).state is State.SUCCEEDED
+    assert server.receipt() == before
+
+
+def test_a_step_that_was_done_before_receipts_came_gets_none(server: Server1) -> None:
+    server.engine(Action.RUN)
+    writer = Writer(server.state, "r1")
+    writer.change(lambda connection: connection.execute("DELETE FROM receipts"))
+    writer.close()
+    server.engine(Action.RUN)
+    assert Reader(server.state).receipts() == [], "what it found when it ran first is not known any more"
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
