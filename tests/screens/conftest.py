@@ -38,6 +38,8 @@ class Recorded(Services):
         self.problems: dict[str, HomewrightError] = {}
         self.passwords: list[tuple[str, str | None]] = []
         self.begun: list[str | None] = []
+        self.asks_first = False
+        """Whether the run that was begun last pauses before what is risky."""
         self.machines: dict[str, HostFacts] = {}
         self.real_checks = False
         self.wrong: tuple[Finding, ...] = ()
@@ -118,7 +120,16 @@ class Recorded(Services):
         self.fixed.append(f"{finding.check} {' '.join(finding.subjects)}")
         self.wrong = tuple(one for one in self.wrong if one.key != finding.key)
 
-    def begin(self, file: Path, state: StateFolder, digest: str | None, stages: Sequence[str] | None) -> str:
+    def begin(
+        self,
+        file: Path,
+        state: StateFolder,
+        digest: str | None,
+        stages: Sequence[str] | None,
+        *,
+        ask_first: bool = False,
+    ) -> str:
+        self.asks_first = ask_first
         self.begun.append(digest)
         return "20260102-120000-abcd"
 

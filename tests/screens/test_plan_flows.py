@@ -95,13 +95,38 @@ def test_an_approved_plan_is_kept_and_a_later_one_compared_with_it(make_app: Mak
     drive(make_app(), SIZE, compare)
 
 
+def test_a_run_that_is_to_ask_before_what_is_risky(make_app: Make, services: Recorded) -> None:
+    file, state = lay_out("attic")
+    checked(file, state)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("plan", ("could lock you out: 10/10",), file=file, name="attic")(pilot)
+        await pilot.press("p")
+        await until(pilot, shows(pilot, "It pauses before each step that restarts servers or could lock you out."))
+        await pilot.press("p", "p", "ctrl+n")
+        await until(pilot, shows(pilot, "! 10/10 could lock you out.", "It pauses before each of these"))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Deploy))
+
+    drive(make_app(), SIZE, flow)
+    assert services.asks_first
+
+
+@both
+def test_plan_that_pauses_before_what_is_risky(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
+    file, state = lay_out("attic")
+    checked(file, state)
+    act = page("plan", ("10/10",), "p", ("It pauses before each step",), file=file, name="attic")
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
 def test_every_file_and_package_of_a_server_is_shown(make_app: Make) -> None:
     file, state = lay_out("attic")
     checked(file, state)
     services_plan = make_app().services.plan(file, state, None)
 
     async def flow(pilot: Pilot[object]) -> None:
-        await page("plan", ("00/40",), "v", ("[servers]", "birch · 4 steps"), file=file, name="attic")(pilot)
+        await page("plan", ("00/40",), "v", ("[servers]", "birch · "), file=file, name="attic")(pilot)
         rows = {row.key for row in pilot.app.screen.query_one(Table).rows}
         for host in services_plan.hosts:
             assert host.files and host.packages

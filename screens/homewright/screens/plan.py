@@ -45,6 +45,7 @@ A failed check keeps the plan from being approved; c goes to Checks. A warning d
 Approving begins the run. It is approved for this site, these stages and these machines: when one of them
 changes before the run begins, the run is refused and the plan is shown again.
 
+p has the run pause before every step that restarts servers or could lock you out, until you let it continue.
 ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
 """
     BINDINGS = [
@@ -52,6 +53,7 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
         Binding("v", "turn(1)", "next view"),
         Binding("V", "turn(-1)", show=False),
         Binding("c", "checks", "checks"),
+        Binding("p", "ask_first", "ask first"),
         Binding("ctrl+s", "save", "save", key_display="ctrl+s"),
         Binding("r", "again", "again"),
         Binding("escape", "back", "back", key_display="esc"),
@@ -61,6 +63,7 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
         super().__init__()
         self._outlook: Outlook | None = None
         self._view = next(iter(VIEWS))
+        self._ask_first = False
         self._shown: View | None = None
 
     def body(self) -> ComposeResult:
@@ -121,9 +124,16 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
             more = len(outlook.plan.warnings) - 1
             also = f" ({more} more under warnings)" if more else ""
             lines.append(Content.styled(f"{warning} {outlook.plan.warnings[0]}{also}", "$text-warning"))
+        if self._ask_first and self._risky:
+            lines.append(Content("It pauses before each step that restarts servers or could lock you out."))
         if outlook.difference is not None and not outlook.difference.empty:
             lines.append(Content("Different from the plan that was approved last: see edit."))
         return Content("\n").join(lines)
+
+    @property
+    def _risky(self) -> bool:
+        """Whether there is anything before which the run could pause by itself."""
+        return self._outlook is not None and bool(self._outlook.plan.reboots or self._outlook.plan.may_lock_out)
 
     @staticmethod
     def _in_the_way(outlook: Outlook) -> str:
@@ -153,7 +163,13 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("approve", "turn", "save"):
             return self._outlook is not None and bool(super().check_action(action, parameters))
+        if action == "ask_first":
+            return self._risky and bool(super().check_action(action, parameters))
         return super().check_action(action, parameters)
+
+    def action_ask_first(self) -> None:
+        self._ask_first = not self._ask_first
+        self._draw()
 
     def action_turn(self, by: int) -> None:
         names = list(VIEWS)
@@ -193,6 +209,8 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
         lines = [f"{where}, about {max(round(plan.minutes), 1)} min."]
         lines += [f"! {', '.join(plan.reboots)} will be rebooted."] if plan.reboots else []
         lines += [f"! {', '.join(plan.may_lock_out)} could lock you out."] if plan.may_lock_out else []
+        if self._ask_first and self._risky:
+            lines.append("It pauses before each of these, until you let it continue.")
         open_warnings = len(outlook.report.warnings()) if outlook.report is not None else 0
         lines += [f"! {count(open_warnings, 'warning')} of the checks not accepted."] if open_warnings else []
         lines.append("The run goes on even if you leave or lose the connection.")
@@ -226,11 +244,12 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
         outlook, sitting = self._outlook, self.home.sitting
         assert outlook is not None and sitting is not None
         services, stages, plan = self.home.services, self.home.options.stages, outlook.plan
+        ask_first = self._ask_first and self._risky
         self.say("Starting the engine …")
 
         def begin() -> str:
             services.approve(sitting.state, plan)
-            return services.begin(sitting.file, sitting.state, plan.digest, stages)
+            return services.begin(sitting.file, sitting.state, plan.digest, stages, ask_first=ask_first)
 
         self.start("begin", begin, lambda _: self.home.go("deploy"))
 

@@ -387,11 +387,23 @@ class Services(CheckServices, PlanningServices):
         planned = planning.plan(site, self.catalogue(stages), known_facts(site, state), history)
         return at_boot.foreseen(planned, file, state)
 
-    def begin(self, file: Path, state: StateFolder, digest: str | None, stages: Sequence[str] | None) -> str:
-        """Begin a run; its id. Raises Busy, PlanMismatch, or whatever else the engine met."""
+    def begin(
+        self,
+        file: Path,
+        state: StateFolder,
+        digest: str | None,
+        stages: Sequence[str] | None,
+        *,
+        ask_first: bool = False,
+    ) -> str:
+        """Begin a run, which pauses before what is risky where that is asked for; its id.
+
+        Raises Busy, PlanMismatch, or whatever else the engine met.
+        """
         from homewright.engine import launch
 
-        return launch.start(file, state, plan_digest=digest, stages=[Path(folder) for folder in stages or ()])
+        catalogues = [Path(folder) for folder in stages or ()]
+        return launch.start(file, state, plan_digest=digest, stages=catalogues, ask_first=ask_first)
 
     def go_on(self, file: Path, state: StateFolder, run: str, skips: Mapping[str, str] | None = None) -> str:
         """Go on with a run that did not end well; its id. `skips` are steps to leave out, with the reason.
