@@ -6,7 +6,7 @@ interface itself (a bond's ports, a VLAN's tag, how it is found) stays where som
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import PurePosixPath
@@ -93,28 +93,32 @@ def wanted(site: Site, server: Server, seen: Seen, before: Mapping[str, Any] | N
     ours = is_ours(seen)
     _refuse_foreign(server, seen, documents, ours)
     nic = _nic(server, seen, ours)
-    _refuse_unfit(server, seen, nic)
+    holder = next((link for link in seen.links.values() if link.has(server.address) and link.name != BRIDGE), nic)
+    for link in {nic.name: nic, holder.name: holder}.values():
+        _refuse_unfit(server, seen, link)
     found = _definition(server, seen, documents, nic)
-    own = documents.get(FILE, {}).get("network", {}).get("bridges", {}).get(BRIDGE)
-    base = dict(own) if own else {key: found.merged[key] for key in LAYER3 if key in found.merged}
-    top = _layer3(base, site, server, seen, nic, str(known.get("gateway", "")))
+    left = _definition(server, seen, documents, holder)
+    network = documents.get(FILE, {}).get("network", {})
+    own = network.get("bridges", {}).get(BRIDGE)
+    base = dict(own) if own else {key: left.merged[key] for key in LAYER3 if key in left.merged}
+    top = _layer3(base, site, server, seen, (nic.name, holder.name, BRIDGE), str(known.get("gateway", "")))
     files = {}
-    for path in found.files:
-        files[path] = netplan.stripped(seen.files[path], found)
+    for path in dict.fromkeys((*found.files, *left.files)):
+        files[path] = netplan.stripped(netplan.stripped(seen.files[path], found), left)
         if files[path] != seen.files[path] and path not in known.get("files", {path: ""}):
             why = f"{path} gives {nic.name} addresses beside the bridge, and was not there when that was made"
             raise _refused(server, why, "take that out of it, or remove it")
-    port: dict[str, Any] = {"renderer": "networkd", "dhcp4": False, "dhcp6": False, "link-local": []}
-    if "set-name" in found.merged or "match" in found.merged:
-        port |= {key: found.merged[key] for key in ("match", "set-name") if key in found.merged}
-    mac = str(base["macaddress"]) if own and base.get("macaddress") else nic.mac
+    ports = {section: dict(network[section]) for section in netplan.KINDS if own and section in network}
+    for one in (found, left):
+        ports.setdefault(one.section, {})[one.id] = _idle(one)
+    mac = str(own.get("macaddress", nic.mac)) if own and found.id in own.get("interfaces", ()) else nic.mac
     shape = {
         "renderer": "networkd",
         "interfaces": [found.id],
         "macaddress": mac,
         "parameters": {"stp": False, "forward-delay": 0},
     }
-    document = {"network": {"version": 2, found.section: {found.id: port}, "bridges": {BRIDGE: {**shape, **top}}}}
+    document = {"network": {"version": 2, **ports, "bridges": {BRIDGE: {**shape, **top}}}}
     if own is None or documents[FILE] != document:
         files[FILE] = HEADER + netplan.text_of(document)
     else:
@@ -124,6 +128,12 @@ def wanted(site: Site, server: Server, seen: Seen, before: Mapping[str, Any] | N
     address = next(text for text in top["addresses"] if _ip(text) == server.address)
     gateway = next((str(route["via"]) for route in top.get("routes", ()) if _is_default(route)), "")
     return Wanted(nic.name, mac, address, gateway, files)
+
+
+def _idle(definition: Definition) -> dict[str, Any]:
+    """An interface that has no address of its own; how it is found has to be said in each file."""
+    idle: dict[str, Any] = {"renderer": "networkd", "dhcp4": False, "dhcp6": False, "link-local": []}
+    return idle | {key: value for key, value in definition.merged.items() if key in ("match", "set-name")}
 
 
 def astray(seen: Seen, to_be: Wanted) -> str:
@@ -240,8 +250,11 @@ def _refuse_unfit(server: Server, seen: Seen, nic: Link) -> None:
     if nic.kind not in ("", "veth", "bond", "vlan"):
         raise _refused(server, f"{nic.name} is a {nic.kind}, which no bridge can take over", choose)
     if not nic.carrier:
-        raise _refused(server, f"{nic.name} has no link: no cable, or the switch's port is off", "plug it in", choose)
+        why = f"{nic.name} has no link: it is down, or has no cable, or the switch's port is off"
+        raise _refused(server, why, f"plug it in, and see: ip -br link show {nic.name}", choose)
     file = PurePosixPath(nic.network_file).name
+    if not file and not nic.addresses and not seen.manager:
+        return  # nobody has set it up yet
     if not file:
         who = seen.manager or "something else than systemd-networkd"
         raise _refused(
@@ -285,7 +298,7 @@ def _definition(server: Server, seen: Seen, documents: Mapping[str, dict[str, An
 
 
 def _layer3(
-    base: dict[str, Any], site: Site, server: Server, seen: Seen, nic: Link, gateway_before: str
+    base: dict[str, Any], site: Site, server: Server, seen: Seen, links: Collection[str], gateway_before: str
 ) -> dict[str, Any]:
     """Addresses, routes and resolvers of the bridge."""
     top = {key: value for key, value in base.items() if key in LAYER3 and key not in ("dhcp4-overrides", "gateway4")}
@@ -312,7 +325,7 @@ def _layer3(
         )
     if gateway_before and not gateway and IPv4Address(gateway_before) in mine.network:
         gateway = gateway_before
-    if not gateway and not defaults and seen.gateway_link in (nic.name, BRIDGE):
+    if not gateway and not defaults and seen.gateway_link in links:
         gateway = seen.gateway
     if gateway and not any(str(route.get("via")) == gateway for route in defaults):
         routes = [route for route in routes if not _is_default(route)] + [{"to": "default", "via": gateway}]

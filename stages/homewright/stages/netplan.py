@@ -102,9 +102,9 @@ def stripped(text: str, definition: Definition) -> str:
     """A file of somebody else's without the addresses and routes of this interface; all else, comments too, stays."""
     yaml = _round_trip()
     document = yaml.load(text)
-    values = document["network"][definition.section][definition.id]
+    values = ((document.get("network") or {}).get(definition.section) or {}).get(definition.id)
     kept = {key for key in values or () if key in LAYER3}
-    if not kept:
+    if not values or not kept:
         return text
     for key in kept:
         del values[key]
