@@ -19,6 +19,8 @@ TOGETHER = {
 }  # fmt: skip
 """Which tests follow each other in one worker: those of a row share practice servers and what is installed on them."""
 OTHERS = "engine"
+SERVERS = {"installing": 2}
+"""Practice servers of a row, where they are not three: what stage 00 does costs as much on each of them."""
 ORDER = ("installing", "workspaces", OTHERS, "wheel")
 """The longest first, so that the workers end together; what belongs to no row fills the gaps."""
 
@@ -55,11 +57,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+_NOW = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The row that this worker is at. One that works on all of them has a lab for all of them."""
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    item.config.stash[_NOW] = OTHERS if alone else _row(item) or OTHERS
+
+
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """Three practice servers of the tests' own, as `homewright lab up` makes them: nobody has signed in yet."""
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Practice servers of the tests' own, as `homewright lab up` makes them: nobody has signed in yet."""
     with own_lab("tests") as made:
-        done = made.run("lab", "up", "--servers", "3", "--yes")
+        count = SERVERS.get(request.config.stash[_NOW], 3)
+        done = made.run("lab", "up", "--servers", str(count), "--yes")
         assert done.returncode == 0, done.stderr
         made.install_from_wheels()
         yield made

@@ -53,7 +53,8 @@ class Lab:
     @cached_property
     def environment(self) -> dict[str, str]:
         """State and configuration of its own; the user's cache, because image and archive take minutes."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HOMEWRIGHT_")}
+        left = ("HOMEWRIGHT_", "PYTHONDONTWRITEBYTECODE")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(left)}
         return {
             **kept, "XDG_STATE_HOME": str(self.state_home), "XDG_CONFIG_HOME": str(self.config_home),
             "PYTHONWARNINGS": "default", "HOMEWRIGHT_AT_BOOT": "no",

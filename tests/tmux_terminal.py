@@ -71,7 +71,7 @@ class TmuxTerminal:
     def resize(self, width: int, height: int) -> None:
         self._run(["resize-window", "-x", str(width), "-y", str(height)])
 
-    def wait(self, condition: Callable[[str], bool] | str, limit: float = 30.0) -> str:
+    def wait(self, condition: Callable[[str], bool] | str, limit: float = 60.0) -> str:
         """Wait until the words are shown (or the condition holds of what is shown). Limit in seconds."""
         wanted = condition if callable(condition) else (lambda text: condition in text)
         end = time.monotonic() + limit

@@ -55,7 +55,7 @@ def test_a_command_that_takes_too_long_is_given_up(connection: Connection) -> No
     started = time.monotonic()
     with pytest.raises(CommandFailed) as caught:
         connection.run("sleep 60", timeout=0.5)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert "0.5 s" in caught.value.why
     assert connection.run(["true"]).exit_code == 0, "the connection goes on"
 
@@ -153,7 +153,7 @@ def test_a_connection_that_breaks_is_said_to_be_lost(connection: Connection, acc
     started = time.monotonic()
     with pytest.raises(Unreachable) as caught:
         connection.run("sleep 60")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 40
     assert "lost" in caught.value.what
     assert not connection.alive
     with pytest.raises(Unreachable):

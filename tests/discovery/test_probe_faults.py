@@ -40,7 +40,7 @@ def test_a_tool_that_hangs_is_ended_and_the_rest_is_told(tools: Path) -> None:
     tool(tools, "df", "sleep 60")
     began = time.monotonic()
     bundle = probe(tools)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 45
     assert bundle.source("df").exit_code == 124
     assert bundle.source("df").reason == "gave no answer in time"
     assert bundle.source("done").exit_code == 0

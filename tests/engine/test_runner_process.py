@@ -162,7 +162,7 @@ def test_the_engine_waits_for_the_process_and_not_for_its_pipes(play: Play) -> N
         subprocess.Popen(["sleep", "1000"], start_new_session=True)  # as a master connection of ssh does
         say("host-finished", "s1", state="succeeded", changed=0)
     """)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 60
     assert play.talk.ends["s1"].state is State.SUCCEEDED
     assert leftovers.found(play.mark) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ from practice_lab import COMMAND, Lab, as_root, own_lab
 
 from homewright.cli.schema import model
 from homewright.lab import before
+from homewright.lab.places import hardware_address, owner
 
 pytestmark = pytest.mark.lab
 
@@ -32,14 +34,15 @@ def wait_for(condition: Callable[[], bool], what: str, limit: float = 90.0) -> N
 def traces(lab: Lab, bridge: str) -> list[str]:
     """Whatever on this machine still speaks of this lab, found without the lab's own code."""
     project = "homewright-lab" + (f"-{bridge[5:]}" if bridge != "hwlab0" else "")
-    marks = (
-        f"/var/lib/lxd/{project}/".encode(),
-        f"LXD_DIR=/var/lib/lxd/{project}\0".encode(),
-        str(lab.folder).encode(),
-    )
-    found = [f"interface {path.name}" for path in NET.iterdir() if path.name.startswith(bridge)]
-    rules = subprocess.run(as_root(["nft", "list", "ruleset"]), capture_output=True, text=True, check=True).stdout
-    found += [f"rule {line.strip()}" for line in rules.splitlines() if f".{bridge} " in line or f'"{bridge}"' in line]
+    marks = [str(lab.folder).encode()]
+    found: list[str] = []
+    if not another_labs(lab, bridge):
+        marks += [f"/var/lib/lxd/{project}/".encode(), f"LXD_DIR=/var/lib/lxd/{project}\0".encode()]
+        found += [f"interface {path.name}" for path in NET.iterdir() if re.fullmatch(rf"{bridge}(s\d+)?", path.name)]
+        rules = subprocess.run(as_root(["nft", "list", "ruleset"]), capture_output=True, text=True, check=True).stdout
+        found += [
+            f"rule {line.strip()}" for line in rules.splitlines() if f".{bridge} " in line or f'"{bridge}"' in line
+        ]
     found += [
         f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(lab.folder) in line
     ]
@@ -52,6 +55,23 @@ def traces(lab: Lab, bridge: str) -> list[str]:
     kept = {lab.folder / "state" / "homewright", lab.folder / "config" / "homewright", *lab.folders}
     found += [f"file {path}" for path in lab.folder.rglob("*") if path not in kept]
     return found
+
+
+def another_labs(lab: Lab, bridge: str) -> bool:
+    """Whether a lab of another test has the bridge by now, and with it its number: the first free one is taken."""
+    try:
+        address = (NET / bridge / "address").read_text().strip()
+    except OSError:
+        return False
+    return address != hardware_address(owner(lab.lab_folder))
+
+
+def assert_gone(lab: Lab, bridge: str) -> None:
+    """A lab that is just being made with the same number has its bridge in a moment, and is told apart then."""
+    end = time.monotonic() + 20
+    while (found := traces(lab, bridge)) and time.monotonic() < end:
+        time.sleep(0.5)
+    assert found == []
 
 
 def bridge(lab: Lab) -> str:
@@ -201,7 +221,7 @@ def test_cut_off_while_going_up_then_while_going_down(small_lab: Lab) -> None:
     down = lab.run("lab", "down")
     assert down.returncode == 0, down.stderr
     for name in {first, second}:
-        assert traces(lab, name) == []
+        assert_gone(lab, name)
     now = {name: before.read_setting(name) for name in settings}
     assert now == settings or before.FILE.exists(), "put back, unless a lab of another test is there"
     assert (noted := before.load()) is None or noted.settings == settings
@@ -230,7 +250,7 @@ def test_every_moment_of_going_up(small_lab: Lab, moment: str, after: str) -> No
         assert json.loads(small_lab.run("lab", "status", "--json").stdout)["state"] == "up"
         name = bridge(small_lab)
     assert small_lab.run("lab", "down").returncode == 0
-    assert traces(small_lab, name) == []
+    assert_gone(small_lab, name)
 
 
 @pytest.mark.long
@@ -258,7 +278,7 @@ def test_a_lab_whose_file_is_lost_is_taken_down_all_the_same(small_lab: Lab) -> 
     (small_lab.lab_folder / "lab.json").unlink()  # as the message says
     done = small_lab.run("lab", "down")
     assert done.returncode == 0, done.stderr
-    assert traces(small_lab, name) == []
+    assert_gone(small_lab, name)
 
 
 @pytest.mark.long

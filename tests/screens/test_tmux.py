@@ -14,6 +14,8 @@ from engine.catalogues import Tiny
 from practice_lab import MAKE_TRY
 from tmux_terminal import TmuxTerminal, homewright
 
+from homewright.engine.journal import Reader
+
 RUN_LIMIT_S = 600.0
 """Stage 00 on three fresh servers, on two busy cores."""
 
@@ -132,8 +134,9 @@ def test_the_wizard_is_killed_in_the_middle_of_a_step_and_the_run_goes_on(lab: A
 
     assert status()["state"] == "running", "the run went with the wizard, or was through too soon"
     end = time.monotonic() + 120
-    while status()["state"] == "running":
+    while not Reader(lab.state).run().state.final:
         assert time.monotonic() < end, "the run never ended"
+        time.sleep(0.1)
     assert status()["state"] == "succeeded"
     events = [json.loads(line) for line in lab.run("attach", "--jsonl").stdout.splitlines()]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))

@@ -121,4 +121,4 @@ def test_an_answer_that_comes_in_drops_is_not_waited_for(tmp_path: Path, monkeyp
     began = time.monotonic()
     seen = health("127.0.0.1", port, authority, "/healthz")
     assert not seen["ok"] and seen["problem"]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
