@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import wheelhouse
+
+from .inside import PLACE, install
+
+if TYPE_CHECKING:
+    from practice_lab import Lab
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,3 +33,11 @@ def wheel(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.returncode == 0, result.stderr
     [built] = folder.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="session")
+def installed_on_s1(lab: Lab, wheel: Path, uv: str) -> Iterator[None]:
+    """The wheel of this checkout on a practice server, for everybody there."""
+    install(lab, "s1", wheel, uv)
+    yield
+    lab.on("s1", f"rm -rf {PLACE}")

@@ -98,7 +98,7 @@ class Inside:
             self.server,
             f"pkill -9 -u {self.user}; systemctl stop 'homewright-resume-*' ; "
             "rm -f /etc/systemd/system/homewright-resume-* /etc/systemd/system/*/homewright-resume-*; "
-            f"systemctl daemon-reload; userdel -rf {self.user}; rm -rf {PLACE} /etc/sudoers.d/{self.user}; true",
+            f"systemctl daemon-reload; userdel -rf {self.user}; rm -f /etc/sudoers.d/{self.user}; true",
         )
 
     def status(self) -> dict[str, Any]:

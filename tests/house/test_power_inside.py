@@ -6,14 +6,13 @@ import json
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from homewright.engine.runners.guard import FENCE_FILE
 
-from .inside import Inside, install
+from .inside import Inside
 
 if TYPE_CHECKING:
     from practice_lab import Lab
@@ -74,12 +73,11 @@ def catalogue() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def inside(lab: Lab, wheel: Path, uv: str) -> Iterator[Inside]:
+def inside(lab: Lab, installed_on_s1: None) -> Iterator[Inside]:
     """An ordinary user's Homewright on s1, for s1, s2 and s3; nobody is signed in there, and nobody lingers."""
     for server in SERVERS:
         lab.on(server, f"rm -f {FENCE_FILE}")  # whoever held it is no part of this
     made = Inside(lab, "s1", "ann")
-    install(lab, "s1", wheel, uv)
     made.begin(SERVERS)
     made.put(f"{made.home}/stages/90_cut", catalogue())
     yield made
@@ -138,7 +136,9 @@ def by_itself(inside: Inside, attempts: int) -> dict[str, Any]:
     assert status["state"] == "succeeded", status
     assert [step["state"] for step in status["steps"]] == ["succeeded"] * 3
     assert made(inside) == dict.fromkeys(SERVERS, UNINTERRUPTED)
-    signed_in = inside.lab.on("s1", "loginctl list-sessions --no-legend; ls /var/lib/systemd/linger 2>/dev/null || true")
+    signed_in = inside.lab.on(
+        "s1", "loginctl list-sessions --no-legend; ls /var/lib/systemd/linger 2>/dev/null || true"
+    )
     assert signed_in == "", "somebody's login kept it alive"
     assert max(step["attempt"] for step in status["steps"]) == attempts, "how many engines have worked on it"
     limit = time.monotonic() + 60
@@ -208,3 +208,25 @@ def said(inside: Inside, host: str, text: str) -> bool:
     file = f"{inside.state}/runs/{run}/events.db"
     words = shlex.join(["python3", "-c", script, file, host, text])
     return inside.lab.on(inside.server, f"{words} || true").strip() == "True"
+
+
+STAGE_00 = ("00/10", "00/20", "00/30", "00/40")
+"""pyinfra, Python and Ansible steps, as the product ships them."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("servers", [("s1",), ("s2",), SERVERS], ids="+".join)
+@pytest.mark.parametrize("step", STAGE_00)
+def test_stage_00_is_cut_off(inside: Inside, step: str, servers: Sequence[str]) -> None:
+    """Its proofs say that everything is done in the end, and taking it back leaves none of it."""
+    inside.run("apply", "--only", "00", "--yes", "--detach")
+    inside.until(lambda status: state_of(status, step) != "pending", f"that {step} runs")
+    cut(inside, servers)
+    status = inside.until(ended, "the end of the run", 900)
+    assert status["state"] == "succeeded", status
+    inside.run("verify", "--only", "00")
+    inside.run("rollback", "00", "--yes")
+
+
+def state_of(status: dict[str, Any], step: str) -> str:
+    return str(next(one["state"] for one in status["steps"] if one["id"] == step))
