@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pexpect
 import wheelhouse
+from practice_lab import as_root
 
 if TYPE_CHECKING:
     from practice_lab import Lab
@@ -70,6 +72,13 @@ class Inside:
     def run(self, *words: str, stdin: bytes = b"") -> str:
         """What it prints; raises where it fails."""
         return self.lab.on(self.server, f"cd / && {self.words(*words)}", stdin)
+
+    def on_a_terminal(self, *words: str) -> pexpect.spawn:
+        """The same where a person sits."""
+        command = as_root(["env", f"LXD_SOCKET={self.lab.socket()}", "lxc", "exec", "-t", self.server, "--"])
+        return pexpect.spawn(
+            command[0], [*command[1:], "sh", "-c", self.words(*words)], encoding="utf-8", timeout=LIMIT_S
+        )
 
     def put(self, folder: str, files: Mapping[str, str]) -> None:
         """Files in a folder of the owner's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shlex
 import time
 from collections.abc import Iterator, Sequence
@@ -156,6 +157,37 @@ def test_the_server_that_it_runs_on_loses_power(inside: Inside) -> None:
     assert inside.lab.on("s1", "ls /etc/systemd/system/multi-user.target.wants").count("homewright-resume-") == 1
     cut(inside, ["s1"])
     by_itself(inside, attempts=2)
+
+
+@pytest.fixture
+def with_password(inside: Inside) -> Iterator[str]:
+    """From now on sudo asks the owner for this password."""
+    password = secrets.token_urlsafe(12)
+    rules = f"/etc/sudoers.d/{inside.user}"
+    inside.lab.on("s1", f"chpasswd && cp -p {rules} /root/rules", f"{inside.user}:{password}\n".encode())
+    inside.lab.on("s1", f"echo '{inside.user} ALL=(ALL) ALL' >{rules}; rm -rf /run/sudo/ts/{inside.user}")
+    yield password
+    inside.lab.on("s1", f"cp -p /root/rules {rules}")
+
+
+@pytest.mark.long
+def test_sudo_asks_a_person_for_the_password_and_nobody_else(inside: Inside, with_password: str) -> None:
+    """Once, when the run begins: the unit takes itself away without it."""
+    stages = ("--stages", f"{inside.home}/stages")
+    told = json.loads(inside.run(*stages, "plan", "--only", "90", "--json"))["at_boot"]
+    assert told["resumes"] is False and "sudo -v" in told["why"]
+    session = inside.on_a_terminal(*stages, "apply", "--only", "90")
+    session.expect_exact("sudo will ask for your password")
+    session.expect_exact("Carry this out?")
+    session.sendline("y")
+    session.expect_exact("sudo asks for your password.")
+    session.expect_exact(f"[sudo] password for {inside.user}:")
+    session.waitnoecho(30)
+    session.sendline(with_password)
+    inside.until(lambda status: state_of(status, "90/20") == "running", "the slow step")
+    assert inside.lab.on("s1", "ls /etc/systemd/system/multi-user.target.wants").count("homewright-resume-") == 1
+    assert with_password not in session.read()
+    by_itself(inside, attempts=1)
 
 
 @pytest.mark.long

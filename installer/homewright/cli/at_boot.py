@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
     from homewright.site.paths import StateFolder
 
 
-def foreseen(planned: Plan, site_file: Path, state: StateFolder) -> Plan:
-    """The plan with what becomes of its run here."""
+def foreseen(planned: Plan, site_file: Path, state: StateFolder, *, asks: bool = False) -> Plan:
+    """The plan with what becomes of its run here; `asks` where sudo may ask for a password when the run begins."""
     from homewright.planning.documents import AtBoot
 
-    found = prospect.expected(site_file, state, asks=sys.stdin.isatty())
+    found = prospect.expected(site_file, state, asks=asks)
     return planned.model_copy(update={"at_boot": AtBoot(resumes=found.resumes, why=found.why) if found else None})
 
 

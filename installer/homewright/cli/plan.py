@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +74,8 @@ def compute(args: argparse.Namespace, site: Site, state: StateFolder) -> Plan:
     catalogue = load([shipped(), *runs.stages(args)])
     history = Reader(state).history()
     planned = plan(site, catalogue, known_facts(site, state), history, only=args.only, start_at=args.start_at)
-    return at_boot.foreseen(planned, state.site, state) if state.site else planned
+    asks = sys.stdin.isatty() and not getattr(args, "yes", False)
+    return at_boot.foreseen(planned, state.site, state, asks=asks) if state.site else planned
 
 
 def save(file: Path, planned: Plan) -> None:

@@ -20,6 +20,10 @@ from homewright.errors import HomewrightError, StateError
 from homewright.site.paths import sync_folder, write_atomically
 
 LIMIT_S = 60.0
+ASKS = (
+    "The run can go on by itself after a power loss of this machine; the systemd unit that does it takes root.\r\n"
+    "sudo asks for your password. After ctrl-c the run begins without that unit.\r\n"
+)
 NAME = re.compile(r"homewright-resume-[0-9a-f]{12}\Z")
 
 
@@ -115,6 +119,7 @@ def ask() -> bool:
     except OSError:
         return False
     try:
+        os.write(terminal, ASKS.encode())
         subprocess.run(["sudo", "-v", "-p", "[sudo] password for %u: "], stdin=terminal, stderr=terminal)
     finally:
         os.close(terminal)
