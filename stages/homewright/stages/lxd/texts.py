@@ -216,7 +216,7 @@ group=$(id -gn "$user")
 [ -d "$home/.ssh" ] || { install -d -m 700 -o "$user" -g "$group" "$home/.ssh"; changed=yes; }
 keys=$home/.ssh/authorized_keys
 if grep -qxF "$key" "$keys" 2>/dev/null; then put "$keys" 600 "$user:$group" "$(cat "$keys")"
-else put "$keys" 600 "$user:$group" "$(cat "$keys" 2>/dev/null; echo "$key")"; fi
+else put "$keys" 600 "$user:$group" "$(cat "$keys" 2>/dev/null || true; echo "$key")"; fi
 if [ "$user" != root ]; then
     put /etc/sudoers.d/90-homewright 440 root:root "$user ALL=(ALL) NOPASSWD: ALL"
     visudo -cqf /etc/sudoers.d/90-homewright
