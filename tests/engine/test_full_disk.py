@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from .catalogues import NOTHING, Tiny
+
 SCRIPT = """
 import errno, json, os, shutil, subprocess, sys, threading, time
 from pathlib import Path
 
-small, elsewhere = map(Path, sys.argv[1:])
+small, elsewhere, stages = map(Path, sys.argv[1:])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", str(small)], check=True)
 
 from homewright.engine import launch, lock
@@ -51,8 +53,8 @@ def fill(path):
                 time.sleep(0.01)
 
 with opened("pair", anew=False) as here:
-    run = launch.start(here.site_file, here.state, only="00")
-    while states(here.state, run).get("00/10") != "succeeded":
+    run = launch.start(here.site_file, here.state, only="90", stages=[stages])
+    while states(here.state, run).get("90/10") != "succeeded":
         time.sleep(0.02)
     filling = threading.Thread(target=fill, args=[small / "theirs"])
     filling.start()
@@ -83,14 +85,17 @@ def test_a_run_on_a_full_disk_says_so_keeps_what_was_there_and_goes_on(tmp_path:
     small, script = tmp_path / "small", tmp_path / "script.py"
     small.mkdir()
     script.write_text(SCRIPT)
+    tiny = Tiny(tmp_path / "stages")
+    for number in (1, 2, 3, 4):
+        tiny.step(number, NOTHING.format(name="run"))
     environment = {**os.environ, "XDG_STATE_HOME": str(small), "XDG_CONFIG_HOME": str(tmp_path / "config")}
-    command = ["unshare", "-m", sys.executable, str(script), str(small), str(tmp_path)]
+    command = ["unshare", "-m", sys.executable, str(script), str(small), str(tmp_path), str(tiny.root)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=400)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     state, _, steps = said["full"]
     assert state in ("failed", "interrupted"), "even the ballast was taken: then its end cannot be recorded"
-    assert (steps["00/10"], steps["00/40"]) == ("succeeded", "pending")
+    assert (steps["90/10"], steps["90/40"]) == ("succeeded", "pending")
     assert "The disk that holds the state folder is full." in said["log"]
     assert "homewright --state DIR resume" in said["log"]
     assert "Traceback" not in said["log"], said["log"]
