@@ -136,3 +136,39 @@ def test_the_machine_that_we_run_on_is_confirmed_by_way_of_another(
     finally:
         writer.close()
         bench.on(first, "rm -f /var/lib/homewright/fence.json")
+
+
+def test_servers_that_a_step_changed_are_rebooted_one_after_another_and_no_others(bench: Bench) -> None:
+    """Of a step that also may lock out: armed through the reboot."""
+    once = """
+    def run(host):
+        with host.task("The file") as task:
+            if not host.exists("/etc/homewright-rebooted"):
+                host.run("cp /proc/sys/kernel/random/boot_id /etc/homewright-rebooted")
+                task.changed = True
+    """
+    proof = """
+    from homewright.engine.runners.host import broken, proved
+
+    def verify(host):
+        before = host.read("/etc/homewright-rebooted")
+        now = host.run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout_bytes
+        return proved("another boot") if before not in (None, now) else broken("still in the boot of before")
+    """
+    first, second = bench.hosts[1:]
+    revert = {"files": ["/etc/homewright-rebooted"], "minutes": 3}
+    more = {"reboots": True, "may_lock_out": True, "revert": revert, "hosts": "kubernetes_workers"}
+    bench.tiny.step(1, once, proof, **more)
+    try:
+        done = bench.run("apply", "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+        told = [(e.host, e.text) for e in bench.events(bench.latest()) if "reboot" in e.text or "is back" in e.text]
+        assert [host for host, _ in told] == [first, first, second, second]
+        assert [text.split(" after")[0] for _, text in told] == ["rebooting it", "it is back"] * 2
+        assert done.stdout.count("disarmed: a fresh connection came through") == 2
+        again = bench.run("apply", "--yes")
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "rebooting" not in again.stdout
+    finally:
+        for host in bench.hosts:
+            bench.on(host, "rm -f /etc/homewright-rebooted")

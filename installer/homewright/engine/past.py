@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Container, Iterable, Sequence
 
 from homewright.engine.context import Context
@@ -57,10 +58,24 @@ class Past:
             if found.why:
                 text = f"{step.id} {step.title}: {found.why}, so it runs again"
                 self._context.writer.transition(Event(Kind.DRIFT, text, step=step.id, level=Level.WARNING))
-        for step in self._steps:
-            if self._context.stop.is_set():
-                return
-            await self._prove_again(step)
+        await self._prove_all()
+
+    async def _prove_all(self) -> None:
+        """The first step alone: it finds out which servers are silent. Then as many at a time as may be at work."""
+        places = asyncio.Semaphore(self._context.site.runs.side_by_side)
+
+        async def prove(step: PlanStep) -> None:
+            async with places:
+                if not self._context.stop.is_set():
+                    await self._prove_again(step)
+
+        proved = [step for step in self._steps if self._outlooks[step.id].of(Fate.PROVE)]
+        for step in proved[:1]:
+            await prove(step)
+        found = await asyncio.gather(*(prove(step) for step in proved[1:]), return_exceptions=True)
+        for error in found:
+            if error is not None:
+                raise error
 
     def mend(self, step: str) -> tuple[str, ...]:
         """Servers where the step was cut off or has failed."""

@@ -196,12 +196,15 @@ class Schedule:
                 for task in [task for task in tasks if task.done()]:
                     del tasks[task]
                     task.result()
-        except HomewrightError:
-            context.stop.set()  # the journal cannot be written: what is at work must end as well
+        except Exception:
+            context.stop.set()  # the journal cannot be written, or a fault of ours: what is at work must end as well
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
         finally:
             context.writer.several = False
+            for task in tasks:
+                if task.done() and not task.cancelled():
+                    task.exception()  # one is told; asyncio would complain of the others
 
     async def _until_something_ends(self, tasks: Collection[asyncio.Task[None]]) -> None:
         """A step, or a pause."""
