@@ -213,4 +213,6 @@ def test_a_plan_of_another_site_is_not_mixed_in() -> None:
 
 
 def test_the_shipped_stages_say_what_they_change() -> None:
-    assert all(step.changes.files for step in load([shipped()]).steps())
+    in_lxd = {"20/30", "20/40"}  # what these make is LXD's, and no file of the server
+    steps = [step for step in load([shipped()]).steps() if step.id not in in_lxd]
+    assert all(step.changes.files or step.changes.packages for step in steps)

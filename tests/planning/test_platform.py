@@ -77,7 +77,10 @@ def test_other_nodes_than_instances(answers: Any, known: Any, fits: bool | None)
 def test_what_needs_an_account_is_left_out_with_the_reason() -> None:
     assert len(planned(site(1), hosts(1)).skipped) == 3
     overlay = {"overlay": {"kind": "zerotier", "network_id": "0123456789abcdef"}}
-    full = planned(site(1, network=overlay), hosts(1), ("accounts/github-token", "accounts/hugging-face-token"))
+    tokens = ("accounts/github-token", "accounts/hugging-face-token")
+    (left,) = planned(site(1, network=overlay), hosts(1), tokens).skipped
+    assert left.why == "there is no ZeroTier token"
+    full = planned(site(1, network=overlay), hosts(1), (*tokens, "overlay/zerotier-token"))
     assert full.skipped == () and full.problems == ()
 
 

@@ -30,6 +30,7 @@ Group = Literal[
     "kubernetes_workers",
     "gpu_hosts",
     "passthrough_hosts",
+    "gpu_instances",
     "dns_server",
     "controller",
 ]
@@ -139,6 +140,8 @@ class Step(Definition):
     """The inventory's group that it runs on."""
     when: str | None = None
     """A dotted path of site.yaml that must be set for the step to run; otherwise it is skipped with that reason."""
+    secret: str | None = None
+    """A secret of somebody's account that the step needs; without it the step is skipped with that reason."""
     reads: tuple[str, ...] = ()
     """Answers (dotted paths of site.yaml) that it depends on: changing one makes the step pending again."""
     changes: Changes = Changes()

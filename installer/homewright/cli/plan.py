@@ -70,10 +70,19 @@ def compute(args: argparse.Namespace, site: Site, state: StateFolder) -> Plan:
     from homewright.catalogue import load, shipped
     from homewright.planning import plan
     from homewright.planning.known import known_facts
+    from homewright.site.secrets import Secrets
 
     catalogue = load([shipped(), *runs.stages(args)])
     history = Reader(state).history()
-    planned = plan(site, catalogue, known_facts(site, state), history, only=args.only, start_at=args.start_at)
+    planned = plan(
+        site,
+        catalogue,
+        known_facts(site, state),
+        history,
+        only=args.only,
+        start_at=args.start_at,
+        secrets=Secrets(state.secrets).names(),
+    )
     asks = sys.stdin.isatty() and not getattr(args, "yes", False)
     return at_boot.foreseen(planned, state.site, state, asks=asks) if state.site else planned
 

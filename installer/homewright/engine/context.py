@@ -29,6 +29,7 @@ GROUPS: tuple[Group, ...] = (
     "kubernetes_workers",
     "gpu_hosts",
     "passthrough_hosts",
+    "gpu_instances",
     "dns_server",
     "controller",
 )

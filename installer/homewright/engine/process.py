@@ -38,6 +38,7 @@ from homewright.planning.known import known_facts
 from homewright.site import files
 from homewright.site.paths import StateFolder, write_atomically
 from homewright.site.rehearsed import Rehearsed
+from homewright.site.secrets import Secrets
 
 KEPT_RUNS = 30
 """Runs whose events are kept; older ones keep their states only."""
@@ -97,7 +98,9 @@ class Engine:
             catalogue = load([shipped(), *map(Path, self.request.stages)]).copy(kept)
         facts = known_facts(site, self.state)
         history = Reader(self.state).history()
-        planned = plan(site, catalogue, facts, history, only=self.request.only, start_at=self.request.start_at)
+        only, start_at = self.request.only, self.request.start_at
+        secrets = Secrets(self.state.secrets).names()
+        planned = plan(site, catalogue, facts, history, only=only, start_at=start_at, secrets=secrets)
         if not goes_on and self.request.plan_digest not in (None, planned.digest):
             raise PlanMismatch(
                 "The plan that was approved no longer fits.",

@@ -27,6 +27,7 @@ from homewright.planning.known import known_facts
 from homewright.site import files
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder
+from homewright.site.secrets import Secrets
 
 GOOD = (State.SUCCEEDED, State.ROLLED_BACK)
 CUT = (State.INTERRUPTED, State.CANCELLED, State.RUNNING)
@@ -112,7 +113,15 @@ def look(site_file: Path, state: StateFolder, run: str | None = None) -> Remains
     site = files.load(site_file)
     request = RunRequest.read(folder)
     catalogue = load(sorted((folder / "catalogue").iterdir(), key=lambda root: int(root.name)))
-    planned = plan(site, catalogue, known_facts(site, state), {}, only=request.only, start_at=request.start_at)
+    planned = plan(
+        site,
+        catalogue,
+        known_facts(site, state),
+        {},
+        only=request.only,
+        start_at=request.start_at,
+        secrets=Secrets(state.secrets).names(),
+    )
     return remains(
         record,
         reader.steps(record.id),

@@ -37,6 +37,9 @@ def members(group: Group, site: Site, facts: Mapping[str, HostFacts]) -> tuple[s
             return tuple(name for name in names if name in reserved)
         case "instances":
             return instance_names(site, facts)
+        case "gpu_instances":
+            given = {choice.instance for choice in site.gpus if choice.use == "passthrough"}
+            return tuple(name for name in instance_names(site, facts) if name in given)
 
 
 def has_instances(site: Site) -> bool:
@@ -55,5 +58,7 @@ def why_empty(group: Group, site: Site) -> str:
             return "No server has an NVIDIA GPU."
         case "passthrough_hosts":
             return "No GPU is reserved for a virtual machine."
+        case "gpu_instances":
+            return "No instance is given a GPU."
         case _:
             return "No server is in its group."

@@ -10,6 +10,7 @@ from homewright.planning.capacity import Share, capacity
 from homewright.planning.components import CLUSTER_PER_NODE, CORE, OPTIONAL, Component
 from homewright.planning.documents import Document, Misfit
 from homewright.planning.instances import InstancePlan
+from homewright.site.accounts import ZEROTIER
 from homewright.site.models import Site
 
 Cluster = Literal["microk8s", "kubeadm", "existing"]
@@ -192,6 +193,9 @@ def _skipped(site: Site, secrets: Collection[str]) -> Iterator[Skip]:
     if site.network.overlay.kind == "none":
         do = "homewright site set network.overlay.kind zerotier"
         yield Skip(what="the overlay", why="the LAN alone was chosen, which is complete by itself", do=do)
+    elif ZEROTIER not in secrets:
+        do = f"homewright site secret set {ZEROTIER}"
+        yield Skip(what="the overlay", why="there is no ZeroTier token", do=do)
 
 
 def _problems(site: Site, facts: Mapping[str, HostFacts], kind: Cluster) -> Iterator[Misfit]:

@@ -381,10 +381,12 @@ class Services(CheckServices, PlanningServices):
         from homewright import planning
         from homewright.cli import at_boot
         from homewright.planning.known import known_facts
+        from homewright.site.secrets import Secrets
 
         site = self.load(file)
         history = self.reader(state).history()
-        planned = planning.plan(site, self.catalogue(stages), known_facts(site, state), history)
+        kept = Secrets(state.secrets).names()
+        planned = planning.plan(site, self.catalogue(stages), known_facts(site, state), history, secrets=kept)
         return at_boot.foreseen(planned, file, state)
 
     def begin(

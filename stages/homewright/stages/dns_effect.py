@@ -97,12 +97,13 @@ def set_up_server(host: Host, plan: ZonePlan) -> None:
             changed |= host.write(path, text.encode())
         if changed:
             host.run(["named-checkconf", "-z", dns_server.CONFIGURATION])
-        if changed or host.run(_ACTIVE).stdout.split() != ["active", "enabled"]:
+        # What runs may be another configuration than what is written: it was changed by hand and put back.
+        right = host.run(_ACTIVE).stdout.split() == ["active", "enabled"] and _answers(host, plan)
+        if changed or not right:
             host.run("systemctl enable --quiet named.service && systemctl restart named.service", timeout=START_S)
+            host.run(_until_it_answers(plan.address), timeout=START_S + 10)
             changed = True
         task.changed = changed
-    with host.task("DNS answers") as task:
-        host.run(_until_it_answers(plan.address), timeout=START_S + 10)
 
 
 def set_resolvers(host: Host, plan: ZonePlan) -> None:
@@ -195,6 +196,13 @@ def mirror_names(host: Host) -> list[str]:
     uris = [one for one in (own.apt, own.pip_index) if one] or host.run(_MIRRORS, sudo=False).stdout.split()
     hosts = {uri.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0] for uri in uris}
     return sorted(name for name in hosts if name and not name.replace(".", "").isdigit())
+
+
+def _answers(host: Host, plan: ZonePlan) -> bool:
+    below = f"{dns_server.PROOF}.{plan.server}.{plan.zone}"
+    questions = (("A", f"ns1.{plan.zone}"), ("A", f"{dns_server.PROOF}.{plan.zone}"), ("A", below))
+    wanted = [f"0 {address}" for address in (plan.address, plan.ingress, plan.address)]
+    return asked(host, plan.address, *questions) == wanted
 
 
 def _until_it_answers(address: str) -> str:
