@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,18 +13,23 @@ from driving import Practice
 from practice_lab import Lab, own_lab
 
 TESTS = Path(__file__).parent
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a shell starts in the background, and all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("HOMEWRIGHT_AT_BOOT", "no")  # the units of whoever runs the tests are not theirs to touch
 TOGETHER = {
-    "stages": "installing", "screens/test_tmux.py": "installing", "integration": "installing",
+    "stages/test_stage_00.py": "installing", "screens/test_tmux.py": "installing", "integration": "installing",
     "workspaces": "workspaces", "browser": "workspaces", "lab/test_life.py": "workspaces",
-    "house/test_wheel.py": "wheel",
+    "engine": "engine", "runners": "runners", "access": "runners", "house/test_wheel.py": "wheel",
 }  # fmt: skip
-"""Which tests follow each other in one worker: those of a row share practice servers and what is installed on them."""
-OTHERS = "engine"
+"""Which tests follow each other in one worker: those of a row share what is installed on the practice servers.
+
+A worker keeps its practice servers for the rows that it is given later.
+"""
+OTHERS = "others"
+ORDER = ("installing", "workspaces", "engine", OTHERS, "runners", "wheel")
+"""The longest first, so that the workers end together; what belongs to no row fills the gaps."""
 SERVERS = {"installing": 2}
 """Practice servers of a row, where they are not three: what stage 00 does costs as much on each of them."""
-ORDER = ("installing", "workspaces", OTHERS, "wheel")
-"""The longest first, so that the workers end together; what belongs to no row fills the gaps."""
 
 
 def _row(item: pytest.Item) -> str | None:
@@ -58,24 +65,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 _NOW = pytest.StashKey[str]()
+_LAB = pytest.StashKey[Lab]()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what was imported and collected by now is no garbage, ever
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """The row that this worker is at. One that works on all of them has a lab for all of them."""
+    """The row that this worker is at; one that works on all of them has servers for all of them from the start."""
+    stash = item.config.stash
     alone = "PYTEST_XDIST_WORKER" not in os.environ
-    item.config.stash[_NOW] = OTHERS if alone else _row(item) or OTHERS
+    stash[_NOW] = OTHERS if alone else _row(item) or OTHERS
+    if _row(item) is not None and _LAB in stash:
+        _have(stash[_LAB], SERVERS.get(stash[_NOW], 3))
+
+
+def _have(lab: Lab, count: int) -> None:
+    """At least so many servers."""
+    if not lab.lab_folder.exists() or len(lab.servers) < count:
+        done = lab.run("lab", "up", "--servers", str(count), "--yes")
+        assert done.returncode == 0, done.stderr
+        lab.install_from_wheels()
 
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Practice servers of the tests' own, as `homewright lab up` makes them: nobody has signed in yet."""
+    stash = request.config.stash
     with own_lab("tests") as made:
-        count = SERVERS.get(request.config.stash[_NOW], 3)
-        done = made.run("lab", "up", "--servers", str(count), "--yes")
-        assert done.returncode == 0, done.stderr
-        made.install_from_wheels()
+        _have(made, SERVERS.get(stash[_NOW], 3))
+        stash[_LAB] = made
         yield made
+        del stash[_LAB]
 
 
 @pytest.fixture(scope="module")
