@@ -280,3 +280,35 @@ def test_leaving_while_a_run_goes_on_says_so(make_app: Make, site: Path, state: 
         drive(make_app(), SIZE, flow)
     finally:
         lock.release()
+
+
+@pytest.mark.parametrize("bell", [True, False])
+def test_who_does_not_look_is_called_at_the_end(make_app: Make, site: Path, state: StateFolder, bell: bool) -> None:
+    from homewright.engine.events import Event, Kind
+    from homewright.engine.journal.writer import Writer
+    from homewright.site import files
+
+    files.update(site, {"notify.bell": bell})
+    lock = EngineLock.take(state, RUN)
+    write_run(state, "running")
+    app = make_app()
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        page = pilot.app.screen
+        assert isinstance(page, Deploy)
+        await until(pilot, lambda: not page.jobs.running("bell") and page.run_shown is not None)
+        assert app.attracted == []
+        writer = Writer(state, RUN)
+        writer.transition(Event(Kind.LINE, "failed", ts=NOW), writer.set_step("00/20", "", state="failed"))
+        await until(pilot, shows(pilot, "what went wrong"))
+        end = writer.set_run(state="failed", finished=NOW)
+        writer.transition(Event(Kind.RUN_FINISHED, "Run failed.", ts=NOW), end)
+        await until(pilot, shows(pilot, "r retry"))
+        writer.close()
+
+    try:
+        drive(app, SIZE, flow)
+    finally:
+        lock.release()
+    assert app.attracted == (["homewright attic: 00/20 failed", "homewright attic: run failed"] if bell else [])

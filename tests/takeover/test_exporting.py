@@ -142,7 +142,7 @@ def test_an_export_is_private_opens_with_age_and_is_written_over_nothing(
     site: Path, state: StateFolder, tmp_path: Path
 ) -> None:
     target = tmp_path / "attic.age"
-    assert "No export" in reminding.due(state)
+    assert "No site export" in reminding.due(state)
     export(site, state, target, PHRASE)
     assert reminding.due(state) == ""
     assert stat.S_IMODE(target.stat().st_mode) == 0o600

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +14,12 @@ from typing import TYPE_CHECKING
 from homewright.cli.output import Output
 from homewright.engine import launch
 from homewright.engine.client import Presence
-from homewright.engine.events import Event, Kind
+from homewright.engine.events import Event, Kind, Level
 from homewright.engine.follow import follow
 from homewright.engine.journal import Reader
-from homewright.engine.lines import render
+from homewright.engine.lines import attention, render
 from homewright.engine.states import State
-from homewright.errors import addressed
+from homewright.errors import HomewrightError, addressed
 from homewright.site.paths import StateFolder, site_file
 
 if TYPE_CHECKING:
@@ -113,7 +115,9 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
     """Print a run's events until it has ended. ctrl-C leaves it alone and says how to come back."""
     reader = Reader(state)
     code: int | None = None
+    began = time.time()
     coloured = sys.stdout.isatty()
+    ring = coloured and not args.jsonl and not output.json and rings(args)
     presence = Presence(state, "attach", wants=getattr(args, "take", False))
     presence.start()
     try:
@@ -123,6 +127,8 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
             if event.kind == Kind.RUN_FINISHED:
                 code = int(event.data.get("exit_code", 1))
             show(event, output, jsonl=args.jsonl, coloured=coloured)
+            if ring and event.ts >= began:
+                attract(event)
     except KeyboardInterrupt:
         output.progress(f"\nThe run goes on without you. Watch it again: {command('attach')}")
         output.progress(f"To end it: {command('cancel')}")
@@ -141,6 +147,25 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
 
         output.document(run_document(record, reader.steps(run), reader.last_seq(run), reader.viewers(record)))
     return code
+
+
+def rings(args: argparse.Namespace) -> bool:
+    """Whether the site's answers want the terminal's bell."""
+    from homewright.site import files
+
+    try:
+        return files.load(site_file(args.site)).notify.bell
+    except HomewrightError:
+        return True
+
+
+def attract(event: Event) -> None:
+    """Ring, and put it into the terminal's title, when a step has failed or the run has ended."""
+    failed = event.kind == Kind.STEP_FINISHED and event.level == Level.ERROR
+    if failed or event.kind == Kind.RUN_FINISHED:
+        word = f"{event.step} failed" if failed else f"run {event.data.get('state', 'ended')}"
+        sys.stdout.write(attention(f"homewright: {word}", os.environ.get("TERM", "")))
+        sys.stdout.flush()
 
 
 def exit_code(reader: Reader, run: str, state: State) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import time
 from collections.abc import Iterator, Sequence
 
@@ -12,6 +14,7 @@ from homewright.engine.journal import Reader, RunRecord, StepRecord
 from homewright.engine.states import Action, State
 from homewright.engine.viewers import Viewers
 from homewright.errors import addressed
+from homewright.takeover import reminding
 
 _WORDS = {Action.RUN: "apply", Action.VERIFY: "verify", Action.ROLLBACK: "rollback"}
 _LABEL = {State.SUCCEEDED: "done"}
@@ -30,10 +33,13 @@ def run(args: argparse.Namespace, output: Output) -> int:
     else:
         for line in lines(record, reader.steps(record.id)):
             output.line(line)
-        for line in present(reader.viewers(record)):
+        for line in (*present(reader.viewers(record)), *untold(reader, record)):
             output.line(line)
     for line in at_boot.lines(state, record):
         output.line(line)
+    export_due = reminding.due(state)
+    if export_due:
+        output.line(f"{export_due} Make one: {runs.command('site export --encrypt FILE')}")
     if output.json:
         from homewright.engine.documents import RunDocument, run_document
 
@@ -42,6 +48,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
             if record is None
             else run_document(record, reader.steps(record.id), reader.last_seq(record.id), reader.viewers(record))
         )
+        notice = "".join(untold(reader, record)) if record is not None else ""
+        document = document.model_copy(update={"notice": notice, "export_due": export_due})
         output.document(at_boot.with_document(document, state, record))
     return 0
 
@@ -66,6 +74,14 @@ def lines(record: RunRecord, steps: Sequence[StepRecord]) -> Iterator[str]:
         yield f"Watch it: {runs.command('attach')}"
     elif record.state not in (State.SUCCEEDED, State.ROLLED_BACK):
         yield f"Go on with it when that is mended: {runs.command('resume')}"
+
+
+def untold(reader: Reader, record: RunRecord) -> Iterator[str]:
+    """That the site's notification command failed at the end of this run."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        found = json.loads(reader.meta("notice") or "{}")
+        if found["run"] == record.id and record.state.final:
+            yield found["said"]
 
 
 def present(viewers: Viewers | None) -> Iterator[str]:

@@ -86,6 +86,10 @@ class RunDocument(Document):
     """Who looks at it now; at most one is in control."""
     at_boot: AtBoot | None = None
     """Whether it goes on after the machine of its engine was off; None where nothing is left to go on with."""
+    notice: str = ""
+    """That the site's notification command did not tell of the run's end, and why; empty where it did."""
+    export_due: str = ""
+    """Why a site export is worth making now; empty where the last one is good."""
     steps: tuple[StepDocument, ...] = ()
 
 

@@ -52,6 +52,12 @@ def describe(event: Event) -> str | None:
             return f"{where}{event.text}"
 
 
+def attention(title: str, kind: str) -> str:
+    """What rings a terminal of this kind (TERM) and, where it has a title, puts these words into it."""
+    words = "".join(character for character in title if character.isprintable())[:200]
+    return "\a" if kind in ("", "dumb", "linux") else f"\a\x1b]2;{words}\a"
+
+
 def _host_end(event: Event) -> str:
     state = str(event.data.get("state", "finished"))
     changed = int(event.data.get("changed") or 0)

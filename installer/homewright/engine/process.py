@@ -28,6 +28,7 @@ from homewright.engine.fence import Fences
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
 from homewright.engine.lock import EngineLock
+from homewright.engine.notices import Notices
 from homewright.engine.rehearsed import RehearsedFences
 from homewright.engine.schedule import RunEnd, Schedule
 from homewright.engine.states import Action, State
@@ -251,6 +252,9 @@ class Engine:
             write_atomically(self.state.run(self.run) / "ready", b"")
             minding = asyncio.create_task(self._mind_the_held(context, desk))
             stack.callback(minding.cancel)
+            notices = Notices(context.site.notify.command, context.site.name, self.action, context.writer)
+            watching = asyncio.create_task(notices.watch())
+            stack.callback(watching.cancel)
             try:
                 if self.at_boot:
                     await lost.silent(context, [server.name for server in context.site.servers])
@@ -266,11 +270,20 @@ class Engine:
                 self._abandon(context.writer, end.reason)
                 desk.close()
                 self._finish(context.writer, end, time.monotonic() - began, lock)
+                await self._tell_end(notices, watching, end)
                 raise
             await self._leave_hosts(context)
             desk.close()
             self._finish(context.writer, end, time.monotonic() - began, lock)
+            await self._tell_end(notices, watching, end)
         return end.exit_code
+
+    async def _tell_end(self, notices: Notices, watching: asyncio.Task[None], end: RunEnd) -> None:
+        """Only now: what is told of has happened, also where the power fails in the middle of telling it."""
+        watching.cancel()
+        if not self.held:  # it was looked at, and stands as it stood
+            with contextlib.suppress(HomewrightError):
+                await notices.ended(end.state, end.reason, end.changed, end.exit_code)
 
     async def _leave_hosts(self, context: Context) -> None:
         with contextlib.suppress(HomewrightError):

@@ -178,3 +178,12 @@ class RunSettings(Model):
     """Pause before every step that reboots servers or could lock you out, until you let the run continue."""
     revert_minutes: Annotated[float, Field(gt=0, le=120)] | None = None
     """How long a server waits before it takes a step back that could lock you out; by default what the step says."""
+
+
+class NotifySettings(Model):
+    """Who is told when a step has failed or a run has ended, and nobody looks."""
+
+    command: tuple[str, ...] = ()
+    """A command, word by word, run without a shell for at most ten seconds; what happened is JSON on its input."""
+    bell: bool = True
+    """Ring the terminal's bell where somebody has the run on the screen or is attached to it."""

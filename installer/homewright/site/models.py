@@ -16,6 +16,7 @@ from homewright.site.answers import (
     GpuChoice,
     InstanceSettings,
     NetworkSettings,
+    NotifySettings,
     PlatformSettings,
     RunSettings,
 )
@@ -160,6 +161,7 @@ class Site(Model):
     mirror: MirrorSettings = MirrorSettings()
     workspaces: WorkspaceSettings = WorkspaceSettings()
     runs: RunSettings = RunSettings()
+    notify: NotifySettings = NotifySettings()
     accepted: tuple[Acceptance, ...] = ()
     """Warnings of checks that somebody has accepted, each with the reason."""
 

@@ -31,7 +31,7 @@ def due(state: StateFolder) -> str:
         record = json.loads((state.root / RECORD).read_bytes())
         at, known = float(record["at"]), str(record["digest"])
     except (OSError, ValueError, KeyError, TypeError):
-        return "No export of this site has been made: if this machine is lost, so are its keys and secrets."
+        return "No site export has been made: if this machine is lost, so are the site's keys."
     if known == digest(state):
         return ""
     when = time.strftime("%Y-%m-%d", time.localtime(at))

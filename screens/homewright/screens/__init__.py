@@ -35,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
         services = RehearsedServices(Path(options.site), StateFolder(Path(options.state)))
     app = HomewrightApp(options, terminal=terminal, services=services, opens=not options.rehearse)
     app.run()
+    if app.attracted:
+        sys.stderr.write("\x1b[23;2t")
     return app.return_code or 0
 
 

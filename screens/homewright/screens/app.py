@@ -70,6 +70,8 @@ class HomewrightApp(App[int]):
         self.opens = opens
         """Whether to begin where the site was left, where a run has begun or its people work already."""
         self.sitting: Sitting | None = None
+        self.attracted: list[str] = []
+        """What the operator was called for."""
         self.left_open: dict[str, str] = {}
         """Steps of the wizard that lie behind and are not done all the same, each with its state."""
         self._services = services
@@ -156,6 +158,20 @@ class HomewrightApp(App[int]):
 
     # What works everywhere
 
+    def attract(self, title: str) -> None:
+        """Ring, and put this into the terminal's title: what was waited for has happened."""
+        from homewright.engine.lines import attention
+
+        driver = self._driver
+        if driver is None or driver.is_headless:
+            self.attracted.append(title)
+            return
+        if not self.attracted and os.environ.get("TERM") != "linux":
+            driver.write("\x1b[22;2t")  # the title as it was is kept by the terminal, and put back in the end
+        self.attracted.append(title)
+        driver.write(attention(title, os.environ.get("TERM", "")))
+        driver.flush()
+
     def keys_now(self) -> list[tuple[str, str, str]]:
         """Key, label and action of everything that works now in front."""
         found: dict[str, tuple[str, str, str]] = {}
@@ -179,6 +195,8 @@ class HomewrightApp(App[int]):
         if self.page is not self.screen:
             return
         commands = [Command(label, key, action) for key, label, action in self.keys_now() if action != "app.palette"]
+        if self.sitting is not None and not any(command.action.endswith("site_export") for command in commands):
+            commands.append(Command("site export", "", "app.site_export"))
         commands += [Command(f"theme: {theme.name}", "", f"app.wear('{theme.name}')") for theme in THEMES]
 
         async def do(action: str | None) -> None:
@@ -186,6 +204,13 @@ class HomewrightApp(App[int]):
                 await self.run_action(action, self.screen.focused or self.screen)
 
         self.push_screen(PaletteBox(commands), do)
+
+    def action_site_export(self) -> None:
+        """Make a site export: where it goes, and its passphrase, are asked."""
+        from homewright.screens.exporting import ExportBox
+
+        if self.sitting is not None:
+            self.push_screen(ExportBox(self.sitting))
 
     def action_wear(self, theme: str) -> None:
         """Wear a theme, now and next time."""

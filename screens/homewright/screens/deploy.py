@@ -16,6 +16,7 @@ from homewright.engine.states import Action, State
 from homewright.errors import HomewrightError, addressed
 from homewright.screens import progress
 from homewright.screens.feed import Feed, Looked
+from homewright.screens.glyphs import look
 from homewright.screens.loglines import LogLines, View, read_on
 from homewright.screens.run_control import RunControl
 from homewright.screens.widgets.log_pane import LogPane
@@ -102,6 +103,9 @@ are proved, not done again, and answers that you have changed meanwhile count.
         """What the panes show. The feed's thread reads this; the widgets themselves are the screen's alone."""
         self._news: tuple[tuple[View, int] | None, float] = (None, 0.0)
         """How far the log was when a line came last, and when that was."""
+        self._bell = True
+        self._called = ""
+        """What was called for last: the step that failed, or how the run has ended."""
         self._found_at: tuple[str, int] | None = None
         """The text that was searched for last, and the line that has it."""
 
@@ -127,6 +131,9 @@ are proved, not done again, and answers that you have changed meanwhile count.
         services = self.home.services
         stages = self.home.options.stages
         self.start("titles", lambda: services.stage_titles(stages), self._named, lambda _: None, quiet=True)
+        sitting = self.home.sitting
+        assert sitting is not None
+        self.start("bell", lambda: services.rings(sitting.file), self._rings, lambda _: None, quiet=True)
         self.set_interval(1.0, self._tick)
 
     def on_unmount(self) -> None:
@@ -146,6 +153,19 @@ are proved, not done again, and answers that you have changed meanwhile count.
         self._shown = ()
         self._feed = Feed(self, reader, None, lambda: self._shown)
         self._feed.start()
+
+    def _rings(self, rings: bool) -> None:
+        self._bell = rings
+
+    def _call(self, before: str, fresh: bool) -> None:
+        """Call whoever is not looking: a step has failed, or the run has ended."""
+        run = self.run_shown
+        failed = progress.failed_step(self.steps_shown)
+        self._called = "" if run is None else str(run.state) if run.state.final else failed.step if failed else ""
+        if run is None or fresh or not self._called or self._called == before or not self._bell:
+            return
+        word = f"run {look(run.state).word}" if run.state.final else f"{self._called} failed"
+        self.home.attract(f"homewright {self.home.site_name}: {word}")
 
     def _named(self, titles: dict[str, str]) -> None:
         self._titles = titles
@@ -171,6 +191,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
             for pane in self.query(LogPane):
                 pane.add(batch)
         self._draw()
+        self._call(self._called, fresh)
         if self._feed is not None:
             self._feed.applied()
         if (ended or fresh) and snapshot.run.state is State.SUCCEEDED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,15 @@ What the run has proved: a step counts as done only once its own proof has passe
 Every workspace is served over TLS with a certificate of the site's own authority, which no browser knows
 yet. The steps below make your computer trust it, once. Compare the fingerprint before you do.
 
+x makes a site export: one encrypted file with everything that another machine needs to go on with this site,
+should this one be lost. Keep it elsewhere, and its passphrase with it.
+
 ctrl+s saves all of this as text, to carry it to the computer that should trust the authority.
 """
     BINDINGS = [
         Binding("ctrl+n", "workspaces", "workspaces", key_display="ctrl+n"),
         Binding("ctrl+s", "save", "save as text", key_display="ctrl+s"),
+        Binding("x", "site_export", "site export"),
         Binding("l", "log", "log of the run"),
         Binding("escape", "back", "back", key_display="esc"),
     ]
@@ -82,6 +87,14 @@ ctrl+s saves all of this as text, to carry it to the computer that should trust 
 
     def action_workspaces(self) -> None:
         self.home.go("workspaces")
+
+    def action_site_export(self) -> None:
+        self.home.action_site_export()
+
+    def exported(self) -> None:
+        """An export was made: what is worth doing is another thing now."""
+        if self._outcome is not None:
+            self._read(replace(self._outcome, export_due=""))
 
     def action_log(self) -> None:
         self.home.go("deploy")
@@ -139,7 +152,11 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
         "",
         "Worth doing next",
         "  Make a workspace for everybody who needs one: ctrl+n, then n.",
-        "  Keep a copy of this folder in a safe place; it holds the site's keys:",
-        f"  {outcome.certificate.parent.parent}",
     ]
+    if outcome.export_due:
+        lines += [
+            f"  {outcome.export_due}",
+            "  x makes one: an encrypted file, with which another machine goes on.",
+            "  The same line by line: homewright site export --encrypt FILE",
+        ]
     return lines

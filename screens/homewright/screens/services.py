@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from homewright.engine.viewers import Viewers
     from homewright.planning import Plan
     from homewright.site.models import Server, Site
+    from homewright.takeover.opening import Taken
     from homewright.workspaces.manager import Manager
 
 ANSWER_S = 2.0
@@ -109,6 +110,8 @@ class Outcome:
     steps: tuple[StepRecord, ...]
     certificate: Path
     fingerprint: str
+    export_due: str = ""
+    """Why a site export is worth making; empty where the last one is good."""
 
 
 def answer_of(server: Server) -> ServerAnswer:
@@ -477,6 +480,10 @@ class Services(CheckServices, PlanningServices):
 
         return launch.start(file, state, action="rollback", only=stage)
 
+    def rings(self, file: Path) -> bool:
+        """Whether the site's answers want the terminal's bell. Raises SiteError."""
+        return self.load(file).notify.bell
+
     def tell(self, state: StateFolder, command: str) -> int:
         """Give the running engine a command. Raises UsageError where none is running, StateError where it is silent."""
         from homewright.engine import client
@@ -505,7 +512,45 @@ class Services(CheckServices, PlanningServices):
         reader = self.reader(state)
         run = reader.run()
         authority = Authority.of(state.authority, site.name)
-        return Outcome(site, run, tuple(reader.steps(run.id)), state.authority / "ca.crt", authority.fingerprint)
+        certificate = state.authority / "ca.crt"
+        due = self.export_due(state)
+        return Outcome(site, run, tuple(reader.steps(run.id)), certificate, authority.fingerprint, due)
+
+    # Taking over
+
+    def export_due(self, state: StateFolder) -> str:
+        """Why a site export is worth making now; empty where the last one is good."""
+        from homewright.takeover import reminding
+
+        return reminding.due(state)
+
+    def export(self, file: Path, state: StateFolder, target: Path, passphrase: str) -> tuple[Path, str]:
+        """Write a site export; where it is, and the passphrase where one was made. Raises as `packing.export`."""
+        from homewright.site.passwords import generate
+        from homewright.takeover.packing import export
+
+        made = "" if passphrase else generate()
+        return Path(export(file, state, target, passphrase or made).file), made
+
+    def passphrase_reason(self, passphrase: str) -> str:
+        """Why a passphrase will not do; empty where it will."""
+        from homewright.takeover.sealing import reason
+
+        return reason(passphrase)
+
+    def is_export(self, file: Path) -> bool:
+        """Whether this is a site export."""
+        from homewright.takeover.sealing import is_export
+
+        return is_export(file)
+
+    def take_over(self, file: Path, passphrase: str, chosen_state: str | None, gone: bool) -> Taken:
+        """Take a site over from its export. Raises what `opening.read` and `opening.take_over` raise."""
+        from homewright.takeover.opening import read, take_over
+
+        opened = read(file, passphrase)
+        site_file = opened.target()
+        return take_over(opened, site_file, StateFolder.of(opened.site.name, chosen_state, site_file), gone=gone)
 
     # Workspaces
 

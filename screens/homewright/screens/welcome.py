@@ -47,6 +47,8 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
         self._sites: dict[str, SiteGlimpse] = {}
         self._runs: dict[str, RunGlimpse | None] = {}
         self._answering: dict[str, int] = {}
+        self._due: dict[str, str] = {}
+        """Why a site export is worth making, by site."""
 
     def body(self) -> ComposeResult:
         yield Static(
@@ -63,6 +65,10 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
+        self.look_again()
+
+    def exported(self) -> None:
+        """An export was made: it is no longer worth saying."""
         self.look_again()
 
     def look_again(self) -> None:
@@ -89,7 +95,12 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
             self._answering[key] = count
             self._draw()
 
+        def reminded(due: str) -> None:
+            self._due[key] = due
+            self._draw()
+
         self.start(f"run {key}", lambda: services.last_run(state), ran, lambda _: None, quiet=True)
+        self.start(f"due {key}", lambda: services.export_due(state), reminded, lambda _: None, quiet=True)
         if site.servers:
             self.start(f"reach {key}", lambda: services.answering(site.servers), answered, lambda _: None, quiet=True)
 
@@ -108,6 +119,9 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
                     rows.append(
                         Row(f"workspaces {key}", (f"  workspaces of {site.name}", ("who works on it", "muted")))
                     )
+                if run is not None and run.state == "succeeded" and (due := self._due.get(key)):
+                    said = "none yet" if due.startswith("No") else "keys have changed since the last one"
+                    rows.append(Row(f"export {key}", (f"  export of {site.name}", (said, "muted"))))
             rows.append(Row("", ("",), heading=True))
         if not self.home.services.makes_sites:
             self.query_one(Table).set_rows(rows)
@@ -159,7 +173,7 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
     def _site_key(self) -> str:
         for table in self.query(Table):
             kind, _, key = table.cursor_key.partition(" ")
-            if kind in ("site", "workspaces"):
+            if kind in ("site", "workspaces", "export"):
                 return key
         return next(iter(self._sites), "")
 
@@ -174,6 +188,10 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
             self._continue(key)
         elif kind == "workspaces":
             self._open(key, "workspaces")
+        elif kind == "export":
+            site = self._sites[key]
+            self.home.open_site(site.file, site.name)
+            self.home.action_site_export()
         elif kind == "new":
             self.action_new()
         elif kind == "practice":
@@ -202,11 +220,27 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
             return "" if Path(value).expanduser().is_file() else "there is no such file"
 
         def opened(value: str | None) -> None:
-            if value:
-                self._continue(str(Path(value).expanduser().absolute()))
+            if not value:
+                return
+            file = Path(value).expanduser().absolute()
+            if self.home.services.is_export(file):
+                self._take_over(file)
+            else:
+                self._continue(str(file))
 
-        hint = "Such as ~/attic/site.yaml"
+        hint = "Such as ~/attic/site.yaml, or a site export"
         self.app.push_screen(LineBox("open a site file", "Site file", rule=there, hint=hint, yes="open"), opened)
+
+    def _take_over(self, file: Path) -> None:
+        """Go on with a site that another machine looked after."""
+        from homewright.screens.exporting import TakeOverBox
+
+        def taken(where: Path | None) -> None:
+            if where is not None:
+                self.look_again()
+                self._continue(str(where))
+
+        self.app.push_screen(TakeOverBox(file), taken)
 
     def _open(self, key: str, page: str) -> None:
         site = self._sites[key]
