@@ -112,6 +112,11 @@ def image(folder: Path, mirror: Mirror) -> Image:
     return Image(folder, told.hexdigest()[:16])
 
 
+def kept(folder: Path) -> Path | None:
+    """The root file system that is kept in this folder; there is one at most, its metadata beside it."""
+    return next(iter(sorted(folder.glob("practice-*.squashfs"))), None)
+
+
 def build(wanted: Image, mirror: Mirror, owner: tuple[int, int], say: Say) -> None:
     """Build the image as root and give its files to `owner`. Raises LabError; nothing half-built stays."""
     started = time.monotonic()

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from homewright.errors import Busy, LabError
-from homewright.lab import SITE_NAME, code_server
+from homewright.lab import SITE_NAME, code_server, image
+from homewright.lab import record as records
 from homewright.lab.models import USER, Record
 from homewright.site import files
 from homewright.site.answers import InstanceSettings, Reserve
-from homewright.site.models import CodeServer, Server, Site, WorkspaceSettings
+from homewright.site.models import CodeServer, MirrorSettings, Server, Site, WorkspaceSettings
 from homewright.site.paths import StateFolder, config_home, state_home
 
 Say = Callable[[str], None]
@@ -45,10 +46,17 @@ def of(record: Record) -> Site:
         ),
         # They are containers on one machine, which keeps for itself what it needs.
         instances=InstanceSettings(reserve=Reserve(cpu=0, memory=0, disk=0)),
+        # Their instances are made of what they are made of themselves: no image server is needed.
+        mirror=MirrorSettings(instances=_image()),
         workspaces=WorkspaceSettings(
             code_server=CodeServer(bundle=str(code_server.bundle_path()), version=code_server.VERSION)
         ),
     )
+
+
+def _image() -> str | None:
+    found = image.kept(records.image_folder())
+    return str(found) if found is not None else None
 
 
 def refuse_foreign(record: Record | None) -> None:
@@ -78,10 +86,15 @@ def write(record: Record) -> bool:
         files.save(path(), wanted)
         return True
     current = files.load(path())
-    if current.servers == wanted.servers:
-        return False
-    files.update(path(), {"servers": [server.model_dump(mode="json") for server in wanted.servers]})
-    return True
+    changes: dict[str, object] = {}
+    if current.servers != wanted.servers:
+        changes["servers"] = [server.model_dump(mode="json") for server in wanted.servers]
+    ours = f"{records.image_folder()}/"
+    if (current.mirror.instances or "").startswith(ours) and current.mirror.instances != wanted.mirror.instances:
+        changes["mirror.instances"] = wanted.mirror.instances  # the image was built anew, under another name
+    if changes:
+        files.update(path(), changes)
+    return bool(changes)
 
 
 def refuse_while_running() -> None:

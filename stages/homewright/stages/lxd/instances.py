@@ -14,7 +14,7 @@ from homewright.access.connection import Connection
 from homewright.access.endpoint import Endpoint
 from homewright.access.known_hosts import HostKey
 from homewright.engine.runners.host import Host
-from homewright.errors import HomewrightError, Unreachable
+from homewright.errors import Cancelled, HomewrightError, Unreachable
 from homewright.lxd.client import Lxd, LxdError
 from homewright.planning.hosts import SSH_PORT
 from homewright.planning.networks import propose
@@ -138,10 +138,11 @@ def make(lxd: Lxd, host: Host, one: Planned, owner: str, image: str) -> None:
             task.changed = True
     with host.task(f"{name}: account and environment") as task:
         task.changed = _account(lxd, host, one)
-    with host.task(f"{name}: host keys") as task:
+    with host.task(f"{name}: host keys, and signing in from here") as task:
         task.changed = _trust(lxd, host, one)
-    with host.task(f"{name}: signing in from here"):
         _sign_in(host, one)
+        # At its first start the keys are made one after the other; sshd begins once all are there.
+        task.changed = _trust(lxd, host, one) or task.changed
     if found is None:
         lxd.patch(place, {"config": {texts.READY: "true"}})
 
@@ -183,7 +184,7 @@ def _network(lxd: Lxd, one: Planned, *, running: bool) -> bool:
 def _account(lxd: Lxd, host: Host, one: Planned) -> bool:
     name = one.node.name
     words = ["sh", "-ec", texts.ACCOUNT, "sh", name, one.address, one.user, public_key(host)]
-    changed = "changed" in _eventually(f"{name} lets nobody in", lambda: _run(lxd, name, words)).split()
+    changed = "changed" in _eventually(host, f"{name} lets nobody in", lambda: _run(lxd, name, words)).split()
     text = texts.environment_text(host.site, one, GROUPS)
     for path, wanted in ((environment_file.FILE, text), (environment_file.HOOK, environment_file.HOOK_TEXT)):
         if lxd.read(name, path) != wanted.encode():
@@ -218,7 +219,7 @@ def _trust(lxd: Lxd, host: Host, one: Planned) -> bool:
             raise LxdError(f"{one.node.name} has no SSH host keys.", "Its first start has not come that far.")
         return found
 
-    found = _eventually(f"{one.node.name} has no SSH host keys", keys)
+    found = _eventually(host, f"{one.node.name} has no SSH host keys", keys)
     if set(known_hosts.lookup(host.known_hosts, one.address, SSH_PORT)) == set(found):
         return False
     known_hosts.record(host.known_hosts, one.address, SSH_PORT, found)
@@ -230,13 +231,15 @@ def _sign_in(host: Host, one: Planned) -> None:
         with Connection.open(endpoint(host, one)) as connection:
             connection.run("true", sudo=True)
 
-    _eventually(f"{one.node.name} does not answer", enter)
+    _eventually(host, f"{one.node.name} does not let us in", enter)
 
 
-def _eventually(what: str, act: Callable[[], Result]) -> Result:
+def _eventually(host: Host, what: str, act: Callable[[], Result]) -> Result:
     """What `act` gives once it works: the instance is starting. Raises what it last raised when time runs out."""
     limit = time.monotonic() + BOOT_S
     while True:
+        if host.cancel.asked:
+            raise Cancelled("Cancelled.")
         try:
             return act()
         except (LxdError, Unreachable) as error:
