@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from homewright.engine.states import State
 from homewright.errors import StateError
 from homewright.site.paths import StateFolder
 
+PAGE = 4096
 SMALL = pytest.mark.skipif(os.getuid() != 0, reason="a small file system of its own needs root")
 BEGIN = """
 import errno, sys, time
@@ -236,6 +239,35 @@ def test_a_journal_cut_or_garbled_anywhere_is_read_on_or_refused_in_words(state:
 @pytest.mark.long
 def test_thousands_of_damaged_journals(state: StateFolder, tmp_path: Path) -> None:
     assert ruin(state, tmp_path, range(1000, 4000)) > 500
+
+
+@pytest.mark.parametrize("name", ["journal.db", "runs/r1/events.db"])
+def test_a_page_that_was_lost_is_found_before_anything_is_written(
+    state: StateFolder, tmp_path: Path, name: str
+) -> None:
+    """Whether or not the engine would ever have read it."""
+    recorded(state).close()
+    pages = (state.root / name).stat().st_size // PAGE
+    for page in range(1, pages, max(1, pages // 12)):
+        folder = tmp_path / f"lost-{page}"
+        shutil.copytree(state.root, folder)
+        with (folder / name).open("r+b") as file:
+            file.seek(page * PAGE)
+            file.write(bytes(PAGE))
+        with pytest.raises(StateError, match="is damaged") as caught:
+            Writer(StateFolder(folder), "r1").close()
+        assert name.rpartition("/")[2] in caught.value.what
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("change", ["UPDATE runs SET state = 'what'", "UPDATE steps SET do = '[' WHERE host = 's1'"])
+def test_a_record_that_nobody_wrote_is_told(state: StateFolder, change: str) -> None:
+    recorded(state).close()
+    with contextlib.closing(sqlite3.connect(state.journal)) as journal:
+        journal.execute(change)
+        journal.commit()
+    with pytest.raises(StateError, match="cannot be read"):
+        [Reader(state).steps(record.id) for record in Reader(state).runs()]
 
 
 def test_a_wal_cut_at_any_frame_keeps_everything_before(state: StateFolder, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class Writer:
         with _as_state_error(state.journal):
             _reserve(self._ballast)
             self._states = _open(state.journal, schema.STATES)
+        with _as_state_error(state.run(run) / "events.db"):
             self._events = _open(state.run(run) / "events.db", schema.EVENTS)
             self._seq = int(self._events.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
 
