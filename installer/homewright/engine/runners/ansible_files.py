@@ -48,7 +48,6 @@ def inventory(request: StepRequest, *, mitogen: bool, sockets: Path | None = Non
             "ansible_port": endpoint.port,
             "ansible_user": endpoint.user,
             "ansible_ssh_args": f"{openssh.ansible_ssh_common_args(endpoint)} -o ControlMaster=no {shared}",
-            "ansible_ssh_private_key_file": str(endpoint.key_file),
             "ansible_host_key_checking": True,
             "capture": captures.get(name, {}),
         }

@@ -10,6 +10,7 @@ monkey.patch_all()
 
 import sys
 import logging
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from pyinfra.connectors import util as connector_util
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 
 from homewright.access import openssh
+from homewright.access.handshake import DEAD_PEER_MS, KEEPALIVE_S
 from homewright.engine.events import Level
 from homewright.engine.runners.guard import Guard
 from homewright.engine.runners.protocol import UNREACHABLE, Cancel, Emitter, run
@@ -145,6 +147,26 @@ def changes(state: Any, host: Any) -> int:
     return sum(1 for meta in metas if meta.is_complete() and meta.did_change())
 
 
+def notice_loss(host: Any) -> None:
+    """Have a connection to a server that lost power end by itself, as our own do: pyinfra would wait for ever."""
+    transport = _transport(host)
+    if transport is not None:
+        transport.set_keepalive(KEEPALIVE_S)
+        if hasattr(transport.sock, "setsockopt"):  # the way through another server has none
+            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
+
+
+def cut_off(host: Any) -> bool:
+    """Whether the connection to a host was made and has broken."""
+    transport = _transport(host)
+    return transport is not None and not transport.is_active()
+
+
+def _transport(host: Any) -> Any:
+    client = getattr(host.connector, "client", None)
+    return client.get_transport() if client is not None else None
+
+
 def guard_commands(guard: Guard) -> None:
     """Every command that pyinfra sends, inside sudo as well, is marked and refused once the fence has moved."""
     plain = connector_util.make_unix_command
@@ -201,7 +223,7 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
     wrong: dict[str, str] = {}
     with ctx_state.use(state), ctx_config.use(config), ctx_inventory.use(inventory):
         try:
-            _carry_out(state, code, request.file, emitter, wrong)
+            _carry_out(state, code, request.file, told, wrong)
         except PyinfraError as error:
             if not told.failed_at and not told.unreachable and not wrong and not cancel.asked:
                 emitter.line(str(error), level=Level.ERROR)
@@ -219,11 +241,13 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
             emitter.finished(host.name, HostState.SUCCEEDED, changed=changed)
 
 
-def _carry_out(state: Any, code: Any, file: Path, emitter: Emitter, wrong: dict[str, str]) -> None:
+def _carry_out(state: Any, code: Any, file: Path, told: _Told, wrong: dict[str, str]) -> None:
     state.set_stage(StateStage.Connect)
     for host in state.inventory:
-        emitter.started(host.name)
+        told.emitter.started(host.name)
     connect_all(state)
+    for host in state.inventory.get_active_hosts():
+        notice_loss(host)
     try:
         state.set_stage(StateStage.Prepare)
 
@@ -240,6 +264,10 @@ def _carry_out(state: Any, code: Any, file: Path, emitter: Emitter, wrong: dict[
         state.set_stage(StateStage.Execute)
         run_ops(state)
     finally:
+        for host in state.inventory:
+            if cut_off(host) and (host in state.failed_hosts or host.name in wrong):
+                why = wrong.get(host.name) or told.reason(host.name)
+                told.unreachable[host.name] = f"The connection to {host.name} was lost{f': {why}' if why else '.'}"
         state.set_stage(StateStage.Disconnect)
         disconnect_all(state)
 
