@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from homewright.catalogue.models import Remedy, Step
+from homewright.catalogue.models import Group, Remedy, Step
 from homewright.engine import remedies
-from homewright.engine.calling import captures, runner_kind
+from homewright.engine.calling import also_called, captures, runner_kind
 from homewright.engine.conversation import HostEnd
 from homewright.engine.events import Event, Kind
 from homewright.engine.launch import environment
 from homewright.engine.lines import describe, render
 from homewright.engine.process import superfluous
 from homewright.engine.progress import Portion, progress
+from homewright.engine.runners.request import HostRequest
 from homewright.engine.schedule import conclude, hindrance
 from homewright.engine.states import Action, State
 from homewright.planning import PlanStep
@@ -133,6 +134,15 @@ def test_the_kind_of_runner(runner: str, names: tuple[str, str], kinds: tuple[st
     )
     assert (runner_kind(made, Action.RUN), runner_kind(made, Action.ROLLBACK)) == kinds
     assert runner_kind(made, Action.VERIFY) == runner_kind(made, Action.CAPTURE) == "python"
+    playbook = made.model_copy(update={"verify": "18_a.yaml"})
+    assert (runner_kind(playbook, Action.VERIFY), runner_kind(playbook, Action.CAPTURE)) == ("ansible", "python")
+
+
+def test_a_host_is_in_the_groups_of_the_stages_own_names_too() -> None:
+    host = HostRequest(name="s1", address="10.0.0.1", port=22, user="ann", groups=("servers", "gpu_hosts"))
+    names: dict[str, Group] = {"baremetal": "servers", "gpus": "gpu_hosts", "dns": "dns_server"}
+    assert also_called(host, names).groups == ("servers", "gpu_hosts", "baremetal", "gpus")
+    assert also_called(host, {}) is host
 
 
 @pytest.mark.parametrize(

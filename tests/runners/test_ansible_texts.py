@@ -106,9 +106,9 @@ def test_mitogen_only_where_it_was_tried(version: str, fits: bool) -> None:
     assert accelerated(version) is fits
 
 
-def told(*events: Mapping[str, Any], cancelled: bool = False, exit_code: int = 0) -> list[Event]:
+def told(*events: Mapping[str, Any], cancelled: bool = False, exit_code: int = 0, proves: bool = False) -> list[Event]:
     reader, writer = os.pipe()
-    translator = Translator(Ledger(writer, "00/40"), ["one", "two"])
+    translator = Translator(Ledger(writer, "00/40"), ["one", "two"], proves=proves)
     for event in events:
         translator.take(event)
     translator.exit_code = exit_code
@@ -193,6 +193,29 @@ def test_only_what_mitogen_could_not_begin_is_tried_by_plain_ssh(
         for event in (*before, first, STATS):
             translator.take(event)
         assert translator.never_began() == again
+
+
+@pytest.mark.parametrize(
+    ("events", "verdict", "words"),
+    [
+        ([result("ok"), result("ok"), STATS], "proved", "All 2 tasks of the playbook ended well."),
+        ([result("ok"), result("failed", msg="no answer"), STATS], "broken", "T: no answer"),
+        ([result("ok", changed=True), STATS], "broken", "is a proof and changed one (1 tasks)"),
+        ([STATS], "cannot-tell", "has no task for one"),
+        ([], "cannot-tell", "ansible-playbook said nothing"),
+    ],
+)
+def test_a_playbook_that_proves_says_so_of_every_host(events: list[dict[str, Any]], verdict: str, words: str) -> None:
+    said = told(*events, proves=True)
+    found = {event.host: event for event in said if event.kind == Kind.VERIFY}
+    assert (found["one"].data["verdict"], words in found["one"].text) == (verdict, True), found["one"].text
+    assert ends(said)["one"] == ("succeeded", 0, "")
+
+
+def test_a_playbook_that_proves_does_not_reach_every_host() -> None:
+    said = told(result("unreachable", msg="away"), STATS, proves=True)
+    assert [event for event in said if event.kind == Kind.VERIFY and event.host == "one"] == []
+    assert ends(said)["one"] == ("unreachable", 0, "T: away")
 
 
 BOOM = """

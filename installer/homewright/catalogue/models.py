@@ -129,7 +129,8 @@ class Step(Definition):
     run: str
     """The numbered file (x0–x7) that does the work."""
     verify: str
-    """The numbered file (x8) that proves it: proved, broken or cannot tell."""
+    """The numbered file (x8) that proves it: proved, broken or cannot tell. Python takes a second; a playbook of
+    somebody's own tree, which proves by ending well and changing nothing, takes ten times as long."""
     rollback: str
     """The numbered file (x9) that takes it back."""
     recover: str | None = None
@@ -182,4 +183,6 @@ class Stage(Definition):
     """Stages that come before; by default the one before in the catalogue's order."""
     when: str | None = None
     """A dotted path of site.yaml that must be set for the stage to run; otherwise it is skipped with that reason."""
+    groups: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Group] = {}
+    """Other names of the inventory's groups: those that the playbooks of somebody's own tree call them by."""
     steps: tuple[Step, ...]

@@ -30,8 +30,9 @@ def wrong_files(stage: Stage, folder: Path, root: Path) -> Iterator[Wrong]:
                 yield at, f"there is no file {name}", f"make it: {folder / name}"
         for part, reason in misnumbered(step):
             yield ("steps", index, part), reason, "x0 to x7 do the work, x8 verifies, x9 rolls back, in one ten"
-        if not step.verify.endswith(".py"):
-            yield ("steps", index, "verify"), f"{step.verify} is no Python file", "a proof is def verify(host) in a .py"
+        if not step.verify.endswith(_CODE):
+            reason = f"{step.verify} is neither a Python file nor a playbook"
+            yield ("steps", index, "verify"), reason, "a proof is def verify(host) in a .py, or a playbook"
     numbered = {path.name for path in folder.iterdir() if path.is_file() and path.suffix in _CODE}
     for first, missing in unproved(numbered):
         yield ("steps",), f"{first} has no {missing}", f"every x0 has an x8 and an x9: add {missing}…"

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from homewright.catalogue.models import Limits, Step
+from homewright.catalogue.models import Group, Limits, Step
 from homewright.engine import leftovers
 from homewright.engine.context import Context
 from homewright.engine.conversation import Conversation
 from homewright.engine.events import Event
 from homewright.engine.runner_process import RunnerProcess
-from homewright.engine.runners.request import StepRequest, Watched
+from homewright.engine.runners.request import HostRequest, StepRequest, Watched
 from homewright.engine.states import Action, State
 from homewright.errors import HomewrightError
 from homewright.site.paths import make_folder, write_atomically
@@ -25,15 +25,21 @@ SHUTDOWN_S = 60.0
 
 
 def runner_kind(step: Step, action: Action) -> str:
-    """Proofs and captures are Python; else the file's suffix decides between the step's runner and the others."""
-    if action in (Action.VERIFY, Action.CAPTURE, Action.LOOK):
+    """Captures are Python; else the file's suffix decides between the step's runner and the others."""
+    if action in (Action.CAPTURE, Action.LOOK):
         return "python"
-    name = {Action.ROLLBACK: step.rollback, Action.RECOVER: step.recover or ""}.get(action, step.run)
-    if name.endswith((".yaml", ".yml")):
+    parts = {Action.VERIFY: step.verify, Action.ROLLBACK: step.rollback, Action.RECOVER: step.recover or ""}
+    if parts.get(action, step.run).endswith((".yaml", ".yml")):
         return "ansible"
-    if action is Action.RECOVER:
+    if action in (Action.VERIFY, Action.RECOVER):
         return "python"
     return "pyinfra" if step.runner == "pyinfra" else "python"
+
+
+def also_called(host: HostRequest, names: Mapping[str, Group]) -> HostRequest:
+    """The host, in the groups that its stage calls by other names too."""
+    more = tuple(name for name, group in names.items() if group in host.groups)
+    return host.model_copy(update={"groups": (*host.groups, *more)}) if more else host
 
 
 def captures(file: Path) -> bool:
@@ -67,6 +73,7 @@ async def call(
     make_folder(folder)
     work = folder / "work"
     make_folder(work)
+    names = context.catalogue.stage_of(step.id).groups
     part = {Action.ROLLBACK: "rollback", Action.RECOVER: "recover", Action.RUN: "run"}.get(action, "verify")
     async with context.fences.working():
         request = StepRequest(
@@ -74,7 +81,9 @@ async def call(
             step=step.id,
             action=action,
             file=context.catalogue.file(step, part),
-            hosts=tuple(context.host_request(host, captured.get(host), watched(host)) for host in hosts),
+            hosts=tuple(
+                also_called(context.host_request(host, captured.get(host), watched(host)), names) for host in hosts
+            ),
             site=context.site.model_dump(mode="json"),
             key_file=context.state.key,
             known_hosts=context.state.known_hosts,

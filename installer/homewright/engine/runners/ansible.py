@@ -55,7 +55,7 @@ def remove_stale() -> None:
 
 def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
     """Carry the playbook out. Tells every host's end."""
-    if request.action not in (Action.RUN, Action.ROLLBACK, Action.RECOVER):
+    if request.action not in (Action.RUN, Action.VERIFY, Action.ROLLBACK, Action.RECOVER):
         for host in request.hosts:
             emitter.finished(host.name, State.FAILED, reason=f"A playbook cannot {request.action}.")
         return
@@ -67,14 +67,15 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
         emitter.started(host.name)
     remove_stale()
     strategy = mitogen_strategy(request)
-    translator = Translator(emitter, [host.name for host in request.hosts])
+    proves = request.action is Action.VERIFY
+    translator = Translator(emitter, [host.name for host in request.hosts], proves=proves)
     _play(request, strategy, translator, cancel)
     again = translator.never_began() if strategy and not cancel.asked else []
     translator.finish(cancelled=cancel.asked, but=again)
     if again:
         for name in again:
             emitter.again(name, f"{translator.hosts[name].reason}; now over plain SSH", attempt=2)
-        translator = Translator(emitter, again)
+        translator = Translator(emitter, again, proves=proves)
         _play(request, None, translator, cancel)
         translator.finish(cancelled=cancel.asked)
 

@@ -10,7 +10,7 @@ from typing import Any
 from homewright.engine.events import Level
 from homewright.engine.runners.guard import REFUSED_TEXT
 from homewright.engine.runners.protocol import UNREACHABLE, Emitter
-from homewright.engine.states import State
+from homewright.engine.states import State, Verdict
 
 ORIGIN = re.compile(r"Origin: (?P<file>.+?):(?P<line>\d+)(:\d+)?$", re.MULTILINE)
 RESULTS = {
@@ -45,8 +45,10 @@ class HostEnd:
 class Translator:
     """Takes ansible-runner's events one by one and tells ours."""
 
-    def __init__(self, emitter: Emitter, hosts: Sequence[str]) -> None:
+    def __init__(self, emitter: Emitter, hosts: Sequence[str], *, proves: bool = False) -> None:
         self.emitter = emitter
+        self._proves = proves
+        """The playbook is a proof: how it ends on a host is what it says of it."""
         self.hosts = {name: HostEnd() for name in hosts}
         self.errors: list[str] = []
         self.played = False
@@ -121,7 +123,23 @@ class Translator:
                 state, reason = State.CANCELLED, "Cancelled."
             elif state == State.SUCCEEDED and (not self.played or (self.exit_code and not self._somebody_failed())):
                 state, reason = State.FAILED, self._why_not_played()
-            self.emitter.finished(name, state, changed=end.changed, reason=reason)
+            if self._proves and state in (State.SUCCEEDED, State.FAILED):
+                self._tell_verdict(name, end, reason)
+                state, reason = State.SUCCEEDED, ""
+            self.emitter.finished(name, state, changed=0 if self._proves else end.changed, reason=reason)
+
+    def _tell_verdict(self, name: str, end: HostEnd, reason: str) -> None:
+        if not self.played:
+            self.emitter.verdict(name, Verdict.CANNOT_TELL, reason)
+        elif reason:
+            self.emitter.verdict(name, Verdict.BROKEN, reason)
+        elif not end.tasks:  # it would prove anything
+            self.emitter.verdict(name, Verdict.CANNOT_TELL, f"The playbook has no task for {name}.")
+        elif end.changed:
+            said = f"The playbook is a proof and changed {name} ({end.changed} tasks), so it was not as it should be."
+            self.emitter.verdict(name, Verdict.BROKEN, said)
+        else:
+            self.emitter.verdict(name, Verdict.PROVED, f"All {end.tasks} tasks of the playbook ended well.")
 
     def _somebody_failed(self) -> bool:
         return any(end.state != State.SUCCEEDED for end in self.hosts.values())
