@@ -35,6 +35,20 @@ from .composed import site
             "No GPU is reserved",
         ),
         ({}, "gpu_hosts", (), "No server has an NVIDIA GPU"),
+        (
+            {
+                "network": {"lxd": "10.100.0.0/24"},
+                "instances": {"nodes": [{"name": "n1", "host": "s1"}, {"name": "n2", "host": "s2"}]},
+                "gpus": [
+                    {"host": "s1", "address": "0000:01:00.0", "use": "desktop"},
+                    {"host": "s2", "address": "0000:01:00.0", "use": "passthrough", "instance": "n2"},
+                ],
+            },
+            "gpu_instances",
+            ("n2",),
+            "",
+        ),
+        ({"network": {"lxd": "10.100.0.0/24"}}, "gpu_instances", (), "No instance is given a GPU"),
     ],
 )
 def test_members_and_why_there_are_none(answers: dict, group: str, names: tuple[str, ...], why: str) -> None:
@@ -59,3 +73,35 @@ def test_a_step_for_nobody_is_said_to_be_skipped_and_counts_for_nothing() -> Non
     said = "\n".join(lines(planned))
     assert "1 step, about 1 minute" in said
     assert "10/20 Cards: skipped. No GPU is reserved for a virtual machine." in said
+
+
+@pytest.mark.parametrize(
+    ("answers", "secrets", "skipped"),
+    [
+        ({}, (), ["zone is not set in the site.", "network.overlay.network_id is not set in the site."]),
+        ({"zone": "home.test"}, None, ["", "network.overlay.network_id is not set in the site."]),
+        (
+            {"zone": "home.test", "network": {"overlay": {"kind": "zerotier", "network_id": "8056c2e21c000001"}}},
+            (),
+            ["", "The site has no secret overlay/zerotier-token."],
+        ),
+        (
+            {"zone": "home.test", "network": {"overlay": {"kind": "zerotier", "network_id": "8056c2e21c000001"}}},
+            ("overlay/zerotier-token",),
+            ["", ""],
+        ),
+    ],
+)
+def test_a_step_without_its_answer_or_its_secret_is_skipped(
+    answers: dict, secrets: tuple[str, ...] | None, skipped: list[str]
+) -> None:
+    base = {"runner": "python", "run": "a", "verify": "b", "rollback": "c"}
+    overlay = {"when": "network.overlay.network_id", "secret": "overlay/zerotier-token"}
+    steps = [
+        {"id": "30/05", "title": "Names", "when": "zone", **base},
+        {"id": "30/10", "title": "Far", **overlay, **base},
+    ]
+    stage = Stage.model_validate({"id": "30", "title": "Nets", "steps": steps})
+    planned = plan(site(1, **answers), Catalogue((stage,), "c", (), {"30": Path("/x")}), secrets=secrets)
+    assert [step.skipped for step in planned.steps()] == skipped
+    assert [bool(step.hosts) for step in planned.steps()] == [not why for why in skipped]

@@ -247,9 +247,9 @@ def _step(
     measured = history.get(step.id)
     hosts, skipped = members(step.hosts, site, facts), ""
     if step.when is not None and answer(site, step.when) in (None, "", [], {}, False):
-        hosts, skipped = (), f"{step.when} is not set in the site"
+        hosts, skipped = (), f"{step.when} is not set in the site."
     elif step.secret is not None and secrets is not None and step.secret not in secrets:
-        hosts, skipped = (), f"the site has no secret {step.secret}"
+        hosts, skipped = (), f"The site has no secret {step.secret}."
     return PlanStep(
         id=step.id,
         title=step.title,
