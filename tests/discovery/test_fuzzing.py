@@ -59,8 +59,8 @@ def campaign(originals: list[RawBundle], count: int, first: int = 0) -> float:
     return longest
 
 
-def test_two_thousand_mangled_bundles(originals: list[RawBundle]) -> None:
-    assert campaign(originals, 2000) < MOST_SECONDS
+def test_five_hundred_mangled_bundles(originals: list[RawBundle]) -> None:
+    assert campaign(originals, 500) < MOST_SECONDS
 
 
 @pytest.mark.long
