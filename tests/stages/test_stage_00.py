@@ -87,7 +87,7 @@ def seldom(*case: str) -> Any:
 
 BREAKS = [
     ("00/10", "sed -i '/homewright/,/end/d' /etc/hosts", "/etc/hosts on"),
-    ("00/10", "hostnamectl set-hostname Other", "is called Other"),
+    seldom("00/10", "hostnamectl set-hostname Other", "is called Other"),
     (
         "00/10",
         "printf '10.99.0.1 {other}\\n' | cat - /etc/hosts >/etc/h && cat /etc/h >/etc/hosts; rm /etc/h",
@@ -98,7 +98,7 @@ BREAKS = [
     seldom(
         "00/20", "sed -i 's/restrict,from=\"[0-9.]*\" //' /var/lib/homewright-peer/.ssh/authorized_keys", "not limited"
     ),
-    ("00/20", "sed -i '/{other}/d' /var/lib/homewright-peer/.ssh/known_hosts", "Host key verification failed"),
+    seldom("00/20", "sed -i '/{other}/d' /var/lib/homewright-peer/.ssh/known_hosts", "Host key verification failed"),
     seldom("00/20", "echo 'homewright-peer ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/peer", "may use sudo"),
     ("00/20", "userdel homewright-peer", "has no account"),
     ("00/30", "echo X=1 >>/etc/homewright/environment", "is not what the site says"),
@@ -106,7 +106,7 @@ BREAKS = [
     ("00/30", "rm /etc/profile.d/homewright.sh", "is missing"),
     ("00/40", "rm -r /home/*/.venv/lib/python3*/site-packages/kubernetes", "kubernetes lacks"),
     seldom("00/40", "rm -r /home/*/.venv/lib/python3*/site-packages/copier-*.dist-info", "copier is missing"),
-    ("00/40", "chown root /home/*/.venv/bin/pip", "does not belong to"),
+    seldom("00/40", "chown root /home/*/.venv/bin/pip", "does not belong to"),
 ]
 MENDED_BY_HAND = {"echo 'homewright-peer ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/peer": "rm /etc/sudoers.d/peer"}
 

@@ -25,6 +25,7 @@ SCHEMAS: dict[str, str] = {
     "run": "homewright.engine.documents:RunDocument",
     "resume": "homewright.engine.remains:Remains",
     "receipts": "homewright.engine.receipts_document:ReceiptsDocument",
+    "stages": "homewright.catalogue.scaffold:ScaffoldDocument",
     "workspaces": "homewright.workspaces.models:WorkspacesDocument",
     "workspace": "homewright.workspaces.models:WorkspaceDocument",
     "site-export": "homewright.takeover.contents:Contents",
