@@ -10,7 +10,7 @@ from homewright.errors import HomewrightError
 from homewright.stages.bridge import BRIDGE, CLOUD, FILE, MARK, Refused, Seen, Wanted
 from homewright.stages.network_look import who_has
 
-WAIT_S = 20
+WAIT_S = 15
 """How long the address may take to appear where it belongs; on practice servers it takes half a second."""
 
 SETTLE = f"""\
@@ -87,7 +87,7 @@ def settle(host: Host, port: str, address: str, *, on: str) -> None:
     wait = f'n=0; until {there}; do n=$((n + 1)); [ "$n" -lt {WAIT_S * 10} ] || exit 44; sleep 0.1; done'
     if on == BRIDGE:
         host.run(f"printf '%s\\n' {shlex.quote(port)} >{MARK}; sync {MARK} /var/lib/homewright")
-    done = host.run(f"set -e\n{SETTLE}{wait}", timeout=WAIT_S + 25, check=False)
+    done = host.run(f"set -e\n{SETTLE}{wait}", timeout=WAIT_S + 10, check=False)
     if done.exit_code == 44:
         raise NotSettled(
             f"{address} did not come to {on} of {host.name} within {WAIT_S} s.",
