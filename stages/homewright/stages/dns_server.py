@@ -31,6 +31,8 @@ ConditionPathExists={CONFIGURATION}
 StartLimitIntervalSec=0
 
 [Service]
+Type=simple
+PIDFile=
 ExecStart=
 ExecStart=/usr/sbin/named -f -u bind -c {CONFIGURATION}
 Restart=on-failure
