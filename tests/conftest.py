@@ -19,14 +19,15 @@ os.environ.setdefault("HOMEWRIGHT_AT_BOOT", "no")  # the units of whoever runs t
 TOGETHER = {
     "stages/test_stage_00.py": "installing", "screens/test_tmux.py": "installing", "integration": "installing",
     "workspaces": "workspaces", "browser": "workspaces", "lab/test_life.py": "workspaces",
-    "engine": "engine", "runners": "runners", "access": "runners", "house/test_wheel.py": "wheel",
+    "engine": "engine", "stages": "platform", "runners": "runners", "access": "runners",
+    "house/test_wheel.py": "wheel",
 }  # fmt: skip
 """Which tests follow each other in one worker: those of a row share what is installed on the practice servers.
 
 A worker keeps its practice servers for the rows that it is given later.
 """
 OTHERS = "others"
-ORDER = ("installing", "workspaces", "engine", OTHERS, "runners", "wheel")
+ORDER = ("installing", "workspaces", "engine", "platform", OTHERS, "runners", "wheel")
 """The longest first, so that the workers end together; what belongs to no row fills the gaps."""
 SERVERS = {"installing": 2}
 """Practice servers of a row, where they are not three: what stage 00 does costs as much on each of them."""
