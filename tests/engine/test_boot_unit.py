@@ -128,6 +128,7 @@ GOOD = Circumstances(systemd=True)
         (GOOD, True, "/state (for you alone)"),
         (Circumstances(systemd=False), False, "systemd does not manage"),
         (Circumstances(systemd=True, wanted=False), False, "HOMEWRIGHT_AT_BOOT"),
+        (Circumstances(systemd=True, practice=True), False, "lab up"),
         (Circumstances(systemd=True, root="none"), False, "takes root"),
         (Circumstances(systemd=True, root="password"), False, "sudo -v"),
         (Circumstances(systemd=True, root="password", asks=True), True, "ask for your password"),

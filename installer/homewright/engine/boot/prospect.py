@@ -21,13 +21,15 @@ from homewright.engine import lock
 from homewright.engine.boot import root, unit
 from homewright.engine.journal.volumes import mount_type
 from homewright.errors import HomewrightError
-from homewright.site.paths import StateFolder, sync_folder, write_atomically
+from homewright.site.paths import StateFolder, config_home, state_home, sync_folder, write_atomically
 from homewright.site.rehearsed import Rehearsed
 
 SETTING = "HOMEWRIGHT_AT_BOOT"
 """Environment variable: `no` leaves this machine's units alone."""
 RECORD = "at-boot.json"
 """File in a run's folder: what was said of it when it began."""
+PRACTICE = "practice"
+"""The site that the practice servers of this machine bring along."""
 IN_MEMORY = ("tmpfs", "ramfs")
 LOCKED = ("ecryptfs", "fuse.gocryptfs", "fuse.encfs", "fuse.cryfs", "fuse.securefs")
 """File systems that are there only once their owner has opened them."""
@@ -58,6 +60,8 @@ class Circumstances:
     systemd: bool
     wanted: bool = True
     """Nobody has said no by the setting."""
+    practice: bool = False
+    """The site's servers are this machine's own practice servers."""
     root: str = "free"
     """How root is to be had: `free`, `password` (sudo asks), `none`."""
     asks: bool = False
@@ -71,6 +75,8 @@ def judge(seen: Circumstances, state: Path) -> Prospect:
     memory = [place for place, kind in seen.kinds.items() if kind in IN_MEMORY]
     if not seen.wanted:
         return Prospect(False, f"{SETTING}=no says so.")
+    if seen.practice:
+        return Prospect(False, "the practice servers are off then as well, until you say: homewright lab up")
     if not seen.systemd:
         return Prospect(False, "systemd does not manage this machine.")
     if memory:
@@ -101,11 +107,12 @@ def look(site_file: Path, state: StateFolder, *, asks: bool = False) -> Circumst
     """Ask this machine. Costs one `sudo -n true` where this is not root."""
     wanted = os.environ.get(SETTING, "").lower() not in ("no", "0", "off", "false")
     systemd = Path("/run/systemd/system").is_dir() and shutil.which("systemctl") is not None
-    if not (wanted and systemd):
-        return Circumstances(systemd, wanted)
+    practice = site_file == config_home() / PRACTICE / "site.yaml" and (state_home() / "lab" / "lab.json").exists()
+    if practice or not (wanted and systemd):
+        return Circumstances(systemd, wanted, practice)
     had = "free" if root.free() else "password" if shutil.which("sudo") and _may_sudo() else "none"
     kinds = {str(place): mount_type(place) for place in (state.root, site_file.absolute(), *places())}
-    return Circumstances(systemd, wanted, had, asks, kinds)
+    return Circumstances(systemd, root=had, asks=asks, kinds=kinds)
 
 
 def places() -> tuple[Path, ...]:
