@@ -66,7 +66,7 @@ def test_the_environment_is_where_the_stage_puts_it(user: str, folder: str | Non
             "host_venv": {"folder": folder},
         }
     )
-    assert placeholders(one, one.servers[0])["host_venv"] == environment_file.venv_of(one, "s1")
+    assert placeholders(one, "s1", one.servers[0].user)["host_venv"] == environment_file.venv_of(one, "s1")
 
 
 def test_what_every_run_writes() -> None:

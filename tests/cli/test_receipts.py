@@ -78,3 +78,11 @@ def test_a_rollback_lists_them_before_it_asks(words: list[str], capsys: pytest.C
     assert "    /etc/hosts: put it back as it was (s1, s2)" in shown
     assert "    git: remove the package (s1, s2)" in shown
     assert "    what it changed is not known: it was cut off or has failed (s1)" in shown
+
+
+def test_an_instance_has_receipts_too(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = Writer(StateFolder(tmp_path / "state"), "r1")
+    writer.change(rows.found("r1", "30/20", "node-1", BEFORE), rows.left("30/20", "node-1", AFTER, []))
+    writer.close()
+    assert main([*words, "receipts", "--host", "node-1"]) == 0
+    assert "30/20 on node-1: 1 file, 1 package" in capsys.readouterr().out

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from homewright.access.endpoint import Endpoint
 from homewright.catalogue import load
-from homewright.engine import step
+from homewright.engine import receipting, step
 from homewright.engine.context import Context
 from homewright.engine.conversation import Conversation
 from homewright.engine.events import Event, Kind
@@ -18,7 +19,9 @@ from homewright.engine.fence import Fences
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
 from homewright.engine.launch import RunRequest
+from homewright.engine.receipting import Receipting
 from homewright.engine.runner_process import Ending
+from homewright.engine.runners.request import Watched
 from homewright.engine.schedule import RunEnd, Schedule
 from homewright.engine.states import Action, State
 from homewright.errors import HomewrightError
@@ -180,3 +183,17 @@ def test_a_step_that_was_done_before_receipts_came_gets_none(server: Server1) ->
     server.engine(Action.RUN)
     assert Reader(server.state).receipts() == [], "what it found when it ran first is not known any more"
     assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+
+
+def test_things_are_called_by_the_hosts_own_names_on_instances_too(
+    state: StateFolder, writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"files": ["{home}/.profile", "{host_venv}/"], "accounts": ["bo"], "units": ["x.service"]}
+    tiny = Tiny(tmp_path / "stages").step(1, NOTHING.format(name="run"), changes=changes)
+    catalogue = load([tiny.root])
+    fences = Ours(SITE, state, writer, "us")
+    context = Context("r1", SITE, state, catalogue, {}, writer, "us", fences)
+    place = Endpoint("node-1", "198.51.100.7", 22, "ann", state.key, state.known_hosts)
+    monkeypatch.setattr(receipting, "endpoint", lambda host, *_: place if host == "node-1" else None)
+    watched = Receipting(context, catalogue.step("90/10")).watched("node-1")
+    assert watched == Watched(files=("/home/ann/.profile", "/home/ann/.venv/"), accounts=("bo",), units=("x.service",))

@@ -21,11 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     _, site, state = runs.place(args)
-    if args.host is not None and args.host not in {server.name for server in site.servers}:
-        names = ", ".join(server.name for server in site.servers) or "none"
-        raise UsageError(f"{args.host} is no server of this site.", f"It has {names}.")
-    reader = Reader(state)
-    everything = [receipts.receipt(row) for row in reader.receipts()]
+    everything = [receipts.receipt(row) for row in Reader(state).receipts()]
+    hosts = [server.name for server in site.servers]
+    hosts += sorted({one.host for one in everything} - set(hosts))  # instances, and servers that were
+    if args.host is not None and args.host not in hosts:
+        raise UsageError(f"{args.host} is no server of this site.", f"It has {', '.join(hosts) or 'none'}.")
     known = {one.step for one in everything}
     if args.step is not None and args.step not in known:
         raise UsageError(

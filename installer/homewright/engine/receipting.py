@@ -14,6 +14,7 @@ from homewright.engine.journal.records import ReceiptRow, receipt_row
 from homewright.engine.runners.request import Watched
 from homewright.engine.states import State
 from homewright.planning.changes import placeholders
+from homewright.planning.hosts import endpoint
 
 NAMED = 3
 """Things that a failure names; the receipt has them all."""
@@ -32,10 +33,10 @@ class Receipting:
         """Seen together with the proof, by server."""
 
     def watched(self, host: str) -> Watched | None:
-        """What is to be looked at on a server; None where the step declares nothing."""
-        declared = self._step.changes
-        site = self._context.site
-        names = placeholders(site, site.server(host))
+        """What is to be looked at on a server or an instance; None where the step declares nothing."""
+        declared, context = self._step.changes, self._context
+        user = endpoint(host, context.site, context.facts, context.state).user
+        names = placeholders(context.site, host, user)
         watched = Watched(
             files=tuple(path.format_map(names) for path in declared.files),
             packages=declared.packages,

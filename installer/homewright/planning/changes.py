@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from homewright.catalogue.models import Step
 from homewright.planning.documents import Document
-from homewright.site.models import Server, Site
+from homewright.site.models import Site
 
 EVERY_RUN = ("/var/lib/homewright/fence.json", "/var/lib/homewright/fence.lock")
 """Files of every server that any step touches: they keep two runs off one server (engine.fence)."""
@@ -35,7 +35,7 @@ def files_of(steps: Sequence[Step], site: Site, host: str) -> Iterator[FileUse]:
     server = site.server(host)
     for path in EVERY_RUN:
         yield FileUse(path=path, step="")
-    names = placeholders(site, server)
+    names = placeholders(site, server.name, server.user)
     for step in steps:
         for path in step.changes.files:
             yield FileUse(path=path.format_map(names), step=step.id)
@@ -48,12 +48,12 @@ def packages_of(steps: Sequence[Step]) -> Iterator[PackageUse]:
             yield PackageUse(name=name, step=step.id)
 
 
-def placeholders(site: Site, server: Server) -> dict[str, str]:
-    """What the placeholders of a declared file mean on this server (catalogue.models.PLACEHOLDERS)."""
-    home = "/root" if server.user == "root" else f"/home/{server.user}"
+def placeholders(site: Site, host: str, user: str) -> dict[str, str]:
+    """What the placeholders of a declared file mean on a server or instance (catalogue.models.PLACEHOLDERS)."""
+    home = "/root" if user == "root" else f"/home/{user}"
     return {
-        "user": server.user,
+        "user": user,
         "home": home,
-        "host": server.name,
+        "host": host,
         "host_venv": site.host_venv.folder or f"{home}/.venv",
     }
