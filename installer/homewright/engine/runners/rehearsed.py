@@ -44,16 +44,17 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
     rehearsed = Rehearsed.beside(request.key_file.parent)
     assert rehearsed is not None
     away = {host.name for host in request.hosts if not (rehearsed.bundles / f"{host.name}.json").exists()}
-    there = [host.name for host in request.hosts if host.name not in away]
+    hosts = [host for host in request.hosts if host.name not in away]
+    there = [host.name for host in hosts]
     for name in sorted(away):
         emitter.finished(name, "unreachable", reason=f"{name} does not answer (rehearsed).")
     for name in there:
         emitter.started(name)
     if request.action is Action.VERIFY:
-        _prove(request, emitter, there)
+        _prove(request, emitter, hosts)
         return
     if request.action is Action.LOOK:
-        for host in request.hosts:
+        for host in hosts:
             _look(host, emitter, after=host.capture is not None)
             emitter.finished(host.name, State.SUCCEEDED)
         return
@@ -69,23 +70,21 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
             changed += 1
             for name in there:
                 emitter.task_finished(f"{task} (rehearsed)", name, "changed")
-    for host in request.hosts if request.action is Action.CAPTURE else ():
-        _look(host, emitter, after=False)
-    for name in there:
+    for host in hosts:
         if request.action is Action.CAPTURE:
-            emitter.capture(name, {"rehearsed": True})
-        emitter.finished(name, State.SUCCEEDED, changed=changed)
+            _look(host, emitter, after=False)
+            emitter.capture(host.name, {"rehearsed": True})
+        emitter.finished(host.name, State.SUCCEEDED, changed=changed)
 
 
-def _prove(request: StepRequest, emitter: Emitter, hosts: list[str]) -> None:
+def _prove(request: StepRequest, emitter: Emitter, hosts: list[HostRequest]) -> None:
     """What was rehearsed is proved, and once it was taken back it is broken."""
     time.sleep(PACE_S)
     broken = _taken_back(request)
-    for host in request.hosts:
+    for host in hosts:
         _look(host, emitter, after=not broken)
-    for name in hosts:
-        emitter.verdict(name, Verdict.BROKEN if broken else Verdict.PROVED, LOOKED)
-        emitter.finished(name, State.SUCCEEDED)
+        emitter.verdict(host.name, Verdict.BROKEN if broken else Verdict.PROVED, LOOKED)
+        emitter.finished(host.name, State.SUCCEEDED)
 
 
 def _look(host: HostRequest, emitter: Emitter, *, after: bool) -> None:
