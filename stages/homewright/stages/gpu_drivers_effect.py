@@ -67,7 +67,7 @@ def install(host: Host, seen: Seen) -> None:
         if seen.listed:
             return  # of whatever version: somebody chose it, and it works
         if not host.run(_KNOWN).stdout.split():
-            host.run("apt-get -q update -o DPkg::Lock::Timeout=120", timeout=300)
+            host.show("apt-get -q update -o DPkg::Lock::Timeout=120", timeout=300)
         wanted = gpu_drivers.package(seen.system, host.run(_KNOWN).stdout.split())
         if not wanted:
             raise HomewrightError(

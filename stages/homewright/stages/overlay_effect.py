@@ -88,7 +88,7 @@ def _add_repository(host: Host) -> None:
     host.run(["mkdir", "-p", "-m", "755", KEY.rpartition("/")[0]])
     host.write(KEY, fetched.stdout_bytes)
     host.write(SOURCE, f"deb [signed-by={KEY}] {REPOSITORY}/{system[1]} {system[1]} main\n".encode())
-    host.run("apt-get -q update -o DPkg::Lock::Timeout=120", timeout=300)
+    host.show("apt-get -q update -o DPkg::Lock::Timeout=120", timeout=300)
 
 
 def node(host: Host) -> str:
