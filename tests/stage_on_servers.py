@@ -73,7 +73,8 @@ class StageOnServers:
         outcome = self.carry_out(name, Action.ROLLBACK)
         assert set(outcome.states.values()) == {"succeeded"}, outcome.reasons
         for server, lines in self.listing().items():
-            assert sorted(lines ^ self.listings[name][server])[:20] == []
+            left = sorted(lines ^ self.listings[name][server])[:20]
+            assert left == [], f"{name} on {server}: {left}"
         assert {verdict for verdict, _ in self.verdicts(name).values()} == {"broken"}
         assert set(self.carry_out(name, Action.ROLLBACK).changed.values()) == {0}
 
