@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
@@ -102,14 +102,18 @@ class Cutting:
         assert not self._next(only=only)
         self._ended_well()
 
-    def cut_everywhere(self, only: str | None = None) -> list[str]:
+    def cut_everywhere(self, only: str | None = None, among: Collection[str] | None = None) -> list[str]:
         """One run, each of whose engines is cut off at the first boundary that none before it was cut off at.
 
-        Ends when an engine has met no new one, and so has come to the run's good end; where the cuts were.
+        Of all that there are, or `among` some. Ends when an engine has met no new one, and so has come to the run's
+        good end; where the cuts were. What a cut leaves undone for ever is no boundary of this run: after one at the
+        last row of a step no engine ends that step again.
         """
         self._begin()
         made: list[str] = []
-        while self._next(f"but {json.dumps(made)}", only=only):
+        while self._next(
+            *([f"but {json.dumps(made)}"] if among is None else [cut for cut in among if cut not in made]), only=only
+        ):
             made.append(self.met()[-1])
             assert len(made) < MOST_CUTS
         self._ended_well()

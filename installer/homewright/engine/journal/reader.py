@@ -12,6 +12,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -83,7 +84,14 @@ class Reader:
             where.append("host IN (?, '')")
             values.append(host)
         query = f"SELECT * FROM events WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
-        return [_event(row, run) for row in self._rows(self._events_file(run), query, (*values, limit))]
+        file = self._events_file(run)
+        found = [_event(row, run) for row in self._rows(file, query, (*values, limit))]
+        seqs = [after, *(event.seq for event in found)]
+        if any(
+            later <= earlier for earlier, later in pairwise(seqs)
+        ):  # whoever pages through would never come to an end
+            raise damaged(file, "Its events are not in order")
+        return found
 
     def since_start(self, run: str, kinds: Sequence[str], after: int = 0) -> list[Event]:
         """The events of these kinds since the run's last engine began, with a seq above `after`."""
