@@ -70,6 +70,8 @@ class HomewrightApp(App[int]):
         self.opens = opens
         """Whether to begin where the site was left, where a run has begun or its people work already."""
         self.sitting: Sitting | None = None
+        self.retrying = ""
+        """The run that is gone on with once an answer has been edited and the plan seen; empty where none is."""
         self.attracted: list[str] = []
         """What the operator was called for."""
         self.left_open: dict[str, str] = {}
@@ -127,6 +129,7 @@ class HomewrightApp(App[int]):
             chosen = file.parent.name if file in known_site_files() else str(file)
         speak_of(chosen, self.options.state, self.options.stages)
         self.left_open = {}
+        self.retrying = ""
         self.sitting = Sitting(file, name, StateFolder.of(name, self.options.state, file))
         return self.sitting
 

@@ -10,14 +10,13 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from homewright.engine.journal import RunRecord, StepRecord
-from homewright.engine.lines import render
+from homewright.engine.journal import RunRecord
 from homewright.engine.states import Action, State
-from homewright.errors import HomewrightError, addressed
-from homewright.screens import progress
+from homewright.errors import HomewrightError
+from homewright.screens import failure, progress
 from homewright.screens.feed import Feed, Looked
 from homewright.screens.glyphs import look
-from homewright.screens.loglines import LogLines, View, read_on
+from homewright.screens.loglines import LogLines, View, first_error, read_on
 from homewright.screens.run_control import RunControl
 from homewright.screens.widgets.log_pane import LogPane
 from homewright.screens.widgets.table import Column, Table
@@ -26,7 +25,6 @@ QUIET_S = 5.0
 """After this long without a line, the pane says for how long there was none."""
 PANES = 4
 """At most so many panes side by side on a very wide terminal."""
-LAST_LINES = 20
 
 
 class Bar(Widget):
@@ -68,13 +66,16 @@ tab goes through the servers: all, then each alone. Enter puts you into the log,
 In the log, up and down scroll, left and right show long lines. Scrolled up, nothing slides away.
 
 When a step fails, what could go on without it goes on, and then the run ends. What happened, why, and what
-to do stand in the lower half; w puts you into it to scroll, esc back. r tries again: steps that are done
-are proved, not done again, and answers that you have changed meanwhile count.
+to do stand in the lower half; w puts you into it to scroll, esc back; j shows the first error in the log. r
+tries again: steps that are done are proved, not done again, and answers that you have changed meanwhile
+count. e shows the answers that the step reads, leads to their page, and then to what the edit changes.
 """
     BINDINGS = [
         Binding("r", "again", "retry"),
         Binding("w", "why", "why"),
+        Binding("e", "edit", "edit an answer"),
         Binding("k", "skip", "skip"),
+        Binding("j", "to_failure", "to the failure"),
         Binding("c", "cancel", "cancel"),
         Binding("p", "pause", "pause"),
         Binding("p", "continue", "go on"),
@@ -237,7 +238,9 @@ are proved, not done again, and answers that you have changed meanwhile count.
         quiet = ""
         if not run.state.final and pane.lines is not None and len(pane.lines):
             since = self.now() - self._last_ts(pane.lines)
-            quiet = f"no output for {since:.0f} s" if since >= QUIET_S else ""
+            waited = progress.at_work(self.steps_shown)
+            for_whom = f"waiting for {', '.join(waited)}, " if waited else ""
+            quiet = f"{for_whom}no output for {since:.0f} s" if since >= QUIET_S else ""
         pane.border_subtitle = quiet or ("following" if pane.follow and not run.state.final else "")
 
     def _last_ts(self, lines: LogLines) -> float:
@@ -249,7 +252,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
     def where(self) -> str:
         if self.run_shown is None:
             return super().where()
-        return progress.heading(self.run_shown, self.steps_shown)
+        return progress.heading(self.run_shown, self.steps_shown, self._titles)
 
     # The log
 
@@ -349,43 +352,11 @@ are proved, not done again, and answers that you have changed meanwhile count.
         self._problem = told
         box.display = True
         box.border_title = "what went wrong"
-        self.query_one("#problem-text", Static).update(self._problem_words(run, step))
-        self.call_after_refresh(lambda: self.query_one("#tree", Table).reveal())
-
-    def _problem_words(self, run: RunRecord, step: StepRecord | None) -> Content:
-        if step is None:
-            return Content(f"The run is {run.state}. {run.reason}".strip())
-        rows = progress.failed_hosts(self.steps_shown, step.step)
-        where = f" on {', '.join(row.host for row in rows)}" if rows else ""
-        word = "failed" if step.state is State.FAILED else str(step.state)
-        parts = [Content.styled(f"✗ {step.step} {step.title} {word}{where}.", "bold $text-error")]
-        reasons = dict.fromkeys(f"{row.host}: {row.reason}" for row in rows if row.reason)
-        parts += [Content(f"  {reason}") for reason in reasons]
-        if step.reason and not reasons:
-            parts.append(Content(f"  {step.reason}"))
-        why = step.say or next((row.say for row in rows if row.say), "")
-        do = step.do or next((row.do for row in rows if row.do), ())
-        if why:
-            parts.append(Content.assemble(("Why   ", "bold"), why))
-        if do:
-            parts.append(Content.styled("What to do", "bold"))
-            parts += [Content(f"  {number}. {addressed(line)}") for number, line in enumerate(do, 1)]
-        again = "Then press r to try again: what was done is proved, not done again."
-        parts.append(Content.styled(again if run.state.final else "What can go on without it goes on.", "$quiet"))
-        lines = self._last_lines(run, step, rows[0].host if rows else None)
-        if lines:
-            parts.append(Content.styled("The last lines", "bold"))
-            parts += [Content(f"  {line}") for line in lines]
-        return Content("\n").join(parts)
-
-    def _last_lines(self, run: RunRecord, step: StepRecord, host: str | None) -> list[str]:
         sitting = self.home.sitting
         assert sitting is not None
-        try:
-            events = self.home.services.reader(sitting.state).last_events(run.id, LAST_LINES, step=step.step, host=host)
-        except HomewrightError:
-            return []
-        return [line for event in events for line in (render(event) or "").split("\n") if line][-LAST_LINES:]
+        words = failure.words(self.home.services.reader(sitting.state), run, self.steps_shown, step)
+        self.query_one("#problem-text", Static).update(words)
+        self.call_after_refresh(lambda: self.query_one("#tree", Table).reveal())
 
     # Keys
 
@@ -399,6 +370,8 @@ are proved, not done again, and answers that you have changed meanwhile count.
             return run is not None
         if action == "again":
             return run is not None and run.state.final and run.state is not State.SUCCEEDED
+        if action == "to_failure":
+            return run is not None and progress.failed_step(self.steps_shown) is not None
         if action == "why":
             return any(box.display for box in self.query("#problem"))
         theirs = self.others is not None
@@ -412,7 +385,7 @@ are proved, not done again, and answers that you have changed meanwhile count.
             return None  # one after the other: which the engine hears last, counts
         if action in ("detach", "cancel", "pause", "continue"):
             return run is not None and not run.state.final
-        if action == "skip":
+        if action in ("skip", "edit"):
             failed = progress.failed_step(self.steps_shown)
             return run is not None and run.state.final and run.action is Action.RUN and failed is not None
         if action == "next":
@@ -434,6 +407,27 @@ are proved, not done again, and answers that you have changed meanwhile count.
 
     def action_read(self) -> None:
         self.query_one("#log", LogPane).focus()
+
+    def action_to_failure(self) -> None:
+        """Show the failed step's log on the server where it failed, from its first error."""
+        step = progress.failed_step(self.steps_shown)
+        if step is None:
+            return
+        rows = progress.failed_hosts(self.steps_shown, step.step)
+        self._set_follow(False)
+        self._step, self._host = step.step, rows[0].host if rows else None
+        self.query_one("#tree", Table).move_to(step.step)
+        self._show_log()
+        pane = self.query_one("#log", LogPane)
+        lines = pane.lines
+        if lines is None:
+            return
+
+        def found(at: int | None) -> None:
+            pane.focus()
+            pane.jump(at if at is not None else max(len(lines) - 1, 0))
+
+        self.start("search", lambda: first_error(lines), found)
 
     def action_why(self) -> None:
         """Put the keys into the lower half, to scroll it."""

@@ -80,6 +80,20 @@ def read_on(source: Source, view: View, after: int, limit: int = PAGE) -> Batch:
     return Batch(view, tuple(codes), tuple(lines), events[-1].seq if events else after, len(events) == limit)
 
 
+def first_error(lines: LogLines) -> int | None:
+    """Number of the first line that says what went wrong; None where no line does. Runs in a thread."""
+    number, after = 0, 0
+    while True:
+        batch = read_on(lines.source, lines.view, after)
+        for line in batch.lines:
+            if line.level == "error":
+                return number
+            number += 1
+        if not batch.more:
+            return None
+        after = batch.after
+
+
 class LogLines:
     """The lines of one view: how many there are, and the text of each by its number."""
 

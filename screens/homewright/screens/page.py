@@ -265,12 +265,15 @@ class Page(Screen[None]):
     # The wizard's way
 
     def onward(self) -> None:
-        """Show the wizard's next step."""
-        self.home.go(page_of(self.STEP + 1))
+        """Show the wizard's next step; of an answer that is edited to retry a run, what that changes."""
+        self.home.go("plan" if self.home.retrying else page_of(self.STEP + 1))
 
     def backward(self) -> None:
         """Show the wizard's step before this one; before the first lies Welcome."""
-        if self.STEP > 1:
+        if self.home.retrying:
+            self.home.retrying = ""
+            self.home.go("deploy")
+        elif self.STEP > 1:
             self.home.go(page_of(self.STEP - 1))
         else:
             self.home.back_to_welcome()

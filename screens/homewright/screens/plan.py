@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from homewright.screens.services_planning import Outlook
 
 
+MOST_CHANGES = 4
+"""Differences that the question before a retry tells."""
+
+
 class PlanPage(Page):
     """The plan by stage, by server, by decision, by what changed; totals; approve."""
 
@@ -213,6 +217,7 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
             lines.append("It pauses before each of these, until you let it continue.")
         open_warnings = len(outlook.report.warnings()) if outlook.report is not None else 0
         lines += [f"! {count(open_warnings, 'warning')} of the checks not accepted."] if open_warnings else []
+        lines += self._edited(outlook)
         lines.append("The run goes on even if you leave or lose the connection.")
         if plan.at_boot is not None:
             lines.append(f"{'' if plan.at_boot.resumes else '! '}{at_boot(plan.at_boot)}")
@@ -221,7 +226,22 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
             if yes:
                 self._begin()
 
-        self.app.push_screen(AskBox("approve this plan?", lines, "approve and begin"), answer)
+        title, yes = (
+            ("retry with this plan?", "retry") if self.home.retrying else ("approve this plan?", "approve and begin")
+        )
+        self.app.push_screen(AskBox(title, lines, yes), answer)
+
+    def _edited(self, outlook: Outlook) -> list[str]:
+        """What is different from what was applied, where the plan is looked at to go on with a run."""
+        if not self.home.retrying:
+            return []
+        from homewright.planning.difference import sentences
+
+        told = list(sentences(outlook.difference)) if outlook.difference is not None else []
+        more = [f"and {len(told) - MOST_CHANGES} more, under edit"] if len(told) > MOST_CHANGES else []
+        same = ["Nothing is different from the plan that was approved."] if outlook.difference is not None else []
+        after = "What was done is proved first; what the changes touch runs again."
+        return [*(told[:MOST_CHANGES] or same), *more, after]
 
     def _refuse(self, outlook: Outlook) -> None:
         """Say what is in the way, and show the way to it."""
@@ -249,6 +269,9 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
 
         def begin() -> str:
             services.approve(sitting.state, plan)
+            run, self.home.retrying = self.home.retrying, ""
+            if run:
+                return services.go_on(sitting.file, sitting.state, run)
             return services.begin(sitting.file, sitting.state, plan.digest, stages, ask_first=ask_first)
 
         self.start("begin", begin, lambda _: self.home.go("deploy"))

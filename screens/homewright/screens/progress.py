@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from homewright.engine.events import Event, Kind
 from homewright.engine.journal import RunRecord, StepRecord
 from homewright.engine.states import Action, State
 from homewright.screens.glyphs import look
@@ -106,15 +107,29 @@ def summary(run: RunRecord, steps: Sequence[StepRecord], now: float) -> str:
     return f"{look(run.state).word} · {elapsed}"
 
 
-def heading(run: RunRecord, steps: Sequence[StepRecord]) -> str:
-    """What is being done, in words: `deploying 00`."""
+def heading(run: RunRecord, steps: Sequence[StepRecord], titles: Mapping[str, str]) -> str:
+    """What is being done, in words: `deploying 20 LXD`."""
     doing = {Action.RUN: "deploying", Action.VERIFY: "proving", Action.ROLLBACK: "taking back"}
     did = {Action.RUN: "deployed", Action.VERIFY: "proved", Action.ROLLBACK: "taken back"}
     verb = doing.get(run.action, "running")
     if run.state.final:
         return did.get(run.action, "run") if run.state is State.SUCCEEDED else f"{verb}: {look(run.state).word}"
     now = next((step.stage for step in whole(steps) if step.state is State.RUNNING), "")
-    return f"{verb} {now}".strip()
+    return f"{verb} {now} {titles.get(now, '')}".strip()
+
+
+def at_work(steps: Sequence[StepRecord]) -> list[str]:
+    """The servers that a step is at work on now."""
+    return sorted({step.host for step in steps if step.host and step.state is State.RUNNING})
+
+
+def failed_task(events: Sequence[Event]) -> str:
+    """The task that failed, of a step's last events: the one that says so, else the last one that began."""
+    for event in reversed(events):
+        failed = event.kind == Kind.TASK_FINISHED and event.data.get("result") in ("failed", "unreachable")
+        if event.text and (failed or event.kind == Kind.TASK_STARTED):
+            return event.text
+    return ""
 
 
 def failed_step(steps: Sequence[StepRecord]) -> StepRecord | None:

@@ -26,7 +26,7 @@ from homewright.screens.widgets.table import Column, Row, Table
 if TYPE_CHECKING:
     from homewright.engine.receipts import Receipt
     from homewright.engine.remains import Next, Remains, StepRemains
-    from homewright.screens.services import Standing
+    from homewright.screens.services_runs import Standing
 
 LOOK_S = 0.5
 """Between two looks at what the proofs say."""

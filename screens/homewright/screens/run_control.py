@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from homewright.engine.journal import RunRecord, StepRecord
 from homewright.errors import HomewrightError, StateError
 from homewright.screens import progress
 from homewright.screens.loglines import View, read_on
 from homewright.screens.viewing import Viewing
+
+if TYPE_CHECKING:
+    from homewright.screens.services_runs import Read
 
 
 class RunControl(Viewing):
@@ -89,6 +93,51 @@ class RunControl(Viewing):
             self._presence.wants = True  # whoever starts an engine means to be in control of it
         self.say("The run goes on; what was done is proved first.", "ok")
         self.watch_again()
+
+    def action_edit(self) -> None:
+        """Edit an answer that the failed step reads; then the plan shows what that changes, and the run goes on."""
+        from homewright.screens.edit_answer import WhichAnswerBox
+
+        sitting, run, step = self.home.sitting, self.run_shown, progress.failed_step(self.steps_shown)
+        if sitting is None or run is None or step is None:
+            return
+        services = self.home.services
+
+        def chosen(key: str | None) -> None:
+            kind, _, name = (key or "").partition(" ")
+            if kind == "page":
+                self.home.retrying = run.id
+                self.home.go(name.lower())
+            elif kind == "field":
+                self._edit_here(run.id, next(one for one in reads if one.field == name))
+
+        reads: tuple[Read, ...] = ()
+
+        def read(found: tuple[Read, ...]) -> None:
+            nonlocal reads
+            reads = found
+            self.app.push_screen(WhichAnswerBox(f"{step.step} {step.title}", found), chosen)
+
+        self.start("reads", lambda: services.reads(sitting.file, sitting.state, run.id, step.step), read)
+
+    def _edit_here(self, run: str, one: Read) -> None:
+        """Edit an answer that no page of the wizard asks."""
+        from homewright.screens.ask import LineBox
+
+        sitting, services = self.home.sitting, self.home.services
+        assert sitting is not None
+
+        def plan(_: None) -> None:
+            self.home.retrying = run
+            self.home.go("plan")
+
+        def typed(value: str | None) -> None:
+            if value is not None:
+                self.start("set", lambda: services.set_answer(sitting.file, one.field, value), plan)
+
+        value = one.value if "\n" not in one.value else ""
+        hint = "In YAML: a word, a number, [a, b] or {NAME: value}"
+        self.app.push_screen(LineBox(one.field, "Value", value=value, hint=hint, yes="save, and see the plan"), typed)
 
     def action_skip(self) -> None:
         """Skip the step that failed, and go on: with a reason, which is kept with the run."""

@@ -11,33 +11,27 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homewright.errors import HomewrightError
 from homewright.screens.services_checks import CheckServices
 from homewright.screens.services_planning import PlanningServices
+from homewright.screens.services_runs import RunServices, page_of
 from homewright.site.paths import StateFolder, config_home, known_site_files
 
 if TYPE_CHECKING:
     from homewright.access.trust import HostKeyOffer
     from homewright.catalogue import Catalogue
     from homewright.discovery.facts import HostFacts
-    from homewright.engine.client import Presence
     from homewright.engine.journal import Reader, RunRecord, StepRecord
-    from homewright.engine.receipts import Receipt
-    from homewright.engine.remains import Remains
-    from homewright.engine.viewers import Viewers
     from homewright.planning import Plan
     from homewright.site.models import Server, Site
-    from homewright.takeover.opening import Taken
     from homewright.workspaces.manager import Manager
 
 ANSWER_S = 2.0
 """How long Welcome waits for a server's SSH port."""
-GONE_S = 60.0
-"""How long an engine that was told to end may take: what cannot be interrupted is ended first."""
 
 
 @dataclass(frozen=True)
@@ -88,20 +82,6 @@ class Scanned:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a run that has not ended well stands."""
-
-    remains: Remains
-    ended: float | None
-    """When it ended, Unix seconds; None while an engine is at work on it."""
-    viewers: Viewers | None
-    waits: bool
-    """Its proofs are through, and its engine waits for a word."""
-    at_boot: str
-    """What becomes of it when this machine loses power; empty where nothing is to be said."""
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What a finished run leaves."""
 
@@ -135,10 +115,8 @@ def glimpse(file: Path) -> SiteGlimpse:
     return SiteGlimpse(file, name[1] if name else file.parent.name, tuple(servers))
 
 
-class Services(CheckServices, PlanningServices):
+class Services(CheckServices, PlanningServices, RunServices):
     """The rooms, as the screens use them."""
-
-    _standing: tuple[object, Standing] | None = None
 
     # Sites
 
@@ -256,23 +234,13 @@ class Services(CheckServices, PlanningServices):
         state = StateFolder.of(site.name, chosen_state, file)
         run = self.last_run(state)
         if run is not None:
-            return site.name, "workspaces" if run.state == "succeeded" else self._page_of_run(state)
+            return site.name, "workspaces" if run.state == "succeeded" else page_of(self.reader(state))
         if not site.servers or not all(self.known(server, state) for server in site.servers):
             return site.name, "servers"
         facts = self.facts(state)
         if not all(server.name in facts for server in site.servers):
             return site.name, "hardware"
         return site.name, "plan" if self.was_checked(site, state) else "checks"
-
-    def _page_of_run(self, state: StateFolder) -> str:
-        """Where to look at a run that has not ended well."""
-        from homewright.engine.states import Action, State
-
-        reader = self.reader(state)
-        run = reader.run()
-        if not run.state.final:
-            return "resume" if reader.meta("held") == run.id else "deploy"
-        return "resume" if run.action is not Action.VERIFY and run.state is not State.ROLLED_BACK else "deploy"
 
     def unfinished(self, state: StateFolder) -> list[str]:
         """What to say before leaving while a run goes on; nothing where none does."""
@@ -410,100 +378,6 @@ class Services(CheckServices, PlanningServices):
         catalogues = [Path(folder) for folder in stages or ()]
         return launch.start(file, state, plan_digest=digest, stages=catalogues, ask_first=ask_first)
 
-    def go_on(self, file: Path, state: StateFolder, run: str, skips: Mapping[str, str] | None = None) -> str:
-        """Go on with a run that did not end well; its id. `skips` are steps to leave out, with the reason.
-
-        Raises Busy, or whatever else the engine met.
-        """
-        from homewright.engine import launch
-
-        launch.resume(file, state, run, skips=skips)
-        return run
-
-    def standing(self, file: Path, state: StateFolder) -> Standing:
-        """Where a run that has not ended well stands. Raises UsageError where there is none, SiteError, StateError."""
-        from homewright.cli import at_boot
-        from homewright.engine import remains
-
-        reader = self.reader(state)
-        run = reader.run()
-        viewers, held = reader.viewers(run), remains.held(reader, run)
-        seen = (run, held, reader.last_seq(run.id), file.stat().st_mtime_ns if file.exists() else 0)
-        if self._standing is not None and self._standing[0] == seen:
-            return replace(self._standing[1], viewers=viewers)
-        told = " ".join(at_boot.lines(state, run))
-        found = Standing(remains.look(file, state, run.id), run.finished, viewers, held and bool(run.reason), told)
-        self._standing = (seen, found)  # loading a catalogue takes a tenth of a second, and this is asked twice in one
-        return found
-
-    def prove_first(self, file: Path, state: StateFolder, run: str, new_machines: Sequence[str]) -> None:
-        """Let an engine prove what a run has done, and wait then for a word. Raises as `go_on`."""
-        from homewright.engine import launch
-
-        launch.resume(file, state, run, new_machines=new_machines, hold=True)
-
-    def do_the_rest(
-        self,
-        file: Path,
-        state: StateFolder,
-        run: str,
-        anew: Sequence[str],
-        skips: Mapping[str, str],
-        new_machines: Sequence[str],
-    ) -> None:
-        """Go on with a run: some steps anew, some left out, some servers as other machines. Raises as `go_on`."""
-        from homewright.engine import launch
-
-        launch.resume(file, state, run, anew=anew, skips=skips, new_machines=new_machines)
-
-    def engine_gone(self, state: StateFolder) -> None:
-        """Wait until no engine works on the site. Raises Busy where one still does after a while."""
-        import time
-
-        from homewright.engine import lock
-
-        end = time.monotonic() + GONE_S
-        while (held := lock.holder(state)) is not None:
-            if time.monotonic() > end:
-                raise lock.busy(held)
-            time.sleep(0.1)
-
-    def receipts(self, state: StateFolder, step: str | None = None) -> list[Receipt]:
-        """What steps changed on the servers, one step alone where it is named. Raises StateError."""
-        from homewright.engine import receipts
-
-        return [receipts.receipt(row) for row in self.reader(state).receipts(step)]
-
-    def roll_back(self, file: Path, state: StateFolder, stage: str) -> str:
-        """Begin to take a stage back; the id of that run. Raises as `begin`."""
-        from homewright.engine import launch
-
-        return launch.start(file, state, action="rollback", only=stage)
-
-    def rings(self, file: Path) -> bool:
-        """Whether the site's answers want the terminal's bell. Raises SiteError."""
-        return self.load(file).notify.bell
-
-    def tell(self, state: StateFolder, command: str) -> int:
-        """Give the running engine a command. Raises UsageError where none is running, StateError where it is silent."""
-        from homewright.engine import client
-
-        return client.send(state, command)
-
-    def presence(self, state: StateFolder) -> Presence:
-        """Our place among the viewers of the run that goes on, or of the next one; in control where nobody else is."""
-        from homewright.engine.client import Presence
-
-        present = Presence(state, "screens", wants=True)
-        present.start()
-        return present
-
-    def support_bundle(self, file: Path, state: StateFolder, target: Path) -> Path:
-        """Write a support bundle of the site; where it is. Raises StateError."""
-        from homewright.support import pack
-
-        return Path(pack(file, self.load(file).name, state, target).file)
-
     def outcome(self, file: Path, state: StateFolder) -> Outcome:
         """What a finished run leaves: its steps, and the site's certificate authority. Raises StateError."""
         from homewright.site.authority import Authority
@@ -515,42 +389,6 @@ class Services(CheckServices, PlanningServices):
         certificate = state.authority / "ca.crt"
         due = self.export_due(state)
         return Outcome(site, run, tuple(reader.steps(run.id)), certificate, authority.fingerprint, due)
-
-    # Taking over
-
-    def export_due(self, state: StateFolder) -> str:
-        """Why a site export is worth making now; empty where the last one is good."""
-        from homewright.takeover import reminding
-
-        return reminding.due(state)
-
-    def export(self, file: Path, state: StateFolder, target: Path, passphrase: str) -> tuple[Path, str]:
-        """Write a site export; where it is, and the passphrase where one was made. Raises as `packing.export`."""
-        from homewright.site.passwords import generate
-        from homewright.takeover.packing import export
-
-        made = "" if passphrase else generate()
-        return Path(export(file, state, target, passphrase or made).file), made
-
-    def passphrase_reason(self, passphrase: str) -> str:
-        """Why a passphrase will not do; empty where it will."""
-        from homewright.takeover.sealing import reason
-
-        return reason(passphrase)
-
-    def is_export(self, file: Path) -> bool:
-        """Whether this is a site export."""
-        from homewright.takeover.sealing import is_export
-
-        return is_export(file)
-
-    def take_over(self, file: Path, passphrase: str, chosen_state: str | None, gone: bool) -> Taken:
-        """Take a site over from its export. Raises what `opening.read` and `opening.take_over` raise."""
-        from homewright.takeover.opening import read, take_over
-
-        opened = read(file, passphrase)
-        site_file = opened.target()
-        return take_over(opened, site_file, StateFolder.of(opened.site.name, chosen_state, site_file), gone=gone)
 
     # Workspaces
 
