@@ -24,7 +24,7 @@ Compare = Callable[..., bool]
 Act = Callable[[Pilot[object]], Awaitable[None]]
 
 
-async def until(pilot: Pilot[object], condition: Callable[[], bool], limit: float = 20.0) -> None:
+async def until(pilot: Pilot[object], condition: Callable[[], bool], limit: float = 60.0) -> None:
     """Wait until a condition holds. Fails with the screen's text when it does not within the limit, in seconds."""
     end = time.monotonic() + limit
     while not condition():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from playwright.sync_api import Page, TimeoutError, expect
 
 SLOW_MS = 60_000
-QUICK_MS = 20_000
+QUICK_MS = 40_000
 TRY_MS = 4_000
 """One try at something that is tried again."""
 

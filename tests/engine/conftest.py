@@ -18,7 +18,7 @@ from homewright.site.paths import StateFolder
 if TYPE_CHECKING:
     from .bench import Bench
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 def wait_for(condition: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> None:
