@@ -1,0 +1,126 @@
+"""Stage 10 on practice servers: done, proved, broken, mended, refused, and taken back without a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+
+import pytest
+from driving import Practice
+from server_listing import SYSTEM, listing, unlike
+from stage_on_servers import StageOnServers, seldom
+
+from homewright.catalogue import load, shipped
+from homewright.engine.states import Action
+from homewright.stages.bridge import FILE, MARK
+
+pytestmark = pytest.mark.lab
+
+KERNEL, BRIDGE = "10/00", "10/10"
+
+
+def system(stage: StageOnServers) -> dict[str, set[str]]:
+    """Accounts, units, interfaces, addresses and routes of every server."""
+    return listing(stage.practice.on, stage.practice.names, SYSTEM)
+
+
+@pytest.fixture(scope="module")
+def stage(practice: Practice) -> Iterator[StageOnServers]:
+    """Kernel and bridge on servers that know nothing of them, and away again afterwards."""
+    stage = StageOnServers(practice, load([shipped()]))
+    before = system(stage)
+    stage.begin(KERNEL, BRIDGE)
+    yield stage
+    for name in (BRIDGE, KERNEL):
+        stage.assert_taken_back(name)
+    # Units named by systemd come and go by themselves.
+    assert unlike(before, system(stage), ["failed "]) == []
+
+
+@pytest.mark.parametrize("name", [KERNEL, BRIDGE])
+def test_second_run_changes_nothing(stage: StageOnServers, name: str) -> None:
+    assert set(stage.run(name).changed.values()) == {0}
+
+
+BREAKS = [
+    (KERNEL, "sysctl -q -w net.ipv4.ip_forward=0", "ip_forward on"),
+    seldom(KERNEL, "rm /etc/sysctl.d/90-homewright.conf", "is missing"),
+    seldom(KERNEL, "chmod 600 /etc/sysctl.d/90-homewright.conf", "is 600"),
+    seldom(KERNEL, "echo x >>/etc/modules-load.d/homewright-cluster.conf", "not what it should be"),
+    seldom(KERNEL, "systemctl stop systemd-timesyncd", "No time service runs"),
+    seldom(KERNEL, "systemctl disable -q systemd-timesyncd", "would not start again"),
+    (BRIDGE, f"rm {FILE}", "has no bridge of ours"),
+    (BRIDGE, "ip route replace default via {other} dev br0", "the default route goes to"),
+    seldom(BRIDGE, f"sed -i 's/via: .*/via: {{other}}/' {FILE}", "is not what the site says"),
+    seldom(BRIDGE, f"chmod 644 {FILE}", "is 644"),
+    seldom(BRIDGE, "ip address add 10.99.9.9/24 dev eth0", "still has 10.99.9.9/24"),
+    seldom(BRIDGE, "ip link set br0 type bridge stp_state 1", "spanning tree"),
+    seldom(BRIDGE, "ip link set br0 address 02:00:00:00:00:01", "hardware address"),
+    seldom(BRIDGE, f"rm {MARK}", "does not say that br0 is ours"),
+    seldom(
+        BRIDGE,
+        "ip link delete br0; ip address add {own}/24 dev eth0; ip route add default via {gateway} dev eth0",
+        "there is no bridge br0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "command", "why"), BREAKS)
+def test_what_is_broken_is_seen_and_made_good(stage: StageOnServers, name: str, command: str, why: str) -> None:
+    victim, other = stage.practice.names[-1], stage.practice.names[0]
+    addresses = {server.name: server.address for server in stage.practice.site.servers}
+    gateway = stage.captures[BRIDGE][victim]["gateway"]
+    filled = command.format(other=addresses[other], own=addresses[victim], gateway=gateway)
+    # By a connection that may not see the end of it.
+    stage.practice.on(victim, f"systemd-run --quiet --wait sh -c {json.dumps(filled)}", check=False)
+    verdict, reason = stage.verdicts(name, hosts=[victim])[victim]
+    assert verdict == "broken"
+    assert why in reason
+    stage.run(name, hosts=[victim])
+    stage.assert_proved(name, victim)
+    assert stage.run(name, hosts=[victim]).changed == {victim: 0}
+
+
+@contextlib.contextmanager
+def taken_back(stage: StageOnServers, server: str) -> Iterator[None]:
+    """One server without its bridge for a while."""
+    stage.carry_out(BRIDGE, Action.ROLLBACK, hosts=[server])
+    try:
+        yield
+    finally:
+        stage.run(BRIDGE, hosts=[server])
+
+
+def test_a_bridge_of_somebody_else_is_refused(stage: StageOnServers) -> None:
+    """And neither the step nor what the server does where nobody confirms it takes it away."""
+    victim = stage.practice.names[-1]
+    revert = stage.step(BRIDGE).revert
+    assert revert is not None
+    with taken_back(stage, victim):
+        stage.practice.on(victim, "ip link add br0 type bridge && ip link set br0 up")
+        try:
+            stage.assert_refused(BRIDGE, "there is a bridge br0 already that is not Homewright's", [victim])
+            stage.practice.on(victim, revert.command)
+            assert "br0" in stage.practice.on(victim, "ip -br link show br0")
+            assert stage.practice.on(victim, f"ls {FILE} {MARK}", check=False) == ""
+        finally:
+            stage.practice.on(victim, "ip link delete br0")
+
+
+@pytest.mark.long
+def test_a_gateway_that_nobody_has_and_an_address_that_two_have_are_refused(stage: StageOnServers) -> None:
+    victim, other = stage.practice.names[-1], stage.practice.names[0]
+    site = stage.practice.site
+    own = site.server(victim).address
+    nobody = own.rpartition(".")[0] + ".199"
+    wrong = site.model_copy(update={"network": site.network.model_copy(update={"gateway": nobody})})
+    with taken_back(stage, victim):
+        given = wrong.model_dump(mode="json")
+        stage.assert_refused(BRIDGE, f"nobody answers at the gateway {nobody}", [victim], site=given)
+        port = "br0" if "br0" in stage.practice.on(other, "ip -br link") else "eth0"
+        stage.practice.on(other, f"ip address add {own}/32 dev {port}")
+        try:
+            stage.assert_refused(BRIDGE, f"has {own} too", [victim])
+        finally:
+            stage.practice.on(other, f"ip address delete {own}/32 dev {port}")
