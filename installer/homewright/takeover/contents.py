@@ -24,7 +24,7 @@ OF_A_RUN = ("request.json", "site.yaml", "facts.json")
 class Contents(BaseModel):
     """What is in it, and where it comes from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
     site: str
