@@ -115,6 +115,24 @@ def test_what_is_confirmed_stays(machine: Machine) -> None:
     assert machine.say("look").found is Found.NONE
 
 
+def test_the_time_begins_anew_for_who_armed_it_and_only_while_it_is_armed(machine: Machine, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\necho "$*" >> {asked}\n')
+    systemctl.chmod(0o755)
+    machine.arm()
+    request = [
+        armed.asking("renew", token, str(machine.base), str(machine.units), str(systemctl)) for token in ("t0ken", "x")
+    ]
+    assert machine.ask(request[1]).found is Found.ARMED
+    assert not asked.exists(), "somebody else's arming"
+    assert machine.ask(request[0]).found is Found.ARMED
+    assert asked.read_text() == "restart homewright-revert.timer\n"
+    machine.fire()
+    assert machine.ask(request[0]).found is Found.REVERTED
+    assert asked.read_text().count("\n") == 1
+
+
 def test_a_timer_that_fires_while_somebody_disarms_does_nothing(machine: Machine) -> None:
     machine.arm()
     change(machine)

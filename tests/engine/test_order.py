@@ -242,6 +242,9 @@ class Careless:
     async def reboot(self, changed: object) -> dict[str, object]:
         return {}
 
+    def over(self) -> None:
+        pass
+
     def undecided(self, host: str) -> bool:
         return False
 

@@ -112,8 +112,8 @@ class Revert(Definition):
     command: str = ""
     """A line of shell, run as root once the files are back: what makes them count, such as `netplan apply`."""
     minutes: Minutes = 4
-    """How long the server waits, from before the step's first change, until it puts everything back. The step, its
-    proof and a fresh connection must come in time; after a reboot the time begins anew."""
+    """How long the server waits, from when it could last be reached afresh, until it puts everything back; after a
+    reboot the time begins anew."""
 
 
 class Step(Definition):

@@ -159,8 +159,8 @@ def arming(orders: Orders, base: str = BASE, units: str = UNITS, systemctl: str 
 def asking(what: str, token: str = "", base: str = BASE, units: str = UNITS, systemctl: str = "systemctl") -> object:
     """A request to a server that may be armed.
 
-    `look` tells how it is; `disarm` confirms the arming of this token; `fire` has it put everything back now; `forget`
-    removes what it did once that has been read.
+    `look` tells how it is; `renew` has the time of the arming of this token begin anew, `disarm` confirms it; `fire`
+    has the server put everything back now; `forget` removes what it did once that has been read.
     """
     return {**_request(what, base, units, systemctl), "token": token}
 
@@ -250,7 +250,7 @@ if what == "arm":
     os.makedirs(base, 0o700, exist_ok=True)
 elif not os.path.isdir(base):
     answer("none")
-if not hold(5 if what in ("arm", "disarm") else 0.3):
+if not hold(5 if what in ("arm", "disarm", "renew") else 0.3):
     answer("reverting", read(armed))
 if what == "arm":
     orders = asked["orders"]
@@ -285,6 +285,8 @@ record, done = read(armed), read(reverted)
 if what == "disarm" and record is not None and record.get("token") == asked["token"]:
     clear()
     answer("disarmed", record)
+if what == "renew" and record is not None and record.get("token") == asked["token"]:
+    answer("armed", record, problem=systemctl("restart", unit + ".timer"))
 if what == "fire" and record is not None:
     problem = systemctl("start", "--no-block", unit + ".service")
     answer("armed" if problem else "reverting", record, problem=problem)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from homewright.catalogue.models import Limits, Step
+from homewright.catalogue.models import Step
 from homewright.engine.context import Context
 from homewright.engine.conversation import HostEnd
 from homewright.engine.reboots import Reboots, Row
@@ -35,15 +36,10 @@ class Precautions:
     def __init__(self, context: Context, step: Step, action: Action) -> None:
         real = action is not Action.VERIFY and not Rehearsed.of(context.state)
         self._context = context
-        self._step = step
         revert = step.revert if real else None
         self._trial = Trial(context, step.id, revert, step.reads) if revert is not None else None
+        self._keeping: asyncio.Task[None] | None = None
         self._reboots = Reboots(context, step.id) if step.reboots and real else None
-
-    @property
-    def limits(self) -> Limits:
-        """The limits of the step's runner."""
-        return self._trial.limits(self._step.limits) if self._trial is not None else self._step.limits
 
     async def prepare(self, hosts: list[str]) -> Prepared:
         """Before the first effect: note what boot each server is in, and arm it."""
@@ -57,6 +53,7 @@ class Precautions:
             for host in sorted(back & set(left)):
                 self._trial.adopt(host, left.pop(host))
             errors |= await self._trial.arm(to_do)
+            self._keeping = asyncio.create_task(self._trial.keep())
         return Prepared(
             [host for host in to_do if host not in errors], [host for host in hosts if host in back], errors
         )
@@ -78,6 +75,11 @@ class Precautions:
                 self._trial.again(host)
         return {}
 
+    def over(self) -> None:
+        """Every server's end is certain."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+
     def undecided(self, host: str) -> bool:
         """Whether this server's end may not be recorded yet: it could still put everything back."""
         return self._trial is not None and host in self._trial.armed
@@ -88,7 +90,7 @@ class Precautions:
         outcome = await self._trial.settle(host, good=end.state in GOOD)
         if outcome.kept:
             return end
-        told = f"{outcome.told}. Before that: {end.reason}" if end.reason else outcome.told
+        told = f"{outcome.told}. Besides: {end.reason}" if end.reason else outcome.told
         if self._context.interrupted or end.state not in (*GOOD, State.FAILED):
             return replace(end, state=State.CANCELLED, reason=told)
         # Nobody knows whether it went away or the step cut it off: it is not tried again without being asked.

@@ -85,6 +85,7 @@ class StepWork:
             if host not in self._ends:
                 self._fail(host, HostEnd(State.CANCELLED, 0, "The run was stopped before."))
         await asyncio.gather(*self._concluding)
+        self._precautions.over()
         await self._look_at_the_rest()
         return self._end(began)
 
@@ -300,7 +301,6 @@ class StepWork:
         talk = Conversation(self._writer, self._plan.id, action, hosts)
         self._talks.append(talk)
         look = watch or action in (Action.CAPTURE, Action.LOOK)
-        changing = action in (Action.RUN, Action.ROLLBACK, Action.RECOVER)
         await call(
             self._context,
             self._step,
@@ -309,7 +309,7 @@ class StepWork:
             talk,
             captured=self._captured(),
             watched=self._receipts.watched if look else lambda _: None,
-            limits=self._precautions.limits if changing else self._step.limits,
+            limits=self._step.limits,
         )
         return talk
 
@@ -353,8 +353,8 @@ class StepWork:
             do=json.dumps(remedy.do if remedy else end.do),
         )
         if tell:
-            data = {"state": "unreachable" if end.code in ("unreachable", "host-key") else "failed"}
-            data |= {"reason": end.reason}
+            away = end.code in ("unreachable", "host-key")
+            data = {"state": "unreachable" if away else str(end.state), "reason": end.reason}
             event = Event(Kind.HOST_FINISHED, step=self._plan.id, host=host, level=Level.ERROR, data=data)
             self._writer.transition(event, row, *self._precautions.rows(host, end))
         else:

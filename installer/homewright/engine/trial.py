@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from homewright.access.connection import Connection
 from homewright.access.endpoint import Endpoint
-from homewright.catalogue.models import Limits, Revert
+from homewright.catalogue.models import Revert
 from homewright.engine import armed, ourselves, reboots
 from homewright.engine.armed import Answer, Found, Orders
 from homewright.engine.context import Context
@@ -25,6 +25,8 @@ from homewright.engine.runners.guard import Guard
 from homewright.errors import HomewrightError
 from homewright.planning.hosts import endpoint
 
+RENEWALS = 3.0
+"""How often a server's time begins anew within that time: one connection that fails matters little."""
 LOOK_S = 2.0
 """Between two looks whether a server has put everything back."""
 GRACE_S = 90.0
@@ -58,6 +60,8 @@ class Trial:
         self._reads = tuple(reads)
         self._tokens: dict[str, str] = {}
         self._until: dict[str, float] = {}
+        self._settling: set[str] = set()
+        self._told = False
 
     @property
     def armed(self) -> frozenset[str]:
@@ -68,10 +72,6 @@ class Trial:
     def minutes(self) -> float:
         """How long a server waits; the site's own answer counts before the step's."""
         return self._context.site.runs.revert_minutes or self._revert.minutes
-
-    def limits(self, limits: Limits) -> Limits:
-        """The step's limits: once the servers act by themselves it must have ended."""
-        return limits.model_copy(update={"hard": min(limits.hard, self.minutes)})
 
     async def arm(self, hosts: list[str]) -> dict[str, HomewrightError]:
         """Arm these servers; the errors of those that could not be. They are as they were."""
@@ -98,6 +98,19 @@ class Trial:
         self._tokens[host] = found.token
         self.again(host)
 
+    async def keep(self) -> None:
+        """Until it is cancelled: as long as fresh connections come through, the servers' time begins anew.
+
+        So it counts from when a server was last seen, and a long step, or one that reboots servers in turn, has time.
+        """
+        while True:
+            await asyncio.sleep(self.minutes * 60 / RENEWALS)
+            hosts = [host for host in self._until if host in self._tokens and host not in self._settling]
+            answers = await asyncio.gather(*(self._ask(host, "renew") for host in hosts))
+            for host, answer in zip(hosts, answers, strict=True):
+                if isinstance(answer, Answer) and answer.found is Found.ARMED:
+                    self.again(host)
+
     def again(self, host: str) -> None:
         """The server has booted: its time begins anew."""
         if host in self._tokens:
@@ -105,6 +118,7 @@ class Trial:
 
     async def settle(self, host: str, *, good: bool) -> Outcome:
         """Confirm what a step did on a server, or have it put back, and wait until one of both is certain."""
+        self._settling.add(host)
         limit = self._until[host] + GRACE_S
         fired = lost = False
         last = f"{host} did not answer"
@@ -128,7 +142,7 @@ class Trial:
                 if time.monotonic() > limit:
                     return self._unknown(host, last)
                 await asyncio.sleep(LOOK_S)
-            return Outcome(False, f"{host} puts everything back by itself {self._when()}, or when it is taken up again")
+            return Outcome(False, f"{host} stays armed: {self._when()} it puts everything back, unless the run goes on")
         finally:
             del self._tokens[host]
 
@@ -168,15 +182,19 @@ class Trial:
     async def _ask(self, host: str, what: str) -> Answer | HomewrightError:
         """By a connection of its own."""
         request = armed.asking(what, self._tokens.get(host, ""))
-        if what == "disarm" and ourselves.is_ours(self._context.writer, host):
-            return await self._disarm_ourselves(host, request)
+        if what in ("disarm", "renew") and ourselves.is_ours(self._context.writer, host):
+            return await self._by_way_of_another(host, request)
         return await asyncio.to_thread(_request, self._context, self._way(host), request)
 
-    async def _disarm_ourselves(self, host: str, request: object) -> Answer | HomewrightError:
+    async def _by_way_of_another(self, host: str, request: object) -> Answer | HomewrightError:
         others = [server.name for server in self._context.site.servers if server.name != host]
         if not others:
-            said = f"{host} is the only server and Homewright runs on it: no connection from elsewhere can confirm this"
-            self._say(host, said, Level.WARNING)
+            if not self._told:
+                self._told = True
+                said = (
+                    f"{host} is the only server and Homewright runs on it: nothing comes from elsewhere to confirm this"
+                )
+                self._say(host, said, Level.WARNING)
             return await asyncio.to_thread(_request, self._context, self._way(host), request)
         answer: Answer | HomewrightError = HomewrightError(f"{host} was not asked.")
         for other in others:
