@@ -55,7 +55,6 @@ USED = {"package": "deb", "answers": True}
         ({**USED, "clustered": True, "owner": "home/0123"}, False, "foreign", "belongs to the site home"),
         ({**USED, "clustered": True, "owner": "OURS"}, False, "ours", ""),
         ({**USED, "clustered": True, "owner": "OURS"}, True, "ours", ""),
-        ({**USED, "clustered": True, "trusted": ("US",)}, False, "ours", ""),
         ({**USED, "owner": "OURS"}, True, "half", ""),
         ({"package": "deb", "why_not": "refused"}, True, "foreign", "does not answer: refused"),
         ({"package": "deb", "why_not": "refused"}, False, "half", ""),
@@ -65,8 +64,6 @@ USED = {"package": "deb", "answers": True}
 def test_whose_an_lxd_is(who: Identity, found: dict[str, Any], before: bool, state: str, words: str) -> None:
     if found.get("owner") == "OURS":
         found = {**found, "owner": owner_of(SITE, who)}
-    if found.get("trusted"):
-        found = {**found, "trusted": (who.fingerprint,)}
     judged, why = judge("s1", Lxd(**found), SITE, who, before)
     assert (judged, words in why) == (state, True), why
 
@@ -121,7 +118,9 @@ def test_preseeds() -> None:
     first = YAML(typ="safe").load(cluster.first_preseed(SITE, "s1", "home/1", "zfs", plan))
     assert first["cluster"] == {"enabled": True, "server_name": "s1"}
     assert first["config"] == {"core.https_address": "192.168.1.11:8443", OWNER: "home/1"}
-    assert first["storage_pools"] == [{"name": "default", "driver": "zfs", "config": {"size": "60GiB"}}]
+    assert first["storage_pools"] == [
+        {"name": "default", "driver": "zfs", "config": {OWNER: "home/1", "size": "60GiB"}}
+    ]
     join = YAML(typ="safe").load(cluster.join_preseed(SITE, "s2", "TOKEN", "zfs", plan))["cluster"]
     assert (join["server_address"], join["cluster_token"]) == ("192.168.1.12:8443", "TOKEN")
     assert join["member_config"] == [{"entity": "storage-pool", "name": "default", "key": "size", "value": "60GiB"}]

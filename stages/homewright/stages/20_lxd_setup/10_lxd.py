@@ -26,6 +26,9 @@ def _install(host: Host, stood: cluster.Standing) -> None:
             task.changed = (narrowed := packages.narrow(host, stood.found)) or task.changed
             if narrowed:
                 packages.start(host, again=True)
+        if stood.state not in ("absent", "foreign") and not packages.starts_by_itself(host):
+            packages.start(host)
+            task.changed = True
         if stood.state == "absent" or not stood.found.answers:
             try:
                 packages.start(host)

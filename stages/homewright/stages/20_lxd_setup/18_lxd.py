@@ -14,6 +14,10 @@ ACTIVE = (
 def verify(host: Host) -> Proof:
     if not host.exists("/var/lib/lxd/cluster.crt") and not host.exists("/var/snap/lxd/common/lxd/cluster.crt"):
         return broken(f"{host.name} is a member of no LXD cluster.")
+    if not packages.starts_by_itself(host):
+        return broken(f"LXD on {host.name} would not come up after a restart.")
+    if file := packages.too_many_ids(host):
+        return broken(f"{file} gives LXD more user ids than {host.name} has, so that it would start no container.")
     try:
         with cluster.connect(host) as lxd:
             return _member(host, lxd)
@@ -32,10 +36,6 @@ def verify(host: Host) -> Proof:
 
 def _member(host: Host, lxd: Lxd) -> Proof:
     server = lxd.get("")
-    owner = server["config"].get(OWNER, "")
-    # A member that joined learns the mark only when it is started anew; that it trusts us is what counts till then.
-    if owner not in ("", owner_of(host.site, cluster.identity(host))):
-        return broken(f"LXD on {host.name} is not marked as this site's but as {owner}'s.")
     called = server["environment"]["server_name"]
     if called != host.name:
         return broken(f"{host.name} is called {called} in the cluster.")
@@ -50,6 +50,9 @@ def _member(host: Host, lxd: Lxd) -> Proof:
     pool = lxd.find(f"storage-pools/{POOL}")
     if pool is None:
         return broken(f"The cluster has no storage pool {POOL}.")
+    owner = pool["config"].get(OWNER, "")
+    if owner != owner_of(host.site, cluster.identity(host)):
+        return broken(f"LXD on {host.name} is not marked as this site's but as {owner or 'nobody'}'s.")
     if pool["status"] != "Created" or host.name not in (pool.get("locations") or [host.name]):
         return broken(
             f"The storage pool {POOL} is {pool['status']} on {', '.join(pool.get('locations') or ['nobody'])}."

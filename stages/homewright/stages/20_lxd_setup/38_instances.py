@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from homewright.access import known_hosts
-from homewright.access.connection import Connection
+from homewright.access.connection import Connection, KeyRefused
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
 from homewright.engine.states import Verdict
 from homewright.errors import HostKeyError, Unreachable
@@ -16,7 +16,7 @@ from homewright.stages.lxd.texts import Planned
 
 LOOK = f"""
 hostname
-ip -4 -o address show scope global | awk '{{print $2 "=" $4}}' | sort | paste -sd' '
+{texts.ADDRESSES}
 ip -4 route show default | wc -l
 PATH=$PATH:/usr/sbin; for program in python3 sudo sshd; do command -v $program; done | wc -l
 cat {environment_file.FILE}
@@ -59,17 +59,17 @@ def _instance(lxd: Lxd, host: Host, one: Planned) -> Proof:
         with Connection.open(instances.endpoint(host, one)) as connection:
             told = connection.run(LOOK, check=False, timeout=30).stdout.split("\n", 4)
             able = connection.run("true", sudo=True, check=False).exit_code == 0
-    except HostKeyError as error:
+    except (HostKeyError, KeyRefused) as error:
         return broken(f"{error.what} {error.why}")
     except Unreachable as error:
         # It runs, and who boots will answer; who does not after a while is told as it is.
         return cannot_tell(f"{error.what} {error.why}")
     told += [""] * (5 - len(told))
-    wanted = f"{texts.NIC}={one.address}/{one.network.prefixlen}"
+    wanted = texts.addresses(one)
     if told[0] != name:
         return broken(f"{name} is called {told[0]}.")
-    if wanted not in told[1].split() or len([text for text in told[1].split() if text.startswith(texts.NIC)]) != 1:
-        return broken(f"{name} has the addresses {told[1] or '(none)'}, not {wanted} alone.")
+    if told[1].strip() != wanted:
+        return broken(f"{name} has {told[1].strip() or 'no address'}, not {wanted} alone.")
     if told[2].strip() != "1":
         return broken(f"{name} has {told[2].strip()} default routes.")
     if told[3].strip() != "3" or not able:

@@ -147,7 +147,9 @@ def first_preseed(site: Site, server: str, owner: str, kind: str, plan: Instance
     """What the first member is made of: its own address, the mark that says whose it is, the pool. JSON is YAML."""
     document = {
         "config": {"core.https_address": f"{site.server(server).address}:{PORT}", OWNER: owner, **_proxy(site)},
-        "storage_pools": [{"name": POOL, "driver": kind, "config": pool_config(kind, plan, server)}],
+        "storage_pools": [
+            {"name": POOL, "driver": kind, "config": {OWNER: owner, **pool_config(kind, plan, server)}},
+        ],
         "cluster": {"enabled": True, "server_name": server},
     }
     return json.dumps(document)

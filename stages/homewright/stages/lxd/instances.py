@@ -162,7 +162,7 @@ def _mend(lxd: Lxd, found: Mapping[str, Any], one: Planned, owner: str) -> bool:
 
 
 def _network(lxd: Lxd, one: Planned, *, running: bool) -> bool:
-    """The fixed address of a container whose image has no cloud-init to give it one; whether a file had to change."""
+    """The fixed address of a container whose image has no cloud-init to give it one; whether anything had to change."""
     name = one.node.name
     if one.kind != "container" or lxd.read(name, "/etc/cloud/cloud.cfg") is not None:
         return False
@@ -176,9 +176,16 @@ def _network(lxd: Lxd, one: Planned, *, running: bool) -> bool:
         if lxd.read(name, "/etc/resolv.conf") != resolv:
             lxd.write(name, "/etc/resolv.conf", resolv)
             changed = True
-    if changed and running:
-        _run(lxd, name, ["netplan", "apply"])
+    if running and (changed or not _is_addressed(lxd, one)):
+        # What is there beside the file's own goes as well: networkd takes the interface anew.
+        _run(lxd, name, ["sh", "-ec", f"netplan apply; networkctl reconfigure {texts.NIC}"])
+        changed = True
     return changed
+
+
+def _is_addressed(lxd: Lxd, one: Planned) -> bool:
+    told = _run(lxd, one.node.name, ["sh", "-c", f"{texts.ADDRESSES}; ip -4 route show default | wc -l"]).split()
+    return told == [texts.addresses(one), "1"]
 
 
 def _account(lxd: Lxd, host: Host, one: Planned) -> bool:

@@ -49,13 +49,30 @@ def narrow(host: Host, found: Lxd) -> bool:
 
 
 def start(host: Host, *, again: bool = False) -> None:
-    """See that the daemon runs and answers. Raises CommandFailed."""
+    """See that the daemon runs and answers, also after a restart of the server. Raises CommandFailed."""
     verb = "restart" if again else "start"
     host.run(
-        f"{_PATH}; if snap list lxd >/dev/null 2>&1; then snap {verb} lxd; else systemctl {verb} lxd.service; fi; "
+        f"{_PATH}; if snap list lxd >/dev/null 2>&1; then snap start --enable lxd; snap {verb} lxd; "
+        f"else systemctl enable -q --now lxd.socket; systemctl {verb} lxd.service; fi; "
         f"lxd waitready --timeout={SETTLE_S}",
         timeout=SETTLE_S + 30,
     )
+
+
+def starts_by_itself(host: Host) -> bool:
+    """Whether LXD comes up with its server."""
+    asked = (
+        f"{_PATH}; if snap list lxd >/dev/null 2>&1; then snap services lxd.daemon | grep -qw enabled; "
+        "else systemctl is-enabled -q lxd.socket; fi"
+    )
+    return host.run(asked, check=False).exit_code == 0
+
+
+def too_many_ids(host: Host) -> str:
+    """Which file gives LXD more user ids than the server has, as on a container after the package's own settings."""
+    have = "awk '{ n += $3 } END { print n }' /proc/self/uid_map"
+    asked = f'have=$({have}); awk -F: -v have="$have" \'$1 == "root" && $2 + $3 > have {{ print FILENAME; exit }}\''
+    return host.run(f"{asked} /etc/subuid /etc/subgid 2>/dev/null; true").stdout.strip()
 
 
 def reset(host: Host, found: Lxd) -> None:

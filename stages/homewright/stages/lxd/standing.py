@@ -53,8 +53,6 @@ class Lxd:
     """Those that LXD itself manages."""
     drivers: tuple[str, ...] = ()
     """Kinds of storage that it can use."""
-    trusted: tuple[str, ...] = ()
-    """Fingerprints of the certificates that it trusts."""
     ids: int = 0
     """How many user ids the server itself has to give; a container has fewer than a machine."""
 
@@ -68,7 +66,7 @@ def judge(name: str, found: Lxd, site: Site, identity: Identity, installed_befor
     """How the server stands to our cluster, and why where it is somebody else's.
 
     `installed_before` says that LXD was there before this step's first run: then what is in it is never ours unless it
-    says so itself. A member that joined learns the mark only when it is started anew (LXD 5.0), so trust counts too.
+    says so itself.
     """
     owner = owner_of(site, identity)
     if not found.package:
@@ -77,7 +75,7 @@ def judge(name: str, found: Lxd, site: Site, identity: Identity, installed_befor
         if installed_before:
             return "foreign", f"LXD is installed on {name} and does not answer: {found.why_not}."
         return "silent" if found.certified else "half", ""
-    if found.owner == owner or (not found.owner and identity.fingerprint in found.trusted):
+    if found.owner == owner:
         return ("ours", "") if found.clustered else ("half", "")
     if found.owner:
         return "foreign", f"LXD on {name} belongs to the site {found.owner.partition('/')[0]}, or to an earlier one."
@@ -176,9 +174,11 @@ if answer["package"]:
             "called": environment.get("server_name", ""),
             "owner": config.get("user.homewright", ""),
             "drivers": sorted(d["Name"] for d in environment.get("storage_supported_drivers") or [] if not d["Remote"]),
-            "pools": sorted(p.rsplit("/", 1)[1] for p in ask("/1.0/storage-pools")),
-            "trusted": sorted(c["fingerprint"] for c in ask("/1.0/certificates?recursion=1")),
         }
+        pools = ask("/1.0/storage-pools?recursion=1")
+        answer["pools"] = sorted(pool["name"] for pool in pools)
+        # A member that joined learns the server's own settings when it is started anew (LXD 5.0), the pools' at once.
+        answer["owner"] = answer["owner"] or next(filter(None, (p["config"].get("user.homewright") for p in pools)), "")
         answer["instances"] = sorted(i["name"] for i in ask("/1.0/instances?recursion=1&all-projects=true"))
         answer["networks"] = sorted(n["name"] for n in ask("/1.0/networks?recursion=1") if n["managed"])
         if answer["clustered"]:

@@ -96,6 +96,15 @@ def network_config(one: Planned) -> dict[str, Any]:
     return {"version": 2, "ethernets": {NIC: interface}}
 
 
+ADDRESSES = f"ip -4 -o address show dev {NIC} scope global | awk '{{print $4}}' | sort | paste -sd' '"
+"""What an instance says of its own addresses."""
+
+
+def addresses(one: Planned) -> str:
+    """What it should say."""
+    return f"{one.address}/{one.network.prefixlen}"
+
+
 def netplan_text(one: Planned) -> str:
     """The same as a file; JSON is YAML."""
     head = "# Kept by Homewright: the fixed address of this instance.\n"

@@ -1,0 +1,187 @@
+"""Stage 20 on practice servers: a cluster, instances that we sign in to; broken, mended, refused, taken back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import Outcome, Practice
+from server_listing import files_command, listing
+from stage_on_servers import StageOnServers, seldom
+
+from homewright.access import known_hosts
+from homewright.access.connection import Connection
+from homewright.catalogue import load, shipped
+from homewright.discovery import gather
+from homewright.discovery.facts import HostFacts
+from homewright.engine.remedies import match
+from homewright.engine.states import Action
+from homewright.planning.hosts import endpoint
+from homewright.site.answers import Instance
+from homewright.stages.lxd import way
+
+pytestmark = pytest.mark.lab
+
+BRIDGE, CLUSTER, PROFILES, INSTANCES = "10/10", "20/10", "20/20", "20/30"
+
+
+@dataclasses.dataclass
+class LxdStage(StageOnServers):
+    """The stage, with what is known of the servers."""
+
+    facts_file: Path = Path()
+
+    def carry_out(self, name: str, action: Action, **more: Any) -> Outcome:
+        return super().carry_out(name, action, **{"facts_file": str(self.facts_file), **more})
+
+    def listing(self, hashed: str = "./etc ./usr/local") -> dict[str, set[str]]:
+        """Without what LXD itself keeps: its database is written all the time, and an instance has 20,000 files."""
+        command = files_command(hashed).replace("-path ./proc ", "-path ./proc -o -path ./var/lib/lxd* ")
+        return listing(self.practice.on, self.practice.names, command)
+
+
+def facts_of(practice: Practice) -> dict[str, HostFacts]:
+    found = gather(practice.site, practice.state)
+    assert all(isinstance(one, HostFacts) for one in found.values()), found
+    return {name: one for name, one in found.items() if isinstance(one, HostFacts)}
+
+
+@pytest.fixture(scope="module")
+def stage(practice: Practice, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LxdStage]:
+    """All of it on servers that know nothing of LXD, with a small instance on each; and away again afterwards."""
+    nodes = tuple(Instance(name=f"{name}-node", host=name, cpu=2, memory=2, disk=20) for name in practice.names)
+    settings = practice.site.instances.model_copy(update={"nodes": nodes})
+    practice = dataclasses.replace(practice, site=practice.site.model_copy(update={"instances": settings}))
+    file = tmp_path_factory.mktemp("facts") / "facts.json"
+    stage = LxdStage(practice, load([shipped()]), facts_file=file)
+    stage.begin(BRIDGE)
+    told = facts_of(practice)
+    file.write_text(json.dumps({name: one.model_dump(mode="json") for name, one in told.items()}))
+    stage.begin(CLUSTER, PROFILES, INSTANCES)
+    yield stage
+    for name in (INSTANCES, PROFILES, CLUSTER, BRIDGE):
+        stage.assert_taken_back(name)
+    left = practice.on(
+        practice.names[0], "getent passwd _lxd; getent group lxd; ls /var/lib/lxd 2>/dev/null", check=False
+    )
+    assert left == ""
+
+
+def test_the_engine_signs_in_to_every_instance(stage: LxdStage) -> None:
+    """By the way that the inventory names, strictly, with nothing but the site's own key and host keys."""
+    practice = stage.practice
+    facts = facts_of(practice)
+    for name in practice.names:
+        with Connection.open(endpoint(f"{name}-node", practice.site, facts, practice.state)) as connection:
+            assert connection.run("hostname").stdout.strip() == f"{name}-node"
+            assert connection.run("id -un", sudo=True).stdout.strip() == "root"
+            assert (
+                connection.run(". /etc/homewright/environment; echo $HOMEWRIGHT_HOST").stdout.strip() == f"{name}-node"
+            )
+            others = " ".join(server.address for server in practice.site.servers) + " 10.100.0.2 10.100.0.3"
+            connection.run(f"for a in {others}; do ping -c 1 -W 2 $a >/dev/null; done")
+
+
+@pytest.mark.parametrize("name", [CLUSTER, PROFILES, INSTANCES])
+def test_a_second_run_changes_nothing(stage: LxdStage, name: str) -> None:
+    assert set(stage.run(name).changed.values()) == {0}
+
+
+def test_what_was_made_keeps_its_range_when_it_is_looked_at_anew(stage: LxdStage) -> None:
+    facts = facts_of(stage.practice)
+    assert {nic.instances for one in facts.values() for nic in one.nics if nic.name == way.BRIDGE} == {"10.100.0.0/24"}
+
+
+QUERY = "lxc query"
+FINGERPRINT = f"{QUERY} /1.0/certificates | grep -o '[0-9a-f]\\{{12\\}}[0-9a-f]*' | head -1"
+INSIDE = "lxc exec {node} -- sh -c"
+BREAKS = [
+    (CLUSTER, "{trust}", "does not trust Homewright"),
+    seldom(CLUSTER, "systemctl stop lxd.service lxd.socket", "does not run"),
+    seldom(CLUSTER, "systemctl disable -q lxd.socket", "would not come up"),
+    seldom(CLUSTER, "sed -i 's/^root:.*/root:165536:10000001/' /etc/subuid", "more user ids"),
+    seldom(CLUSTER, "dpkg --remove --force-depends lxd >/dev/null 2>&1", "does not run"),
+    (PROFILES, "ip route delete 10.100.0.0/24 dev br0", "there is no route"),
+    seldom(PROFILES, f"iptables -t nat -F {way.CHAIN}", "not led out"),
+    seldom(PROFILES, f"iptables -D FORWARD -j {way.CHAIN}", "lets nothing through"),
+    seldom(PROFILES, f"systemctl disable -q {way.UNIT}", "would not be open"),
+    seldom(PROFILES, f"echo '# x' >>{way.SCRIPT}", "is not as it should be"),
+    seldom(PROFILES, f"lxc profile set {way.PROFILE} boot.autostart=false", "of the profile"),
+    (INSTANCES, "lxc stop -f {node}", "is Stopped"),
+    seldom(INSTANCES, f"{INSIDE} ': >/home/lab/.ssh/authorized_keys'", "does not accept"),
+    seldom(INSTANCES, f"{INSIDE} 'rm /etc/sudoers.d/90-homewright'", "use sudo"),
+    seldom(INSTANCES, f"{INSIDE} 'echo X=1 >>/etc/homewright/environment'", "is not what the site says"),
+    seldom(INSTANCES, f"{INSIDE} 'ip address add 10.99.9.9/24 dev eth0'", "alone"),
+    seldom(INSTANCES, f"{INSIDE} 'rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh'", "host keys"),
+    seldom(INSTANCES, "lxc config set {node} limits.cpu=1", "it has 1 CPUs, not 2"),
+    seldom(INSTANCES, "lxc delete -f {node}", "There is no instance"),
+]
+
+
+@pytest.mark.parametrize(("name", "command", "why"), BREAKS)
+def test_what_is_broken_is_seen_and_made_good(stage: LxdStage, name: str, command: str, why: str) -> None:
+    victim = stage.practice.names[-1]
+    trust = (
+        f"for f in $({QUERY} /1.0/certificates?recursion=1 | python3 -c "
+        '\'import json, sys; [print(c["fingerprint"]) for c in json.load(sys.stdin) if c["type"] == "client"]\'); '
+        f"do {QUERY} -X DELETE /1.0/certificates/$f; done"
+    )
+    stage.practice.on(victim, command.format(node=f"{victim}-node", trust=trust) if "{" in command else command)
+    verdict, reason = stage.verdicts(name, hosts=[victim])[victim]
+    assert (verdict, why in reason) == ("broken", True), reason
+    stage.run(name, hosts=[victim])
+    stage.assert_proved(name, victim)
+    assert stage.run(name, hosts=[victim]).changed == {victim: 0}
+
+
+@contextlib.contextmanager
+def without_instance(stage: LxdStage, server: str) -> Iterator[None]:
+    """A server whose instance is away for a while."""
+    stage.carry_out(INSTANCES, Action.ROLLBACK, hosts=[server])
+    try:
+        yield
+    finally:
+        stage.run(INSTANCES, hosts=[server])
+        stage.assert_proved(INSTANCES, server)
+
+
+def test_what_would_harm_is_refused_before_any_change(stage: LxdStage, tmp_path: Path) -> None:
+    """Another's instance, another's address, no image: the step says so, and makes nothing."""
+    victim, other = stage.practice.names[-1], stage.practice.names[0]
+    node = f"{victim}-node"
+    site = stage.practice.site
+    with without_instance(stage, victim):
+        away = site.model_copy(
+            update={"mirror": site.mirror.model_copy(update={"instances": str(tmp_path / "no.squashfs")})}
+        )
+        stage.assert_refused(INSTANCES, "There is no file", [victim], site=away.model_dump(mode="json"))
+        stage.practice.on(other, "ip address add 10.100.0.4/32 dev br0")
+        try:
+            stage.assert_refused(INSTANCES, "The address 10.100.0.4 of", [victim])
+        finally:
+            stage.practice.on(other, "ip address delete 10.100.0.4/32 dev br0")
+        stage.practice.on(victim, f"lxc init --empty {node} -s default --target {victim} >/dev/null 2>&1")
+        try:
+            stage.assert_refused(INSTANCES, "that is not ours", [victim])
+            step = stage.step(INSTANCES)
+            found = match(step.remedies, [f"LXD has an instance {node} already that is not ours."])
+            assert found is not None and "did not make" in found.say
+        finally:
+            stage.practice.on(victim, f"lxc delete {node}")
+    assert known_hosts.lookup(stage.practice.state.known_hosts, "10.100.0.4", 22)
+
+
+@pytest.mark.long
+def test_an_instance_that_was_cut_off_is_made_anew(stage: LxdStage) -> None:
+    """One of ours that never was finished: whatever is in it, nobody has used it."""
+    victim = stage.practice.names[-1]
+    node = f"{victim}-node"
+    stage.practice.on(victim, f"lxc config unset {node} user.homewright-ready; lxc exec {node} -- touch /half")
+    stage.run(INSTANCES, hosts=[victim])
+    stage.assert_proved(INSTANCES, victim)
+    assert stage.practice.on(victim, f"lxc exec {node} -- ls /half", check=False) == ""
