@@ -270,6 +270,16 @@ def test_a_record_that_nobody_wrote_is_told(state: StateFolder, change: str) -> 
         [Reader(state).steps(record.id) for record in Reader(state).runs()]
 
 
+def test_a_schema_that_is_no_text_is_told(state: StateFolder) -> None:
+    recorded(state).close()
+    data = state.journal.read_bytes()
+    state.journal.write_bytes(data.replace(b"CREATE TABLE meta", b"CREATE T\xadBLE meta"))
+    with pytest.raises(StateError, match="is damaged"):
+        Reader(state).runs()
+    with pytest.raises(StateError, match="is damaged"):
+        Writer(state, "r3")
+
+
 def test_a_wal_cut_at_any_frame_keeps_everything_before(state: StateFolder, tmp_path: Path) -> None:
     writer = recorded(state)
     wal = state.run("r2") / "events.db-wal"

@@ -179,6 +179,8 @@ class Reader:
             if "no such table" in str(error):
                 return []  # made, and not yet filled
             raise _unreadable(file, error) from error
+        except UnicodeDecodeError as error:  # in SQLite's own words about a schema that is garbage
+            raise damaged(file, str(error)) from error
         except sqlite3.DatabaseError as error:
             raise (damaged(file, str(error)) if is_damage(error) else _unreadable(file, error)) from error
 

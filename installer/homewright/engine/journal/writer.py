@@ -301,6 +301,8 @@ def _reserve(file: Path) -> None:
 def _as_state_error(file: Path) -> Iterator[None]:
     try:
         yield
+    except UnicodeDecodeError as error:  # in SQLite's own words about a schema that is garbage
+        raise integrity.damaged(file, str(error)) from error
     except (OSError, sqlite3.Error) as error:
         raise _failed(error, file) from error
 
