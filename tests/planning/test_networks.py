@@ -173,3 +173,22 @@ def test_a_wifi_interface_takes_no_bridge() -> None:
     assert reasons(site(1, servers=chosen), {"s1": one})[0][0] == "servers.s1.nic"
     gone = [{"name": "s1", "address": "192.168.1.11", "user": "ann", "nic": "eth7"}]
     assert "no interface eth7" in reasons(site(1, servers=gone), {"s1": one})[0][1]
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "fits"),
+    [
+        ("vmbr0", {}, False),
+        ("vmbr0", {"platform": {"nodes": "servers"}}, True),
+        ("vmbr0", {"platform": {"cluster": "existing"}}, True),
+        ("br0", {}, True),
+    ],
+)
+def test_a_bridge_of_something_else_is_in_the_way_where_a_bridge_is_wanted(
+    name: str, answers: dict[str, Any], fits: bool
+) -> None:
+    given = site(1, **answers)
+    links = nic(name, "192.168.1.11/24", gateway="192.168.1.1", kind="bridge"), nic("eno1")
+    taken = host().model_copy(update={"nics": links})
+    found = [one for one in propose(given, {"s1": taken}).problems if one.field == "servers.s1.nic"]
+    assert (found == []) is fits, found

@@ -27,6 +27,11 @@ def belongs(answer: str, reads: Sequence[str]) -> bool:
     return any(answer == read or answer.startswith(f"{read}.") or read.startswith(f"{answer}.") for read in reads)
 
 
+def has_instances(site: Site) -> bool:
+    """Whether LXD instances are the cluster's nodes; where they are not, no server needs LXD or a bridge for it."""
+    return site.platform.nodes == "instances" and site.platform.cluster != "existing"
+
+
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping) and value:
         for key, item in value.items():

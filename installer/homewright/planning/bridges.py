@@ -45,7 +45,9 @@ def _judged(server: Server, nic: Nic) -> Candidate:
     if nic.master:
         return Candidate(nic, carries, f"{nic.name} belongs to {nic.master}: choose that one")
     if nic.kind == "bridge":
-        return Candidate(nic, carries, "" if carries else f"{nic.name} is a bridge of something else")
+        # Ours is called so; whether a br0 is, is seen on the server by the step, which leaves somebody else's alone.
+        ours = carries and nic.name == "br0"
+        return Candidate(nic, carries, "" if ours else f"{nic.name} is a bridge of something else")
     if not carries:
         return Candidate(
             nic, carries, "", f"{nic.name} does not have {server.address}: what uses it moves to the bridge"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from homewright.catalogue.models import Group
 from homewright.discovery.facts import HostFacts
+from homewright.planning.answers import has_instances as has_instances
 from homewright.planning.hosts import instance_names
 from homewright.site.models import Site
 
@@ -40,11 +41,6 @@ def members(group: Group, site: Site, facts: Mapping[str, HostFacts]) -> tuple[s
         case "gpu_instances":
             given = {choice.instance for choice in site.gpus if choice.use == "passthrough"}
             return tuple(name for name in instance_names(site, facts) if name in given)
-
-
-def has_instances(site: Site) -> bool:
-    """Whether LXD instances are the cluster's nodes; where they are not, no server needs LXD or a bridge for it."""
-    return site.platform.nodes == "instances" and site.platform.cluster != "existing"
 
 
 def why_empty(group: Group, site: Site) -> str:

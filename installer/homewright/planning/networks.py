@@ -11,6 +11,7 @@ from typing import Literal
 
 from homewright.discovery.facts import HostFacts
 from homewright.planning import address_space
+from homewright.planning.answers import has_instances
 from homewright.planning.documents import Document, Misfit
 from homewright.planning.network_problems import bad_bridges, misfits
 from homewright.planning.ranges import FIELDS, RangeName, Seen, addresses_seen, answer, inside, is_own
@@ -101,7 +102,8 @@ def propose(site: Site, facts: Mapping[str, HostFacts]) -> Networks:
         nets["load-balancer"] = balancer
     bridges = tuple(_bridge(site, server.name, facts) for server in site.servers)
     problems += misfits(site, seen, lan, nets, gateway)
-    problems += bad_bridges(site, facts, [(bridge.host, bridge.nic) for bridge in bridges])
+    if has_instances(site):  # without them no server gets a bridge
+        problems += bad_bridges(site, facts, [(bridge.host, bridge.nic) for bridge in bridges])
     order: tuple[RangeName, ...] = ("lan", "lxd", "overlay", "pods", "services", "load-balancer")
     services = nets.get("services")
     return Networks(
