@@ -41,6 +41,16 @@ def test_a_usual_home_gets_the_usual_ranges() -> None:
     assert found.service_addresses == 65534
 
 
+def test_the_platforms_own_dns_server_forwards_to_none_of_the_sites_servers() -> None:
+    asked = site(2)
+    own = asked.servers[0].address
+    told = {
+        name: one.model_copy(update={"names": one.names.model_copy(update={"resolvers": (own, "192.168.1.1")})})
+        for name, one in hosts(2).items()
+    }
+    assert propose(asked, told).resolvers == ("192.168.1.1",), "as before stage 30"
+
+
 def test_the_same_question_has_the_same_answer() -> None:
     known = hosts(3)
     assert propose(site(3), known) == propose(site(3), dict(reversed(known.items())))

@@ -254,7 +254,10 @@ def _resolvers(site: Site, facts: Mapping[str, HostFacts]) -> tuple[str, ...]:
     if site.network.resolvers:
         return site.network.resolvers
     used = [text for s in site.servers if s.name in facts for text in facts[s.name].names.resolvers]
-    return tuple(dict.fromkeys(text for text in used if ":" not in text and not text.startswith("127.")))
+    # Once stage 30 is done the servers ask the platform's own, which is what forwards to these.
+    own = {server.address for server in site.servers}
+    usable = (text for text in used if text not in own and ":" not in text and not text.startswith("127."))
+    return tuple(dict.fromkeys(usable))
 
 
 def _bridge(site: Site, name: str, facts: Mapping[str, HostFacts]) -> Bridge:

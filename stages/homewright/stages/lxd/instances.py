@@ -19,7 +19,7 @@ from homewright.lxd.client import Lxd, LxdError
 from homewright.planning.hosts import SSH_PORT
 from homewright.planning.networks import propose
 from homewright.planning.pools import POOL
-from homewright.stages import environment_file
+from homewright.stages import environment_file, resolvers
 from homewright.stages.lxd import cluster, texts
 from homewright.stages.lxd.standing import OWNER, refused
 from homewright.stages.lxd.texts import Planned
@@ -172,8 +172,9 @@ def _network(lxd: Lxd, one: Planned, *, running: bool) -> bool:
         lxd.make_folder(name, "/etc/netplan")
         lxd.write(name, texts.NETPLAN, text, 0o600)
     if one.resolvers and lxd.read(name, "/usr/lib/systemd/system/systemd-resolved.service") is None:
-        resolv = texts.resolv_text(one).encode()
-        if lxd.read(name, "/etc/resolv.conf") != resolv:
+        resolv, there = texts.resolv_text(one).encode(), lxd.read(name, "/etc/resolv.conf")
+        # Once 30/25 has made the file it is that step's: our DNS server first, and these after it.
+        if there != resolv and not (there or b"").startswith(resolvers.HEADER.encode()):
             lxd.write(name, "/etc/resolv.conf", resolv)
             changed = True
     if running and (changed or not _is_addressed(lxd, one)):
