@@ -68,7 +68,7 @@ def conclude(states: Mapping[str, State], ends: Sequence[HostEnd], stopped: Stat
         return stopped, 4 if stopped is State.CANCELLED else 1
     if State.FAILED in found:
         codes = {end.code for end in ends if end.state is State.FAILED}
-        if codes == {"busy"}:
+        if codes and codes <= {"busy", "retired"}:
             return State.FAILED, 3
         return State.FAILED, 5 if codes and codes <= {"unreachable", "host-key"} else 1
     if found - set(SATISFIED):

@@ -248,8 +248,8 @@ class Services(CheckServices, PlanningServices, RunServices):
             run = self.last_run(state)
         except HomewrightError:
             return []
-        if run is None or run.state != "running":
-            return []
+        if run is None or run.state != "running" or self.reader(state).meta("held") == run.id:
+            return []  # one that was only proved stands as it stood
         return [
             "The run goes on without this program, and without this login.",
             "Come back to it with: homewright",
