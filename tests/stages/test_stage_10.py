@@ -82,6 +82,25 @@ def test_what_is_broken_is_seen_and_made_good(stage: StageOnServers, name: str, 
     assert stage.run(name, hosts=[victim]).changed == {victim: 0}
 
 
+@pytest.mark.long
+def test_where_no_time_service_is_there_one_is_installed_and_goes_again(stage: StageOnServers) -> None:
+    victim = stage.practice.names[-1]
+    kept = stage.captures[KERNEL]
+    there = "dpkg-query -W -f '${db:Status-Abbrev}' systemd-timesyncd 2>/dev/null"
+    stage.practice.on(victim, "apt-get -q -y purge systemd-timesyncd")
+    try:
+        assert stage.verdicts(KERNEL, hosts=[victim])[victim][1] == f"No time service runs on {victim}."
+        stage.captures[KERNEL] = stage.carry_out(KERNEL, Action.CAPTURE, hosts=[victim]).captures
+        stage.run(KERNEL, hosts=[victim])
+        assert stage.practice.on(victim, there).startswith("ii")
+        stage.assert_proved(KERNEL, victim)
+        stage.carry_out(KERNEL, Action.ROLLBACK, hosts=[victim])
+        assert not stage.practice.on(victim, there, check=False).startswith("ii")
+    finally:
+        stage.captures[KERNEL] = kept
+        stage.run(KERNEL, hosts=[victim])
+
+
 @contextlib.contextmanager
 def taken_back(stage: StageOnServers, server: str) -> Iterator[None]:
     """One server without its bridge for a while."""

@@ -4,6 +4,7 @@ from homewright.checks.profiles import load
 from homewright.engine.runners.host import Host
 from homewright.stages import clock_service as clock
 from homewright.stages import kernel_settings as kernel
+from homewright.stages import packages
 
 
 def run(host: Host) -> None:
@@ -24,9 +25,8 @@ def run(host: Host) -> None:
     with host.task("Clock") as task:
         services = clock.installed(host)
         if not services:
-            host.show(f"DEBIAN_FRONTEND=noninteractive apt-get install -y -q {clock.DEFAULT}", timeout=600)
+            task.changed = packages.install(host, [clock.DEFAULT])
             services = clock.installed(host)
-            task.changed = True
         if not (services[0].enabled and services[0].active):
             host.run(["systemctl", "enable", "--now", services[0].name])
             task.changed = True

@@ -4,6 +4,7 @@ from homewright.checks.profiles import load
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
 from homewright.stages import clock_service as clock
 from homewright.stages import kernel_settings as kernel
+from homewright.stages import packages
 
 
 def verify(host: Host) -> Proof:
@@ -42,10 +43,12 @@ def capture(host: Host) -> dict[str, object]:
         content = host.read(path)
         if content is not None:
             before[path] = {"text": content.decode("utf-8", "surrogateescape"), "state": host.stat(path)}
-    profile = load(host.site.profile)
+    profile, services = load(host.site.profile), clock.installed(host)
     return {
         "files": before,
         "values": {one.name: int(host.run(["cat", one.path]).stdout) for one in kernel.settings(profile)},
         "modules": [name for name, sign in kernel.MODULES.items() if host.exists(sign)],
-        "services": {one.name: [one.enabled, one.active] for one in clock.installed(host)},
+        "services": {one.name: [one.enabled, one.active] for one in services},
+        # Where there is no time service one is installed, and what came with it goes again.
+        "packages": [] if services else packages.installed(host),
     }

@@ -4,6 +4,7 @@ from homewright.checks.profiles import load
 from homewright.engine.runners.host import Host
 from homewright.stages import clock_service as clock
 from homewright.stages import kernel_settings as kernel
+from homewright.stages import packages
 
 
 def rollback(host: Host) -> None:
@@ -26,6 +27,8 @@ def rollback(host: Host) -> None:
                 if not gone:
                     host.say(f"{name} is in use, so it stays loaded until the next start.")
     with host.task("Clock as before") as task:
+        if before.get("packages"):
+            task.changed = packages.remove(host, [clock.DEFAULT], before["packages"])
         known = before.get("services", {})
         for one in clock.installed(host):
             enabled, active = known.get(one.name, [one.enabled, one.active])
