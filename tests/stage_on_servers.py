@@ -11,7 +11,7 @@ from driving import Outcome, Practice
 from server_listing import CHANGEABLE, files_command, listing
 
 from homewright.catalogue import Catalogue, Step
-from homewright.engine.calling import runner_kind
+from homewright.engine.calling import captures, runner_kind
 from homewright.engine.remedies import match
 from homewright.engine.states import Action
 
@@ -40,6 +40,7 @@ class StageOnServers:
         """Carry out steps on servers that know nothing of them, with what they were before kept."""
         for name in names:
             self.listings[name] = self.listing()
+            assert captures(self.catalogue.file(self.step(name), "verify")), "the engine asks for what is recorded"
             self.captures[name] = self.carry_out(name, Action.CAPTURE).captures
             outcome = self.run(name)
             assert all(outcome.changed.values()), outcome.changed

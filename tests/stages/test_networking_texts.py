@@ -119,6 +119,8 @@ def test_resolv_conf_asks_us_first(before: str, wanted: str) -> None:
     text = resolvers.plain(before, "192.0.2.11", ["192.0.2.1"])
     assert text == resolvers.HEADER + wanted
     assert resolvers.plain(text, "192.0.2.11", ["192.0.2.1"]) == text
+    taken = resolvers.without(text, "192.0.2.11")
+    assert "192.0.2.11" not in taken and resolvers.HEADER not in taken and "nameserver 192.0.2.1\n" in taken
 
 
 def test_no_more_servers_than_glibc_asks() -> None:

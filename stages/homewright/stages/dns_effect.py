@@ -145,9 +145,10 @@ def put_resolvers_back(host: Host) -> None:
             host.run("systemctl try-restart systemd-resolved")
             task.changed = True
         if (seen.text or "").startswith(resolvers.HEADER) and not seen.link:
-            if before.get("resolv") is not None:
+            text = before["resolv"] if "resolv" in before else resolvers.without(seen.text or "", plan_of(host).address)
+            if text is not None:
                 mode, owner = str(before.get("state") or "644 root:root").split()
-                task.changed |= host.write(resolvers.RESOLV, before["resolv"].encode(), mode=int(mode, 8), owner=owner)
+                task.changed |= host.write(resolvers.RESOLV, text.encode(), mode=int(mode, 8), owner=owner)
             else:
                 task.changed |= host.remove(resolvers.RESOLV)
         task.changed |= _without_folder(host, str(Path(resolvers.RESOLVED).parent))
@@ -159,7 +160,7 @@ def take_server_away(host: Host) -> None:
         return
     with host.task("No DNS server") as task:
         host.run("systemctl disable --quiet --now named.service 2>/dev/null; true", timeout=START_S)
-        packages.remove(host, [dns_server.PACKAGE], host.capture.get("packages", ()))
+        packages.remove(host, [dns_server.PACKAGE], host.capture.get("packages"))
         for path in (dns_server.FOLDER, dns_server.DROP_IN):
             host.remove(path)
         _without_folder(host, str(Path(dns_server.DROP_IN).parent))

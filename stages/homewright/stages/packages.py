@@ -34,12 +34,14 @@ def install(host: Host, names: Sequence[str]) -> bool:
     return True
 
 
-def remove(host: Host, names: Iterable[str], before: Iterable[str]) -> bool:
+def remove(host: Host, names: Iterable[str], before: Iterable[str] | None) -> bool:
     """Take these packages away, and what came with them and nobody asked for; true where there was one.
 
-    What was there `before` stays, and so does what something else needs by now.
+    What was there `before` stays, and so does what something else needs by now. Where nobody has written down what was
+    there (None), nothing but these packages goes.
     """
-    came = sorted(set(installed(host)) - set(before))
+    there = set(installed(host))
+    came = sorted(there - set(before) if before is not None else there & set(names))
     mine = [name for name in names if name in came]
     if not mine:
         return False

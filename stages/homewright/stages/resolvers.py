@@ -95,6 +95,12 @@ def plain(current: str, dns: str, others: Sequence[str]) -> str:
     )
 
 
+def without(current: str, dns: str) -> str:
+    """What `plain` has made, without our server: for a host of which nobody has written down what was there."""
+    ours = (HEADER.rstrip("\n"), f"nameserver {dns}", "options timeout:1 attempts:2")
+    return "".join(f"{line}\n" for line in current.splitlines() if line not in ours)
+
+
 def drop_in(dns: str, zone: str, addresses: Sequence[str]) -> str:
     """systemd-resolved's: the zone and the names of its addresses go to our server, all else to the links' servers too.
 

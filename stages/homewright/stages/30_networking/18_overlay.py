@@ -3,7 +3,6 @@
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
 from homewright.stages import overlay_effect as overlay
 from homewright.stages import zerotier
-from homewright.stages.overlay_effect import capture as capture
 
 
 def verify(host: Host) -> Proof:
@@ -29,3 +28,7 @@ def verify(host: Host) -> Proof:
         if host.run(["ping", "-n", "-c", "3", "-W", "3", address], sudo=False, check=False).exit_code != 0:
             return cannot_tell(f"{name} does not answer {host.name} at {address} in the overlay.")
     return proved(f"{host.name} is {wanted[host.name]} in the overlay, and {len(others)} others answer there.")
+
+
+def capture(host: Host) -> dict[str, object]:
+    return overlay.capture(host)

@@ -3,7 +3,6 @@
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
 from homewright.planning.zone import ZonePlan
 from homewright.stages import dns_effect, dns_server, resolvers
-from homewright.stages.dns_effect import capture as capture
 
 SERVICE = "systemctl is-active named.service; systemctl is-enabled named.service; true"
 
@@ -83,3 +82,7 @@ def _zone(host: Host, plan: ZonePlan) -> str:
 
 def _pointer(address: str) -> str:
     return ".".join(reversed(address.split("."))) + ".in-addr.arpa"
+
+
+def capture(host: Host) -> dict[str, object]:
+    return dns_effect.capture(host)

@@ -2,7 +2,6 @@
 
 from homewright.engine.runners.host import Host, Proof, broken, proved
 from homewright.stages import gpu_drivers_effect as drivers
-from homewright.stages.gpu_drivers_effect import capture as capture
 
 
 def verify(host: Host) -> Proof:
@@ -14,3 +13,7 @@ def verify(host: Host) -> Proof:
     if not seen.container and len(seen.listed) != len(seen.functions):
         return broken(f"{host.name} has {len(seen.functions)} GPUs, and nvidia-smi lists {len(seen.listed)}.")
     return proved(f"nvidia-smi on {host.name} lists {', '.join(seen.listed)}.")
+
+
+def capture(host: Host) -> dict[str, object]:
+    return drivers.capture(host)

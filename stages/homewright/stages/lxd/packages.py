@@ -106,7 +106,9 @@ def remove(host: Host, found: Lxd, before: Mapping[str, Any]) -> bool:
     if found.package == "snap":
         host.show("snap remove --purge lxd", timeout=900)
         return True
-    came = sorted(set(_names(host)) - set(before.get("packages", ())))
+    there, known = set(_names(host)), before.get("packages")
+    # Where nobody has written down what was there, nothing but LXD's own goes.
+    came = sorted(there - set(known) if known is not None else there & set(DEB))
     # What an administrator installed meanwhile was asked for by name, and stays.
     by_itself = host.run(["apt-mark", "showauto", *came]).stdout.split() if came else []
     wanted = [name for name in came if name in (*DEB, *by_itself)]
