@@ -84,7 +84,8 @@ def work_off(seed: int) -> None:
             waiting.remove(one)
             running.append(one)
         assert len(running) <= most
-        ended.append(running.pop(chance.randrange(len(running))).id)
+        if chance.random() < 0.7:  # else it is looked again before anything has ended
+            ended.append(running.pop(chance.randrange(len(running))).id)
     assert sorted(ended) == sorted(one.id for one in turns), f"graph {seed}"
 
 
