@@ -239,6 +239,8 @@ async def _put_back(context: Context, host: str, found: Answer) -> Answer | Home
         if isinstance(answer, Answer) and answer.found is Found.REVERTED:
             await asyncio.to_thread(_request, context, way, armed.asking("forget"))
             return answer
+        if isinstance(answer, Answer) and answer.found is Found.NONE:
+            return found  # somebody was quicker, on its console
         answer = await asyncio.to_thread(_request, context, way, armed.asking("look" if asked else "fire"))
         asked = asked or isinstance(answer, Answer)
         if not (isinstance(answer, Answer) and answer.found is Found.REVERTED):
