@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from homewright.cli import runs
 from homewright.cli.output import Output
-from homewright.engine import client, launch, remains
+from homewright.engine import client, launch
 from homewright.engine.client import Presence
 from homewright.engine.events import Kind
 from homewright.engine.follow import follow
@@ -20,6 +20,7 @@ from homewright.errors import Cancelled, UsageError, addressed
 
 if TYPE_CHECKING:
     from homewright.engine.journal.records import RunRecord
+    from homewright.engine.remains import Remains
 
 ENDED_WELL = (State.SUCCEEDED, State.ROLLED_BACK)
 _WORDS = {Action.RUN: "apply", Action.VERIFY: "verify", Action.ROLLBACK: "rollback"}
@@ -48,6 +49,8 @@ def add_machine_argument(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     if args.look:
+        from homewright.engine import remains
+
         file, _, state = runs.place(args)
         return _tell(remains.look(file, state), output)
     return prove(args, output) if args.prove else go_on(args, output, "Go on with it?")
@@ -55,6 +58,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 def prove(args: argparse.Namespace, output: Output) -> int:
     """Prove what the last run has done and say where it stands then; 0 where all of it was proved."""
+    from homewright.engine import remains
     from homewright.engine.schedule import PAUSED
 
     file, _, state = runs.place(args)
@@ -87,7 +91,7 @@ def prove(args: argparse.Namespace, output: Output) -> int:
     return 0 if verdicts <= {Verdict.PROVED} else 1
 
 
-def _tell(found: remains.Remains, output: Output) -> int:
+def _tell(found: Remains, output: Output) -> int:
     for line in lines(found):
         output.line(line)
     output.document(found)
@@ -107,6 +111,8 @@ def go_on(
     Raises UsageError where a step or a server that was named is none of the run's, Cancelled at a no, and what
     `launch.resume` raises.
     """
+    from homewright.engine import remains
+
     file, site, state = runs.place(args)
     reader = Reader(state)
     record = reader.run()
@@ -152,8 +158,10 @@ def back(record: RunRecord) -> bool:
     return record.action is Action.ROLLBACK
 
 
-def lines(found: remains.Remains) -> Iterator[str]:
+def lines(found: Remains) -> Iterator[str]:
     """Where the run stands, and what would be done."""
+    from homewright.engine import remains
+
     yield f"Run {found.run}: {_WORDS.get(found.action, found.action)}, {found.state}."
     if found.reason:
         yield f"  why: {found.reason}"
