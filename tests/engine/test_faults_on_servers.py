@@ -151,23 +151,34 @@ def test_a_server_that_loses_power_in_the_middle(bench: Bench) -> None:
         f"""
         def run(host):
             host.say("begin")
-            if host.name == "{victim}":
+            if host.name == "{victim}" and not host.exists("/var/tmp/homewright-once"):
+                host.run("touch /var/tmp/homewright-once; sync")
+                host.say("asleep")
                 host.run("sleep 400", timeout=None)
         """,
         limits={"soft": 1, "hard": 3, "silent": 3},
     ).step(2, TICKS.format(count=1))
     before = bench.latest() if bench.reader.runs(1) else ""
     assert bench.run("apply", "--yes", "--detach").returncode == 0
-    run = bench.wait_for_text("begin", before)
+    run = bench.wait_for_text("asleep", before)
     bench.lab.lxc("stop", "-f", victim)
     try:
-        wait_for(lambda: bench.reader.run(run).state.final, "the run's end", 120)
+        bench.wait_for_text("it does not answer; it is waited for, up to 15 minutes")
         rows = {record.host: record for record in bench.reader.steps(run) if record.step == "90/10"}
         assert rows[victim].state is State.FAILED
         assert "lost" in rows[victim].reason
         assert "went away in the middle" in rows[""].say
         assert rows[bench.hosts[0]].state is State.SUCCEEDED
+        assert bench.reader.run(run).state is State.RUNNING
+        bench.lab.lxc("start", victim)
+        wait_for(lambda: bench.reader.run(run).state.final, "the run's end", 240)
+        assert bench.end_of(run) is State.SUCCEEDED
+        began = [event.text for event in bench.events(run) if event.kind == Kind.STEP_STARTED]
+        assert [text for text in began if "Step 1:" in text][1].endswith(f"started on {victim}")
+        assert len(began) == 3, "what was done on the others was done again"
     finally:
+        with contextlib.suppress(HomewrightError):
+            bench.on(victim, "rm -f /var/tmp/homewright-once")
 
         def back() -> bool:
             try:
