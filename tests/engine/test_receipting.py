@@ -197,3 +197,22 @@ def test_things_are_called_by_the_hosts_own_names_on_instances_too(
     monkeypatch.setattr(receipting, "endpoint", lambda host, *_: place if host == "node-1" else None)
     watched = Receipting(context, catalogue.step("90/10")).watched("node-1")
     assert watched == Watched(files=("/home/ann/.profile", "/home/ann/.venv/"), accounts=("bo",), units=("x.service",))
+
+
+def test_a_step_that_was_never_begun_is_not_taken_back(server: Server1) -> None:
+    server.tiny.step(2, NOTHING.format(name="run"), changes={"files": ["/etc/other"]})
+    server.engine(Action.RUN)
+    writer = Writer(server.state, "r1")
+    writer.change(writer.set_step("90/20", "", state="pending"), writer.set_step("90/20", "s1", state="skipped"))
+    writer.close()
+    server.looked.clear()
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+    states = {(row.step, row.host): (row.state, row.reason) for row in Reader(server.state).steps("r2")}
+    assert states["90/20", "s1"] == (State.SKIPPED, "No apply has ever begun it from here.")
+    assert states["90/10", "s1"][0] is State.ROLLED_BACK
+
+
+def test_a_journal_that_knows_of_no_apply_keeps_nothing_from_being_taken_back(server: Server1) -> None:
+    server.content = server.runs_to
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+    assert server.content == "before"

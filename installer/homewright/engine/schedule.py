@@ -31,6 +31,7 @@ PROGRESS_S = 2.0
 PAUSED = "Paused"
 """How the reason of a run begins that is paused."""
 SATISFIED = (State.SUCCEEDED, State.SKIPPED, State.ROLLED_BACK)
+NEVER_BEGUN = "No apply has ever begun it from here."
 EXIT = {State.SUCCEEDED: 0, State.ROLLED_BACK: 0, State.FAILED: 1, State.INCOMPLETE: 1, State.INTERRUPTED: 1}
 
 
@@ -252,6 +253,11 @@ class Schedule:
             self._states[step.id] = State.SKIPPED
             writer.change(writer.set_step(step.id, "", state=State.SKIPPED, reason=step.skipped))
             return
+        if self._action is Action.ROLLBACK and not self._was_begun(step.id):
+            self._states[step.id] = State.SKIPPED
+            rows = ("", *step.hosts)
+            writer.change(*(writer.set_step(step.id, host, state=State.SKIPPED, reason=NEVER_BEGUN) for host in rows))
+            return
         hosts, unsure = await self._past.remaining(step)
         # What is done already needs nothing any more, whatever becomes of what it required.
         why = self._hindrance(step) if hosts and self._action is not Action.VERIFY else ""
@@ -299,6 +305,18 @@ class Schedule:
         values = {"state": State.SUCCEEDED, "reason": "It did not run, and its proof holds."}
         self._context.writer.change(*(self._context.writer.set_step(step.id, host, **values) for host in rows))
         return True
+
+    def _was_begun(self, step: str) -> bool:
+        """Whether an apply ever began a step, as far as this journal knows; a journal without any apply knows nothing.
+
+        What was never begun is not taken back: a file that does so finds somebody else's work at most.
+        """
+        query = (
+            "SELECT count(*), coalesce(sum(s.step = ? AND s.state NOT IN ('pending', 'skipped')), 0) "
+            "FROM runs r LEFT JOIN steps s ON s.run = r.id WHERE r.action = 'run' AND r.id != ?"
+        )
+        rows, begun = self._context.writer.query(query, step, self._context.run)[0]
+        return not rows or bool(begun)
 
     def _hindrance(self, step: PlanStep) -> str:
         if self._action is Action.ROLLBACK:
