@@ -208,5 +208,43 @@ def test_without_its_package_there_is_no_overlay(stage: StageOnServers, tmp_path
     assert stage.practice.on(last, "ls /etc/apt/keyrings/ /etc/apt/sources.list.d/ | grep -c homewright; true") == "0\n"
 
 
+@pytest.mark.long
+def test_packages_come_from_the_mirror_alone(stage: StageOnServers, tmp_path: Path) -> None:
+    """On a server whose own sources lead nowhere, as they do where there is no internet."""
+    last = stage.practice.names[-1]
+    said = stage.practice.on(
+        last, "apt-get indextargets --format '$(SITE) $(RELEASE)' | sort -u | grep -v -e - | head -1"
+    )
+    mirror = {"apt": said.split()[0]}
+    file = tmp_path / "package.py"
+    file.write_text(
+        "from homewright.stages import packages\n\n\n"
+        "def run(host):\n    with host.task('hello') as task:\n"
+        "        task.changed = packages.install(host, ['hello'])\n\n\n"
+        "def rollback(host):\n    with host.task('no hello') as task:\n"
+        "        task.changed = packages.remove(host, ['hello'], None)\n"
+    )
+    kept = "cp -a /etc/apt /root/apt.kept; rm -rf /etc/apt/sources.list*; rm -rf /var/lib/apt/lists/*"
+    own = stage.practice.site.model_copy(update={"mirror": stage.practice.site.mirror.model_copy(update=mirror)})
+    with broken(stage, last, kept, "rm -r /etc/apt; mv /root/apt.kept /etc/apt; apt-get -q update"):
+        alone = stage.practice.drive("python", file, hosts=[last])
+        assert alone.states == {last: "failed"}, "its own sources have nothing"
+        for changed in (1, 0):
+            outcome = stage.practice.drive("python", file, hosts=[last], site=own.model_dump(mode="json"))
+            assert (outcome.states, outcome.changed) == ({last: "succeeded"}, {last: changed}), outcome.reasons
+        assert "Hello" in stage.practice.on(last, "hello")
+        left = "ls -d /etc/apt/sources.list /etc/apt/sources.list.d /tmp/tmp.* 2>/dev/null; true"
+        assert stage.practice.on(last, left) == "", (
+            "the mirror's list is gone again, and nothing of the server's own made"
+        )
+        listed = "dpkg-query -W -f '${Package} ${db:Status-Abbrev}\\n' | grep ' ii'"
+        there = stage.practice.on(last, listed).splitlines()
+        outcome = stage.practice.drive("python", file, Action.ROLLBACK, hosts=[last])
+        assert outcome.changed == {last: 1}
+        gone = set(there) - set(stage.practice.on(last, listed).splitlines())
+        assert gone == {"hello ii "}, "nobody has written down what was there: nothing else goes"
+    assert stage.practice.on(last, "command -v hello; true") == ""
+
+
 def test_taken_back_the_servers_are_as_before(stage: StageOnServers) -> None:
     stage.assert_taken_back(DNS)

@@ -123,17 +123,20 @@ def set_resolvers(host: Host, plan: ZonePlan) -> None:
 
 def capture(host: Host) -> dict[str, Any]:
     """What taking it back needs to know of the host before."""
-    seen = look(host)
+    seen, ours = look(host), host.exists(dns_server.MARK)
+    text = seen.text
+    if text is not None and text.startswith(resolvers.HEADER):  # an earlier run's, of which nothing was written down
+        text = resolvers.without(text, plan_of(host).address)
     folders = (str(Path(resolvers.RESOLVED).parent), str(Path(dns_server.DROP_IN).parent), "/etc/bind")
     bind = host.run("getent passwd bind >/dev/null && echo yes; true").stdout.strip() == "yes"
     return {
-        "resolv": seen.text,
+        "resolv": text,
         "state": host.stat(resolvers.RESOLV),
         "link": bool(seen.link),
-        "upstream": list(seen.servers),
+        "upstream": list(zone.upstream(host.site, seen.servers)),
         "folders": [folder for folder in folders if host.exists(folder)],
         "account": bind,
-        "packages": packages.installed(host),
+        "packages": [name for name in packages.installed(host) if not ours or name != dns_server.PACKAGE],
     }
 
 
