@@ -81,7 +81,7 @@ print(json.dumps({
 ASK = r"""
 import json, socket, struct, sys, time
 
-interface, tries, wanted = sys.argv[1], 3, sys.argv[2:]
+interface, tries, wait, wanted = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]
 with open("/sys/class/net/%s/address" % interface) as file:
     own = bytes.fromhex(file.read().strip().replace(":", ""))
 raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
@@ -93,7 +93,7 @@ for _ in range(tries):
         if address not in said:
             ask = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, own, bytes(4), bytes(6), socket.inet_aton(address))
             raw.send(b"\xff" * 6 + own + b"\x08\x06" + ask)
-    until = time.monotonic() + 0.7
+    until = time.monotonic() + wait
     while time.monotonic() < until and len(said) < len(wanted):
         try:
             frame = raw.recv(64)
@@ -121,9 +121,15 @@ def seen(told: Mapping[str, Any]) -> Seen:
     return Seen(links={link.name: link for link in links}, resolvers=tuple(told["resolvers"]), **rest)
 
 
-def who_has(host: Host, interface: str, addresses: Sequence[str]) -> dict[str, str]:
-    """The hardware address of each of these IPv4 addresses that another machine answers for, within two seconds."""
+def who_has(
+    host: Host, interface: str, addresses: Sequence[str], *, tries: int = 3, wait: float = 0.7
+) -> dict[str, str]:
+    """The hardware address of each of these IPv4 addresses that another machine answers for.
+
+    Ends as soon as all have answered; `wait` is in seconds, for each of the tries. On a LAN answers take milliseconds.
+    """
     if not addresses:
         return {}
-    told = json.loads(host.run(["python3", "-c", ASK, interface, *addresses]).stdout)
+    asked = ["python3", "-c", ASK, interface, str(tries), str(wait), *addresses]
+    told = json.loads(host.run(asked).stdout)
     return {str(address): str(mac) for address, mac in told.items()}
