@@ -19,7 +19,7 @@ def run_all(hosts: Sequence[Host]) -> None:
 def _install(host: Host, stood: cluster.Standing) -> None:
     with host.task("LXD") as task:
         if stood.state == "absent":
-            packages.install(host, stood.found, host.site.mirror.apt)
+            packages.install(host, stood.found)
             task.changed = True
         if not host.capture.get("package"):
             # Before its first start: it would look for more ids than there are, and not come up.

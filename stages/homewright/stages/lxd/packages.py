@@ -8,6 +8,7 @@ from typing import Any
 
 from homewright.engine.runners.host import Host
 from homewright.errors import HomewrightError
+from homewright.site import mirrors
 from homewright.stages.lxd.standing import Lxd
 
 DEB = ("lxd", "lxd-client", "iptables")
@@ -21,7 +22,7 @@ ENDS_AT = 10_165_537
 SETTLE_S = 90
 
 
-def install(host: Host, found: Lxd, mirror: str | None) -> None:
+def install(host: Host, found: Lxd) -> None:
     """Install LXD. Raises HomewrightError where the server has no package of it, CommandFailed with apt's words."""
     if not found.store:
         raise HomewrightError(
@@ -33,7 +34,8 @@ def install(host: Host, found: Lxd, mirror: str | None) -> None:
         # One cohort: all members get an update at the same time, and none waits for the others' version.
         host.show(f"snap install lxd --channel={CHANNEL} --cohort=+", timeout=1800)
     else:
-        host.show(_INSTALL.format(mirror=shlex.quote(mirror or ""), packages=" ".join(DEB)), timeout=1800)
+        script = f"set -e\n{mirrors.apt_script(host.site.mirror)}{_INSTALL.format(packages=' '.join(DEB))}"
+        host.show(script, timeout=1800)
 
 
 def narrow(host: Host, found: Lxd) -> bool:
@@ -162,24 +164,11 @@ def _names(host: Host) -> list[str]:
 
 
 _PATH = "PATH=$PATH:/snap/bin"
-_INSTALL = r"""set -e
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-mirror={mirror}
-sources=
-if [ -n "$mirror" ]; then
-    . /etc/os-release
-    folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' EXIT
-    chmod 755 "$folder"
-    mkdir -p "$folder/lists/partial"
-    echo "deb $mirror $VERSION_CODENAME main" >"$folder/sources.list"
-    sources="-o Dir::Etc::SourceList=$folder/sources.list -o Dir::Etc::SourceParts=- -o Dir::State::Lists=$folder/lists"
-fi
-get() {{ apt-get -q -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 $sources "$@"; }}
+_INSTALL = r"""
 # A run that was cut off in the middle leaves packages half installed; nothing installs before they are finished.
 [ -z "$(dpkg --audit)" ] || dpkg --configure -a
 install() {{ get install --no-install-recommends {packages}; }}
-[ -z "$mirror" ] || get update
+[ -z "$sources" ] || get update
 install || {{ get update; install; }}
 """
 _RESET = r"""set -e
