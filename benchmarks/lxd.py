@@ -1,7 +1,7 @@
 """Stage 20 on three practice servers against a shell script with `lxd init --preseed` and `lxc launch`, in one run.
 
-Both end with a cluster of three and an instance on each that answers on port 22, from packages that are fetched already.
-Ours also proves each step from here, and gives the instances their account; goal: at most 1.15 of the script's time.
+Both end with a cluster of three and an instance on each that answers on port 22; the packages are fetched before. Ours
+also proves each step from here, and gives the instances their account; goal: at most 1.15 of the script's time.
 """
 
 from __future__ import annotations

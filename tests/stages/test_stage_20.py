@@ -97,8 +97,9 @@ def test_what_was_made_keeps_its_range_when_it_is_looked_at_anew(stage: LxdStage
     assert {nic.instances for one in facts.values() for nic in one.nics if nic.name == way.BRIDGE} == {"10.100.0.0/24"}
 
 
+LXC = "export LXD_CONF=/tmp/lxc"
+"""Or lxc would keep settings of its own in root's home, which the step did not."""
 QUERY = "lxc query"
-FINGERPRINT = f"{QUERY} /1.0/certificates | grep -o '[0-9a-f]\\{{12\\}}[0-9a-f]*' | head -1"
 INSIDE = "lxc exec {node} -- sh -c"
 BREAKS = [
     (CLUSTER, "{trust}", "does not trust Homewright"),
@@ -131,7 +132,8 @@ def test_what_is_broken_is_seen_and_made_good(stage: LxdStage, name: str, comman
         '\'import json, sys; [print(c["fingerprint"]) for c in json.load(sys.stdin) if c["type"] == "client"]\'); '
         f"do {QUERY} -X DELETE /1.0/certificates/$f; done"
     )
-    stage.practice.on(victim, command.format(node=f"{victim}-node", trust=trust) if "{" in command else command)
+    filled = command.format(node=f"{victim}-node", trust=trust) if "{" in command else command
+    stage.practice.on(victim, f"{LXC}; {filled}")
     verdict, reason = stage.verdicts(name, hosts=[victim])[victim]
     assert (verdict, why in reason) == ("broken", True), reason
     stage.run(name, hosts=[victim])
@@ -165,14 +167,14 @@ def test_what_would_harm_is_refused_before_any_change(stage: LxdStage, tmp_path:
             stage.assert_refused(INSTANCES, "The address 10.100.0.4 of", [victim])
         finally:
             stage.practice.on(other, "ip address delete 10.100.0.4/32 dev br0")
-        stage.practice.on(victim, f"lxc init --empty {node} -s default --target {victim} >/dev/null 2>&1")
+        stage.practice.on(victim, f"{LXC}; lxc init --empty {node} -s default --target {victim} >/dev/null 2>&1")
         try:
             stage.assert_refused(INSTANCES, "that is not ours", [victim])
             step = stage.step(INSTANCES)
             found = match(step.remedies, [f"LXD has an instance {node} already that is not ours."])
             assert found is not None and "did not make" in found.say
         finally:
-            stage.practice.on(victim, f"lxc delete {node}")
+            stage.practice.on(victim, f"{LXC}; lxc delete {node}")
     assert known_hosts.lookup(stage.practice.state.known_hosts, "10.100.0.4", 22)
 
 
@@ -181,7 +183,7 @@ def test_an_instance_that_was_cut_off_is_made_anew(stage: LxdStage) -> None:
     """One of ours that never was finished: whatever is in it, nobody has used it."""
     victim = stage.practice.names[-1]
     node = f"{victim}-node"
-    stage.practice.on(victim, f"lxc config unset {node} user.homewright-ready; lxc exec {node} -- touch /half")
+    stage.practice.on(victim, f"{LXC}; lxc config unset {node} user.homewright-ready; lxc exec {node} -- touch /half")
     stage.run(INSTANCES, hosts=[victim])
     stage.assert_proved(INSTANCES, victim)
-    assert stage.practice.on(victim, f"lxc exec {node} -- ls /half", check=False) == ""
+    assert stage.practice.on(victim, f"{LXC}; lxc exec {node} -- ls /half", check=False) == ""
