@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 from driving import Practice
+from practice_lab import as_root
 from server_listing import SYSTEM, listing, unlike
 from stage_on_servers import StageOnServers, seldom
 
@@ -127,19 +129,45 @@ def test_a_bridge_of_somebody_else_is_refused(stage: StageOnServers) -> None:
             stage.practice.on(victim, "ip link delete br0")
 
 
+@contextlib.contextmanager
+def pinned(practice: Practice, name: str) -> Iterator[None]:
+    """The way from here to a server is fixed, so that another one with its address does not take our connections."""
+    address = practice.site.server(name).address
+    mac = practice.on(name, "cat /sys/class/net/eth0/address").strip()
+    way = subprocess.run(["ip", "route", "get", address], capture_output=True, text=True, check=True).stdout.split()
+    one = ["ip", "neigh", "replace", address, "lladdr", mac, "dev", way[2], "nud"]
+    subprocess.run(as_root([*one, "permanent"]), check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(as_root([*one, "reachable"]), check=True)
+
+
+@contextlib.contextmanager
+def also_at(stage: StageOnServers, server: str, address: str) -> Iterator[None]:
+    """An address that another server has already."""
+    stage.practice.on(server, f"ip address add {address}/32 dev br0")
+    try:
+        yield
+    finally:
+        stage.practice.on(server, f"ip address delete {address}/32 dev br0")
+
+
 @pytest.mark.long
-def test_a_gateway_that_nobody_has_and_an_address_that_two_have_are_refused(stage: StageOnServers) -> None:
+def test_a_gateway_that_nobody_has_and_an_address_that_two_have(stage: StageOnServers) -> None:
+    """Refused before any change, and seen by the proof where it comes later."""
     victim, other = stage.practice.names[-1], stage.practice.names[0]
     site = stage.practice.site
     own = site.server(victim).address
     nobody = own.rpartition(".")[0] + ".199"
     wrong = site.model_copy(update={"network": site.network.model_copy(update={"gateway": nobody})})
-    with taken_back(stage, victim):
-        given = wrong.model_dump(mode="json")
-        stage.assert_refused(BRIDGE, f"nobody answers at the gateway {nobody}", [victim], site=given)
-        port = "br0" if "br0" in stage.practice.on(other, "ip -br link") else "eth0"
-        stage.practice.on(other, f"ip address add {own}/32 dev {port}")
-        try:
-            stage.assert_refused(BRIDGE, f"has {own} too", [victim])
-        finally:
-            stage.practice.on(other, f"ip address delete {own}/32 dev {port}")
+    with pinned(stage.practice, victim):
+        with taken_back(stage, victim):
+            given = wrong.model_dump(mode="json")
+            stage.assert_refused(BRIDGE, f"nobody answers at the gateway {nobody}", [victim], site=given)
+            with also_at(stage, other, own):
+                stage.assert_refused(BRIDGE, f"has {own} too", [victim])
+        with also_at(stage, other, own):
+            verdict, reason = stage.verdicts(BRIDGE, hosts=[victim])[victim]
+            assert (verdict, f"has {own} too" in reason) == ("broken", True), reason
+        stage.assert_proved(BRIDGE, victim)
