@@ -180,7 +180,7 @@ class Lxd:
 
     def _node(self, path: str) -> Any:
         node = self._client.api
-        for part in path.split("/"):
+        for part in path.split("/") if path else ():
             node = node[part]
         return node
 
