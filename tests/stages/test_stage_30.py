@@ -76,6 +76,7 @@ BREAKS = [
     seldom(
         "first",
         f"cp -a {HOME} /root/kept; sed -i 's/^ns1.*/ns1 IN A 192.0.2.9/' {HOME}/lan.zone; systemctl restart named; "
+        "for n in $(seq 150); do getent ahostsv4 ns1.rooms.test | grep -q 192.0.2.9 && break; sleep 0.2; done; "
         f"cp -a /root/kept/* {HOME}/; rm -r /root/kept",
         "ns1.rooms.test is 192.0.2.9",
     ),
