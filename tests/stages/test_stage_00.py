@@ -10,9 +10,9 @@ from driving import Outcome, Practice
 from server_listing import CHANGEABLE, files_command, listing
 
 from homewright.catalogue import Catalogue, Step, load, shipped
+from homewright.engine.calling import runner_kind
 from homewright.engine.remedies import match
 from homewright.engine.states import Action
-from homewright.engine.calling import runner_kind
 
 pytestmark = pytest.mark.lab
 
