@@ -111,6 +111,7 @@ class RunServices:
     def receipts(self, state: StateFolder, step: str | None = None) -> list[Receipt]:
         """What steps changed on the servers, one step alone where it is named. Raises StateError."""
         from homewright.engine import receipts
+        from homewright.engine.journal import Reader
 
         return [receipts.receipt(row) for row in Reader(state).receipts(step)]
 
