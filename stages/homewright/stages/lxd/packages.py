@@ -134,12 +134,16 @@ def put_back(host: Host, before: Mapping[str, Any]) -> bool:
     for folder in FOLDERS:
         if folder not in before.get("folders", ()):
             changed = host.remove(folder) or changed
+    if SHARED not in before.get("folders", ()):
+        host.run(f"[ ! -d {SHARED} ] || rmdir --ignore-fail-on-non-empty {SHARED}")
     return changed
 
 
 FOLDERS = ("/var/lib/lxd", "/var/lib/lxcfs", "/var/log/lxd", "/var/cache/lxd", "/etc/lxc", "/var/log/lxc",
            "/var/lib/lxc", "/var/cache/lxc", "/etc/lxd")  # fmt: skip
 """Folders of LXD and of what comes with it."""
+SHARED = "/etc/dnsmasq.d"
+"""LXD's package puts a file there; who else uses it keeps it."""
 
 
 def before(host: Host) -> dict[str, Any]:
@@ -152,7 +156,7 @@ def before(host: Host) -> dict[str, Any]:
         "ids": {file: None if text is None else text.decode() for file, text in found.items()},
         "passwd": [line.split(":")[0] for line in accounts if line],
         "group": [line.split(":")[0] for line in groups if line],
-        "folders": [folder for folder in FOLDERS if host.exists(folder)],
+        "folders": [folder for folder in (*FOLDERS, SHARED) if host.exists(folder)],
     }
 
 
