@@ -321,4 +321,4 @@ def test_nothing_that_is_printed_steers_the_terminal(capsys: pytest.CaptureFixtu
 
 
 def test_remedies_know_which_verbs_are_about_a_site() -> None:
-    assert set(VERBS_OF_A_SITE) == set(VERBS) - {"lab", "schema", "completions"}
+    assert set(VERBS_OF_A_SITE) == set(VERBS) - {"lab", "schema", "completions", "stages"}
