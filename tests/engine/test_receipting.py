@@ -140,6 +140,19 @@ def test_a_rollback_that_leaves_something_behind_fails_by_name(server: Server1) 
     assert server.receipt().back is None
 
 
+def test_what_was_there_before_the_step_is_there_after_it_is_taken_back(server: Server1) -> None:
+    server.content = server.goes_back_to = server.runs_to  # another site, or an earlier one, had done it already
+    assert server.engine(Action.RUN).state is State.SUCCEEDED
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+
+
+def test_a_rollback_whose_step_is_still_there_fails(server: Server1) -> None:
+    server.engine(Action.RUN)
+    server.goes_back_to = server.runs_to
+    assert server.engine(Action.ROLLBACK).state is State.FAILED
+    assert server.reason() == "It was taken back, and yet its proof still holds."
+
+
 def test_what_others_changed_since_is_named_and_left(server: Server1) -> None:
     server.engine(Action.RUN)
     server.content = server.runs_to = "edited by hand"

@@ -98,6 +98,8 @@ class Engine:
         else:
             catalogue = load([shipped(), *map(Path, self.request.stages)]).copy(kept)
         facts = known_facts(site, self.state)
+        told = {name: found.model_dump(mode="json") for name, found in facts.items()}
+        write_atomically(folder / "facts.json", json.dumps(told).encode())
         history = Reader(self.state).history()
         only, start_at = self.request.only, self.request.start_at
         secrets = Secrets(self.state.secrets).names()
@@ -118,7 +120,7 @@ class Engine:
             facts,
             writer,
             controller,
-            (RehearsedFences if Rehearsed.of(self.state) else Fences)(site, self.state, writer, controller),
+            (RehearsedFences if Rehearsed.of(self.state) else Fences)(site, self.state, writer, controller, facts),
         )
         context.attempt = self.request.attempt
         context.calls = sum(1 for _ in (folder / "steps").glob("*")) if goes_on else 0

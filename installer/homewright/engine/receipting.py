@@ -91,6 +91,14 @@ class Receipting:
         more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
         return f"It was taken back, and yet not all is as its receipt says: {named}{more}"
 
+    def found_done(self, host: str) -> bool:
+        """Whether the step found everything there as it wants it and changed nothing: taken back, it is still so."""
+        row = self._rows().get(host)
+        if row is None or row.back is not None or row.after is None or row.mixed or host not in self.now:
+            return False
+        seen = (row.after, self._clean(self.now[host]))
+        return not any(change for after in seen for change in receipts.differences(row.before, after))
+
     def others_hands(self, host: str) -> list[str]:
         """What is not as before because others have changed it since, or need it by now."""
         _, shared = self._astray(host)

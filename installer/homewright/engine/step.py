@@ -274,7 +274,7 @@ class StepWork:
         if verdict is Verdict.CANNOT_TELL:
             said = f"Its proof could not tell, and waiting did not help: {why}"
             self._fail(host, HostEnd(State.FAILED, changed, said, code))
-        elif back and verdict is Verdict.PROVED:
+        elif back and verdict is Verdict.PROVED and not self._receipts.found_done(host):
             self._fail(host, HostEnd(State.FAILED, changed, "It was taken back, and yet its proof still holds."))
         elif back and (left := self._receipts.left_behind(host)):
             self._fail(host, HostEnd(State.FAILED, changed, left))
