@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import paramiko
 import pytest
 
-from homewright.access import engine_key
-from homewright.access.connection import Connection, Endpoint, NoFirstContact
+from homewright.access import engine_key, known_hosts
+from homewright.access.connection import Connection, Endpoint, KeyRefused, NoFirstContact
+from homewright.access.known_hosts import HostKey
 from homewright.access.trust import first_contact, scan
 from homewright.errors import HomewrightError, StateError, Unreachable
 from homewright.site.models import Server
@@ -116,3 +118,68 @@ def test_a_connection_to_a_server_that_is_down_is_unreachable(tmp_path: Path) ->
     with pytest.raises(Unreachable):
         Connection.open(Endpoint.of(server, state), timeout=2)
     assert not state.known_hosts.exists()
+
+
+class Doorman(paramiko.ServerInterface):
+    """An SSH server's mind: it refuses every key, or accepts it and hangs up as sshd does where PAM lets nobody in."""
+
+    def __init__(self, transport: paramiko.Transport, says: str, hangs_up: bool) -> None:
+        self._transport, self._says, self._hangs_up = transport, says, hangs_up
+
+    def get_banner(self) -> tuple[str, str]:
+        return self._says, "en"
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        if self._hangs_up:
+            self._transport.close()
+        return paramiko.common.AUTH_FAILED
+
+
+@contextmanager
+def doorman(says: str, hangs_up: bool) -> Iterator[tuple[int, paramiko.PKey]]:
+    """A port with such a server, for one client, and its host key."""
+    key = paramiko.ECDSAKey.generate()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            transport = paramiko.Transport(client)
+            transport.add_server_key(key)
+            transport.start_server(event=threading.Event(), server=Doorman(transport, says, hangs_up))
+            transport.join(30)
+            client.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1], key
+        thread.join(30)
+
+
+BOOTING = '"System is booting up. Unprivileged users are not permitted to log in yet. See pam_nologin(8)."'
+
+
+@pytest.mark.parametrize(
+    ("says", "hangs_up", "kind", "told"),
+    [
+        ("Welcome.", False, KeyRefused, "homewright trust s1"),
+        (BOOTING, True, Unreachable, "booting up"),
+        ("", True, Unreachable, "hung up while we signed in"),
+        ("Your account has expired.", True, Unreachable, "chage -E -1 lab"),
+    ],
+    ids=["key refused", "booting", "hangs up", "expired"],
+)
+def test_a_server_that_lets_nobody_in_yet_has_not_refused_our_key(
+    tmp_path: Path, says: str, hangs_up: bool, kind: type[Unreachable], told: str
+) -> None:
+    state = StateFolder(tmp_path / "state")
+    engine_key.ensure(state.key, "homewright@test")
+    with doorman(says, hangs_up) as (port, key):
+        known_hosts.record(state.known_hosts, "127.0.0.1", port, [HostKey.from_blob(key.get_name(), key.asbytes())])
+        server = Server(name="s1", address="127.0.0.1", port=port, user="lab")
+        with pytest.raises(Unreachable) as caught:
+            Connection.open(Endpoint.of(server, state))
+    assert type(caught.value) is kind
+    assert told in caught.value.as_text()

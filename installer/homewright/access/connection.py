@@ -81,9 +81,9 @@ class Connection:
             try:
                 transport.auth_publickey(endpoint.user, key)
             except (paramiko.SSHException, OSError, EOFError) as error:
-                said = _banner(transport)
+                said, gone = _banner(transport), not transport.is_active()
                 hang_up(transport)
-                raise _key_refused(endpoint, said, error) from error
+                raise _key_refused(endpoint, said, error, gone=gone) from error
             stack.pop_all()
             return cls(endpoint, transport, below)
 
@@ -341,11 +341,16 @@ def _send(channel: paramiko.Channel, data: bytes) -> None:
 
 
 def _banner(transport: paramiko.Transport) -> str:
-    said = transport.get_banner()
-    return said.decode(errors="replace").strip() if said else ""
+    # Of its handler, in bytes: the transport itself tells nothing any more once the server has hung up.
+    said: bytes = getattr(transport.auth_handler, "banner", None) or b""
+    return said.decode(errors="replace").strip()
 
 
-def _key_refused(endpoint: Endpoint, said: str, error: BaseException) -> Unreachable:
+def _key_refused(endpoint: Endpoint, said: str, error: BaseException, *, gone: bool) -> Unreachable:
+    """What a sign-in that failed means; `gone` where the server hung up, which a mere refusal of a key does not do.
+
+    A server that boots or shuts down accepts the key, lets only root in (pam_nologin), and hangs up.
+    """
     where = f"{endpoint.name} ({endpoint.address})"
     if "expired" in said.lower():
         return Unreachable(
@@ -353,12 +358,11 @@ def _key_refused(endpoint: Endpoint, said: str, error: BaseException) -> Unreach
             last_lines(said, 2),
             [f"on its console: sudo chage -E -1 {endpoint.user}"],
         )
-    if isinstance(error, paramiko.AuthenticationException):
+    if isinstance(error, paramiko.AuthenticationException) and not gone and "nologin" not in said:
         return KeyRefused(
             f"{where} does not accept Homewright's key for {endpoint.user}.",
             "There was no first contact yet, or the key was taken out of authorized_keys, or the account is locked or "
-            "expired, or the server is just starting or shutting down."
-            + (f" It says: {last_lines(said, 2)}" if said else ""),
+            "expired." + (f" It says: {last_lines(said, 2)}" if said else ""),
             [
                 f"homewright trust {endpoint.name}",
                 f"if that is refused too, on its console: sudo passwd -S {endpoint.user}; "
@@ -367,6 +371,11 @@ def _key_refused(endpoint: Endpoint, said: str, error: BaseException) -> Unreach
         )
     return Unreachable(
         f"{where} hung up while we signed in.",
-        f"{error}." if str(error) else "",
-        ["on its console: sudo journalctl -u ssh -n 20"],
+        f"It says: {last_lines(said, 2)}"
+        if said
+        else "It may be starting or shutting down, or its rules keep this account out.",
+        [
+            "wait until it is up, then try again",
+            f"if it is up, on its console: sudo chage -l {endpoint.user}; sudo journalctl -u ssh -n 20",
+        ],
     )
