@@ -204,6 +204,19 @@ def test_an_engine_that_is_at_work_is_left_alone(boot: Any, state: StateFolder) 
     assert Engine.seen == []
 
 
+def test_it_leaves_no_core_dump_with_secrets(
+    state: StateFolder, tmp_path: Path, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[Any] = []
+    monkeypatch.setattr(program.resource, "setrlimit", lambda *limit: limits.append(limit))
+    monkeypatch.setattr(program, "_wait", lambda *_: None)
+    monkeypatch.setattr(program.os, "umask", lambda _: 0)
+    words = ["homewright.engine.boot", "--site", str(tmp_path / "site.yaml"), "--state", str(state.root)]
+    monkeypatch.setattr(program.sys, "argv", words)
+    assert program.main() == unit.NOTHING_LEFT
+    assert limits == [(program.resource.RLIMIT_CORE, (0, 0))]
+
+
 def test_without_any_run_there_is_nothing_to_go_on_with(state: StateFolder, tmp_path: Path, systemd: Systemd) -> None:
     assert program.go_on(tmp_path / "site.yaml", state) == unit.NOTHING_LEFT
 

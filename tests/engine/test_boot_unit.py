@@ -73,7 +73,8 @@ def test_the_service_works_as_its_owner_once_the_places_and_the_network_are_ther
     assert found["Environment"] == ['"LANG=C.UTF-8"', '"XDG_STATE_HOME=/srv/50%%"']
     words = '"/opt/hw/bin/python" "-m" "homewright.engine.boot" "--site" "/home/ann/a site.yaml" "--state" "/srv/state"'
     assert found["ExecStart"] == [words]
-    assert {"network-online.target", "ssh.service"} <= set(found["After"][0].split())
+    assert {"network-online.target", "ssh.service", "systemd-user-sessions.service"} <= set(found["After"][0].split())
+    assert found["LimitCORE"] == ["0"]
     assert found["Wants"] == ["network-online.target"]
     assert (found["Restart"], found["StartLimitBurst"]) == (["on-failure"], [str(unit.RESTARTS)])
     assert found["SuccessExitStatus"] == [str(unit.NOTHING_LEFT)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True)
     args = parser.parse_args()
     os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # its memory has secrets, and so has its runners'
     state = StateFolder(args.state, args.site)
     try:
         _wait(state, args.site)

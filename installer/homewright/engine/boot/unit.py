@@ -62,7 +62,8 @@ class BootUnit:
             "[Unit]",
             "Description=Homewright goes on with a run that was cut off",
             "Wants=network-online.target",
-            "After=network-online.target nss-lookup.target nss-user-lookup.target ssh.service sshd.service",
+            "After=network-online.target nss-lookup.target nss-user-lookup.target ssh.service sshd.service"
+            " systemd-user-sessions.service",  # until then this machine's own sshd lets only root in
             f"RequiresMountsFor={' '.join(quoted(place) for place in places)}",
             f"StartLimitIntervalSec={RESTARTS_WITHIN_S}",
             f"StartLimitBurst={RESTARTS}",
@@ -78,6 +79,7 @@ class BootUnit:
             "Restart=on-failure",
             f"RestartSec={RESTART_S}",
             "KillMode=mixed",
+            "LimitCORE=0",  # its memory has secrets
             "OOMPolicy=continue",
             "UMask=0077",
             "",
