@@ -255,8 +255,52 @@ def test_a_file_that_came_later_is_never_emptied() -> None:
     given = seen()
     later = after(given, made(given))
     more = dataclasses.replace(later, files={**later.files, CLOUD_FILE: STATIC})
-    with pytest.raises(Refused, match="was not there when that was made"):
+    with pytest.raises(Refused, match="did not when that was made"):
         made(more, before={"files": {}})
+
+
+WIFI = "network:\n  wifis:\n    wlan0: {dhcp4: true, access-points: {home: {password: hunter22}}}\n"
+SECRETS = (
+    WIFI.removeprefix("network:\n"),
+    "  tunnels:\n    wg0: {mode: wireguard, keys: {private: hunter22}}\n",
+    "  # wg0: {private: hunter22}\n",
+    "  bonds:\n    b0: {auth: {key-management: 802.1x}}\n",
+    "  nm-devices:\n    x: {networkmanager: {passthrough: {wifi-security.psk: hunter22}}}\n",
+)
+
+
+@pytest.mark.parametrize("more", SECRETS)
+def test_a_file_with_secrets_is_neither_edited_nor_written_down(more: str) -> None:
+    mixed = seen(files={CLOUD_FILE: f"{STATIC}{more}"})
+    assert bridge.recorded(mixed) == {}
+    with pytest.raises(Refused, match="secrets") as caught:
+        made(mixed)
+    assert "move those into a file of their own" in caught.value.as_text()
+    apart = seen(files={CLOUD_FILE: STATIC, "/etc/netplan/60-wifi.yaml": f"network:\n{more}"})
+    assert set(made(apart).files) == {FILE, CLOUD_FILE}
+    assert bridge.recorded(apart) == {CLOUD_FILE: STATIC}
+
+
+def test_what_was_written_down_is_enough_to_put_back_what_was_edited() -> None:
+    other = "network: {version: 2, ethernets: {eno2: {dhcp4: true}}}\n"
+    plain = "network: {version: 2, renderer: networkd}\n"
+    paths = ("/etc/netplan/60-more.yaml", "/etc/netplan/70-plain.yaml", "/run/netplan/80-run.yaml")
+    given = seen(files={CLOUD_FILE: STATIC, **dict(zip(paths, (other, plain, other), strict=True))})
+    before = bridge.recorded(given)
+    assert before == {CLOUD_FILE: STATIC, paths[0]: other}
+    later = after(given, made(given, before={"files": before}))
+    assert put_back(before, {**later.files, paths[1]: "network: {}\n"}, site().servers[0]) == {
+        FILE: None, CLOUD_FILE: STATIC,
+    }  # fmt: skip
+    assert FILE in bridge.recorded(later)
+
+
+def test_an_address_with_options_keeps_them() -> None:
+    options = "network: {version: 2, ethernets: {eno1: {addresses: [192.168.1.11/24: {lifetime: 0}]}}}\n"
+    given = seen(files={CLOUD_FILE: options})
+    found = made(given)
+    assert found.address == "192.168.1.11/24"
+    assert of(found)["bridges"]["br0"]["addresses"] == [{"192.168.1.11/24": {"lifetime": 0}}]
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,11 @@ def wanted(site: Site, server: Server, seen: Seen, before: Mapping[str, Any] | N
     files = {}
     for path in dict.fromkeys((*found.files, *left.files)):
         files[path] = netplan.stripped(netplan.stripped(seen.files[path], found), left)
+        if files[path] != seen.files[path] and netplan.holds_secrets(seen.files[path]):
+            why = f"{path} also holds secrets (Wi-Fi, 802.1X or keys), and what it said could not be written down"
+            raise _refused(server, why, f"move those into a file of their own in {FOLDER}", "then: homewright retry")
         if files[path] != seen.files[path] and path not in known.get("files", {path: ""}):
-            why = f"{path} gives {nic.name} addresses beside the bridge, and was not there when that was made"
+            why = f"{path} gives {nic.name} addresses beside the bridge, and did not when that was made"
             raise _refused(server, why, "take that out of it, or remove it")
     ports = {section: dict(network[section]) for section in netplan.KINDS if own and section in network}
     for one in (found, left):
@@ -125,9 +128,24 @@ def wanted(site: Site, server: Server, seen: Seen, before: Mapping[str, Any] | N
         files[FILE] = seen.files[FILE]
     if seen.cloud_init:
         files[CLOUD] = CLOUD_TEXT
-    address = next(text for text in top["addresses"] if _ip(text) == server.address)
+    address = next(_text_of(one) for one in top["addresses"] if _ip(one) == server.address)
     gateway = next((str(route["via"]) for route in top.get("routes", ()) if _is_default(route)), "")
     return Wanted(nic.name, mac, address, gateway, files)
+
+
+def recorded(seen: Seen) -> dict[str, str]:
+    """The files that may have to be put back, whichever interface is chosen: none with secrets, which go nowhere.
+
+    Raises ValueError where one of them is no YAML.
+    """
+    documents = netplan.documents(seen.files)
+    return {
+        path: text
+        for path, text in seen.files.items()
+        if path.startswith(f"{FOLDER}/")
+        and (path == FILE or netplan.gives_addresses(documents[path]))
+        and not netplan.holds_secrets(text)
+    }
 
 
 def _idle(definition: Definition) -> dict[str, Any]:

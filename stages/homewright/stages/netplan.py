@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -20,6 +21,10 @@ LAYER3 = (
     "ipv6-address-generation", "ipv6-address-token", "ipv6-mtu", "critical", "optional-addresses",
 )  # fmt: skip
 """What belongs to whoever has the address (netplan's reference, "Properties for all device types")."""
+
+_SECRET = re.compile(
+    r"(?:^|[\s{,#\"'])(?:wifis|modems|tunnels|auth|keys?|private|shared|[\w.-]*(?:password|psk|secrets?))[\"']?\s*:"
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,17 @@ def stripped(text: str, definition: Definition) -> str:
     stream = io.StringIO()
     yaml.dump(document, stream)
     return stream.getvalue()
+
+
+def gives_addresses(document: Mapping[str, Any]) -> bool:
+    """Whether `stripped` could take something out of this file, for whichever interface."""
+    sections = ((document.get("network") or {}).get(section) or {} for section in KINDS)
+    return any(key in LAYER3 for section in sections for values in section.values() for key in values or ())
+
+
+def holds_secrets(text: str) -> bool:
+    """Whether a file says, be it in a comment, what may not be written down elsewhere: Wi-Fi, 802.1X, keys."""
+    return _SECRET.search(text) is not None
 
 
 def only_stripped(before: str, now: str) -> bool:

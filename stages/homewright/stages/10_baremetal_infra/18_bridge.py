@@ -40,9 +40,12 @@ def verify(host: Host) -> Proof:
 
 def capture(host: Host) -> dict[str, object]:
     seen = look(host)
+    # What would be refused is refused before anything of it is written down.
+    bridge.wanted(host.site, host.site.server(host.name), seen)
+    files = bridge.recorded(seen)
     return {
-        "files": dict(seen.files),
-        "states": {path: host.stat(path) for path in seen.files},
+        "files": files,
+        "states": {path: host.stat(path) for path in files},
         "cloud": host.exists(bridge.CLOUD),
         "nic": (nic := next((link.name for link in seen.links.values() if link.has(host.address)), "")),
         "gateway": seen.gateway if nic and seen.gateway_link == nic else "",
