@@ -216,13 +216,34 @@ def test_a_step_that_was_never_begun_is_not_taken_back(server: Server1) -> None:
     server.tiny.step(2, NOTHING.format(name="run"), changes={"files": ["/etc/other"]})
     server.engine(Action.RUN)
     writer = Writer(server.state, "r1")
-    writer.change(writer.set_step("90/20", "", state="pending"), writer.set_step("90/20", "s1", state="skipped"))
+    never = {"started": None, "finished": None}
+    writer.change(
+        writer.set_step("90/20", "", state="pending", **never), writer.set_step("90/20", "s1", state="skipped", **never)
+    )
     writer.close()
     server.looked.clear()
     assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
     states = {(row.step, row.host): (row.state, row.reason) for row in Reader(server.state).steps("r2")}
     assert states["90/20", "s1"] == (State.SKIPPED, "No apply has ever begun it from here.")
     assert states["90/10", "s1"][0] is State.ROLLED_BACK
+
+
+@pytest.mark.parametrize("later", [State.PENDING, State.SKIPPED])
+def test_a_step_that_failed_and_was_left_out_or_hindered_later_is_taken_back(server: Server1, later: State) -> None:
+    server.fails = True
+    server.engine(Action.RUN)
+    writer = Writer(server.state, "r1")
+    writer.change(*(writer.set_step("90/10", host, state=later) for host in ("", "s1")))
+    writer.change(lambda connection: connection.execute("DELETE FROM receipts"))
+    writer.close()
+    assert server.content == "after"
+    server.engine(Action.RUN)
+    assert Reader(server.state).receipts() == [], "what it found when it ran first is not known any more"
+    writer = Writer(server.state, "r2")
+    writer.change(lambda connection: connection.execute("DELETE FROM steps WHERE run = 'r2'"))
+    writer.close()
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+    assert server.content == "before"
 
 
 def test_a_journal_that_knows_of_no_apply_keeps_nothing_from_being_taken_back(server: Server1) -> None:

@@ -50,7 +50,7 @@ class Receipting:
         rows = self._rows()
         query = (
             "SELECT DISTINCT s.host FROM steps s JOIN runs r ON r.id = s.run WHERE s.step = ? AND r.action = 'run' "
-            "AND s.run != ? AND s.state NOT IN ('pending', 'skipped')"
+            "AND s.run != ? AND (s.started IS NOT NULL OR s.state NOT IN ('pending', 'skipped'))"
         )
         done = {str(host) for (host,) in self._context.writer.query(query, self._step.id, self._context.run)}
         known = {host for host, row in rows.items() if row.back is None} | (done - rows.keys())

@@ -309,10 +309,12 @@ class Schedule:
     def _was_begun(self, step: str) -> bool:
         """Whether an apply ever began a step, as far as this journal knows; a journal without any apply knows nothing.
 
-        What was never begun is not taken back: a file that does so finds somebody else's work at most.
+        What was never begun is not taken back: a file that does so finds somebody else's work at most. One that failed
+        half-way and was skipped or hindered later was begun all the same.
         """
         query = (
-            "SELECT count(*), coalesce(sum(s.step = ? AND s.state NOT IN ('pending', 'skipped')), 0) "
+            "SELECT count(*), coalesce("
+            "sum(s.step = ? AND (s.started IS NOT NULL OR s.state NOT IN ('pending', 'skipped'))), 0) "
             "FROM runs r LEFT JOIN steps s ON s.run = r.id WHERE r.action = 'run' AND r.id != ?"
         )
         rows, begun = self._context.writer.query(query, step, self._context.run)[0]
