@@ -45,7 +45,7 @@ def narrow(host: Host, found: Lxd) -> bool:
     changed = False
     for file in ("/etc/subuid", "/etc/subgid"):
         text = (host.read(file) or b"").decode()
-        kept = [line for line in text.splitlines() if line.split(":")[0] not in ("root", "_lxd", "lxd")]
+        kept = [line for line in text.splitlines() if line.split(":")[0] not in ID_NAMES]
         changed = host.write(file, "".join(f"{line}\n" for line in (*kept, IDS)).encode()) or changed
     return changed
 
@@ -123,25 +123,54 @@ def put_back(host: Host, before: Mapping[str, Any]) -> bool:
     """The ranges of user ids, the accounts and the folders as they were before; whether anything had to be."""
     changed = False
     for file, text in before.get("ids", {}).items():
-        if text is not None:
-            changed = host.write(file, text.encode()) or changed
-        elif host.exists(file):
+        found = host.read(file)
+        wanted = ids_back(text, None if found is None else found.decode("utf-8", "surrogateescape"))
+        if wanted is not None:
+            changed = host.write(file, wanted.encode("utf-8", "surrogateescape")) or changed
+        elif found is not None:
             changed = host.remove(file) or changed
     for kind, name in (("passwd", "_lxd"), ("group", "_lxd"), ("group", "lxd")):
         if name not in before.get(kind, ()) and host.run(["getent", kind, name], check=False).exit_code == 0:
             host.run(["userdel" if kind == "passwd" else "groupdel", name])
             changed = True
-    for folder in FOLDERS:
-        if folder not in before.get("folders", ()):
+    gone = [folder for folder in (*FOLDERS, *WITH_OTHERS) if folder not in before.get("folders", ())]
+    for folder in gone:
+        if folder in FOLDERS:
             changed = host.remove(folder) or changed
+    if others := [folder for folder in gone if folder in WITH_OTHERS]:
+        changed = bool(host.run(["sh", "-ec", EMPTY, "sh", *others]).stdout.strip()) or changed
     if SHARED not in before.get("folders", ()):
         host.run(f"[ ! -d {SHARED} ] || rmdir --ignore-fail-on-non-empty {SHARED}")
     return changed
 
 
-FOLDERS = ("/var/lib/lxd", "/var/lib/lxcfs", "/var/log/lxd", "/var/cache/lxd", "/etc/lxc", "/var/log/lxc",
-           "/var/lib/lxc", "/var/cache/lxc", "/etc/lxd")  # fmt: skip
-"""Folders of LXD and of what comes with it."""
+def ids_back(before: str | None, now: str | None) -> str | None:
+    """A file of user ids with LXD's ranges as they were before, and those of all other accounts as they are now.
+
+    None where there is no such file.
+    """
+    then, found = (before or "").splitlines(), (now or "").splitlines()
+    stayed = [line for line in then if line.split(":")[0] in ID_NAMES or line in found]
+    came = [line for line in found if line.split(":")[0] not in ID_NAMES and line not in then]
+    lines = [*stayed, *came]
+    if lines == then:
+        return before
+    return "".join(f"{line}\n" for line in lines)
+
+
+ID_NAMES = ("root", "_lxd", "lxd")
+"""Whose ranges LXD's packages set."""
+FOLDERS = ("/var/lib/lxd", "/var/log/lxd", "/var/cache/lxd", "/etc/lxd")
+"""Folders of LXD alone."""
+WITH_OTHERS = ("/var/lib/lxcfs", "/etc/lxc", "/var/log/lxc", "/var/lib/lxc", "/var/cache/lxc")
+"""Folders that LXC has too: where somebody installed that since, or has something in one, it stays."""
+EMPTY = r"""
+for folder in "$@"; do
+    [ -d "$folder" ] && ! dpkg -S "$folder" >/dev/null 2>&1 || continue
+    rmdir --ignore-fail-on-non-empty "$folder"
+    [ -d "$folder" ] || echo "$folder"
+done
+"""
 SHARED = "/etc/dnsmasq.d"
 """LXD's package puts a file there; who else uses it keeps it."""
 
@@ -156,7 +185,7 @@ def before(host: Host) -> dict[str, Any]:
         "ids": {file: None if text is None else text.decode() for file, text in found.items()},
         "passwd": [line.split(":")[0] for line in accounts if line],
         "group": [line.split(":")[0] for line in groups if line],
-        "folders": [folder for folder in (*FOLDERS, SHARED) if host.exists(folder)],
+        "folders": [folder for folder in (*FOLDERS, *WITH_OTHERS, SHARED) if host.exists(folder)],
     }
 
 

@@ -1,0 +1,49 @@
+"""What is left of LXD when it is taken away: nothing of its own, and all that somebody else made meanwhile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from homewright.stages.lxd import packages
+
+OURS = "root:100000:1000000\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "after"),
+    [
+        (None, OURS, None),
+        (None, None, None),
+        ("", OURS, ""),
+        ("ann:100000:65536\n", f"ann:100000:65536\n{OURS}", "ann:100000:65536\n"),
+        ("ann:100000:65536\n", f"ann:100000:65536\nbob:165536:65536\n{OURS}", "ann:100000:65536\nbob:165536:65536\n"),
+        ("ann:100000:65536\n", OURS, ""),  # somebody removed that account
+        ("root:5:6\nann:1:2\n", f"ann:1:2\n{OURS}", "root:5:6\nann:1:2\n"),
+        ("ann:1:2", f"ann:1:2\n{OURS}_lxd:1:1\n", "ann:1:2"),
+        (None, f"bob:165536:65536\n{OURS}", "bob:165536:65536\n"),
+    ],
+)
+def test_ranges_of_accounts_made_since_stay(before: str | None, now: str | None, after: str | None) -> None:
+    assert packages.ids_back(before, now) == after
+
+
+def test_a_folder_that_somebody_else_uses_stays(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    packaged, used, empty = (tmp_path / name for name in ("packaged", "used", "empty"))
+    for folder in (packaged, used, empty):
+        folder.mkdir()
+    (used / "default.conf").touch()
+    (programs / "dpkg").write_text(f'#!/bin/sh\n[ "$*" = "-S {packaged}" ]\n')
+    (programs / "dpkg").chmod(0o755)
+    folders = map(str, (packaged, used, empty, tmp_path / "none"))
+    done = subprocess.run(
+        ["sh", "-ec", packages.EMPTY, "sh", *folders], capture_output=True, text=True, check=True,
+        env={"PATH": f"{programs}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.stdout.split() == [str(empty)]
+    assert packaged.is_dir() and (used / "default.conf").exists() and not empty.exists()
