@@ -224,6 +224,6 @@ def _folder(host: Host, path: str) -> bool:
 
 def _without_folder(host: Host, path: str) -> bool:
     """Away with a folder that was not there before and is empty now."""
-    if path in host.capture.get("folders", ()) or not host.exists(path):
+    if path in host.capture.get("folders", (path,)) or not host.exists(path):
         return False
     return "gone" in host.run(f"rmdir {path} 2>/dev/null && echo gone; true").stdout

@@ -21,6 +21,11 @@ fi
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+def is_ours(text: str) -> bool:
+    """Whether a file of ours, by its name, is ours by its content too."""
+    return text.startswith("# Kept by Homewright")
+
+
 def venv_of(site: Site, server: str) -> str:
     """Where the Python environment of a server is (stage 00, step 40)."""
     user = site.server(server).user

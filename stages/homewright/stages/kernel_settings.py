@@ -56,6 +56,11 @@ def values(profile: Profile, before: Mapping[str, int]) -> dict[Setting, int]:
     return {one: max(one.least, before.get(one.name, 0)) for one in settings(profile)}
 
 
+def is_ours(text: str) -> bool:
+    """Whether a file of ours, by its name, is ours by its content too."""
+    return text.startswith(_KEPT)
+
+
 def text(wanted: Mapping[Setting, int]) -> str:
     """The file that systemd-sysctl reads at every start."""
     return _KEPT + "".join(f"{one.name} = {value}\n" for one, value in wanted.items())

@@ -129,9 +129,11 @@ def capture(host: Host) -> dict[str, Any]:
 
 def leave(host: Host, network: str) -> str:
     """Leave the network and take ZeroTier away where it was not there before; the id that it had."""
+    if "networks" not in host.capture:
+        return ""  # taken back before, or never begun: what is there by now is not ours
     was = node(host)
     with host.task("No overlay") as task:
-        if was and status(host, network)[0] and network not in host.capture.get("networks", ()):
+        if was and status(host, network)[0] and network not in host.capture["networks"]:
             host.run(["zerotier-cli", "leave", network])
             task.changed = True
         if PACKAGE not in host.capture.get("packages", (PACKAGE,)):

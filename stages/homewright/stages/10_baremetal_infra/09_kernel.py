@@ -43,6 +43,8 @@ def rollback(host: Host) -> None:
 def _file(host: Host, path: str) -> bool:
     kept = host.capture.get("files", {}).get(path)
     if kept is None:
-        return host.remove(path)
+        # Where nothing was written down it is taken back already, and this may be the file of before.
+        ours = bool(host.capture) or kernel.is_ours((host.read(path) or b"").decode("utf-8", "replace"))
+        return ours and host.remove(path)
     mode, owner = kept["state"].split()
     return host.write(path, kept["text"].encode("utf-8", "surrogateescape"), mode=int(mode, 8), owner=owner)

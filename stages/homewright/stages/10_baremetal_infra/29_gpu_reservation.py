@@ -3,7 +3,7 @@
 from homewright.discovery import parse
 from homewright.discovery.probe import probe
 from homewright.engine.runners.host import Host
-from homewright.planning.boot import OURS, uses_dracut
+from homewright.planning.boot import OURS, is_ours, uses_dracut
 from homewright.stages import gpu_reservation, restart
 
 
@@ -11,7 +11,9 @@ def rollback(host: Host) -> None:
     built = host.exists(gpu_reservation.BUILT)
     with host.task("No files for the start") as task:
         for path in OURS:
-            task.changed |= path not in host.capture.get("files", ()) and host.remove(path)
+            # Where nothing was written down it is taken back already, and this may be the file of before.
+            ours = bool(host.capture) or is_ours((host.read(path) or b"").decode("utf-8", "replace"))
+            task.changed |= ours and path not in host.capture.get("files", ()) and host.remove(path)
         changed = task.changed
     with host.task("Boot loader and initial file system") as task:
         if changed or built:

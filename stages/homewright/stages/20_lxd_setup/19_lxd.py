@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from homewright.engine.runners.host import Host, together
 from homewright.stages.lxd import cluster, packages
-from homewright.stages.lxd.standing import Foreign
+from homewright.stages.lxd.standing import Foreign, owner_of
 
 
 def rollback_all(hosts: Sequence[Host]) -> None:
@@ -22,6 +22,9 @@ def rollback_all(hosts: Sequence[Host]) -> None:
 
 
 def _remove(host: Host, stood: cluster.Standing) -> None:
+    # Taken back before, or never begun: what is there by now is somebody else's, unless it says whose it is.
+    if not host.capture and stood.state != "ours" and stood.found.owner != owner_of(host.site, cluster.identity(host)):
+        return
     with host.task("No LXD") as task:
         task.changed = packages.remove(host, stood.found, host.capture)
         if not host.capture.get("package"):

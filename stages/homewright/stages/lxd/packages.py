@@ -121,6 +121,8 @@ def remove(host: Host, found: Lxd, before: Mapping[str, Any]) -> bool:
 
 def put_back(host: Host, before: Mapping[str, Any]) -> bool:
     """The ranges of user ids, the accounts and the folders as they were before; whether anything had to be."""
+    if "folders" not in before:
+        return False  # nobody has written down what was there, so nothing of it is certainly LXD's
     changed = False
     for file, text in before.get("ids", {}).items():
         found = host.read(file)
