@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from homewright.errors import HomewrightError
 from homewright.stages.lxd import packages
+from homewright.stages.lxd.standing import Lxd
 
 OURS = "root:100000:1000000\n"
 
@@ -47,3 +50,21 @@ def test_a_folder_that_somebody_else_uses_stays(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.stdout.split() == [str(empty)]
     assert packaged.is_dir() and (used / "default.conf").exists() and not empty.exists()
+
+
+class Here:
+    """A server whose commands run here; the first one only looks."""
+
+    name = "s1"
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize("kind", ["containers", "virtual-machines", "custom", "buckets"])
+def test_what_was_cut_off_is_not_put_back_over_data(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "storage-pools/default" / kind / "photos").mkdir(parents=True)
+    host: Any = Here()
+    with pytest.raises(HomewrightError, match="no member of the cluster") as caught:
+        packages.reset(host, Lxd(package="deb", folder=str(tmp_path)))
+    assert f"storage-pools/default/{kind}/photos" in caught.value.as_text()

@@ -26,7 +26,7 @@ from homewright.site.answers import InstanceSettings
 from homewright.site.models import Server, Site
 from homewright.site.secrets import Secrets
 from homewright.stages.lxd import cluster, gpus, image, texts
-from homewright.stages.lxd.standing import OWNER, Lxd, judge, owner_of
+from homewright.stages.lxd.standing import OWNER, Lxd, data_in, judge, owner_of
 
 SITE = Site(name="home", servers=tuple(Server(name=f"s{n}", address=f"192.168.1.1{n}", user="lab") for n in (1, 2, 3)))
 FACTS = {f"s{n}": HostFacts(host=f"s{n}", gathered_at=0.0, system=System(machine_id=f"m{n}")) for n in (1, 2, 3)}
@@ -66,6 +66,19 @@ def test_whose_an_lxd_is(who: Identity, found: dict[str, Any], before: bool, sta
         found = {**found, "owner": owner_of(SITE, who)}
     judged, why = judge("s1", Lxd(**found), SITE, who, before)
     assert (judged, words in why) == (state, True), why
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([{}, {}], ""),
+        ([{"instances": ("a",)}, {"instances": ("a", "b")}], "the instances a, b"),
+        ([{"volumes": ("default/photos",)}, {}], "the volume default/photos"),
+        ([{"instances": ("a",)}, {"volumes": ("p/x", "p/y")}], "the instance a and the volumes p/x, p/y"),
+    ],
+)
+def test_whose_data_would_be_lost_with_lxd(found: list[dict[str, Any]], words: str) -> None:
+    assert data_in(Lxd(**one) for one in found) == words
 
 
 class Other:

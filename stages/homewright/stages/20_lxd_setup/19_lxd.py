@@ -4,18 +4,20 @@ from collections.abc import Sequence
 
 from homewright.engine.runners.host import Host, together
 from homewright.stages.lxd import cluster, packages
-from homewright.stages.lxd.standing import Foreign, owner_of
+from homewright.stages.lxd.standing import Foreign, data_in, owner_of
 
 
 def rollback_all(hosts: Sequence[Host]) -> None:
     stood = cluster.stand(hosts)
     cluster.refuse(hosts, stood)
-    left = sorted({name for one in stood.values() for name in one.found.instances})
-    if left:
+    if left := data_in(one.found for one in stood.values()):
         raise Foreign(
-            f"The cluster still has the instance{'s' if len(left) > 1 else ''} {', '.join(left)}.",
+            f"The cluster still has {left}.",
             "Homewright's own were taken back before this; with LXD all others would be lost.",
-            ["save what is needed, then: sudo lxc delete NAME", "then: homewright rollback 20"],
+            [
+                "save what is needed, then: sudo lxc delete NAME, or: sudo lxc storage volume delete POOL NAME",
+                "then: homewright rollback 20",
+            ],
         )
     cluster.leave(hosts, stood)
     together(hosts, lambda host: _remove(host, stood[host.name]))

@@ -80,17 +80,18 @@ def too_many_ids(host: Host) -> str:
 def reset(host: Host, found: Lxd) -> None:
     """Put LXD back to how it was installed: for a formation of ours that was cut off.
 
-    Raises HomewrightError where there is an instance's data, which nobody may lose by this.
+    Raises HomewrightError where there is data of instances or volumes, which nobody may lose by this.
     """
     folder = shlex.quote(found.folder)
     data = host.run(
         f"cd {folder} 2>/dev/null || exit 0; "
         "find containers virtual-machines storage-pools/*/containers storage-pools/*/virtual-machines "
+        "storage-pools/*/custom storage-pools/*/buckets "
         "-mindepth 1 -maxdepth 1 2>/dev/null; true"
     ).stdout.split()
     if data:
         raise HomewrightError(
-            f"LXD on {host.name} is no member of the cluster, and has data of instances: {', '.join(data[:3])}.",
+            f"LXD on {host.name} is no member of the cluster, and has data: {', '.join(data[:3])}.",
             "It was cut off in the middle of something, and nothing of it is thrown away.",
             [f"look at it: sudo ls {found.folder}/{data[0]}", "save what is needed, remove it, then: homewright retry"],
         )

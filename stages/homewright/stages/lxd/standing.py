@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,6 +49,8 @@ class Lxd:
     owner: str = ""
     members: tuple[str, ...] = ()
     instances: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    """Volumes and buckets of nobody's but their own, as pool/name: they outlive every instance."""
     pools: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     """Those that LXD itself manages."""
@@ -99,6 +102,16 @@ def _used(found: Lxd) -> str:
     return " and ".join(parts)
 
 
+def data_in(all_found: Iterable[Lxd]) -> str:
+    """Whose data is in LXD on these servers, in words; empty where there is none."""
+    told = list(all_found)
+    kinds = (("instance", {name for one in told for name in one.instances}),
+             ("volume", {name for one in told for name in one.volumes}))  # fmt: skip
+    return " and ".join(
+        f"the {word}{'s' if len(names) > 1 else ''} {', '.join(sorted(names))}" for word, names in kinds if names
+    )
+
+
 def refused(reason: str) -> Foreign:
     """The error for a server whose LXD is somebody else's."""
     return Foreign(
@@ -121,6 +134,7 @@ def look(host: Host) -> Lxd:
 
 _LOOK = r"""
 import http.client, json, os, pathlib, shutil, socket, subprocess
+from urllib.parse import quote
 
 def words(*command):
     done = subprocess.run(command, capture_output=True, text=True)
@@ -180,6 +194,14 @@ if answer["package"]:
         # A member that joined learns the server's own settings when it is started anew (LXD 5.0), the pools' at once.
         answer["owner"] = answer["owner"] or next(filter(None, (p["config"].get("user.homewright") for p in pools)), "")
         answer["instances"] = sorted(i["name"] for i in ask("/1.0/instances?recursion=1&all-projects=true"))
+        projects = [project["name"] for project in ask("/1.0/projects?recursion=1")]
+        kinds = ["volumes/custom"] + ["buckets"] * ("storage_buckets" in server.get("api_extensions", ()))
+        # One that is being made has none yet, and cannot be asked.
+        asked = [(pool["name"], kind) for pool in pools if pool.get("status") != "Pending" for kind in kinds]
+        answer["volumes"] = sorted({
+            name + "/" + one["name"] for name, kind in asked for project in projects
+            for one in ask("/1.0/storage-pools/%s/%s?recursion=1&project=%s" % (quote(name), kind, quote(project)))
+        })
         answer["networks"] = sorted(n["name"] for n in ask("/1.0/networks?recursion=1") if n["managed"])
         if answer["clustered"]:
             answer["members"] = sorted(m["server_name"] for m in ask("/1.0/cluster/members?recursion=1"))

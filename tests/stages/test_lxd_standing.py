@@ -1,0 +1,94 @@
+"""What is looked at on a server to see how it stands to LXD: the script as it runs there, and an LXD that answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homewright.stages.lxd import standing
+from homewright.stages.lxd.standing import Lxd
+
+ANSWERS: dict[str, Any] = {
+    "/1.0": {"environment": {"server_version": "5.21.3"}, "config": {}, "api_extensions": ["storage_buckets"]},
+    "/1.0/storage-pools?recursion=1": [
+        {"name": "default", "config": {}, "status": "Created"},
+        {"name": "half", "config": {}, "status": "Pending"},
+    ],
+    "/1.0/instances?recursion=1&all-projects=true": [],
+    "/1.0/projects?recursion=1": [{"name": "default"}, {"name": "photos"}],
+    "/1.0/storage-pools/default/volumes/custom?recursion=1&project=default": [{"name": "data"}, {"name": "data"}],
+    "/1.0/storage-pools/default/volumes/custom?recursion=1&project=photos": [{"name": "2024"}],
+    "/1.0/storage-pools/default/buckets?recursion=1&project=default": [],
+    "/1.0/storage-pools/default/buckets?recursion=1&project=photos": [{"name": "b"}],
+    "/1.0/networks?recursion=1": [],
+}
+
+
+class Daemon(BaseHTTPRequestHandler):
+    """What LXD says of itself."""
+
+    def do_GET(self) -> None:
+        told = ANSWERS.get(self.path)
+        body = {"type": "error", "error": "Not Found"} if told is None else {"type": "sync", "metadata": told}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def address_string(self) -> str:
+        return "here"
+
+    def log_message(self, *_: object) -> None:
+        """No line for each question."""
+
+
+class Listener(socketserver.ThreadingUnixStreamServer):
+    """On a socket of its own."""
+
+    daemon_threads = True
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    with Listener(str(tmp_path / "unix.socket"), Daemon) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield tmp_path
+        server.shutdown()
+        thread.join()
+
+
+def look(folder: Path) -> Lxd:
+    programs = folder / "bin"
+    programs.mkdir()
+    for name, said in (("dpkg-query", "install ok installed"), ("apt-cache", "")):
+        (programs / name).write_text(f"#!/bin/sh\necho {said}\n")
+        (programs / name).chmod(0o755)
+    script = standing._LOOK.replace('"/var/lib/lxd"', f'"{folder}"')
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-"], input=script, capture_output=True, text=True, check=True, env=environment
+    )
+    return Lxd(**{name: tuple(one) if isinstance(one, list) else one for name, one in json.loads(done.stdout).items()})
+
+
+def test_volumes_and_buckets_of_all_projects_are_seen(folder: Path) -> None:
+    found = look(folder)
+    assert (found.answers, found.why_not, found.version) == (True, "", "5.21.3")
+    assert found.volumes == ("default/2024", "default/b", "default/data")
+
+
+def test_an_lxd_without_buckets_is_not_asked_for_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ANSWERS, "/1.0", {**ANSWERS["/1.0"], "api_extensions": []})
+    monkeypatch.delitem(ANSWERS, "/1.0/storage-pools/default/buckets?recursion=1&project=default")
+    found = look(folder)
+    assert (found.answers, found.volumes) == (True, ("default/2024", "default/data"))
