@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from homewright.engine import client, launch, lock
+from homewright.engine import client, launch, lock, remains
 from homewright.engine.client import Presence
 from homewright.engine.journal import Reader
 from homewright.engine.states import State
 from homewright.errors import UsageError
+from homewright.planning import kept
 from homewright.site.paths import StateFolder
 
 from .catalogues import NOTHING, Tiny
@@ -62,3 +63,22 @@ def test_a_held_run_goes_on_when_it_is_told(failed: tuple[Path, str], state: Sta
     assert reader.meta("held") == ""
     finished = [event for event in reader.events(failed[1]) if event.kind == "step-finished"]
     assert len(finished) == 2, "the step was tried again"
+
+
+def test_a_held_look_leaves_what_answers_are_compared_with(failed: tuple[Path, str], state: StateFolder) -> None:
+    site, _run = failed
+    was = kept.applied_file(state).read_bytes()
+    site.write_text(site.read_text() + "  - {name: s2, address: 127.0.0.2, user: ann, port: 1}\nzone: home.internal\n")
+    reader = hold(failed, state)
+
+    def named() -> tuple[set[str], tuple[str, ...]]:
+        found = remains.look(site, state)
+        return {change.what for change in found.changed}, found.new_servers
+
+    changed, new = named()
+    assert "zone" in changed and new == ("s2",), "nothing was done with these answers"
+    assert kept.applied_file(state).read_bytes() == was
+    client.go_on(state)
+    ended(state, reader)
+    assert named() == (set(), ())
+    assert kept.applied_file(state).read_bytes() != was

@@ -20,7 +20,7 @@ from homewright.access.connection import Connection
 from homewright.access.endpoint import Endpoint
 from homewright.access.sudo import remove_sudoers
 from homewright.catalogue import load, shipped
-from homewright.engine import control, launch, leftovers, lost
+from homewright.engine import control, launch, leftovers, lost, resting
 from homewright.engine.boot import prospect
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.events import Event, Kind, Level
@@ -68,6 +68,8 @@ class Engine:
         """What was done is proved, and nothing else happens before somebody says so."""
         self.before = (State.PENDING, "")
         """How the run stood when this engine went on with it, and why."""
+        self._frozen: tuple[bytes, Plan]
+        """The answers as they were read, and the plan that was made of them."""
 
     def live(self) -> int:
         """Holds the site until the run has ended; the exit code of the command. Raises what keeps it from starting."""
@@ -90,7 +92,6 @@ class Engine:
         files.load(self.site_file)  # for its errors; what counts is the copy that is made of it now
         data = self.site_file.read_bytes()
         site = files.parse(data, str(self.site_file))
-        write_atomically(folder / "site.yaml", data)
         goes_on = self.request.attempt > 1
         kept = folder / "catalogue"
         if goes_on:
@@ -103,7 +104,10 @@ class Engine:
         history = Reader(self.state).history()
         only, start_at = self.request.only, self.request.start_at
         secrets = Secrets(self.state.secrets).names()
-        planned = plan(site, catalogue, facts, history, only=only, start_at=start_at, secrets=secrets)
+        also: tuple[str, ...] = ()
+        if only is not None and self.action is Action.ROLLBACK:
+            also = resting.stages(site, self.state, catalogue, only, self.run)
+        planned = plan(site, catalogue, facts, history, only=only, start_at=start_at, also=also, secrets=secrets)
         if not goes_on and self.request.plan_digest not in (None, planned.digest):
             raise PlanMismatch(
                 "The plan that was approved no longer fits.",
@@ -128,9 +132,13 @@ class Engine:
         schedule = Schedule(context, planned, self.action, self.request)
         if goes_on:
             self._hold(context, writer)
+        self._frozen = data, planned
+        if not self.held:
+            self._keep_answers()
         self._record(writer, planned, catalogue.digest)
         schedule.record()
-        self._keep(planned)
+        if not self.held:
+            self._keep_plan()
         data_of = {"action": self.action, "digest": planned.digest, "attempt": self.request.attempt}
         event = Event(Kind.RUN_STARTED, self._beginning(planned), data=data_of)
         begun = {"finished": None, "reason": ""} if goes_on else {"started": self._now()}
@@ -158,8 +166,14 @@ class Engine:
                 context.stop.set()
                 return
 
-    def _keep(self, planned: Plan) -> None:
+    def _keep_answers(self) -> None:
+        """What this run is carried out with, for the next resume to compare an edit with. A held run does not yet."""
+        data, _ = self._frozen
+        write_atomically(self.state.run(self.run) / "site.yaml", data)
+
+    def _keep_plan(self) -> None:
         """What the servers are made to be, for `homewright plan` to compare an edit with."""
+        _, planned = self._frozen
         if self.action is Action.RUN:
             kept_plans.apply(self.state, planned)
         elif self.action is Action.ROLLBACK:
@@ -237,6 +251,9 @@ class Engine:
                 case "pause":
                     context.going.clear()
                 case "continue":
+                    if self.held:
+                        self._keep_answers()
+                        self._keep_plan()
                     self.held = False
                     context.writer.change(context.writer.set_meta("held", ""))
                     context.going.set()

@@ -179,7 +179,8 @@ def remains(
         if then.get(what) != now.get(what)
     )
     servers = {server.name for server in site.servers}
-    known = {row.host for row in rows if row.host}
+    # An engine that was held has rows for new servers as well, although it was to do nothing there.
+    known = {server.name for server in earlier.servers} if earlier else {row.host for row in rows if row.host}
     by_step: dict[str, dict[str, StepRecord]] = {}
     for row in rows:
         by_step.setdefault(row.step, {})[row.host] = row
@@ -214,7 +215,7 @@ def remains(
         held=held,
         changed=changed,
         new_servers=tuple(sorted(servers - known)) if known else (),
-        gone_servers=tuple(sorted({server.name for server in earlier.servers} - servers)) if earlier else (),
+        gone_servers=tuple(sorted(known - servers)) if earlier else (),
         steps=tuple(steps),
     )
 
