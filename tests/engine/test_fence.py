@@ -16,6 +16,7 @@ from homewright.access.connection import CommandFailed, Completed
 from homewright.engine import fence
 from homewright.engine.fence import Fences, Retired
 from homewright.engine.journal.writer import Writer
+from homewright.errors import Unreachable
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder
 
@@ -129,3 +130,32 @@ def test_a_controller_that_was_replaced_is_told_by_whom(
     errors = asyncio.run(Fences(SITE, state, writer, "us").hold(["x"]))
     assert isinstance(errors["x"], Retired) and errors["x"].exit_code == 3
     assert "taken over by tower" in errors["x"].why
+
+
+def test_a_server_that_is_lost_while_numbers_rise_is_not_the_failure_of_who_asked_for_another(
+    state: StateFolder, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off: set[str] = set()
+
+    class Rising(Answers):
+        """y was held by a run of ours with a higher number; x goes off in that moment."""
+
+        def run(self, command: str, **_: object) -> Completed:
+            if self.host in off:
+                raise Unreachable(f"{self.host} does not answer.")
+            if self.host == "y" and '"fence": 1,' in command:
+                off.add("x")
+                held = {"controller": "us", "fence": 6, "released": True}
+                return Completed(json.dumps({"taken": False, "before": held}), "", 0)
+            return Completed(json.dumps({"taken": True, "before": None}), "", 0)
+
+    monkeypatch.setattr(fence, "Connection", Rising)
+    fences = Fences(SITE, state, writer, "us")
+
+    async def hold(*hosts: str) -> set[str]:
+        return set(await fences.hold(hosts))
+
+    assert asyncio.run(hold("x")) == set()
+    assert asyncio.run(hold("y")) == set(), "nobody asked for x"
+    assert fences.number == 7
+    assert asyncio.run(hold("x")) == {"x"}, "its own step meets that"

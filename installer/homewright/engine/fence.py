@@ -190,6 +190,7 @@ class Fences:
                 self._steady.set()
 
     async def _hold(self, wanted: list[str]) -> dict[str, HomewrightError]:
+        asked = set(wanted)
         errors: dict[str, HomewrightError] = {}
         while wanted:
             number = self.number
@@ -224,7 +225,8 @@ class Fences:
                 self.number = higher + 1
                 wanted = [*again, *self._held]
                 self._held.clear()
-        return errors
+        # One that was only taken again and is lost meets its own step, not this one.
+        return {host: error for host, error in errors.items() if host in asked}
 
     def lose(self, hosts: Iterable[str]) -> None:
         """We were cut off from these: the next hold takes them anew, and ends what was cut off from us there."""
