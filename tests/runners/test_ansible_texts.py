@@ -122,6 +122,10 @@ def result(kind: str, host: str = "one", task: str = "T", **res: Any) -> dict[st
     return {"event": f"runner_on_{kind}", "event_data": {"host": host, "task": task, "res": res}}
 
 
+GATHERED = {
+    "event": "runner_on_ok",
+    "event_data": {"host": "one", "task": "Gathering Facts", "task_action": "ansible.builtin.gather_facts", "res": {}},
+}
 STATS = {"event": "playbook_on_stats", "event_data": {}}
 
 
@@ -202,6 +206,8 @@ def test_only_what_mitogen_could_not_begin_is_tried_by_plain_ssh(
         ([result("ok"), result("failed", msg="no answer"), STATS], "broken", "T: no answer"),
         ([result("ok", changed=True), STATS], "broken", "is a proof and changed one (1 tasks)"),
         ([STATS], "cannot-tell", "has no task for one"),
+        ([GATHERED, result("skipped"), STATS], "cannot-tell", "No task of the playbook looked at one"),
+        ([GATHERED, result("ok"), result("skipped"), STATS], "proved", "All 1 tasks"),
         ([], "cannot-tell", "ansible-playbook said nothing"),
     ],
 )

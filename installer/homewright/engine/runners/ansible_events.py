@@ -28,6 +28,8 @@ SSHS_OWN = re.compile(
     f"{REFUSED_TEXT}|Connection refused|timed out|No route to host|Permission denied|(?i:host key)|REMOTE HOST"
 )
 """What plain SSH would meet just the same."""
+LOOK_AT_NOTHING = frozenset({"setup", "gather_facts", "include_tasks", "include_role", "include_vars"})
+"""Actions that prove nothing of a server, however they end."""
 SHOWN_LINES = 60
 """Lines of a failed command's output that are told; a module's traceback can have thousands."""
 
@@ -40,6 +42,8 @@ class HostEnd:
     state: State | str = State.SUCCEEDED
     reason: str = ""
     tasks: int = 0
+    looked: int = 0
+    """Tasks that were not skipped and could have said that something is not as it should be."""
 
 
 class Translator:
@@ -83,6 +87,8 @@ class Translator:
             return
         task = str(data.get("task") or "")
         end.tasks += 1
+        action = str(data.get("task_action") or "").rsplit(".", 1)[-1]
+        end.looked += result != "skipped" and action not in LOOK_AT_NOTHING
         if result == "failed" and data.get("ignore_errors"):
             result = "ok"
         if result == "ok" and output.get("changed"):
@@ -138,8 +144,11 @@ class Translator:
         elif end.changed:
             said = f"The playbook is a proof and changed {name} ({end.changed} tasks), so it was not as it should be."
             self.emitter.verdict(name, Verdict.BROKEN, said)
+        elif not end.looked:
+            said = f"No task of the playbook looked at {name}: all were skipped, or only gathered facts."
+            self.emitter.verdict(name, Verdict.CANNOT_TELL, said)
         else:
-            self.emitter.verdict(name, Verdict.PROVED, f"All {end.tasks} tasks of the playbook ended well.")
+            self.emitter.verdict(name, Verdict.PROVED, f"All {end.looked} tasks of the playbook ended well.")
 
     def _somebody_failed(self) -> bool:
         return any(end.state != State.SUCCEEDED for end in self.hosts.values())
