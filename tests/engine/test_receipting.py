@@ -51,6 +51,8 @@ class Server1:
         self.runs_to = "after"
         self.goes_back_to = "before"
         self.fails = False
+        self.beside = 0
+        """Things that a run of the step changes and that no receipt is about."""
         self.looked: list[tuple[Action, str]] = []
         self.number = 0
         server = self
@@ -70,9 +72,10 @@ class Server1:
         if watch or action in (Action.CAPTURE, Action.LOOK):
             self.looked.append((action, self.content))
             talk.take(Event(Kind.LOOK, host="s1", data={"seen": {"file": {FILE: self.content}}}))
-        bad = False
+        bad, began_as, changed = False, self.content, 0
         if action is Action.RUN:
             self.content, bad = self.runs_to, self.fails
+            changed += self.beside
         elif action is Action.ROLLBACK:
             self.content = self.goes_back_to
         elif action is Action.CAPTURE:
@@ -80,7 +83,7 @@ class Server1:
         elif action is Action.VERIFY:
             verdict = "proved" if self.content == self.runs_to else "broken"
             talk.take(Event(Kind.VERIFY, "looked", host="s1", data={"verdict": verdict}))
-        ended = {"state": "failed" if bad else "succeeded", "changed": 1}
+        ended = {"state": "failed" if bad else "succeeded", "changed": changed + (self.content != began_as)}
         talk.take(Event(Kind.HOST_FINISHED, host="s1", data=ended))
 
     def engine(self, action: Action) -> RunEnd:
@@ -143,6 +146,22 @@ def test_a_rollback_that_leaves_something_behind_fails_by_name(server: Server1) 
 def test_what_was_there_before_the_step_is_there_after_it_is_taken_back(server: Server1) -> None:
     server.content = server.goes_back_to = server.runs_to  # another site, or an earlier one, had done it already
     assert server.engine(Action.RUN).state is State.SUCCEEDED
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+
+
+def test_a_step_that_changed_what_it_does_not_declare_is_not_taken_back_by_looks(server: Server1) -> None:
+    server.content = server.goes_back_to = server.runs_to
+    server.beside = 1
+    assert server.engine(Action.RUN).state is State.SUCCEEDED
+    assert server.engine(Action.ROLLBACK).state is State.FAILED
+    assert server.reason() == "It was taken back, and yet its proof still holds."
+
+
+def test_what_a_step_changed_before_it_was_taken_back_no_longer_counts(server: Server1) -> None:
+    server.engine(Action.RUN)
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+    server.content = server.goes_back_to = server.runs_to
+    server.engine(Action.RUN)
     assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
 
 

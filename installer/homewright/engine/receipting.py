@@ -96,6 +96,13 @@ class Receipting:
         row = self._rows().get(host)
         if row is None or row.back is not None or row.after is None or row.mixed or host not in self.now:
             return False
+        # What a step declares may be only part of what it does; what it reported as changed counts as well.
+        query = (
+            "SELECT coalesce(sum(s.changed), 0) FROM steps s JOIN runs r ON r.id = s.run WHERE r.action = 'run' "
+            "AND s.step = ? AND s.host = ? AND r.rowid >= coalesce((SELECT rowid FROM runs WHERE id = ?), 0)"
+        )
+        if self._context.writer.query(query, self._step.id, host, row.run)[0][0]:
+            return False
         seen = (row.after, self._clean(self.now[host]))
         return not any(change for after in seen for change in receipts.differences(row.before, after))
 
