@@ -317,3 +317,15 @@ def test_status_says_what_is_waited_for_where_the_state_folder_is_not_there(
     monkeypatch.setattr(prospect, "asked", lambda _: {"ActiveState": "active", "StatusText": WAITS})
     [line] = at_boot.lines(state, None)
     assert WAITS in line
+
+
+@pytest.mark.parametrize("sudo", [None, "sleep 5", "echo 'a password is required' >&2; exit 1"])
+def test_a_sudo_that_does_not_answer_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sudo: str | None
+) -> None:
+    if sudo is not None:
+        (tmp_path / "sudo").write_text(f"#!/bin/sh\nPATH={os.environ['PATH']}\n{sudo}\n")
+        (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(root, "LIMIT_S", 0.3 if sudo == "sleep 5" else 60.0)
+    assert prospect._may_sudo() is (sudo is not None and "password" in sudo)

@@ -123,13 +123,17 @@ def places() -> tuple[Path, ...]:
 
 def _may_sudo() -> bool:
     """Whether sudo knows this user at all: it then wants a password, and says so."""
-    done = subprocess.run(
-        ["sudo", "-n", "-l"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LC_ALL": "C"},
-    )
+    try:
+        done = subprocess.run(
+            ["sudo", "-n", "-l"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LC_ALL": "C"},
+            timeout=root.LIMIT_S,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
     return done.returncode == 0 or "password" in done.stderr
 
 
