@@ -158,6 +158,23 @@ def test_the_time_begins_anew_as_long_as_connections_come_through(asked: Asked) 
     assert asyncio.run(whole()).kept
 
 
+def test_a_time_that_could_not_begin_anew_is_told_and_does_not_count(asked: Asked) -> None:
+    asked.answers = [Answer(Found.ARMED, problem="Failed to restart homewright-revert.timer")]
+
+    async def whole() -> tuple[float, float]:
+        tried = Trial(asked.context(), "90/10", Revert(files=("/etc/netplan/",), minutes=0.002))
+        await tried.arm(["s1"])
+        begun = tried._until["s1"]
+        keeping = asyncio.create_task(tried.keep())
+        await until(lambda: any("could not begin anew" in text for text in asked.said()))
+        keeping.cancel()
+        return begun, tried._until["s1"]
+
+    begun, after = asyncio.run(whole())
+    assert after == begun
+    assert asked.said()[-1].endswith("Failed to restart homewright-revert.timer")
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in other tasks

@@ -108,8 +108,11 @@ class Trial:
             hosts = [host for host in self._until if host in self._tokens and host not in self._settling]
             answers = await asyncio.gather(*(self._ask(host, "renew") for host in hosts))
             for host, answer in zip(hosts, answers, strict=True):
-                if isinstance(answer, Answer) and answer.found is Found.ARMED:
+                if isinstance(answer, Answer) and answer.found is Found.ARMED and not answer.problem:
                     self.again(host)
+                elif isinstance(answer, Answer) and answer.problem:
+                    text = f"its time could not begin anew, and runs out {self._when()}: {answer.problem}"
+                    self._say(host, text, Level.WARNING)
 
     def again(self, host: str) -> None:
         """The server has booted: its time begins anew."""
