@@ -42,6 +42,8 @@ def _member(host: Host, lxd: Lxd) -> Proof:
     members = {member["server_name"]: member for member in lxd.get("cluster/members", recursion=1)}
     if host.name not in members:
         return broken(f"{host.name} is no member of the cluster; its members are {', '.join(sorted(members))}.")
+    if others := cluster.elsewhere(host, members):
+        return broken(f"{', '.join(others)} of this site is in another cluster than {host.name}.")
     mine = members[host.name]
     if not mine["url"].startswith(f"https://{host.address}:"):
         return broken(f"The cluster knows {host.name} at {mine['url']}, not at {host.address}.")
@@ -58,9 +60,9 @@ def _member(host: Host, lxd: Lxd) -> Proof:
             f"The storage pool {POOL} is {pool['status']} on {', '.join(pool.get('locations') or ['nobody'])}."
         )
     lxd.get(f"storage-pools/{POOL}/resources", target=host.name)
-    others = len(members) - 1
+    more = len(members) - 1
     return proved(
-        f"{host.name} is {mine['status']}, with {others} other{'s' if others != 1 else ''}; {pool['driver']} holds."
+        f"{host.name} is {mine['status']}, with {more} other{'s' if more != 1 else ''}; {pool['driver']} holds."
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from homewright.discovery.facts import HostFacts
@@ -90,6 +91,22 @@ def pinned(host: Host, folder: str) -> bytes:
     if certificate is None:
         raise LxdError(f"LXD on {host.name} has no certificate.", f"There is none in {folder}.")
     return certificate
+
+
+def elsewhere(host: Host, members: Container[str]) -> list[str]:
+    """The other servers of the site that are in another cluster than this one, whose members these are."""
+    mine, found = certificate_of(host), []
+    for peer in host.peers:
+        # Who is off is in none that anybody could see; this server's own proof does not fail by it.
+        with suppress(HomewrightError):
+            if peer.name not in members and certificate_of(peer) not in (None, mine):
+                found.append(peer.name)
+    return found
+
+
+def certificate_of(host: Host) -> bytes | None:
+    """The certificate of the cluster that a server is in; None where it is in none."""
+    return next(filter(None, (host.read(f"{folder}/cluster.crt") for folder in _FOLDERS)), None)
 
 
 def connect(host: Host, folder: str | None = None) -> Lxd:
@@ -195,7 +212,8 @@ def token_of(answer: Mapping[str, Any]) -> str:
 def form(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
     """One cluster of all these servers: the first one begins it where there is none, the others join one by one.
 
-    A host where that fails has its `error`; without a first member nobody can join.
+    A host where that fails has its `error`; without a first member nobody can join. None is begun while a server of the
+    site is not known to be in none.
     """
     site, who = hosts[0].site, identity(hosts[0])
     plan = instance_plan(site, hosts[0].facts)
@@ -207,6 +225,16 @@ def form(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
                 f"It may be a member of the cluster, so nothing of it is touched: {one.found.why_not}.",
                 [f"on {one.host.name}: sudo journalctl -u lxd -n 30", "start the other servers: most must be up"],
             )
+    away = [server.name for server in site.servers if server.name not in stood or stood[server.name].state == "silent"]
+    if not members and away:
+        # The cluster may live there, or wait for its majority: a second one beside it would be a split for good.
+        for host in hosts:
+            host.error = host.error or LxdError(
+                f"Whether there is a cluster already cannot be told, so {host.name} begins none.",
+                f"{', '.join(away)} {'do' if len(away) > 1 else 'does'} not answer, and may be in one.",
+                [f"start {', '.join(away)}, then: homewright retry", "or leave what is lost out of the site"],
+            )
+        return
     waiting = [host for host in hosts if host.error is None and host not in members]
     first = members[0] if members else waiting[0] if waiting else None
     if first is None:

@@ -1,0 +1,80 @@
+"""No second cluster is begun beside one that may be there, and the proof sees where there are two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from homewright.discovery.facts import HostFacts, System
+from homewright.errors import HomewrightError
+from homewright.site.models import Server, Site
+from homewright.stages.lxd import cluster
+from homewright.stages.lxd.standing import Lxd
+
+SITE = Site(name="home", servers=tuple(Server(name=f"s{n}", address=f"192.168.1.1{n}", user="lab") for n in (1, 2, 3)))
+FACTS = {f"s{n}": HostFacts(host=f"s{n}", gathered_at=0.0, system=System(machine_id=f"m{n}")) for n in (1, 2, 3)}
+
+
+def server(name: str, **more: Any) -> Any:
+    return SimpleNamespace(
+        name=name, site=SITE, facts=FACTS, error=None, task=lambda name: nullcontext(SimpleNamespace(changed=False)),
+        say=lambda text: None, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("states", "asked", "begun", "joined", "failed"),
+    [
+        ({"s1": "fresh", "s2": "fresh", "s3": "fresh"}, "123", ["s1"], ["s2", "s3"], []),
+        ({"s1": "silent", "s2": "silent", "s3": "fresh"}, "123", [], [], ["s1", "s2", "s3"]),
+        ({"s1": "silent", "s2": "fresh", "s3": "fresh"}, "3", [], [], ["s1", "s3"]),
+        ({"s3": "fresh"}, "3", [], [], ["s3"]),  # the others are off
+        ({"s1": "ours", "s3": "fresh"}, "3", [], ["s3"], []),  # one that is off does no harm where a member answers
+        ({"s1": "ours", "s2": "silent", "s3": "fresh"}, "123", [], ["s3"], ["s2"]),
+    ],
+)
+def test_a_cluster_is_begun_only_where_there_is_certainly_none(
+    monkeypatch: pytest.MonkeyPatch,
+    states: dict[str, str], asked: str, begun: Sequence[str], joined: Sequence[str], failed: Sequence[str],
+) -> None:  # fmt: skip
+    hosts = {one.name: server(one.name) for one in SITE.servers}
+    stood: Any = {
+        name: SimpleNamespace(host=hosts[name], state=state, found=Lxd(drivers=("dir",), why_not="refused"))
+        for name, state in states.items()
+    }
+    told: dict[str, list[str]] = {"first": [], "join": []}
+    lxd = SimpleNamespace(get=lambda path: {"driver": "dir"} if "pools" in path else [])
+    monkeypatch.setattr(cluster, "identity", lambda host: SimpleNamespace(fingerprint="f" * 64))
+    monkeypatch.setattr(cluster, "_init", lambda host, preseed: told["first"].append(host.name))
+    monkeypatch.setattr(cluster, "trust", lambda host, who: False)
+    monkeypatch.setattr(cluster, "connect", lambda host: nullcontext(lxd))
+    monkeypatch.setattr(cluster, "_join", lambda host, *rest: told["join"].append(host.name))
+    cluster.form([host for name, host in hosts.items() if name[1] in asked], stood)
+    assert told == {"first": begun, "join": joined}
+    assert [name for name, host in hosts.items() if host.error is not None] == failed
+
+
+def test_a_server_in_another_cluster_is_seen() -> None:
+    snap, deb = "/var/snap/lxd/common/lxd/cluster.crt", "/var/lib/lxd/cluster.crt"
+    peers = [
+        server("s2", read={deb: b"first"}.get),
+        server("s3", read={snap: b"second"}.get),
+    ]
+    host = server("s1", read={deb: b"first"}.get, peers=peers)
+    assert cluster.elsewhere(host, {"s1", "s2"}) == ["s3"]
+    assert cluster.elsewhere(host, {"s1"}) == ["s3"], "one with the same certificate is no stranger"
+    assert cluster.elsewhere(host, {"s1", "s2", "s3"}) == []
+    peers[1].read = {}.get
+    assert cluster.elsewhere(host, {"s1", "s2"}) == [], "one that is in no cluster is none of another"
+
+
+def test_a_server_that_cannot_be_looked_at_breaks_no_proof() -> None:
+    def away(path: str) -> bytes:
+        raise HomewrightError("s2 cannot be reached.")
+
+    host = server("s1", read={"/var/lib/lxd/cluster.crt": b"first"}.get, peers=[server("s2", read=away)])
+    assert cluster.elsewhere(host, {"s1"}) == []
