@@ -13,6 +13,8 @@ COMMAND_S = 900.0
 """How long a command may take: packages over a slow line."""
 POLL_S = 5
 """How long one question about its end waits; less than a client lets an answer take."""
+FINAL = 200
+"""The first of LXD's status codes of operations that are over."""
 
 
 @dataclass(frozen=True)
