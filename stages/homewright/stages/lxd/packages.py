@@ -107,6 +107,8 @@ def remove(host: Host, found: Lxd, before: Mapping[str, Any]) -> bool:
         reset(host, found)
         return True
     if found.package == "snap":
+        release = _RELEASE.format(folder=shlex.quote(found.folder))
+        host.run(f"set -e\nPATH=$PATH:/snap/bin\nsnap stop lxd\n{release}", timeout=180)
         host.show("snap remove --purge lxd", timeout=900)
         return True
     there, known = set(_names(host)), before.get("packages")
@@ -207,14 +209,38 @@ install() {{ get install --no-install-recommends {packages}; }}
 [ -z "$sources" ] || get update
 install || {{ get update; install; }}
 """
-_RESET = r"""set -e
+_RELEASE = r"""
+# A pool of zfs or lvm outlives its daemon: without its file it would stand in the way of every later one of its name.
+pools() {{
+    own=/snap/lxd/current/zfs-$(cut -d. -f-2 /sys/module/zfs/version 2>/dev/null || true)
+    if [ -x "$own/bin/zpool" ]; then
+        # The snap's pools are mounted where the snap alone sees them.
+        nsenter --mount=/run/snapd/ns/lxd.mnt env "LD_LIBRARY_PATH=$own/lib" "$own/bin/zpool" "$@"
+    elif command -v zpool >/dev/null; then zpool "$@"; fi
+}}
+for image in {folder}/disks/*.img; do
+    [ -e "$image" ] || continue
+    for name in $(pools list -H -o name 2>/dev/null); do
+        if pools status -P "$name" 2>/dev/null | grep -qF "$image"; then pools export -f "$name"; fi
+    done
+    for loop in $(losetup -n -O NAME -j "$image" 2>/dev/null); do
+        for group in $(pvs --noheadings -o vg_name "$loop" 2>/dev/null); do vgchange -q -an "$group"; done
+        losetup -d "$loop" || true
+    done
+done
+"""
+_RESET = (
+    r"""set -e
 PATH=$PATH:/snap/bin
 if snap list lxd >/dev/null 2>&1; then snap stop lxd; else systemctl stop lxd.service lxd.socket; fi
 awk '$2 ~ "^{folder}/" {{print $2}}' /proc/mounts | sort -r | while read -r place; do umount -l "$place"; done
-find {folder} -mindepth 1 -delete
+"""
+    + _RELEASE
+    + r"""find {folder} -mindepth 1 -delete
 sync {folder}
 if ! snap list lxd >/dev/null 2>&1; then systemctl start lxd.socket; fi
 """
+)
 _PURGE = r"""set -e
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 get() {{ apt-get -q -y -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 -o APT::Get::AutomaticRemove=false purge "$@"; }}
