@@ -80,6 +80,19 @@ def test_a_rollback_lists_them_before_it_asks(words: list[str], capsys: pytest.C
     assert "    what it changed is not known: it was cut off or has failed (s1)" in shown
 
 
+def test_a_rollback_names_what_rests_on_its_stage_and_is_taken_back_first(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = Writer(StateFolder(tmp_path / "state"), "r2")
+    step = {"stage": "10", "title": "T", "runner": "python", "position": 1, "state": "succeeded", "started": 1.0}
+    writer.change(writer.add_run(action="run", state="succeeded", created=1.0), writer.add_step("10/00", "s1", **step))
+    writer.close()
+    assert main([*words, "rollback", "00"]) == 2  # there is no terminal to say yes on
+    shown = capsys.readouterr().out
+    assert shown.index("Stage 10 ") < shown.index("since it rests on") < shown.index("Stage 00 ")
+    assert "Stage 20" not in shown
+
+
 def test_an_instance_has_receipts_too(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     writer = Writer(StateFolder(tmp_path / "state"), "r1")
     writer.change(rows.found("r1", "30/20", "node-1", BEFORE), rows.left("30/20", "node-1", AFTER, []))

@@ -208,12 +208,14 @@ def test_taking_a_stage_back_wants_its_name(
 ) -> None:
     asked: list[object] = []
     monkeypatch.setattr(services, "roll_back", lambda *words: asked.append(words[-1]) or RUN)
+    monkeypatch.setattr(services, "resting", lambda *_: ("10", "20"))
 
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "resume")
         await until(pilot, shows(pilot, "All that was done is proved"))
         await pilot.press("R")
         await until(pilot, shows(pilot, "take stage 00 back?"))
+        assert shows(pilot, "Before it, what rests on it is taken back: 20, 10.")()
         await pilot.press("enter")
         await until(pilot, shows(pilot, "that is not 00"))
         await pilot.press("0", "0", "enter")

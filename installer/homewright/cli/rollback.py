@@ -1,4 +1,7 @@
-"""`homewright rollback STAGE|--all`: take a stage back, its last step first; or everything, the last stage first."""
+"""`homewright rollback STAGE|--all`: take a stage back, its last step first; or everything, the last stage first.
+
+Later stages that were applied and rest on it go with it, before it.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +21,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     from homewright.catalogue import load, shipped
-    from homewright.engine import receipts
+    from homewright.engine import receipts, resting
     from homewright.engine.journal import Reader
 
     file, site, state = runs.place(args)
     catalogue = load([shipped(), *runs.stages(args)])
-    stages = catalogue.stages if args.everything else [catalogue.stage(args.stage)]
+    stages = list(catalogue.stages)
+    above: tuple[str, ...] = ()
+    if not args.everything:
+        named = catalogue.stage(args.stage).id
+        above = resting.stages(site, state, catalogue, named) if site.servers else ()
+        stages = [stage for stage in stages if stage.id in (named, *above)]
     known = [receipts.receipt(row) for row in Reader(state).receipts()]
     if not args.jsonl:
         where = ", ".join(server.name for server in site.servers) or "no server"
         for stage in reversed(stages):
-            output.line(f"Stage {stage.id} {stage.title} will be taken back on {where}:")
+            rests = ", since it rests on what is taken back after it" if stage.id in above else ""
+            output.line(f"Stage {stage.id} {stage.title} will be taken back on {where}{rests}:")
             for step in reversed(stage.steps):
                 output.line(f"  {step.id} {step.title}: {step.summary or 'what it made'}")
                 for line in receipts.to_be_taken_back(known, step.id):
                     output.line(f"    {line}")
-    which = "--all" if args.everything else stages[0].id
+    which = "--all" if args.everything else named
     question = "Take everything back?" if args.everything else f"Take stage {which} back?"
+    if above:
+        question = f"Take stage {which} back, and before it {', '.join(reversed(above))}?"
     if not output.confirm(question, yes=args.yes, otherwise=f"say yes beforehand: homewright rollback {which} --yes"):
         raise Cancelled("Nothing was done.")
     only = None if args.everything else which

@@ -131,12 +131,14 @@ def plan(
     *,
     only: str | None = None,
     start_at: str | None = None,
+    also: Collection[str] = (),
     decided: Decided | None = None,
     secrets: Collection[str] | None = None,
 ) -> Plan:
-    """The plan. `history` has the minutes that steps took before; `only` and `start_at` name stages; `decided` is what
-    `decisions.decide` made of the same site and facts, where the caller has it already; `secrets` names those that the
-    site has (None: nobody has looked, and no step is skipped for the lack of one).
+    """The plan. `history` has the minutes that steps took before; `only` and `start_at` name stages, `also` those
+    besides `only`; `decided` is what `decisions.decide` made of the same site and facts, where the caller has it
+    already; `secrets` names those that the site has (None: nobody has looked, and no step is skipped for the lack of
+    one).
 
     Raises SiteError where there is no server, CatalogueError where a named stage is not in the catalogue.
     """
@@ -147,7 +149,7 @@ def plan(
             "There is nothing to run on.",
             ["add one: homewright site set servers.0 …, or in the wizard: homewright"],
         )
-    chosen = _chosen(catalogue, only, start_at)
+    chosen = _chosen(catalogue, only, start_at, also)
     stages = tuple(_stage(stage, site, catalogue, known, history or {}, chosen, secrets) for stage in catalogue.stages)
     running = [step for stage in stages if not stage.skipped for step in stage.steps if step.hosts]
     by_id = {step.id: step for step in catalogue.steps()}
@@ -209,10 +211,10 @@ def _machines(site: Site, facts: Mapping[str, HostFacts]) -> tuple[Machine, ...]
     return tuple(found)
 
 
-def _chosen(catalogue: Catalogue, only: str | None, start_at: str | None) -> Collection[str]:
+def _chosen(catalogue: Catalogue, only: str | None, start_at: str | None, also: Collection[str]) -> Collection[str]:
     ids = [stage.id for stage in catalogue.stages]
     if only is not None:
-        return {catalogue.stage(only).id}
+        return {catalogue.stage(only).id, *also}
     if start_at is not None:
         return set(ids[ids.index(catalogue.stage(start_at).id) :])
     return set(ids)

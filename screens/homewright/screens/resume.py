@@ -402,7 +402,6 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
         steps = [one.id for one in remains.steps if one.id.rpartition("/")[0] == stage]
         lines = [
             f"Everything that stage {stage} made is taken back on all its servers, its last step first.",
-            "What depends on it has to be taken back before.",
             "This run is then over; the next apply begins a new one.",
         ]
 
@@ -415,11 +414,16 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
                 self.say("Taking back …")
                 self.start("begin", work, lambda _: self.home.go("deploy"))
 
-        def known(found: list[Receipt]) -> None:
-            box = AskBox(f"take stage {stage} back?", [*lines, *to_be_asked(found, steps)], "take it back", typed=stage)
-            self.app.push_screen(box, answered)
+        def look() -> tuple[list[Receipt], tuple[str, ...]]:
+            return services.receipts(sitting.state), services.resting(sitting.file, sitting.state, stage)
 
-        self.start("receipts", lambda: services.receipts(sitting.state), known)
+        def known(found: tuple[list[Receipt], tuple[str, ...]]) -> None:
+            receipts, above = found
+            before = [f"Before it, what rests on it is taken back: {', '.join(reversed(above))}."] if above else []
+            told = [*before, *lines, *to_be_asked(receipts, steps)]
+            self.app.push_screen(AskBox(f"take stage {stage} back?", told, "take it back", typed=stage), answered)
+
+        self.start("receipts", look, known)
 
     def action_log(self) -> None:
         self.home.go("deploy")

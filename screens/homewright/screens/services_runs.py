@@ -115,6 +115,17 @@ class RunServices:
 
         return [receipts.receipt(row) for row in Reader(state).receipts(step)]
 
+    def resting(self, file: Path, state: StateFolder, stage: str) -> tuple[str, ...]:
+        """The later stages that are taken back before this one, in order.
+
+        Raises CatalogueError, SiteError, StateError.
+        """
+        from homewright.catalogue import load, shipped
+        from homewright.engine import resting
+        from homewright.site import files
+
+        return resting.stages(files.load(file), state, load([shipped()]), stage)
+
     def roll_back(self, file: Path, state: StateFolder, stage: str) -> str:
         """Begin to take a stage back; the id of that run. Raises as `begin`."""
         from homewright.engine import launch

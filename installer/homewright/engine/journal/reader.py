@@ -139,6 +139,19 @@ class Reader:
         query = "SELECT * FROM receipts WHERE (? IS NULL OR step = ?) AND (? IS NULL OR host = ?) ORDER BY step, host"
         return [_made(receipt_row, row) for row in self._rows(self.state.journal, query, (step, step, host, host))]
 
+    def applied(self, besides: str = "") -> set[tuple[str, str]]:
+        """Step and server of all that an apply began and no roll-back has taken back since, but for that run's own."""
+        query = """
+            SELECT s.step, s.host, r.action FROM steps s JOIN runs r ON r.id = s.run WHERE s.host != '' AND (
+                (r.action = 'run' AND (s.started IS NOT NULL OR s.state NOT IN ('pending', 'skipped')))
+                OR (r.action = 'rollback' AND s.state = 'rolled-back' AND r.id != ?)
+            ) ORDER BY r.rowid
+        """
+        found: set[tuple[str, str]] = set()
+        for row in self._rows(self.state.journal, query, (besides,)):
+            (found.add if row["action"] == "run" else found.discard)((row["step"], row["host"]))
+        return found
+
     def meta(self, key: str) -> str | None:
         rows = self._rows(self.state.journal, "SELECT value FROM meta WHERE key = ?", (key,))
         return str(rows[0]["value"]) if rows else None
