@@ -9,8 +9,9 @@ UV_VERSION := 0.13.9
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/homewright
 UV := $(CACHE)/tools/uv-$(UV_VERSION)/bin/uv
 BIN := .venv/bin
-# Tests work in memory where there is room: what must be on the disk is proved by the order of the calls.
-ROOM := $(shell [ -w /dev/shm ] && df -BG --output=avail /dev/shm 2>/dev/null | tail -1 | awk '$$1 + 0 >= 12 { print "/dev/shm" }')
+# Tests work in memory where there is room (an instance of a practice server takes a disk of 20 GiB, of which it uses
+# little): what must be on the disk is proved by the order of the calls.
+ROOM := $(shell [ -w /dev/shm ] && df -BG --output=avail,size /dev/shm 2>/dev/null | tail -1 | awk '$$1 + 0 >= 12 && $$2 + 0 >= 22 { print "/dev/shm" }')
 PYTEST := $(if $(ROOM),TMPDIR=$(ROOM)) $(BIN)/pytest -q
 # Byte code is kept, whatever the caller says: without it each of the many programs that tests start takes twice as long.
 unexport PYTHONDONTWRITEBYTECODE

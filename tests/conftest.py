@@ -24,7 +24,7 @@ TOGETHER = {
 }  # fmt: skip
 """Which tests follow each other in one worker: those of a row share what is installed on the practice servers.
 
-A worker keeps its practice servers for the rows that it is given later.
+A worker keeps its practice servers for the rows that it is given later, unless a row has left a platform on them.
 """
 OTHERS = "others"
 ORDER = ("installing", "workspaces", "engine", "platform", OTHERS, "runners", "wheel")
@@ -78,8 +78,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """The row that this worker is at; one that works on all of them has servers for all of them from the start."""
     stash = item.config.stash
     alone = "PYTEST_XDIST_WORKER" not in os.environ
+    before = stash.get(_NOW, None)
     stash[_NOW] = OTHERS if alone else _row(item) or OTHERS
     if _row(item) is not None and _LAB in stash:
+        if stash[_NOW] != before and stash[_LAB].is_built_on:
+            stash[_LAB].run("lab", "down").check_returncode()
         _have(stash[_LAB], SERVERS.get(stash[_NOW], 3))
 
 

@@ -134,6 +134,7 @@ GOOD = Circumstances(systemd=True)
         (Circumstances(systemd=True, root="password"), False, "sudo -v"),
         (Circumstances(systemd=True, root="password", asks=True), True, "ask for your password"),
         (Circumstances(systemd=True, kinds={"/state": "tmpfs"}), False, "/state lies in memory"),
+        (Circumstances(systemd=True, insisted=True, kinds={"/state": "tmpfs"}), True, "a systemd unit does it"),
         (Circumstances(systemd=True, kinds={"/state": "ecryptfs"}), True, "once /state is unlocked"),
         (Circumstances(systemd=True, kinds={"/state": "ext4", "/code": "btrfs"}), True, "a systemd unit does it"),
     ],

@@ -67,7 +67,9 @@ class Inside:
         site = [] if words[:1] == ("lab",) else ["--site", f"{self.home}/site.yaml", "--state", self.state]
         command = [f"{PLACE}/bin/homewright", *site, *words]
         who = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups"]
-        return shlex.join([*who, "env", "-i", f"HOME={self.home}", "PATH=/usr/bin:/bin:/usr/sbin", *command])
+        given = [f"HOME={self.home}", "PATH=/usr/bin:/bin:/usr/sbin"]
+        given.append("HOMEWRIGHT_AT_BOOT=yes")  # its disk is perhaps in our memory, and outlives its power cuts
+        return shlex.join([*who, "env", "-i", *given, *command])
 
     def run(self, *words: str, stdin: bytes = b"") -> str:
         """What it prints; raises where it fails."""

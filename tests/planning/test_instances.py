@@ -91,6 +91,13 @@ def test_the_disk_is_that_of_the_file_system_which_would_hold_them(
     assert storage(host(mounts=found, system={"os_id": system}, software=software)) == wanted
 
 
+@pytest.mark.parametrize(("profile", "nodes"), [("home", 0), ("lab", 1)])
+def test_practice_servers_share_a_disk_of_which_little_may_be_free(profile: str, nodes: int) -> None:
+    answers: Any = {"profile": profile, "instances": {"reserve": {"cpu": 0, "memory": 0, "disk": 0}}}
+    known = {"s1": host(mounts=[FileSystem(mount="/", size=500 * GIB, free=9 * GIB)])}
+    assert len(place(site(1, **answers), known).nodes) == nodes
+
+
 def test_memory_is_never_rounded_up() -> None:
     assert capacity("s1", {"s1": host(memory=31.29)}).memory == 31.2
 

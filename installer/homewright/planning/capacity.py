@@ -30,21 +30,21 @@ class Share(Document):
     """GiB."""
 
 
-def capacity(name: str, facts: Mapping[str, HostFacts]) -> Share:
-    """What a server has; None where it did not tell."""
+def capacity(name: str, facts: Mapping[str, HostFacts], *, whole: bool = False) -> Share:
+    """What a server has; None where it did not tell. With `whole` also the part of its disk that is in use."""
     if name not in facts:
         return Share()
     found = facts[name]
     memory = None if found.memory.total is None else math.floor(found.memory.total / GIB * 10) / 10
-    _, disk = storage(found)
+    _, disk = storage(found, whole=whole)
     return Share(cpu=found.cpu.threads, memory=memory, disk=disk)
 
 
-def storage(facts: HostFacts) -> tuple[str, float | None]:
+def storage(facts: HostFacts, *, whole: bool = False) -> tuple[str, float | None]:
     """The file system that would hold LXD's pool, and how many GiB it has for instances.
 
     What is free counts; once LXD's cluster is there its instances have taken their part of that already, so then the
-    whole file system counts, else a finished site would not fit on itself.
+    whole file system counts, else a finished site would not fit on itself. With `whole` it always does.
     """
     snap = facts.software.lxd_from == "snap" or (facts.software.lxd_from == "" and facts.system.os_id == "ubuntu")
     folder = "/var/snap/lxd" if snap else "/var/lib/lxd"
@@ -52,7 +52,7 @@ def storage(facts: HostFacts) -> tuple[str, float | None]:
     if not holding:
         return "", None
     found = max(holding, key=lambda system: len(system.mount))
-    size = found.size if facts.software.lxd_clustered else found.free
+    size = found.size if whole or facts.software.lxd_clustered else found.free
     return found.mount, float(size // GIB)
 
 

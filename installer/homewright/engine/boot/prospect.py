@@ -60,6 +60,8 @@ class Circumstances:
     systemd: bool
     wanted: bool = True
     """Nobody has said no by the setting."""
+    insisted: bool = False
+    """Somebody has said yes by the setting: also where it all seems to lie in memory."""
     practice: bool = False
     """The site's servers are this machine's own practice servers."""
     root: str = "free"
@@ -72,7 +74,7 @@ class Circumstances:
 
 def judge(seen: Circumstances, state: Path) -> Prospect:
     """What to tell before a run begins. Pure."""
-    memory = [place for place, kind in seen.kinds.items() if kind in IN_MEMORY]
+    memory = [place for place, kind in seen.kinds.items() if kind in IN_MEMORY and not seen.insisted]
     if not seen.wanted:
         return Prospect(False, f"{SETTING}=no says so.")
     if seen.practice:
@@ -105,14 +107,15 @@ def expected(site_file: Path, state: StateFolder, *, asks: bool = False) -> Pros
 
 def look(site_file: Path, state: StateFolder, *, asks: bool = False) -> Circumstances:
     """Ask this machine. Costs one `sudo -n true` where this is not root."""
-    wanted = os.environ.get(SETTING, "").lower() not in ("no", "0", "off", "false")
+    said = os.environ.get(SETTING, "").lower()
+    wanted = said not in ("no", "0", "off", "false")
     systemd = Path("/run/systemd/system").is_dir() and shutil.which("systemctl") is not None
     practice = site_file == config_home() / PRACTICE / "site.yaml" and (state_home() / "lab" / "lab.json").exists()
     if practice or not (wanted and systemd):
         return Circumstances(systemd, wanted, practice)
     had = "free" if root.free() else "password" if shutil.which("sudo") and _may_sudo() else "none"
     kinds = {str(place): mount_type(place) for place in (state.root, site_file.absolute(), *places())}
-    return Circumstances(systemd, root=had, asks=asks, kinds=kinds)
+    return Circumstances(systemd, insisted=said == "yes", root=had, asks=asks, kinds=kinds)
 
 
 def places() -> tuple[Path, ...]:
