@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from homewright.catalogue import load
 from homewright.engine import ourselves, reboots
 from homewright.engine.armed import Answer, Found
 from homewright.engine.context import Context
 from homewright.engine.fence import Fences
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
+from homewright.engine.launch import RunRequest
+from homewright.engine.past import Past
 from homewright.engine.reboots import Noted, Reboots, order
+from homewright.engine.resume import answers
+from homewright.engine.schedule import Schedule
+from homewright.engine.states import Action, State
 from homewright.errors import HomewrightError, Unreachable
+from homewright.planning import plan
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder
+
+from .catalogues import NOTHING, Tiny
 
 HOSTS = ["s1", "s2", "s3"]
 SITE = Site(
@@ -124,3 +134,59 @@ def test_a_server_that_is_off_is_not_touched(power: Power) -> None:
     back, errors = run(power.new().note(HOSTS))
     assert (back, set(errors)) == (set(), {"s3"})
     assert set(power.rows()) == {"s1", "s2"}
+
+
+@pytest.fixture
+def cut_off(power: Power, tmp_path: Path) -> Callable[..., set[str]]:
+    """A step was cut off by the reboots that it wanted; gives the servers where a run finds only its proof left."""
+    tiny = Tiny(tmp_path / "stages").step(1, NOTHING.format(name="run"), reboots=True, reads=["zone"])
+    context, catalogue = power.context, load([tiny.root])
+    context.catalogue = catalogue
+    planned = plan(SITE, catalogue)
+    read = answers(SITE, ["zone"])
+    Schedule(context, planned, Action.RUN, RunRequest("apply")).record()
+    cut = {"state": State.INTERRUPTED, "answers": read}
+    context.writer.change(*(context.writer.set_step("90/10", host, **cut) for host in HOSTS))
+    run(power.new().note(HOSTS))
+    context.writer.change(lambda journal: journal.execute("UPDATE boots SET state = 'rebooting'"))
+    power.boots |= {"s1": 2, "s2": 2}
+
+    def back(action: Action = Action.RUN, site: Site = SITE, **request: Any) -> set[str]:
+        asked = RunRequest("apply", **{"attempt": 2, **request})
+        context.site = site
+        Schedule(context, planned, action, asked).record()
+        if asked.attempt > 1:
+            run(Past(context, planned.steps(), asked, ()).look(action))
+        found: set[str] = run(power.new().note(HOSTS))[0]
+        return found
+
+    return back
+
+
+@pytest.mark.parametrize(
+    ("asked", "proved_only"),
+    [
+        ({}, {"s1", "s2"}),
+        ({"site": SITE.model_copy(update={"zone": "home.internal"})}, set()),
+        ({"anew": ("90/10",)}, set()),
+        ({"new_machines": ("s2",)}, {"s1"}),
+        ({"attempt": 1}, set()),
+        ({"attempt": 1, "action": Action.ROLLBACK}, set()),
+        ({"attempt": 1, "action": Action.VERIFY}, {"s1", "s2"}),
+    ],
+    ids=["resumed", "other answers", "anew", "new machine", "another run", "a roll-back", "a look"],
+)
+def test_being_back_from_a_reboot_ends_only_the_step_that_wanted_it(
+    cut_off: Callable[..., set[str]], power: Power, asked: dict[str, Any], proved_only: set[str]
+) -> None:
+    assert cut_off(**asked) == proved_only
+    again = power.new()
+    run(again.note(["s3"]))
+    if "new_machines" not in asked:
+        assert again.due({"s3": 0}) == ("s3",), "what was changed there has seen no boot yet"
+
+
+def test_what_is_forgotten_of_a_machine_includes_its_boots(power: Power) -> None:
+    run(power.new().note(HOSTS))
+    power.context.writer.change(power.context.writer.forget_captures("s2"))
+    assert set(power.rows()) == {"s1", "s3"}

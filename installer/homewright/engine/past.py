@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
+from homewright.engine import reboots
 from homewright.engine.context import Context
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.journal import Reader
@@ -47,11 +48,12 @@ class Past:
                 left = {h: Fate.RUN for h in step.hosts if h not in rows or rows[h].state is not State.ROLLED_BACK}
                 self._outlooks[step.id] = Outlook(left)
                 continue
-            definition = self._context.catalogue.step(step.id)
+            now = answers(self._context.site, self._context.catalogue.step(step.id).reads)
+            self._forget_reboots(step, rows, now)
             self._outlooks[step.id] = found = outlook(
                 step.hosts,
                 rows,
-                answers(self._context.site, definition.reads),
+                now,
                 anew=step.id in self._request.anew,
                 new_machines=self._request.new_machines,
             )
@@ -59,6 +61,12 @@ class Past:
                 text = f"{step.id} {step.title}: {found.why}, so it runs again"
                 self._context.writer.transition(Event(Kind.DRIFT, text, step=step.id, level=Level.WARNING))
         await self._prove_all()
+
+    def _forget_reboots(self, step: PlanStep, rows: Mapping[str, StepRecord], now: str) -> None:
+        """Where the step is done with other answers, on another machine or anew, being back from a reboot is no end."""
+        others = {host for host, row in rows.items() if row.answers not in ("", now)}
+        others |= set(step.hosts) if step.id in self._request.anew else set(self._request.new_machines)
+        self._context.writer.change(*(reboots.anew(step.id, host) for host in step.hosts if host in others))
 
     async def _prove_all(self) -> None:
         """The first step alone: it finds out which servers are silent. Then as many at a time as may be at work."""

@@ -62,6 +62,15 @@ def expected(writer: Writer, found: Answer, host: str) -> bool:
     return bool(rows) and rows[0][0] in (Noted.REBOOTING, Noted.BACK) and found.run == writer.run
 
 
+def anew(step: str, host: str) -> Row:
+    """The step's work is to be done again there: a reboot that it wanted earlier says nothing of that.
+
+    Which boot it was in stays: what was changed in it, and no boot has seen yet, still counts.
+    """
+    values = (Noted.BEFORE, step, host)
+    return lambda database: database.execute("UPDATE boots SET state = ? WHERE step = ? AND host = ?", values)
+
+
 class Reboots:
     """The reboots of one step."""
 

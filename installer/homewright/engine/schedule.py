@@ -13,7 +13,7 @@ from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from homewright.engine import lost
+from homewright.engine import lost, reboots
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.conversation import HostEnd
 from homewright.engine.events import Event, Kind
@@ -133,6 +133,9 @@ class Schedule:
             for host in ("", *step.hosts)
             if skipped and (step.id, host) in known
         ]
+        if self._request.attempt == 1 and self._action is not Action.VERIFY:
+            # A reboot that another run wanted is no end of this one's step.
+            rows += [reboots.anew(step.id, host) for step in self._steps for host in step.hosts]
         gone = "It is no server of this step any more."
         rows += [writer.set_step(*key, state=State.SKIPPED, reason=gone) for key in sorted(known - wanted)]
         writer.change(*rows)

@@ -154,10 +154,10 @@ class Writer:
         return _insert("captures", values, otherwise="IGNORE")
 
     def forget_captures(self, host: str) -> Callable[[sqlite3.Connection], object]:
-        """What was recorded of a machine that is no longer there, its receipts included."""
+        """What was recorded of a machine that is no longer there, its receipts and reboots included."""
 
         def forget(connection: sqlite3.Connection) -> None:
-            for table in ("captures", "receipts"):
+            for table in ("captures", "receipts", "boots"):
                 connection.execute(f"DELETE FROM {table} WHERE host = ?", (host,))
 
         return forget
