@@ -77,7 +77,7 @@ def place(
     """
     ranges = networks or propose(site, facts)
     chosen_kind, why_kind = kind(site, facts)
-    # Practice servers are containers that share their machine's disk: what is free of it says nothing about one of them.
+    # Practice servers are containers that share one disk: what is free of it says nothing about each of them.
     lab = site.profile == "lab"
     totals = {server.name: capacity(server.name, facts, whole=lab) for server in site.servers}
     none = site.platform.nodes == "servers" or site.platform.cluster == "existing"
