@@ -141,6 +141,29 @@ def refuse(
             )
 
 
+def refuse_moved(
+    network: str, members: Iterable[Mapping[str, Any]], own: Mapping[str, str], wanted: Mapping[str, str]
+) -> None:
+    """Raises OverlayError where a server that was in the network before us has another address there.
+
+    `own` are the node ids of these servers, by name.
+    """
+    names = {node: name for name, node in own.items() if node}
+    for one in members:
+        name = names.get(str(one.get("nodeId", "")))
+        found = list((one.get("config") or {}).get("ipAssignments") or ())
+        if name is not None and found and found != [wanted[name]]:
+            raise OverlayError(
+                f"{name} is in the ZeroTier network {network} already, with {', '.join(found)} and not {wanted[name]}.",
+                "Whoever uses that address would lose it, so nothing was changed.",
+                [
+                    f"give it {wanted[name]} there: my.zerotier.com",
+                    "or delete its member there: then its address is nobody's",
+                    "or take another network: homewright site set network.overlay.network_id …",
+                ],
+            )
+
+
 def member(name: str, site: str, address: str) -> dict[str, Any]:
     """What a server is in the network: let in, and with this address alone."""
     config = {"authorized": True, "ipAssignments": [address], "noAutoAssignIps": True}

@@ -11,13 +11,18 @@ from homewright.stages import zerotier
 
 def run_all(hosts: Sequence[Host]) -> None:
     first = hosts[0]
+    by_name = {host.name: host for host in hosts}
     network, account, wanted = overlay.network_of(first), overlay.central(first), overlay.addresses(first)
     net = propose(first.site, first.facts).network("overlay")
     if net is None:
         raise zerotier.OverlayError("There is no room for the overlay's addresses.", "", ["homewright plan says why"])
     config = account.network(network)["config"]
     known = account.members(network)
-    zerotier.refuse(network, config, known, wanted, net, together(hosts, overlay.node).values())
+    own = together(hosts, overlay.node)
+    asking = {name: wanted[name] for name in own}  # the others' members have their addresses already
+    zerotier.refuse(network, config, known, asking, net, own.values())
+    there = {name: own[name] for name in own if network in by_name[name].capture.get("networks", ())}
+    zerotier.refuse_moved(network, known, there, asking)
     together(hosts, overlay.install)
     nodes = {name: node for name, node in together(hosts, overlay.node).items() if node}
     if not zerotier.routes(config):
