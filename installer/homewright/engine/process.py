@@ -20,7 +20,7 @@ from homewright.access.connection import Connection
 from homewright.access.endpoint import Endpoint
 from homewright.access.sudo import remove_sudoers
 from homewright.catalogue import load, shipped
-from homewright.engine import control, launch, leftovers, lost
+from homewright.engine import control, launch, leftovers, lost, resting
 from homewright.engine.boot import prospect
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.events import Event, Kind, Level
@@ -104,7 +104,10 @@ class Engine:
         history = Reader(self.state).history()
         only, start_at = self.request.only, self.request.start_at
         secrets = Secrets(self.state.secrets).names()
-        planned = plan(site, catalogue, facts, history, only=only, start_at=start_at, secrets=secrets)
+        also: tuple[str, ...] = ()
+        if only is not None and self.action is Action.ROLLBACK:
+            also = resting.stages(site, self.state, catalogue, only, self.run)
+        planned = plan(site, catalogue, facts, history, only=only, start_at=start_at, also=also, secrets=secrets)
         if not goes_on and self.request.plan_digest not in (None, planned.digest):
             raise PlanMismatch(
                 "The plan that was approved no longer fits.",
