@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import hashlib
 import json
@@ -25,7 +26,7 @@ from homewright.site import files
 from homewright.site.answers import InstanceSettings
 from homewright.site.models import Server, Site
 from homewright.site.secrets import Secrets
-from homewright.stages.lxd import cluster, gpus, image, texts
+from homewright.stages.lxd import cluster, gpus, image, instances, texts
 from homewright.stages.lxd.standing import OWNER, Lxd, data_in, judge, owner_of
 
 SITE = Site(name="home", servers=tuple(Server(name=f"s{n}", address=f"192.168.1.1{n}", user="lab") for n in (1, 2, 3)))
@@ -221,6 +222,62 @@ def test_a_proposed_size_is_no_reason_to_change_what_is_there() -> None:
     there = found(one, config=config, devices=devices)
     assert not one.sized and texts.difference(there, one, "home/1") == []
     assert texts.mended(there, one, "home/1")["devices"]["root"]["size"] == "20GiB"
+
+
+class Running(Api):
+    """An LXD with one running instance, of an image with or without cloud-init."""
+
+    def __init__(self, address: str, *, cloud_init: bool, status: str = "Running") -> None:
+        self.address, self.cloud_init, self.status = address, cloud_init, status
+        self.asked: list[str] = []
+
+    def get(self, path: str, **_: Any) -> Any:
+        local = [{"family": "inet6", "scope": "link", "address": "fe80::1"}]
+        there = [{"family": "inet", "scope": "global", "address": self.address}] if self.address else []
+        return {"network": {"eth0": {"addresses": local + there}}} if "state" in path else {"status": self.status}
+
+    def read(self, instance: str, path: str) -> bytes | None:
+        return b"" if self.cloud_init else None
+
+    def set_state(self, instance: str, action: str, **_: Any) -> None:
+        self.asked.append(action)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cloud_init", "address", "moved", "asked"),
+    [
+        ("container", True, "10.100.0.99", True, ["restart"]),
+        ("virtual-machine", False, "10.100.0.99", True, ["restart"]),
+        ("container", False, "10.100.0.99", True, []),  # gets its file, and takes it while it runs
+        ("container", True, "10.100.0.99", False, ["restart"]),  # a run was cut off before it restarted it
+        ("container", True, "10.100.0.2", False, []),
+        ("container", True, "", False, []),  # it is starting
+    ],
+)
+def test_an_instance_reads_its_new_network_at_a_start(
+    kind: str, cloud_init: bool, address: str, moved: bool, asked: list[str]
+) -> None:
+    lxd, one = Running(address, cloud_init=cloud_init), planned(kind=kind)[0]
+    assert instances.start(lxd, one, lambda _: None, moved=moved) is bool(asked)
+    assert lxd.asked == asked
+
+
+def test_what_stands_still_is_started() -> None:
+    lxd = Running("", cloud_init=True, status="Stopped")
+    assert instances.start(lxd, planned()[0], lambda _: None, moved=True)
+    assert lxd.asked == ["start"]
+
+
+def test_another_network_is_known() -> None:
+    one = planned()[0]
+    other = dataclasses.replace(one, node=one.node.model_copy(update={"address": "10.100.0.99"}))
+    assert not texts.is_moved(found(one), one)
+    assert texts.is_moved(found(other), one)
+    assert texts.is_moved(found(one, devices={}), one)
+    assert texts.is_moved(found(one, config={**found(one)["config"], "cloud-init.network-config": "x"}), one)
+    assert texts.is_moved(found(dataclasses.replace(one, gateway="192.168.1.12")), one)
+    assert not texts.is_moved(found(dataclasses.replace(one, servers=one.servers[:1], resolvers=("9.9.9.9",))), one)
+    assert not texts.is_moved(found(one, config={**found(one)["config"], "limits.cpu": "9"}), one)
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,7 @@ def make(lxd: Lxd, host: Host, one: Planned, owner: str, image: str) -> None:
         with host.task(f"{name}: what was cut off is taken away") as task:
             _delete(lxd, found)
             task.changed, found = True, None
+    moved = found is not None and texts.is_moved(found, one)
     with host.task(f"{name}: instance") as task:
         if found is None:
             lxd.post("instances", texts.create_body(one, owner, image), say=say, target=host.name)
@@ -133,9 +134,7 @@ def make(lxd: Lxd, host: Host, one: Planned, owner: str, image: str) -> None:
     with host.task(f"{name}: network") as task:
         task.changed = _network(lxd, one, running=found is not None and found["status"] == "Running")
     with host.task(f"{name}: start") as task:
-        if lxd.get(place)["status"] != "Running":
-            lxd.set_state(name, "start", say=say)
-            task.changed = True
+        task.changed = start(lxd, one, say, moved=moved)
     with host.task(f"{name}: account and environment") as task:
         task.changed = _account(lxd, host, one)
     with host.task(f"{name}: host keys, and signing in from here") as task:
@@ -161,10 +160,32 @@ def _mend(lxd: Lxd, found: Mapping[str, Any], one: Planned, owner: str) -> bool:
     return True
 
 
+def _has_cloud_init(lxd: Lxd, one: Planned) -> bool:
+    """Whether the instance itself reads its network's description, which it does when it starts."""
+    return one.kind != "container" or lxd.read(one.node.name, "/etc/cloud/cloud.cfg") is not None
+
+
+def start(lxd: Lxd, one: Planned, say: Callable[[str], None], *, moved: bool) -> bool:
+    """See that an instance runs, with the network that it is given by now; whether it had to be started.
+
+    `moved` says that the network was just changed. One that a run was cut off from before it restarted still has the
+    address of before.
+    """
+    name, place = one.node.name, f"instances/{one.node.name}"
+    if lxd.get(place)["status"] != "Running":
+        lxd.set_state(name, "start", say=say)
+        return True
+    if not _has_cloud_init(lxd, one) or not (moved or texts.strays(lxd.get(f"{place}/state"), one)):
+        return False
+    say("it is restarted: its network is another one, and is read at its start")
+    lxd.set_state(name, "restart", say=say)
+    return True
+
+
 def _network(lxd: Lxd, one: Planned, *, running: bool) -> bool:
     """The fixed address of a container whose image has no cloud-init to give it one; whether anything had to change."""
     name = one.node.name
-    if one.kind != "container" or lxd.read(name, "/etc/cloud/cloud.cfg") is not None:
+    if _has_cloud_init(lxd, one):
         return False
     text = texts.netplan_text(one).encode()
     changed = lxd.read(name, texts.NETPLAN) != text

@@ -169,6 +169,33 @@ def difference(found: Mapping[str, Any], one: Planned, owner: str) -> list[str]:
     return said
 
 
+def is_moved(found: Mapping[str, Any], one: Planned) -> bool:
+    """Whether an instance that is there has another card, address or way out than the plan says.
+
+    Not where only the other servers or the resolvers are others: those it reaches by its own server until it starts
+    again, and a server more in the site is no reason to restart every instance.
+    """
+    if found["devices"].get("eth0") != create_body(one, "", "")["devices"]["eth0"]:
+        return True
+    try:
+        there = _place(json.loads(found["config"].get("cloud-init.network-config", "")))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return True  # not as we write it
+    return there != _place(network_config(one))
+
+
+def _place(config: Mapping[str, Any]) -> tuple[Any, list[Any]]:
+    interface = config["ethernets"][NIC]
+    return interface["addresses"], [route for route in interface["routes"] if route["to"] == "default"]
+
+
+def strays(state: Mapping[str, Any], one: Planned) -> bool:
+    """Whether a running instance has an address, and not the planned one. One that just starts may have none yet."""
+    told = ((state.get("network") or {}).get(NIC) or {}).get("addresses") or ()
+    there = {address["address"] for address in told if (address["family"], address["scope"]) == ("inet", "global")}
+    return bool(there) and one.address not in there
+
+
 def mended(found: Mapping[str, Any], one: Planned, owner: str) -> dict[str, Any]:
     """The whole of an instance that is there, as planned: what others have set stays."""
     wanted = create_body(one, owner, "")
