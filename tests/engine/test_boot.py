@@ -195,6 +195,17 @@ def test_a_paused_run_stays_paused(boot: Any) -> None:
     assert Engine.seen == []
 
 
+def test_a_run_that_somebody_only_looked_at_does_not_go_on(boot: Any, state: StateFolder) -> None:
+    writer = Writer(state, "r1")
+    writer.change(writer.set_meta("held", "r1"))
+    writer.close()
+    assert boot(State.RUNNING) == 0
+    assert Engine.seen == []
+    [row] = Reader(state).runs(1)
+    found = at_boot.of_run(state, row)
+    assert found is not None and not found.resumes and "looking at it" in found.why
+
+
 def test_an_engine_that_is_at_work_is_left_alone(boot: Any, state: StateFolder) -> None:
     held = EngineLock.take(state, "r1")
     try:

@@ -188,3 +188,5 @@ def test_what_is_gone_on_with_at_boot(latest: RunRecord | None, go: bool, keep: 
     found = due.look(latest)
     assert (found.go, found.keep) == (go, keep)
     assert found.why
+    held = due.look(latest, held=True)
+    assert (held.go, held.keep) == (False, keep), "a look lets nothing go on by itself"

@@ -52,6 +52,7 @@ def test_a_held_run_that_is_given_up_stands_as_it_stood(failed: tuple[Path, str]
     present.stop()  # nobody is there to say a word any more
     assert ended(state, reader) is State.FAILED
     assert reader.run().reason == before.reason
+    assert reader.meta("held") == "", "or it would count as looked at for ever"
     with pytest.raises(UsageError):
         client.cancel(state)
 

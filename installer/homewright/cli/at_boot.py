@@ -34,11 +34,12 @@ def plan_lines(planned: Plan) -> Iterator[str]:
 def of_run(state: StateFolder, record: RunRecord | None) -> Prospect | None:
     """What is to be told of a run that has not ended; None where nothing remains to be gone on with."""
     from homewright.engine.boot import due
+    from homewright.engine.journal import Reader
 
     if record is None:
         # Nothing is recorded, and yet something waits: the state folder is not there yet, or cannot be read.
         return _waiting(prospect.asked(state)) if prospect.installed(state) else None
-    found = due.look(record)
+    found = due.look(record, held=Reader(state).meta("held") == record.id)
     if not found.keep:
         return None
     told = prospect.recorded(state, record.id)

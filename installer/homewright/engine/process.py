@@ -348,7 +348,7 @@ class Engine:
         if end.exit_code == 0:
             values |= {"percent": 100.0, "left_s": 0.0}
         lock.finishing()
-        writer.transition(event, writer.set_run(**values))
+        writer.transition(event, writer.set_run(**values), writer.set_meta("held", ""))
         if end.state is not State.INTERRUPTED:
             with contextlib.suppress(HomewrightError):
                 prospect.over(self.state)

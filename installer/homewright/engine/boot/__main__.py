@@ -55,8 +55,9 @@ def go_on(site_file: Path, state: StateFolder) -> int:
     held = lock.holder(state)
     if held is not None and not held.finishing:
         return 0  # somebody else's engine: at its end systemd starts us once more
-    latest = next(iter(Reader(state).runs(1)), None)
-    found = due.look(latest)
+    reader = Reader(state)
+    latest = next(iter(reader.runs(1)), None)
+    found = due.look(latest, held=latest is not None and reader.meta("held") == latest.id)
     if latest is None or not found.keep:
         return unit.NOTHING_LEFT
     if not found.go:

@@ -1,4 +1,4 @@
-"""Whether a run is to be gone on with at boot: decided from its row alone. Pure."""
+"""Whether a run is to be gone on with at boot: decided from its row, and whether it was held. Pure."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ class Due:
     why: str
 
 
-def look(latest: RunRecord | None) -> Due:
-    """A run that was cut off goes on; one that failed or was cancelled waits for the operator, and needs no unit."""
+def look(latest: RunRecord | None, *, held: bool = False) -> Due:
+    """A run that was cut off goes on; one that failed or was cancelled waits for the operator, and needs no unit.
+
+    `held` says that its last engine only proved and waited for a word: how the run stood before is not in its row then,
+    and a run that has failed must not go on because somebody looked at it.
+    """
     if latest is None:
         return Due(False, False, "Nothing was run yet.")
     if latest.state is not State.INTERRUPTED:
         return Due(False, not latest.state.final, f"The last run is {latest.state}.")
     if latest.action is Action.VERIFY:
         return Due(False, False, "It only proved; nothing was left half done.")
+    if held:
+        return Due(False, True, "Somebody was looking at it. It goes on once you say so: homewright resume")
     if latest.reason.startswith(PAUSED):
         return Due(False, True, f"{latest.reason} It goes on once you say so: homewright resume")
     return Due(True, True, "It was cut off.")
