@@ -48,6 +48,29 @@ from .composed import site
             ("n2",),
             "",
         ),
+        (
+            {
+                "network": {"lxd": "10.100.0.0/24"},
+                "instances": {"nodes": [{"name": name, "host": name.replace("n", "s")[:2]} for name in ("n1", "n2")]},
+                "gpus": [
+                    {"host": "s1", "address": "0000:01:00.0", "use": "containers"},
+                    {"host": "s2", "address": "0000:01:00.0", "use": "passthrough"},
+                ],
+            },
+            "gpu_instances",
+            ("n2",),
+            "",
+        ),
+        (
+            {
+                "network": {"lxd": "10.100.0.0/24"},
+                "instances": {"nodes": [{"name": name, "host": "s1"} for name in ("n1", "n2")]},
+                "gpus": [{"host": "s1", "address": "0000:01:00.0", "use": "passthrough"}],
+            },
+            "gpu_instances",
+            (),
+            "No instance is given a GPU",
+        ),
         ({"network": {"lxd": "10.100.0.0/24"}}, "gpu_instances", (), "No instance is given a GPU"),
     ],
 )

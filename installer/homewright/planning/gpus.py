@@ -116,9 +116,7 @@ def _options(host: Host) -> Iterator[GpuOption]:
         instance = None
         if chosen is not None:
             why = f"You chose it: {WORDS[chosen.use]}."
-            instance = chosen.instance if chosen.use == "passthrough" else None
-            if chosen.use == "passthrough" and instance is None and len(host.instances) == 1:
-                instance = host.instances[0]
+            instance = host.placed.getting(chosen)
         yield GpuOption(
             host=host.facts.host,
             address=gpu.address,

@@ -8,6 +8,7 @@ from homewright.catalogue.models import Group
 from homewright.discovery.facts import HostFacts
 from homewright.planning.answers import has_instances as has_instances
 from homewright.planning.hosts import instance_names
+from homewright.planning.instances import place
 from homewright.site.models import Site
 
 
@@ -39,8 +40,9 @@ def members(group: Group, site: Site, facts: Mapping[str, HostFacts]) -> tuple[s
         case "instances":
             return instance_names(site, facts)
         case "gpu_instances":
-            given = {choice.instance for choice in site.gpus if choice.use == "passthrough"}
-            return tuple(name for name in instance_names(site, facts) if name in given)
+            plan = place(site, facts)
+            given = {plan.getting(choice) for choice in site.gpus}
+            return tuple(node.name for node in plan.nodes if node.name in given and node.address is not None)
 
 
 def why_empty(group: Group, site: Site) -> str:

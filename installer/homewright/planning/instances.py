@@ -13,7 +13,7 @@ from homewright.planning.capacity import LEAST, USUAL, Share, capacity, sizes, s
 from homewright.planning.documents import Document, Misfit
 from homewright.planning.networks import Networks, propose
 from homewright.planning.virtualization import Kind, kind, lacks
-from homewright.site.answers import Instance
+from homewright.site.answers import GpuChoice, Instance
 from homewright.site.models import Site
 
 QUORUM = 3
@@ -61,6 +61,13 @@ class InstancePlan(Document):
     def on(self, host: str) -> tuple[Instance, ...]:
         """The instances of one server."""
         return tuple(node for node in self.nodes if node.host == host)
+
+    def getting(self, choice: GpuChoice) -> str | None:
+        """The instance that gets a GPU: the named one, else the only one of its server. None where that is not said."""
+        there = self.on(choice.host)
+        if choice.use != "passthrough":
+            return None
+        return choice.instance or (there[0].name if len(there) == 1 else None)
 
 
 def place(

@@ -41,7 +41,7 @@ def wanted(site: Site, facts: HostFacts, plan: InstancePlan) -> dict[str, Device
                 found[name][_name(choice.address)] = _gpu(choice.address)
         if choice.use != "passthrough" or not nodes:
             continue
-        name = choice.instance or (nodes[0] if len(nodes) == 1 else "")
+        name = plan.getting(choice) or ""
         if name not in found:
             raise HomewrightError(
                 f"Which instance gets the GPU {choice.address} of {host} is not said.",
