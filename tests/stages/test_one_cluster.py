@@ -58,6 +58,40 @@ def test_a_cluster_is_begun_only_where_there_is_certainly_none(
     assert [name for name, host in hosts.items() if host.error is not None] == failed
 
 
+SNAP, DEB = {"package": "snap", "store": "snap"}, {"package": "deb", "store": "deb"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "states", "words"),
+    [
+        ({"store": "snap"}, {"store": "snap"}, "absent absent", ""),
+        ({"store": "snap"}, {"store": "deb"}, "absent absent", "on s1 is the snap, and on s2 Debian's package"),
+        ({**SNAP, "version": "5.21.3"}, {"store": "deb"}, "ours absent", "is the snap, and on s2 Debian's package"),
+        ({**SNAP, "version": "5.21.3"}, {"store": "snap"}, "ours absent", ""),
+        ({**SNAP, "version": "6.3"}, {"store": "snap"}, "ours absent", "on s1 is 6.3, and on s2 5.21"),
+        ({**SNAP, "version": "5.21.3"}, {**SNAP, "version": "5.21.2"}, "fresh fresh", ""),
+        ({**SNAP, "version": "5.21.3"}, {**SNAP, "version": "5.0.3"}, "ours fresh", "is 5.21, and on s2 5.0"),
+        ({**SNAP, "version": "5.21.3"}, {**SNAP, "version": "5.0.3"}, "ours ours", ""),  # an update under way
+        ({**DEB, "version": "5.0.2"}, {"store": "deb"}, "ours absent", ""),
+        ({**DEB, "version": "5.0.2"}, {**DEB, "version": ""}, "ours silent", ""),
+        ({**DEB, "version": "5.0.2"}, {}, "ours absent", ""),  # it has none at all, which is told when it is installed
+    ],
+)
+def test_servers_whose_lxds_do_not_go_together_are_refused_before_any_change(
+    first: dict[str, str], second: dict[str, str], states: str, words: str
+) -> None:
+    hosts = [server("s1"), server("s2")]
+    stood: Any = {
+        host.name: SimpleNamespace(host=host, state=state, found=Lxd(**found))
+        for host, state, found in zip(hosts, states.split(), (first, second), strict=True)
+    }
+    cluster.refuse_unlike(hosts, stood)
+    for host in hosts:
+        assert (host.error is not None) == bool(words)
+        if words:
+            assert words in host.error.what and "need one LXD" in host.error.what
+
+
 def test_a_server_in_another_cluster_is_seen() -> None:
     snap, deb = "/var/snap/lxd/common/lxd/cluster.crt", "/var/lib/lxd/cluster.crt"
     peers = [

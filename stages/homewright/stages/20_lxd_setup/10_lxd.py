@@ -9,6 +9,7 @@ from homewright.stages.lxd import cluster, packages
 def run_all(hosts: Sequence[Host]) -> None:
     stood = cluster.stand(hosts)
     cluster.refuse(hosts, stood)
+    cluster.refuse_unlike(hosts, stood)
     together(hosts, lambda host: _install(host, stood[host.name]))
     stood = cluster.stand(hosts)
     if cluster.mend(hosts, stood):

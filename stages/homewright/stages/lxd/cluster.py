@@ -85,6 +85,24 @@ def refuse(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
             host.error = HomewrightError(f"{host.name} was left as it is.", f"{' '.join(reasons.values())}")
 
 
+def refuse_unlike(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
+    """Nothing is changed anywhere where a server would have to join with another LXD than the others'. Raises it on
+    all. A cluster that is whole goes on: its members may be getting their update one by one."""
+    if all(one.state == "ours" for one in stood.values()):
+        return
+    unlike = standings.differing({name: one.found for name, one in stood.items()}, packages.CHANNEL)
+    for host in hosts if unlike else ():
+        if host.error is None:
+            host.error = HomewrightError(
+                f"{unlike}: servers of one cluster need one LXD.",
+                "LXD takes no member of another version. Nothing was changed.",
+                [
+                    "give all servers the same system, or leave the one that differs out of the site",
+                    "or bring LXD there to the same version: snap refresh lxd --channel=…",
+                ],
+            )
+
+
 def pinned(host: Host, folder: str) -> bytes:
     """The certificate that this server's LXD shows: the cluster's, read over SSH. Raises LxdError where it has none."""
     certificate = host.read(f"{folder}/cluster.crt") or host.read(f"{folder}/server.crt")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,6 +100,27 @@ def _used(found: Lxd) -> str:
         if names
     ]
     return " and ".join(parts)
+
+
+def differing(all_found: Mapping[str, Lxd], channel: str) -> str:
+    """Where these servers' LXDs are, or would be, of two kinds or versions, in words; empty where they go together.
+
+    LXD takes no member of another version. `channel` is where a snap that is not there yet would come from; what a
+    package would be is not known before.
+    """
+    kinds = {name: one.package or one.store for name, one in all_found.items()}
+    new = {name: channel for name, one in all_found.items() if not one.package and one.store == "snap"}
+    versions = {name: one.version for name, one in all_found.items() if one.version} | new
+    called = {"snap": "the snap", "deb": "Debian's package"}
+    for told in (
+        {name: called[kind] for name, kind in kinds.items() if kind},
+        {name: ".".join(version.partition("/")[0].split(".")[:2]) for name, version in versions.items()},
+    ):
+        pairs = list(told.items())
+        for name, one in pairs[1:]:
+            if one != pairs[0][1]:
+                return f"LXD on {pairs[0][0]} is {pairs[0][1]}, and on {name} {one}"
+    return ""
 
 
 def data_in(all_found: Iterable[Lxd]) -> str:
