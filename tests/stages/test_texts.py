@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from homewright.errors import HomewrightError
 from homewright.site import hosts_file
 from homewright.site.models import Server, Site
-from homewright.stages import environment_file, peer_keys
+from homewright.stages import clock_service, environment_file, peer_keys
 
 SITE = Site(
     name="home",
@@ -65,6 +68,16 @@ def test_what_cannot_be_a_variable_is_refused(extra: dict[str, str]) -> None:
 
 
 ONE = peer_keys.Identity("one", "10.0.0.1", "ssh-ed25519 AAAA", ("ssh-ed25519 HHHH", "ssh-rsa RRRR"))
+
+
+def test_a_clock_that_somebody_turned_off_is_told_of() -> None:
+    told = "chrony not-found - inactive\nsystemd-timesyncd masked - inactive\n"
+    host: Any = SimpleNamespace(name="s1", run=lambda script: SimpleNamespace(stdout=told))
+    with pytest.raises(HomewrightError, match="systemd-timesyncd on s1 is masked") as caught:
+        clock_service.first(host.name, clock_service.installed(host))
+    assert "systemctl unmask systemd-timesyncd" in caught.value.as_text()
+    told = told.replace("chrony not-found - inactive", "chrony disabled - inactive")
+    assert clock_service.first(host.name, clock_service.installed(host)).name == "chrony"
 
 
 def test_keys_are_good_from_their_own_address_only() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from homewright.checks.fixes.clocks import SERVICES
 from homewright.engine.runners.host import Host
+from homewright.errors import HomewrightError
 
 DEFAULT = "systemd-timesyncd"
 
@@ -33,6 +34,17 @@ def installed(host: Host) -> list[Service]:
         if enabled.strip() not in ("", "masked", "masked-runtime", "not-found", "alias"):
             found.append(Service(name, enabled.strip() in ("enabled", "static"), active.strip() == "active"))
     return sorted(found, key=lambda one: (not one.active, not one.enabled))
+
+
+def first(host: str, found: list[Service]) -> Service:
+    """The service that is to run. Raises HomewrightError where somebody has turned all off for good."""
+    if found:
+        return found[0]
+    raise HomewrightError(
+        f"{DEFAULT} on {host} is masked.",
+        "Somebody turned the clock's service off.",
+        [f"sudo systemctl unmask {DEFAULT}", "then: homewright retry"],
+    )
 
 
 def synchronised(host: Host) -> bool:

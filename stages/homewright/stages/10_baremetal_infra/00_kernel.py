@@ -27,6 +27,7 @@ def run(host: Host) -> None:
         if not services:
             task.changed = packages.install(host, [clock.DEFAULT])
             services = clock.installed(host)
-        if not (services[0].enabled and services[0].active):
-            host.run(["systemctl", "enable", "--now", services[0].name])
+        service = clock.first(host.name, services)
+        if not (service.enabled and service.active):
+            host.run(["systemctl", "enable", "--now", service.name])
             task.changed = True
