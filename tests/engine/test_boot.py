@@ -195,15 +195,16 @@ def test_a_paused_run_stays_paused(boot: Any) -> None:
     assert Engine.seen == []
 
 
-def test_a_run_that_somebody_only_looked_at_does_not_go_on(boot: Any, state: StateFolder) -> None:
+@pytest.mark.parametrize(("key", "why"), [("held", "looking at it"), ("paused", "A pause was asked for")])
+def test_a_run_that_was_held_or_told_to_pause_does_not_go_on(boot: Any, state: StateFolder, key: str, why: str) -> None:
     writer = Writer(state, "r1")
-    writer.change(writer.set_meta("held", "r1"))
+    writer.change(writer.set_meta(key, "r1"))
     writer.close()
     assert boot(State.RUNNING) == 0
     assert Engine.seen == []
     [row] = Reader(state).runs(1)
     found = at_boot.of_run(state, row)
-    assert found is not None and not found.resumes and "looking at it" in found.why
+    assert found is not None and not found.resumes and why in found.why
 
 
 def test_an_engine_that_is_at_work_is_left_alone(boot: Any, state: StateFolder) -> None:

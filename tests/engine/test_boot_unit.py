@@ -190,3 +190,5 @@ def test_what_is_gone_on_with_at_boot(latest: RunRecord | None, go: bool, keep: 
     assert found.why
     held = due.look(latest, held=True)
     assert (held.go, held.keep) == (False, keep), "a look lets nothing go on by itself"
+    paused = due.look(latest, paused=True)
+    assert (paused.go, paused.keep) == (False, keep), "nor does a pause that had not come yet"

@@ -9,6 +9,7 @@ import pytest
 from homewright.engine import client, launch, lock, remains
 from homewright.engine.client import Presence
 from homewright.engine.journal import Reader
+from homewright.engine.journal.writer import Writer
 from homewright.engine.states import State
 from homewright.errors import UsageError
 from homewright.planning import kept
@@ -57,9 +58,25 @@ def test_a_held_run_that_is_given_up_stands_as_it_stood(failed: tuple[Path, str]
         client.cancel(state)
 
 
+def test_a_look_at_a_run_that_was_cut_off_while_it_was_paused_leaves_it_paused(
+    failed: tuple[Path, str], state: StateFolder
+) -> None:
+    writer = Writer(state, failed[1])
+    paused = "Paused before 90/10 Step 1."
+    writer.change(writer.set_run(state=State.RUNNING, reason=paused), writer.set_meta("paused", failed[1]))
+    writer.close()
+    reader = hold(failed, state)
+    client.cancel(state)
+    assert ended(state, reader) is State.INTERRUPTED
+    assert (reader.run().reason, reader.meta("paused")) == (paused, failed[1])
+
+
 def test_a_held_run_goes_on_when_it_is_told(failed: tuple[Path, str], state: StateFolder) -> None:
     reader = hold(failed, state)
+    client.pause(state)
+    assert reader.meta("paused") == failed[1], "a pause is recorded at once, also where a step is still at work"
     client.go_on(state)
+    assert reader.meta("paused") == ""
     assert ended(state, reader) is State.FAILED
     assert reader.meta("held") == ""
     finished = [event for event in reader.events(failed[1]) if event.kind == "step-finished"]

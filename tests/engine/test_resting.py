@@ -8,7 +8,7 @@ import pytest
 import yaml  # ansible-core brings it
 
 from homewright.catalogue import load
-from homewright.engine import launch, lock
+from homewright.engine import launch, lock, remains
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
 from homewright.engine.resting import resting
@@ -94,3 +94,22 @@ def test_an_engine_takes_back_what_rests_on_its_stage_first(tmp_path: Path, stat
     launch.resume(site, state, reader.run().id)
     wait_for(lambda: lock.holder(state) is None, "the engine's end")
     assert [row.step for row in reader.steps(reader.run().id) if not row.host] == ["91/10", "90/10"]
+
+
+def test_what_was_done_is_taken_back_though_its_answer_is_gone(tmp_path: Path, state: StateFolder) -> None:
+    root = tmp_path / "catalogue"
+    for stage, requires in (("90", []), ("91", ["90"])):
+        file = Tiny(root / stage, stage).step(1, RUN, when="zone").folder / "stage.yaml"
+        file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"requires": requires}))
+    site = tmp_path / "site.yaml"
+    site.write_text("version: 1\nname: attic\nservers:\n  - {name: s1, address: 127.0.0.1, user: ann, port: 1}\n")
+    record(state, "r1", Action.RUN, "90/10", State.SUCCEEDED, 1.0)
+    record(state, "r2", Action.RUN, "91/10", State.SUCCEEDED, 1.0)
+    reader = Reader(state)
+    back = [("91/10", ""), ("91/10", "s1"), ("90/10", ""), ("90/10", "s1")]
+    for action, rows in (("apply", [("90/10", "")]), ("rollback", back)):
+        run = launch.start(site, state, action=action, only="90", stages=[root])
+        wait_for(lambda: lock.holder(state) is None, "the engine's end")
+        assert [(row.step, row.host) for row in reader.steps(run)] == rows
+    seen = [(step.id, [host.host for host in step.hosts]) for step in remains.look(site, state).steps]
+    assert seen == [("91/10", ["s1"]), ("90/10", ["s1"])]

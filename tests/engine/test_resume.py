@@ -330,6 +330,23 @@ def test_a_paused_run_begins_nothing_until_it_may_go_on(world: World) -> None:
     assert world.done == {(name, host) for name in STEPS for host in HOSTS}
 
 
+def test_a_paused_run_that_is_shut_down_is_recorded_as_paused(world: World) -> None:
+    def shut_down(context: Context) -> None:
+        context.interrupted = True
+        context.stop.set()
+
+    def pause(context: Context) -> None:
+        context.going.clear()
+        asyncio.get_running_loop().call_later(0.2, shut_down, context)
+
+    world.then = pause
+    end = world.engine()
+    assert (end.state, end.reason) == (State.INTERRUPTED, "Paused: 90/20, 90/30 did not run.")
+    assert Reader(world.state).run("r1").reason == "Paused before 90/20 Step 2."
+    world.then = shut_down
+    assert not world.engine().reason.startswith("Paused")
+
+
 def test_a_paused_run_can_be_cancelled(world: World) -> None:
     def pause(context: Context) -> None:
         context.going.clear()

@@ -119,3 +119,25 @@ def test_the_digest_is_of_site_catalogue_and_who_the_servers_are() -> None:
 def test_groups(group: str, servers: int, names: tuple[str, ...]) -> None:
     known = {"s1": facts("s1", "a"), "s2": facts("s2", "b", gpu=True)}
     assert members(group, site(servers), known) == names  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("overlay", "runs"),
+    [
+        ({"kind": "zerotier", "network_id": "8056c2e21c000001"}, True),
+        ({"kind": "none", "network_id": "8056c2e21c000001"}, False),  # kept in the file, and not wanted now
+        ({}, False),
+    ],
+)
+def test_a_step_without_its_answer_is_planned_to_be_taken_back_alone(overlay: dict[str, str], runs: bool) -> None:
+    found = catalogue()
+    when = {"when": "network.overlay.network_id", "secret": "overlay/zerotier-token"}
+    steps = (found.stages[0].steps[0].model_copy(update=when),)
+    stages = (found.stages[0].model_copy(update={"steps": steps}), *found.stages[1:])
+    changed = Catalogue(stages, "c0ffee", (), {})
+    wanted = site(2, network={"overlay": overlay})
+    step = plan(wanted, changed, secrets=["overlay/zerotier-token"]).steps()[0]
+    assert bool(step.hosts) is runs
+    step = plan(wanted, changed, secrets=[], back=True).steps()[0]
+    assert (step.hosts, step.skipped) == (("s1", "s2"), "")
+    assert plan(wanted, changed, back=True).stages[1].skipped == "", "a whole stage too"

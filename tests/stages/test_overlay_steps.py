@@ -109,3 +109,32 @@ def test_a_server_that_was_there_before_keeps_its_address(
     with pytest.raises(OverlayError, match=r"s1 is in the ZeroTier network 8056c2e21c000001 already, with 10\.147"):
         act("run", [server("s1", {"networks": before})])
     assert account.changed == [], "nothing was changed, neither there nor on a server"
+
+
+WITHOUT = {"kind": "none"}
+
+
+@pytest.mark.parametrize(
+    ("overlay_now", "capture", "left"),
+    [
+        ({"kind": "zerotier", "network_id": NETWORK}, {"networks": []}, [NETWORK]),
+        ({"kind": "none", "network_id": NETWORK}, {"networks": []}, [NETWORK]),
+        (WITHOUT, {"networks": [], "network": NETWORK}, [NETWORK]),  # the answer was taken away since
+        ({"kind": "zerotier", "network_id": OTHER}, {"networks": [], "network": NETWORK}, [OTHER, NETWORK]),
+        (WITHOUT, {"networks": [NETWORK], "network": NETWORK}, []),  # it was in there before us
+        (WITHOUT, {}, []),
+    ],
+)
+def test_every_network_that_a_server_was_brought_into_is_left(
+    play: Any, monkeypatch: pytest.MonkeyPatch, overlay_now: dict[str, str], capture: dict[str, Any], left: list[str]
+) -> None:
+    account = play(Account({}))
+    commands: list[list[str]] = []
+    monkeypatch.setattr(overlay, "status", lambda host, network: ("OK", []))
+    monkeypatch.setattr(overlay.packages, "installed", lambda host: [overlay.PACKAGE])
+    site = Site.model_validate({**SITE.model_dump(), "network": {"overlay": overlay_now}})
+    host = server("s1", capture and {"packages": [overlay.PACKAGE], **capture}, site)
+    host.run = commands.append
+    act("back", [host])
+    assert commands == [["zerotier-cli", "leave", network] for network in left]
+    assert account.changed == [f"{network} {NODES['s1']}" for network in left]

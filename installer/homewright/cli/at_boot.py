@@ -39,7 +39,8 @@ def of_run(state: StateFolder, record: RunRecord | None) -> Prospect | None:
     if record is None:
         # Nothing is recorded, and yet something waits: the state folder is not there yet, or cannot be read.
         return _waiting(prospect.asked(state)) if prospect.installed(state) else None
-    found = due.look(record, held=Reader(state).meta("held") == record.id)
+    held, paused = (Reader(state).meta(key) == record.id for key in ("held", "paused"))
+    found = due.look(record, held=held, paused=paused)
     if not found.keep:
         return None
     told = prospect.recorded(state, record.id)

@@ -107,7 +107,10 @@ class Engine:
         also: tuple[str, ...] = ()
         if only is not None and self.action is Action.ROLLBACK:
             also = resting.stages(site, self.state, catalogue, only, self.run)
-        planned = plan(site, catalogue, facts, history, only=only, start_at=start_at, also=also, secrets=secrets)
+        back = self.action is Action.ROLLBACK
+        planned = plan(
+            site, catalogue, facts, history, only=only, start_at=start_at, also=also, secrets=secrets, back=back
+        )
         if not goes_on and self.request.plan_digest not in (None, planned.digest):
             raise PlanMismatch(
                 "The plan that was approved no longer fits.",

@@ -121,6 +121,7 @@ def look(site_file: Path, state: StateFolder, run: str | None = None) -> Remains
         only=request.only,
         start_at=request.start_at,
         secrets=Secrets(state.secrets).names(),
+        back=record.action is Action.ROLLBACK,
     )
     return remains(
         record,

@@ -177,7 +177,10 @@ class Schedule:
             code = 5  # nothing is wrong but that servers do not answer
         if state is State.SUCCEEDED and self._waived & set(self._states):
             state, code = State.INCOMPLETE, 1
-        return RunEnd(state, self._changed, self._reason(), code)
+        reason = self._reason()
+        if state is State.INTERRUPTED and not self._context.going.is_set():
+            reason = f"{PAUSED}: {reason}." if reason else f"{PAUSED}."  # at boot it waits for a word as well
+        return RunEnd(state, self._changed, reason, code)
 
     async def _work_off(self) -> None:
         """Every step to its end, or until the run is stopped: what may begin does, as soon as something has ended."""
@@ -242,7 +245,8 @@ class Schedule:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for one in waiting:
             one.cancel()
-        context.writer.change(context.writer.set_run(reason=""))
+        if context.going.is_set():  # else the end of the run says why
+            context.writer.change(context.writer.set_run(reason=""))
 
     async def _one(self, step: PlanStep) -> None:
         writer = self._context.writer

@@ -15,10 +15,10 @@ def flattened(site: Site) -> dict[str, str]:
 
 
 def answer(site: Site, path: str) -> Any:
-    """The answer at a dotted path of site.yaml; None where there is none."""
+    """The answer at a dotted path of site.yaml; None where there is none, and for what is beside `kind: none`."""
     value: Any = site.model_dump(mode="json")
     for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
+        value = value.get(name) if isinstance(value, dict) and (name == "kind" or value.get("kind") != "none") else None
     return value
 
 

@@ -134,11 +134,12 @@ def plan(
     also: Collection[str] = (),
     decided: Decided | None = None,
     secrets: Collection[str] | None = None,
+    back: bool = False,
 ) -> Plan:
     """The plan. `history` has the minutes that steps took before; `only` and `start_at` name stages, `also` those
     besides `only`; `decided` is what `decisions.decide` made of the same site and facts, where the caller has it
     already; `secrets` names those that the site has (None: nobody has looked, and no step is skipped for the lack of
-    one).
+    one). `back` is a roll-back's: what was done is taken back, whatever answers and secrets were taken away since.
 
     Raises SiteError where there is no server, CatalogueError where a named stage is not in the catalogue.
     """
@@ -150,7 +151,9 @@ def plan(
             ["add one: homewright site set servers.0 …, or in the wizard: homewright"],
         )
     chosen = _chosen(catalogue, only, start_at, also)
-    stages = tuple(_stage(stage, site, catalogue, known, history or {}, chosen, secrets) for stage in catalogue.stages)
+    stages = tuple(
+        _stage(stage, site, catalogue, known, history or {}, chosen, secrets, back) for stage in catalogue.stages
+    )
     running = [step for stage in stages if not stage.skipped for step in stage.steps if step.hosts]
     by_id = {step.id: step for step in catalogue.steps()}
     hosts = tuple(_host(server.name, running, by_id, site) for server in site.servers)
@@ -228,13 +231,14 @@ def _stage(
     history: Mapping[str, float],
     chosen: Collection[str],
     secrets: Collection[str] | None,
+    back: bool,
 ) -> PlanStage:
     skipped = ""
     if stage.id not in chosen:
         skipped = NOT_ASKED
-    elif stage.when is not None and answer(site, stage.when) in (None, "", [], {}, False):
+    elif stage.when is not None and not back and answer(site, stage.when) in (None, "", [], {}, False):
         skipped = f"{stage.when} is not set in the site"
-    steps = tuple(_step(step, site, catalogue, facts, history, secrets) for step in stage.steps)
+    steps = tuple(_step(step, site, catalogue, facts, history, secrets, back) for step in stage.steps)
     return PlanStage(id=stage.id, title=stage.title, summary=stage.summary, skipped=skipped, steps=steps)
 
 
@@ -245,13 +249,15 @@ def _step(
     facts: Mapping[str, HostFacts],
     history: Mapping[str, float],
     secrets: Collection[str] | None,
+    back: bool,
 ) -> PlanStep:
     measured = history.get(step.id)
     hosts, skipped = members(step.hosts, site, facts), ""
-    if step.when is not None and answer(site, step.when) in (None, "", [], {}, False):
-        hosts, skipped = (), f"{step.when} is not set in the site."
-    elif step.secret is not None and secrets is not None and step.secret not in secrets:
-        hosts, skipped = (), f"The site has no secret {step.secret}."
+    when, secret = (None, None) if back else (step.when, step.secret)
+    if when is not None and answer(site, when) in (None, "", [], {}, False):
+        hosts, skipped = (), f"{when} is not set in the site."
+    elif secret is not None and secrets is not None and secret not in secrets:
+        hosts, skipped = (), f"The site has no secret {secret}."
     return PlanStep(
         id=step.id,
         title=step.title,

@@ -50,6 +50,12 @@ def network_of(host: Host) -> str:
     return network
 
 
+def networks_of(host: Host) -> list[str]:
+    """The networks that this server was brought into: the site's, and the one that was the site's at first."""
+    found = (host.site.network.overlay.network_id, host.capture.get("network"))
+    return [one for one in dict.fromkeys(found) if one and one not in host.capture.get("networks", (one,))]
+
+
 def addresses(host: Host) -> dict[str, str]:
     """The fixed address of every server there."""
     return overlay_addresses(host.site, propose(host.site, host.facts).network("overlay"))
@@ -124,18 +130,26 @@ def capture(host: Host) -> dict[str, Any]:
         networks = []
     users = host.run("getent passwd zerotier-one >/dev/null && echo yes; true").stdout.strip() == "yes"
     folders = [folder for folder in (KEY.rpartition("/")[0], HOME) if host.exists(folder)]
-    return {"networks": networks, "packages": packages.installed(host), "folders": folders, "account": users}
+    own = host.site.network.overlay.network_id
+    return {
+        "network": own,
+        "networks": networks,
+        "packages": packages.installed(host),
+        "folders": folders,
+        "account": users,
+    }
 
 
-def leave(host: Host, network: str) -> str:
-    """Leave the network and take ZeroTier away where it was not there before; the id that it had."""
+def leave(host: Host) -> str:
+    """Leave our networks and take ZeroTier away where it was not there before; the id that it had."""
     if "networks" not in host.capture:
         return ""  # taken back before, or never begun: what is there by now is not ours
     was = node(host)
     with host.task("No overlay") as task:
-        if was and status(host, network)[0] and network not in host.capture["networks"]:
-            host.run(["zerotier-cli", "leave", network])
-            task.changed = True
+        for network in networks_of(host):
+            if was and status(host, network)[0]:
+                host.run(["zerotier-cli", "leave", network])
+                task.changed = True
         if PACKAGE not in host.capture.get("packages", (PACKAGE,)):
             task.changed |= packages.remove(host, [PACKAGE], host.capture["packages"])
             for path in (SOURCE, KEY, *(() if HOME in host.capture.get("folders", ()) else (HOME,))):

@@ -57,7 +57,8 @@ def go_on(site_file: Path, state: StateFolder) -> int:
         return 0  # somebody else's engine: at its end systemd starts us once more
     reader = Reader(state)
     latest = next(iter(reader.runs(1)), None)
-    found = due.look(latest, held=latest is not None and reader.meta("held") == latest.id)
+    looked, paused = (latest is not None and reader.meta(key) == latest.id for key in ("held", "paused"))
+    found = due.look(latest, held=looked, paused=paused)
     if latest is None or not found.keep:
         return unit.NOTHING_LEFT
     if not found.go:

@@ -7,10 +7,11 @@ from homewright.stages import overlay_effect as overlay
 
 
 def rollback_all(hosts: Sequence[Host]) -> None:
-    network = overlay.network_of(hosts[0])
-    mine = [host for host in hosts if network not in host.capture.get("networks", ())]
-    nodes = together(mine, lambda host: overlay.leave(host, network))
-    if any(nodes.values()):
+    nodes = together([host for host in hosts if overlay.networks_of(host)], overlay.leave)
+    gone = [
+        (network, nodes[host.name]) for host in hosts if nodes.get(host.name) for network in overlay.networks_of(host)
+    ]
+    if gone:
         account = overlay.central(hosts[0])
-        for node in filter(None, nodes.values()):
+        for network, node in gone:
             account.remove_member(network, node)
