@@ -240,8 +240,8 @@ homewright site secret set NAME
             last = self._stages[-1] if self._stages else "none"
             lines.append(
                 Content.styled(
-                    f"{look('warning').mark(self.ascii)} The stages of this version end with {last}: these answers are "
-                    "kept for those that install it. Plan shows what runs now.",
+                    f"{look('warning').mark(self.ascii)} The stages of this version end with {last}, before the "
+                    "cluster and its services: their answers are kept for later. Plan shows what runs now.",
                     "$text-warning",
                 )
             )
