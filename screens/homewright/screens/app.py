@@ -197,7 +197,7 @@ class HomewrightApp(App[int]):
 
         if self.page is not self.screen:
             return
-        commands = [Command(label, key, action) for key, label, action in self.keys_now() if action != "app.palette"]
+        commands = [Command(label, key, action) for key, label, action in self.keys_now() if action != "palette"]
         if self.sitting is not None and not any(command.action.endswith("site_export") for command in commands):
             commands.append(Command("site export", "", "app.site_export"))
         commands += [Command(f"theme: {theme.name}", "", f"app.wear('{theme.name}')") for theme in THEMES]
