@@ -152,11 +152,13 @@ class Engine:
         """Do nothing but prove what was done until somebody says that it may go on, where that was asked for."""
         row = writer.query("SELECT state, reason FROM runs WHERE id = ?", self.run)[0]
         was = State(row[0])
-        self.before = (was if was.final else State.INTERRUPTED, str(row[1]) if was.final else "")
+        self.before = (was if was.final else State.INTERRUPTED, str(row[1]))
         self.held = self.request.hold
         writer.change(writer.set_meta("held", self.run if self.held else ""))
         if self.held:
             context.going.clear()
+        else:
+            writer.change(writer.set_meta("paused", ""))
 
     async def _mind_the_held(self, context: Context, desk: control.Desk) -> None:
         """A run that waits for a word is given up when nobody is there to say it."""
@@ -249,7 +251,10 @@ class Engine:
         def obey(identity: str, command: str, by: str) -> int:
             said = f"{command} was asked for by {by}"
             event = Event(Kind.CONTROL, said, data={"id": identity, "command": command, "by": by})
-            seq = context.writer.transition(event)
+            # Recorded at once: a step that is at work may take long, and the power fail before the pause has come.
+            paused = {"pause": self.run, "continue": ""}
+            rows = [context.writer.set_meta("paused", paused[command])] if command in paused else []
+            seq = context.writer.transition(event, *rows)
             match command:
                 case "pause":
                     context.going.clear()
