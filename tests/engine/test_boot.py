@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from pathlib import Path
@@ -182,6 +183,20 @@ def test_a_run_that_was_cut_off_goes_on_with_what_it_was_asked(
     assert Engine.seen == [("r1", True, 2)]
     assert launch.RunRequest.read(state.run("r1")).skips == {"90/10": "not now"}
     assert not (state.root / unit.OVER).exists()
+
+
+def test_what_a_retry_asked_for_and_had_not_begun_is_still_wanted(boot: Any, state: StateFolder, run: str) -> None:
+    asked = {"action": "apply", "attempt": 3, "anew": ["90/10", "90/20", "90/30"], "new_machines": ["s2"]}
+    (state.run(run) / "request.json").write_text(json.dumps(asked))
+    writer = Writer(state, run)
+    row = {"stage": "90", "title": "T", "runner": "python", "state": State.SUCCEEDED}
+    for position, (step, attempt) in enumerate({"90/10": 3, "90/20": 2}.items()):
+        rows = [writer.add_step(step, host, position=position, attempt=attempt, **row) for host in ("", "s1")]
+        writer.change(*rows)
+    writer.close()
+    boot(State.RUNNING)
+    request = launch.RunRequest.read(state.run(run))
+    assert (request.attempt, request.anew, request.new_machines) == (4, ("90/20", "90/30"), ("s2",))
 
 
 @pytest.mark.parametrize("recorded", [State.SUCCEEDED, State.FAILED, State.CANCELLED, State.INCOMPLETE])

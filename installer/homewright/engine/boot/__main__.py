@@ -75,7 +75,11 @@ def _engine(site_file: Path, state: StateFolder, run: str) -> None:
     from homewright.engine.process import Engine
 
     with launch.alone(state.run(run)):
-        launch.ask_again(state, run)
+        before = launch.RunRequest.read(state.run(run))
+        tried = {row.step: row.attempt for row in Reader(state).steps(run) if not row.host}
+        # What the engine that was cut off had not come to yet of what it was asked is still wanted.
+        anew = [step for step in before.anew if tried.get(step, 0) < before.attempt]
+        launch.ask_again(state, run, anew=anew, new_machines=before.new_machines)
     folder = state.run(run)
     (folder / "engine.pid").write_text(str(os.getpid()))
     log = os.open(folder / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
