@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -279,6 +281,30 @@ def test_a_file_with_secrets_is_neither_edited_nor_written_down(more: str) -> No
     apart = seen(files={CLOUD_FILE: STATIC, "/etc/netplan/60-wifi.yaml": f"network:\n{more}"})
     assert set(made(apart).files) == {FILE, CLOUD_FILE}
     assert bridge.recorded(apart) == {CLOUD_FILE: STATIC}
+
+
+def test_the_state_of_before_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the step itself records it for the journal."""
+    step = importlib.util.spec_from_file_location("bridge_step", shipped() / "10_baremetal_infra" / "18_bridge.py")
+    assert step is not None and step.loader is not None
+    module: Any = importlib.util.module_from_spec(step)
+    step.loader.exec_module(module)
+    asked = site()
+    host: Any = SimpleNamespace(
+        name="s1",
+        site=asked,
+        address=asked.servers[0].address,
+        stat=lambda path: "600 root:root",
+        exists=lambda _: False,
+    )
+    given = seen(files={CLOUD_FILE: STATIC, "/etc/netplan/60-wifi.yaml": WIFI})
+    monkeypatch.setattr(module, "look", lambda _: given)
+    before = module.capture(host)
+    assert (before["files"], list(before["states"])) == ({CLOUD_FILE: STATIC}, [CLOUD_FILE])
+    mixed = dataclasses.replace(given, files={CLOUD_FILE: f"{STATIC}{SECRETS[0]}"})
+    monkeypatch.setattr(module, "look", lambda _: mixed)
+    with pytest.raises(Refused, match="secrets"):
+        module.capture(host)
 
 
 def test_what_was_written_down_is_enough_to_put_back_what_was_edited() -> None:
