@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,18 +106,27 @@ ctrl+s saves all of this as text, to carry it to the computer that should trust 
         self.home.back_to_welcome()
 
 
+def _steps(outcome: Outcome, ascii: bool) -> Iterator[str]:
+    """Each stage in a line or two: what ended alike stands together. What went wrong has a line of its own."""
+    for (stage, state), group in groupby(progress.whole(outcome.steps), lambda step: (step.stage, step.state)):
+        steps = list(group)
+        if state in (State.SUCCEEDED, State.SKIPPED):
+            mark = look("done" if state is State.SUCCEEDED else state).mark(ascii)
+            told = ", ".join(step.title for step in steps)
+            yield from textwrap.wrap(told, 76, initial_indent=f"  {mark} {stage:<4}", subsequent_indent=" " * 8)
+            continue
+        for step in steps:
+            where = " ".join(row.host for row in outcome.steps if row.step == step.step and row.host)
+            yield f"  {look(state).mark(ascii)} {step.step:<6} {step.title:<34} {where}".rstrip()
+
+
 def told(outcome: Outcome, ascii: bool) -> list[str]:
     """Everything that the screen says, line by line; headings begin at the margin."""
     run, site = outcome.run, outcome.site
-    done = look("done").mark(ascii)
     changed = f"{run.changed} changed" if run.changed else "nothing had to be changed"
     proved = run.state is State.SUCCEEDED
     lines = [f"Proved, {changed}" if proved else f"The last run: {look(run.state).word}, {changed}"]
-    for step in progress.whole(outcome.steps):
-        hosts = [row.host for row in outcome.steps if row.step == step.step and row.host]
-        mark = done if step.state is State.SUCCEEDED else look(step.state).mark(ascii)
-        where = " ".join(hosts)
-        lines.append(f"  {mark} {step.step:<6} {step.title:<34} {where}".rstrip())
+    lines += _steps(outcome, ascii)
     lines += ["", "To open", "  Workspaces: ctrl+n, where n makes the first one and o shows its address."]
     if site.zone is None:
         lines.append("  Their addresses are the servers' own: there is no name to resolve.")
