@@ -299,7 +299,7 @@ class Engine:
                 self._finish(context.writer, end, time.monotonic() - began, lock)
                 await self._tell_end(notices, watching, end)
                 raise
-            await self._leave_hosts(context)
+            await self._leave_hosts(context, end)
             desk.close()
             self._finish(context.writer, end, time.monotonic() - began, lock)
             await self._tell_end(notices, watching, end)
@@ -312,13 +312,14 @@ class Engine:
             with contextlib.suppress(HomewrightError):
                 await notices.ended(end.state, end.reason, end.changed, end.exit_code)
 
-    async def _leave_hosts(self, context: Context) -> None:
+    async def _leave_hosts(self, context: Context, end: RunEnd) -> None:
         with contextlib.suppress(HomewrightError):
             left = await context.fences.release()
             if left:
                 said = f"{', '.join(left)} could not be given back; the next run of this site takes them over."
                 context.writer.transition(Event(Kind.LINE, said, level=Level.WARNING))
-        if self.action is Action.RUN and not context.site.sudo.keep and not Rehearsed.of(self.state):
+        goes_on = self.held or end.state is State.INTERRUPTED  # without sudo it could not
+        if self.action is Action.RUN and not goes_on and not context.site.sudo.keep and not Rehearsed.of(self.state):
             names = [server.name for server in context.site.servers]
             told = await asyncio.gather(*(asyncio.to_thread(_without_sudoers, context, name) for name in names))
             for name, text in zip(names, told, strict=True):
