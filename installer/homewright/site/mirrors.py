@@ -14,12 +14,15 @@ DOCKER = "docker.io"
 """The registry of references that name none."""
 _COMPONENTS = {"ubuntu": "main universe"}
 """Of a system's own archive, what our packages are in; Debian's are in main."""
+_DRIVERS = {"ubuntu": "restricted", "debian": "contrib non-free non-free-firmware"}
+"""What NVIDIA's drivers are in besides. apt warns where a mirror has no such part, and goes on."""
 _REGISTRY = re.compile(r"[a-z0-9.-]+\.[a-z0-9.-]+(?::\d+)?|localhost(?::\d+)?|[a-z0-9-]+:\d+")
 
 
-def apt_sources(mirror: MirrorSettings, system: str, codename: str) -> str:
+def apt_sources(mirror: MirrorSettings, system: str, codename: str, *, drivers: bool = False) -> str:
     """The one line of apt's sources for this system (its ID and VERSION_CODENAME); empty for the server's own."""
-    return f"deb {mirror.apt.rstrip('/')} {codename} {_COMPONENTS.get(system, 'main')}\n" if mirror.apt else ""
+    parts = [_COMPONENTS.get(system, "main"), *([_DRIVERS[system]] if drivers and system in _DRIVERS else ())]
+    return f"deb {mirror.apt.rstrip('/')} {codename} {' '.join(parts)}\n" if mirror.apt else ""
 
 
 def pip_environment(mirror: MirrorSettings) -> dict[str, str]:
@@ -38,16 +41,17 @@ def image(mirror: MirrorSettings, reference: str) -> str:
     return f"{mirror.images.rstrip('/')}/{registry}/{rest}"
 
 
-def apt_script(mirror: MirrorSettings) -> str:
-    """Lines of shell that define `get`: apt-get, from the site's mirror alone where there is one.
+def apt_script(mirror: MirrorSettings, *, drivers: bool = False) -> str:
+    """Lines of shell that define `get`: apt-get, from the site's mirror alone where there is one. What else asks apt
+    takes `$sources`, after a `get update` where that is not empty.
 
     The mirror's lists lie in a folder of their own that goes again: the server's sources stay as they are.
     """
     lines = ["export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8", "sources="]
     if mirror.apt:
         cases = " ".join(
-            f"{system}) line={shlex.quote(apt_sources(mirror, system, '@').strip())} ;;"
-            for system in (*_COMPONENTS, "*")
+            f"{system}) line={shlex.quote(apt_sources(mirror, system, '@', drivers=drivers).strip())} ;;"
+            for system in ("ubuntu", "debian", "*")
         )
         lines += [
             ". /etc/os-release",

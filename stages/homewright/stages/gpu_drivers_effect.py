@@ -7,6 +7,7 @@ from typing import Any
 
 from homewright.engine.runners.host import Host
 from homewright.errors import HomewrightError
+from homewright.site import mirrors
 from homewright.stages import gpu_drivers, packages
 
 _LOOK = r"""
@@ -23,7 +24,7 @@ if command -v nvidia-smi >/dev/null; then timeout 30 nvidia-smi -L 2>&1; fi
 printf '%s\n' "$1"
 . /etc/os-release; echo "$ID"
 """
-_KNOWN = "apt-cache pkgnames nvidia-driver 2>/dev/null; true"
+_KNOWN = "apt-cache $sources pkgnames nvidia-driver 2>/dev/null; true"
 START_S = 60
 
 
@@ -66,17 +67,25 @@ def install(host: Host, seen: Seen) -> None:
     with host.task("NVIDIA driver") as task:
         if seen.listed:
             return  # of whatever version: somebody chose it, and it works
-        if not host.run(_KNOWN).stdout.split():
-            host.show("apt-get -q update -o DPkg::Lock::Timeout=120", timeout=300)
-        wanted = gpu_drivers.package(seen.system, host.run(_KNOWN).stdout.split())
+        wanted = gpu_drivers.package(seen.system, _known(host))
         if not wanted:
             raise HomewrightError(
                 f"There is no NVIDIA driver for {host.name}.",
                 "apt knows no package of it: on Debian it is in the components contrib and non-free.",
                 ["add those to its sources", "or name a mirror that has it: homewright site set mirror.apt …"],
             )
-        task.changed = packages.install(host, [wanted])
+        task.changed = packages.install(host, [wanted], drivers=True)
         host.run("modprobe nvidia", timeout=START_S)
+
+
+def _known(host: Host) -> list[str]:
+    """The packages of the driver, as the site's mirror has them, or the server's own sources."""
+    apt = f"set -e\n{mirrors.apt_script(host.site.mirror, drivers=True)}"
+    if not host.site.mirror.apt:
+        found = host.run(f"{apt}{_KNOWN}").stdout.split()
+        if found:
+            return found
+    return host.run(f"{apt}get update >&2\n{_KNOWN}", timeout=300).stdout.split()
 
 
 def remove(host: Host) -> None:

@@ -64,7 +64,9 @@ def addresses(host: Host) -> dict[str, str]:
 def install(host: Host) -> None:
     """ZeroTier, from what apt knows, else from its maker's repository with the key that its maker names."""
     with host.task("ZeroTier") as task:
-        if PACKAGE not in packages.installed(host) and host.run(_KNOWN, check=False).exit_code != 0:
+        # From the site's mirror packages come alone: what the server's own lists know is not asked then.
+        wanting = PACKAGE not in packages.installed(host) and not host.site.mirror.apt
+        if wanting and host.run(_KNOWN, check=False).exit_code != 0:
             _add_repository(host)
             task.changed = True
         task.changed |= packages.install(host, [PACKAGE])

@@ -17,13 +17,13 @@ def installed(host: Host) -> list[str]:
     return sorted({line.split()[1] for line in host.run(asked).stdout.splitlines() if line.startswith("ii ")})
 
 
-def install(host: Host, names: Sequence[str]) -> bool:
+def install(host: Host, names: Sequence[str], *, drivers: bool = False) -> bool:
     """See that these packages are there; true where one was missing. Raises CommandFailed with apt's words."""
     if set(names) <= set(installed(host)):
         return False
     words = shlex.join(names)
     host.show(
-        f"set -e\n{mirrors.apt_script(host.site.mirror)}"
+        f"set -e\n{mirrors.apt_script(host.site.mirror, drivers=drivers)}"
         # A run that was cut off leaves packages half installed; nothing installs before they are finished.
         '[ -z "$(dpkg --audit)" ] || dpkg --configure -a\n'
         f"install() {{ get install --no-install-recommends {words}; }}\n"

@@ -212,7 +212,7 @@ def _is_addressed(lxd: Lxd, one: Planned) -> bool:
 
 def _account(lxd: Lxd, host: Host, one: Planned) -> bool:
     name = one.node.name
-    words = ["sh", "-ec", texts.ACCOUNT, "sh", name, one.address, one.user, public_key(host)]
+    words = ["sh", "-ec", texts.account_script(host.site.mirror), "sh", name, one.address, one.user, public_key(host)]
     changed = "changed" in _eventually(host, f"{name} lets nobody in", lambda: _run(lxd, name, words)).split()
     text = texts.environment_text(host.site, one, GROUPS)
     for path, wanted in ((environment_file.FILE, text), (environment_file.HOOK, environment_file.HOOK_TEXT)):

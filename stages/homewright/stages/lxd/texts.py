@@ -12,8 +12,9 @@ from typing import Any
 from homewright.planning.instances import InstancePlan
 from homewright.planning.networks import Networks
 from homewright.planning.pools import POOL
+from homewright.site import mirrors
 from homewright.site.answers import Instance
-from homewright.site.models import Site
+from homewright.site.models import MirrorSettings, Site
 from homewright.stages import environment_file
 from homewright.stages.lxd.standing import OWNER
 from homewright.stages.lxd.way import BRIDGE, PROFILE
@@ -218,7 +219,15 @@ def environment_text(site: Site, one: Planned, groups: Sequence[str]) -> str:
     return environment_file.text_of_instance(site, one.node.name, one.address, groups)
 
 
-ACCOUNT = r"""
+def account_script(mirror: MirrorSettings) -> str:
+    """What makes an instance ready for us: in it, as root, with its name, its address, the account and its key.
+
+    It prints `changed` where it changed something. What it lacks comes from the site's mirror where there is one.
+    """
+    return _ACCOUNT.replace("@apt@", mirrors.apt_script(mirror))
+
+
+_ACCOUNT = r"""
 name=$1 address=$2 user=$3 key=$4
 changed=
 put() { # path, mode, owner, text; not in a pipe, which would forget that it changed something
@@ -232,9 +241,9 @@ for program in sshd:openssh-server sudo:sudo python3:python3; do
     PATH=$PATH:/usr/sbin command -v "${program%%:*}" >/dev/null || missing="$missing ${program#*:}"
 done
 if [ -n "$missing" ]; then
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -q update >&2
-    apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends $missing >&2
+    @apt@
+    get update >&2
+    get install --no-install-recommends $missing >&2
     changed=yes
 fi
 put /etc/hostname 644 root:root "$name"
@@ -261,4 +270,4 @@ mkdir -p /etc/homewright
 [ -z "$changed" ] || sync
 [ -z "$changed" ] || echo changed
 """
-"""In an instance, as root; all its words are public. Prints `changed` where it changed something."""
+"""All its words are public."""
