@@ -179,8 +179,13 @@ class Lab:
     def before_first_contact(self) -> None:
         """As `lab up` left it: nothing of ours opens a server, and nothing is recorded here.
 
-        What stages did on the servers stays.
+        What stage 00 did on the servers stays; where later ones have been there, the servers are made anew.
         """
+        if self.is_built_on:
+            count = len(self.servers)
+            self.run("lab", "down").check_returncode()
+            self.run("lab", "up", "--servers", str(count), "--yes").check_returncode()
+            self.install_from_wheels()
         self.run("lab", "up").check_returncode()
         self.remove_workspaces()
         for server in self.servers:

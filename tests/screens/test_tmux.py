@@ -50,6 +50,46 @@ def onward(terminal: TmuxTerminal, *pages: str) -> None:
                     terminal.wait(lambda text: "was made for" not in text)
 
 
+@pytest.mark.lab
+def test_the_wizard_is_killed_in_the_middle_of_a_step_and_the_run_goes_on(lab: Any, tmp_path: Path) -> None:
+    """kill -9 of the program that approved the plan, of its shell and of their terminal."""
+    lab.before_first_contact()
+    lab.run("trust", "--all", "--practice").check_returncode()
+    lab.run("site", "set", "platform.nodes", "servers").check_returncode()  # no instances: it is about one step
+    checked = lab.run("check")
+    assert checked.returncode == 0, checked.stdout
+    catalogue = Tiny(tmp_path / "catalogue", stage="00").step(1, SLOW)
+    terminal = in_terminal(lab, homewright("--stages", str(catalogue.root)))
+    try:
+        terminal.wait(lambda text: "practice" in text and "all answer" in text)
+        terminal.press("Enter")
+        terminal.wait("8/9 Plan")
+        terminal.wait("00/10")
+        terminal.press("C-n")
+        terminal.wait("approve this plan?")
+        terminal.press("Enter")
+        terminal.wait("tick ", limit=60)
+        assert terminal.kill() >= 3, "the program, its shell and the terminal"
+    finally:
+        terminal.close()
+        lab.run("site", "unset", "platform.nodes").check_returncode()
+
+    def status() -> dict[str, Any]:
+        return dict(json.loads(lab.run("status", "--json").stdout))
+
+    assert status()["state"] == "running", "the run went with the wizard, or was through too soon"
+    end = time.monotonic() + 120
+    while not Reader(lab.state).run().state.final:
+        assert time.monotonic() < end, "the run never ended"
+        time.sleep(0.1)
+    assert status()["state"] == "succeeded"
+    events = [json.loads(line) for line in lab.run("attach", "--jsonl").stdout.splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    for host in lab.servers:
+        ticks = [event["text"] for event in events if event["host"] == host and event["text"].startswith("tick")]
+        assert ticks == [f"tick {number}" for number in range(100)]
+
+
 @pytest.fixture
 def terminal(lab: Any) -> Iterator[TmuxTerminal]:
     lab.before_first_contact()
@@ -105,41 +145,3 @@ def run(host):
         host.say(f"tick {number}")
         time.sleep(0.1)
 """
-
-
-@pytest.mark.lab
-def test_the_wizard_is_killed_in_the_middle_of_a_step_and_the_run_goes_on(lab: Any, tmp_path: Path) -> None:
-    """kill -9 of the program that approved the plan, of its shell and of their terminal."""
-    lab.before_first_contact()
-    lab.run("trust", "--all", "--practice").check_returncode()
-    checked = lab.run("check")
-    assert checked.returncode == 0, checked.stdout
-    catalogue = Tiny(tmp_path / "catalogue", stage="00").step(1, SLOW)
-    terminal = in_terminal(lab, homewright("--stages", str(catalogue.root)))
-    try:
-        terminal.wait(lambda text: "practice" in text and "all answer" in text)
-        terminal.press("Enter")
-        terminal.wait("8/9 Plan")
-        terminal.wait("00/10")
-        terminal.press("C-n")
-        terminal.wait("approve this plan?")
-        terminal.press("Enter")
-        terminal.wait("tick ", limit=60)
-        assert terminal.kill() >= 3, "the program, its shell and the terminal"
-    finally:
-        terminal.close()
-
-    def status() -> dict[str, Any]:
-        return dict(json.loads(lab.run("status", "--json").stdout))
-
-    assert status()["state"] == "running", "the run went with the wizard, or was through too soon"
-    end = time.monotonic() + 120
-    while not Reader(lab.state).run().state.final:
-        assert time.monotonic() < end, "the run never ended"
-        time.sleep(0.1)
-    assert status()["state"] == "succeeded"
-    events = [json.loads(line) for line in lab.run("attach", "--jsonl").stdout.splitlines()]
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    for host in lab.servers:
-        ticks = [event["text"] for event in events if event["host"] == host and event["text"].startswith("tick")]
-        assert ticks == [f"tick {number}" for number in range(100)]
