@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from homewright.engine import armed
 from homewright.engine.armed import Answer, Found, Orders
 
 from .conftest import wait_for
+
+BOOT = Path(armed.BOOT_ID).read_text().strip()
 
 
 class Machine:
@@ -82,7 +85,11 @@ def change(machine: Machine) -> None:
 
 def test_what_nobody_confirms_is_put_back_as_it_was(machine: Machine) -> None:
     before = machine.tree()
-    assert machine.arm(command=f"echo applied > {machine.etc}/applied; echo and said").found is Found.ARMED
+    answer = machine.arm(command=f"echo applied > {machine.etc}/applied; echo and said")
+    assert (answer.found, answer.boot) == (Found.ARMED, BOOT)
+    record = json.loads((machine.base / "armed.json").read_text())
+    (machine.base / "armed.json").write_text(json.dumps({**record, "boot": "an earlier one"}))
+    assert machine.say("look").boot == "an earlier one"
     change(machine)
     assert machine.fire() == 0
     assert (machine.etc / "applied").read_text() == "applied\n"
@@ -93,6 +100,7 @@ def test_what_nobody_confirms_is_put_back_as_it_was(machine: Machine) -> None:
         Found.REVERTED, "10/10", "r1", "t0ken", 0,
     )  # fmt: skip
     assert answer.at > 1.7e9
+    assert answer.boot == BOOT, "the one in which it was put back"
     assert answer.said == "and said\n"
     assert "put everything back at " in answer.told()
     assert not list((machine.units / "timers.target.wants").iterdir()), "it would begin anew at the next boot"

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from homewright.access.endpoint import Endpoint
+from homewright.catalogue import load
 from homewright.catalogue.models import Revert
 from homewright.engine import ourselves, trial
 from homewright.engine.armed import Answer, Found
 from homewright.engine.context import Context
+from homewright.engine.conversation import HostEnd
 from homewright.engine.fence import Fences
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
+from homewright.engine.precautions import TAKEN_BACK, Precautions
+from homewright.engine.reboots import Reboots
+from homewright.engine.states import Action, State
 from homewright.engine.trial import Outcome, Trial, put_back_leftovers
 from homewright.errors import HomewrightError, Unreachable
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder
+
+from .catalogues import NOTHING, Tiny
 
 REVERTED = Answer(Found.REVERTED, step="90/10", at=1_800_000_000.0)
 ARMED, DISARMED, NONE, REVERTING = (
@@ -47,7 +56,7 @@ class Asked:
             asked.asked.append(request["what"])
             asked.through.append(way.through.name if way.through else "")
             if request["what"] in ("arm", "forget"):
-                return ARMED if request["what"] == "arm" else NONE
+                return Answer(Found.ARMED, boot="b1") if request["what"] == "arm" else NONE
             return asked.answers.pop(0) if len(asked.answers) > 1 else asked.answers[0]
 
         monkeypatch.setattr(trial, "_request", request)
@@ -105,6 +114,39 @@ def test_the_server_was_quicker(asked: Asked) -> None:
     assert outcome.told.startswith("Nobody could get in afresh within 0 s, so the server put everything back at ")
     assert any("network.lan" in line for line in outcome.do)
     assert asked.asked[-1] == "forget"
+
+
+@pytest.mark.parametrize(
+    ("end", "boot", "code"),
+    [
+        (HostEnd(State.SUCCEEDED, 1), "b2", "unreachable"),
+        (HostEnd(State.FAILED, 1, "It was cut off.", "unreachable"), "b2", "unreachable"),
+        (HostEnd(State.FAILED, 1, "It was cut off.", "unreachable"), "b1", TAKEN_BACK),
+        (HostEnd(State.FAILED, 1, "It was cut off.", "unreachable"), "", TAKEN_BACK),
+        (HostEnd(State.FAILED, 1, "The task said no."), "b2", TAKEN_BACK),
+        (HostEnd(State.FAILED, 1, "It was cut off.", "unreachable"), "b2 but failed", TAKEN_BACK),
+    ],
+)
+@pytest.mark.parametrize("reboots", [False, True])
+def test_a_server_that_lost_power_in_the_middle_was_not_cut_off_by_the_step(
+    asked: Asked, tmp_path: Path, end: HostEnd, boot: str, code: str, reboots: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {"may_lock_out": True, "revert": {"files": ["/etc/netplan/"], "minutes": 3}, "reboots": reboots}
+    tiny = Tiny(tmp_path / "stages").step(1, NOTHING.format(name="run"), **more)
+    asked.answers = [AWAY, dataclasses.replace(REVERTED, boot=boot, code=int("failed" in boot))]
+    monkeypatch.setattr(Reboots, "_boot", lambda *_: "b1")
+
+    async def whole() -> HostEnd:
+        precautions = Precautions(asked.context(), load([tiny.root]).step("90/10"), Action.RUN)
+        assert (await precautions.prepare(["s1"])).hosts == ["s1"]
+        try:
+            return await precautions.conclude("s1", end)
+        finally:
+            precautions.over()
+
+    found = asyncio.run(whole())
+    assert (found.state, found.code) == (State.FAILED, TAKEN_BACK if reboots else code)
+    assert ("It was booted in the middle of the step" in found.reason) is (found.code == "unreachable")
 
 
 def test_what_failed_is_put_back_at_once(asked: Asked) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 BASE = "/var/lib/homewright/revert"
 UNITS = "/etc/systemd/system"
 UNIT = "homewright-revert"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 COMMAND_LIMIT_S = 120
 """How long the step's own command may take once the files are back; `netplan apply` takes some seconds."""
 
@@ -68,6 +69,8 @@ class Answer:
     """The last lines of what was printed then."""
     problem: str = ""
     """Why it could not be armed."""
+    boot: str = ""
+    """Id of the boot in which it was armed; once it has put everything back, of the boot in which it did."""
 
     @classmethod
     def from_json(cls, text: str) -> Answer:
@@ -121,9 +124,11 @@ def put_back_script(orders: Orders, base: str = BASE, units: str = UNITS) -> str
         command = f"timeout {COMMAND_LIMIT_S} sh -c {shlex.quote(orders.command)}"
         lines.append(f"{command} >>said 2>&1 9>&- </dev/null || failed $?")
     names = {"token": orders.token, "step": orders.step, "run": orders.run}
-    record = json.dumps({**names, "at": "AT", "code": "CODE"}).replace('"AT"', "%s").replace('"CODE"', "%s")
+    record = json.dumps({**names, "boot": "%s", "at": "AT", "code": "CODE"})
+    record = record.replace('"AT"', "%s").replace('"CODE"', "%s")
     lines += [
-        f'printf {shlex.quote(record)} "$(date +%s)" "$code" > reverted.new && sync reverted.new said',
+        f'printf {shlex.quote(record)} "$(cat {BOOT_ID})" "$(date +%s)" "$code" > reverted.new',
+        "sync reverted.new said",
         "mv -f reverted.new reverted.json && rm -f armed.json",
         f"rm -f {shlex.quote(f'{units}/timers.target.wants/{UNIT}.timer')}",
         "sync",
@@ -218,7 +223,7 @@ def read(path):
         return None
 
 def answer(found, record=None, **more):
-    names = ("step", "run", "token", "at", "code")
+    names = ("step", "run", "token", "at", "code", "boot")
     told = {name: record[name] for name in names if name in (record or {})}
     print(json.dumps({"found": found, **told, **more}))
     sys.exit(0)
@@ -253,7 +258,8 @@ elif not os.path.isdir(base):
 if not hold(5 if what in ("arm", "disarm", "renew") else 0.3):
     answer("reverting", read(armed))
 if what == "arm":
-    orders = asked["orders"]
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        orders = {**asked["orders"], "boot": file.read().strip()}
     if read(armed) is not None:
         answer("armed", read(armed), problem="it is armed already")
     clear()

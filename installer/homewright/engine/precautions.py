@@ -12,7 +12,7 @@ from homewright.engine.conversation import HostEnd
 from homewright.engine.reboots import Reboots, Row
 from homewright.engine.states import Action, State
 from homewright.engine.trial import Trial
-from homewright.errors import HomewrightError
+from homewright.errors import HomewrightError, Unreachable
 from homewright.site.rehearsed import Rehearsed
 
 TAKEN_BACK = "taken-back"
@@ -93,6 +93,9 @@ class Precautions:
         told = f"{outcome.told}. Besides: {end.reason}" if end.reason else outcome.told
         if self._context.interrupted or end.state not in (*GOOD, State.FAILED):
             return replace(end, state=State.CANCELLED, reason=told)
+        if outcome.booted and self._reboots is None and (end.state in GOOD or end.code == Unreachable.code):
+            # What cut it off was no doing of the step, which reboots nothing: it is one that went away (`engine.lost`).
+            return HostEnd(State.FAILED, end.changed, outcome.booted, Unreachable.code)
         # Nobody knows whether it went away or the step cut it off: it is not tried again without being asked.
         return HostEnd(State.FAILED, end.changed, told, TAKEN_BACK, (*end.do, *outcome.do))
 

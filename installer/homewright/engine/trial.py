@@ -48,6 +48,8 @@ class Outcome:
     told: str = ""
     """What the server did instead, or that nothing is known."""
     do: tuple[str, ...] = ()
+    booted: str = ""
+    """Where it put everything back in another boot than the one in which it was armed: so in words."""
 
 
 class Trial:
@@ -60,6 +62,7 @@ class Trial:
         self._reads = tuple(reads)
         self._tokens: dict[str, str] = {}
         self._until: dict[str, float] = {}
+        self._boots: dict[str, str] = {}
         self._settling: set[str] = set()
         self._told = False
 
@@ -88,7 +91,8 @@ class Trial:
                 )
             if host in errors:
                 self._tokens.pop(host, None)
-            else:
+            elif isinstance(answer, Answer):
+                self._boots[host] = answer.boot
                 self._until[host] = time.monotonic() + self.minutes * 60
                 self._say(host, f"armed: unless this step is confirmed, {host} puts everything back {self._when()}")
         return errors
@@ -133,7 +137,7 @@ class Trial:
                     last = f"{answer.what} {answer.why}".strip()
                 elif answer.found is Found.REVERTED:
                     await self._ask(host, "forget")
-                    return self._taken_back(answer, asked_for=fired)
+                    return self._taken_back(host, answer, asked_for=fired)
                 elif good and (answer.found is Found.DISARMED or (lost and answer.found is Found.NONE)):
                     self._say(host, "disarmed: a fresh connection came through")
                     return Outcome(True)
@@ -149,9 +153,12 @@ class Trial:
         finally:
             del self._tokens[host]
 
-    def _taken_back(self, answer: Answer, *, asked_for: bool) -> Outcome:
+    def _taken_back(self, host: str, answer: Answer, *, asked_for: bool) -> Outcome:
+        other = answer.boot and self._boots.get(host) not in (None, "", answer.boot)
+        # Where putting back failed, a person has to look first.
+        booted = f"It was booted in the middle of the step, and {answer.told()}" if other and not answer.code else ""
         if asked_for:
-            return Outcome(False, f"It was taken back: {answer.told()}")
+            return Outcome(False, f"It was taken back: {answer.told()}", booted=booted)
         look_at = ", ".join(self._reads)
         do = [
             "look what this step changes: homewright plan",
@@ -159,7 +166,7 @@ class Trial:
             f"then try it again: homewright retry {self._step}",
         ]
         why = f"Nobody could get in afresh within {_minutes(self.minutes)}, so {answer.told()}"
-        return Outcome(False, why, tuple(do))
+        return Outcome(False, why, tuple(do), booted)
 
     def _unknown(self, host: str, last: str) -> Outcome:
         what = f"It should have put everything back {self._when()}, but that could not be seen: {last}"
