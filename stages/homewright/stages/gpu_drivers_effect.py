@@ -85,7 +85,7 @@ def _known(host: Host) -> list[str]:
         found = host.run(f"{apt}{_KNOWN}").stdout.split()
         if found:
             return found
-    return host.run(f"{apt}get update >&2\n{_KNOWN}", timeout=300).stdout.split()
+    return host.run(f"{apt}get update >&2\n{_KNOWN}", timeout=180).stdout.split()
 
 
 def remove(host: Host) -> None:
