@@ -11,11 +11,13 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from homewright.stages.lxd import standing
+from homewright.lxd.client import LxdError
+from homewright.stages.lxd import cluster, standing
 from homewright.stages.lxd.standing import Lxd
 
 ANSWERS: dict[str, Any] = {
@@ -92,3 +94,29 @@ def test_an_lxd_without_buckets_is_not_asked_for_them(folder: Path, monkeypatch:
     monkeypatch.delitem(ANSWERS, "/1.0/storage-pools/default/buckets?recursion=1&project=default")
     found = look(folder)
     assert (found.answers, found.volumes) == (True, ("default/2024", "default/data"))
+
+
+def test_a_member_that_has_just_joined_is_waited_for_until_it_trusts_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[LxdError | None] = [LxdError("s2 does not trust Homewright."), None]
+
+    class Api:
+        def __enter__(self) -> Api:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+        def get(self, path: str) -> list[str]:
+            assert path == "cluster/members"
+            answer = answers.pop(0)
+            if answer is not None:
+                raise answer
+            return []
+
+    monkeypatch.setattr(cluster, "connect", lambda host: Api())
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    cluster.heard(SimpleNamespace(name="s2"))  # type: ignore[arg-type]  # nothing but its name is used
+    assert answers == []
+    answers += [LxdError("never")]
+    with pytest.raises(LxdError, match="never"):
+        cluster.heard(SimpleNamespace(name="s2"), limit=-1.0)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import time
 from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -24,6 +25,8 @@ from homewright.stages.lxd.standing import OWNER, judge, look, owner_of, refused
 GIB = 1024**3
 IMAGE_GIB = 10
 """What a pool holds beside the instances' own disks: their image, and room to unpack it."""
+HEARD_S = 60.0
+"""How long a member that has just joined may take to know the cluster's certificates; it was a second where seen."""
 
 
 class Standing:
@@ -287,6 +290,24 @@ def _join(host: Host, lxd: Lxd, kind: str, plan: InstancePlan) -> None:
         token = token_of(lxd.ask("cluster/members", {"server_name": host.name}))
         _init(host, join_preseed(host.site, host.name, token, kind, plan))
         task.changed = True
+        heard(host)
+
+
+def heard(host: Host, limit: float = HEARD_S) -> None:
+    """Wait until a new member trusts whom the cluster trusts: it hears of that a moment after it has joined.
+
+    Raises LxdError where it never does.
+    """
+    until = time.monotonic() + limit
+    while True:
+        try:
+            with connect(host) as lxd:
+                lxd.get("cluster/members")
+            return
+        except LxdError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.5)
 
 
 def _init(host: Host, preseed: str) -> None:
