@@ -145,6 +145,21 @@ def looked_at(state: StateFolder, viewers: Viewers) -> None:
     writer.close()
 
 
+def test_control_is_wanted_still_where_the_engine_does_not_know_us_yet(
+    make_app: Make, services: Recorded, site: Path, going: StateFolder
+) -> None:
+    present = SimpleNamespace(viewer="", wants=True, stop=lambda: None)
+    services.presence = lambda state: present  # type: ignore[method-assign, assignment, return-value]
+    looked_at(going, Viewers(RUN, ()))
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, lambda: getattr(pilot.app.screen, "_viewers", None) is not None)
+        assert present.wants
+
+    drive(make_app(), SIZE, flow)
+
+
 @both
 def test_picture_read_only(
     snap_compare: Compare, make_app: Make, site: Path, going: StateFolder, size: tuple[int, int]

@@ -86,8 +86,8 @@ class Viewing(Page):
         mine = presence.viewer if presence is not None else ""
         other = self.others
         self._was = "" if viewers is None else "theirs" if other else "mine" if viewers.in_control else "free"
-        if presence is not None and self._was:
-            presence.wants = self._was == "mine"
+        if presence is not None and viewers is not None and viewers.of(mine) is not None:
+            presence.wants = self._was == "mine"  # until the engine knows us, that nobody is in control says nothing
         self._notice(before, other, mine)
         box = self.app.screen
         asking = viewers.of(viewers.asking) if viewers is not None and self._was == "mine" else None
