@@ -42,6 +42,8 @@ class Wizard:
 
     def answer(self, field: str, *tries: tuple[str, str]) -> None:
         """Type each of these into the field that has the keys, in place of what is in it, and see what is said then."""
+        # A field below the fold is scrolled into view some time after it got the focus.
+        self.until(lambda: self.value(field) is not None, f"{field} is shown")
         for text, said in tries:
             if self.value(field) not in EMPTY:
                 self.press("End", "C-u")

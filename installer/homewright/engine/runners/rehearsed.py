@@ -40,10 +40,13 @@ def tasks(file: Path) -> list[str]:
 
 
 def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
-    """Tell the step's tasks on every host. A host without a recording is as one that is down."""
+    """Tell the step's tasks on every host. A host without a recording is as one that is down.
+
+    An instance is made in the rehearsal itself: there is none that was recorded, so it is as its server is.
+    """
     rehearsed = Rehearsed.beside(request.key_file.parent)
     assert rehearsed is not None
-    away = {host.name for host in request.hosts if not (rehearsed.bundles / f"{host.name}.json").exists()}
+    away = {host.name for host in request.hosts if not (rehearsed.bundles / f"{_recorded(host)}.json").exists()}
     hosts = [host for host in request.hosts if host.name not in away]
     there = [host.name for host in hosts]
     for name in sorted(away):
@@ -75,6 +78,11 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
             _look(host, emitter, after=False)
             emitter.capture(host.name, {"rehearsed": True})
         emitter.finished(host.name, State.SUCCEEDED, changed=changed)
+
+
+def _recorded(host: HostRequest) -> str:
+    """The name of the machine whose recording says whether this host is there."""
+    return host.through.name if host.through is not None else host.name
 
 
 def _prove(request: StepRequest, emitter: Emitter, hosts: list[HostRequest]) -> None:
