@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,11 @@ from homewright.access.endpoint import Endpoint
 from homewright.discovery import gather
 from homewright.discovery.bundle import RawBundle, Source
 from homewright.discovery.facts import HostFacts
-from homewright.engine.runners.rehearsed import tasks
+from homewright.engine.events import Event, Kind
+from homewright.engine.runners.protocol import Cancel, Emitter
+from homewright.engine.runners.rehearsed import tasks, work
+from homewright.engine.runners.request import HostRequest, StepRequest, Way
+from homewright.engine.states import Action
 from homewright.errors import Busy, UsageError
 from homewright.rehearsal import opened
 from homewright.site import files
@@ -149,6 +155,38 @@ def test_a_simulated_run_is_a_real_run_of_the_engine_and_says_what_it_is(recorde
     assert "/etc/hosts: put it back as it was (big-box" in back.stdout
     assert "Taken back" in back.stdout
     assert "Which" not in back.stdout and "00/40" in back.stdout
+
+
+@pytest.mark.parametrize(("server", "ended"), [("big-box", "succeeded"), ("nobody", "unreachable")])
+def test_an_instance_is_there_where_its_server_is(recorded: Path, server: str, ended: str) -> None:
+    with opened(str(recorded), anew=False) as here:
+        way = Way(name=server, address="192.0.2.1", port=22, user="keeper")
+        request = StepRequest(
+            run="r",
+            step="30/25",
+            action=Action.LOOK,
+            file=STAGE / "10_names.py",
+            hosts=(HostRequest(name="node", address="192.0.2.2", port=22, user="keeper", through=way),),
+            site={},
+            key_file=here.state.root / "key",
+            known_hosts=here.state.root / "known_hosts",
+            secrets_file=here.state.root / "secrets",
+            work=here.state.root / "work",
+            fence=1,
+            controller="c",
+        )
+        reader, writer = os.pipe()
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            work(request, Emitter(writer, request.step), Cancel())
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            os.close(writer)
+        with os.fdopen(reader, encoding="utf-8") as lines:
+            told = [Event.from_json(line) for line in lines]
+    assert [(event.host, event.data["state"]) for event in told if event.kind == Kind.HOST_FINISHED] == [
+        ("node", ended)
+    ]
 
 
 @pytest.mark.parametrize("words", [("trust", "big-box"), ("workspace", "list"), ("lab", "status")])
