@@ -21,7 +21,6 @@ from .conftest import wait_for
 
 ENGINE = Path(__file__).parent / "cut_engine.py"
 RUN_LIMIT_S = 600.0
-MOST_CUTS = 1000
 
 
 class Cutting:
@@ -102,22 +101,21 @@ class Cutting:
         assert not self._next(only=only)
         self._ended_well()
 
-    def cut_everywhere(self, only: str | None = None, among: Collection[str] | None = None) -> list[str]:
+    def cut_at_new_ones(self, made: Collection[str], most: int, only: str | None = None) -> list[str]:
         """One run, each of whose engines is cut off at the first boundary that none before it was cut off at.
 
-        Of all that there are, or `among` some. Ends when an engine has met no new one, and so has come to the run's
-        good end; where the cuts were. What a cut leaves undone for ever is no boundary of this run: after one at the
-        last row of a step no engine ends that step again.
+        Neither in this run nor, as `made` says, in others. After `most` cuts, or where an engine meets no new boundary,
+        it is left alone to its good end. Where the cuts were. What a cut leaves undone for ever is no boundary of that
+        run: after one at the last row of a step no engine ends that step again.
         """
         self._begin()
-        made: list[str] = []
-        while self._next(
-            *([f"but {json.dumps(made)}"] if among is None else [cut for cut in among if cut not in made]), only=only
-        ):
-            made.append(self.met()[-1])
-            assert len(made) < MOST_CUTS
+        new: list[str] = []
+        while len(new) < most and self._next(f"but {json.dumps([*made, *new])}", only=only):
+            new.append(self.met()[-1])
+        if len(new) == most:
+            assert not self._next(only=only)
         self._ended_well()
-        return made
+        return new
 
     def _begin(self) -> None:
         self.run = ""

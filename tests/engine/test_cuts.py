@@ -5,7 +5,6 @@ And everything taken back: whole servers are listed before a run and after `roll
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,8 @@ from typing import Any
 import pytest
 from server_listing import unlike
 
-from homewright.catalogue import shipped
-
 from .bench import Bench
+from .cut_table import CutTable
 from .cutting import Cutting
 
 pytestmark = pytest.mark.lab
@@ -107,47 +105,25 @@ def test_cut_off_again_and_again_a_run_ends_the_same(finished: Finished) -> None
 
 
 @pytest.mark.long
-def test_cut_off_at_every_boundary_one_after_the_other(finished: Finished) -> None:
-    """Also those that only an engine meets that goes on; runs more, for those that a cut before them has taken away."""
+@pytest.mark.parametrize("together", [12, 1])
+def test_cut_off_at_every_boundary(finished: Finished, together: int) -> None:
+    """A dozen cuts in a run, also where only an engine that goes on comes by; and a run of its own for each boundary.
+
+    Every run starts on servers that know nothing of it and is compared at its end, taken back and compared again; only
+    then its cuts are proved. The campaign goes on from the table that it keeps, and ends by its own limit.
+    """
     cutting = finished.cutting
-    take_back(cutting.bench)
-    made = cutting.cut_everywhere(only="00")
-    assert len(made) > 60
-    while True:
-        assert_the_same(finished)
+    table = CutTable(together)
+    while not table.is_late:
         take_back(cutting.bench)
         assert unlike(finished.before[0], cutting.files(), LEFT) == []
-        left = [boundary for boundary in dict.fromkeys(finished.boundaries) if boundary not in made]
-        if not left:
-            break
-        new = cutting.cut_everywhere(only="00", among=left)
-        assert new, f"no engine can be cut off at {left}"
-        made += new
-
-
-@pytest.mark.long
-def test_cut_off_once_at_each_boundary_from_the_start(
-    trusted_lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run for each boundary of the first three steps of stage 00, from servers that know nothing of it."""
-    catalogue = tmp_path / "short"
-    shutil.copytree(shipped() / "00_initial_setup", catalogue / "00_initial_setup")
-    stage = catalogue / "00_initial_setup" / "stage.yaml"
-    text = stage.read_text()
-    stage.write_text(text[: text.index("  - id: 00/40")])
-    bench = Bench(trusted_lab, tmp_path)
-    cutting = Cutting(bench, tmp_path, monkeypatch, [catalogue])
-    take_back(bench)
-    before = cutting.files()
-    boundaries = list(dict.fromkeys(cutting.whole(only="00")))
-    files = cutting.files()
-    assert len(boundaries) > 50
-    for boundary in boundaries:
-        take_back(bench, "--stages", str(catalogue))
-        assert unlike(before, cutting.files()) == [], boundary
-        cutting.cut_and_resume(boundary, only="00")
-        assert unlike(contents_aside(files), contents_aside(cutting.files())) == [], boundary
-    take_back(bench)
+        new = cutting.cut_at_new_ones(table.proved, together, only="00")
+        assert_the_same(finished)
+        if not new:
+            assert [boundary for boundary in finished.boundaries if boundary not in table.proved] == []
+            return
+        table.add(new)
+    pytest.skip(f"{len(set(finished.boundaries) - set(table.proved))} boundaries are left for another day")
 
 
 ONCE = """
