@@ -84,3 +84,23 @@ def test_a_warning_is_said_once(
     said = "".join(capsys.readouterr())
     assert said.count("warning: it shares a node") == 1
     assert said.count("warning: it does not answer from here") == 1
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_open_says_last_what_opens_here_and_the_name_for_others(
+    options: list[str], found: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_name, by_address = "https://code-alice.s2.home.internal:8500/", "https://192.168.1.12:8500/"
+    workspace = Workspace(
+        key=Key(user="alice", node="s2"), slug="alice", template="node", preset="small", state=WorkspaceState.RUNNING,
+        address=by_name if found else by_address, by_name=by_name,
+    )  # fmt: skip
+    monkeypatch.setattr(Manager, "show", lambda *_: workspace)
+    monkeypatch.setattr(Manager, "forward", lambda *_: ("https://localhost:8500/", ("ssh", "s2")))
+    assert main([*options, "workspace", "open", "alice"]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == (by_name if found else by_address)
+    assert said.count(by_name) == 1
+    assert main([*options, "workspace", "open", "alice", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["address"], told["by_name"]) == (said.splitlines()[-1], by_name)

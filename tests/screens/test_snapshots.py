@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from piloting import SIZES, Compare, Make, both, page, recorded_facts, shows, text_of, to, until
-from screen_doubles import RUN, Manager, write_run
+from screen_doubles import RUN, Manager, workspace, write_run
 from textual.pilot import Pilot
 
 from homewright.engine.lock import EngineLock
@@ -15,6 +16,7 @@ from homewright.screens.practice import Practice
 from homewright.screens.services import Reach, Services
 from homewright.screens.terminal import Terminal
 from homewright.site.paths import StateFolder
+from homewright.workspaces.models import WorkspaceState
 
 
 @both
@@ -202,6 +204,20 @@ def test_workspaces(snap_compare: Compare, make_app: Make, site: Path, size: tup
 @both
 def test_workspace_details(snap_compare: Compare, make_app: Make, site: Path, size: tuple[int, int]) -> None:
     act = page("workspaces", ("alice",), "enter", ("On now    nobody",))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+BY_NAME = "https://code-alice.s2.home.internal:8500/"
+
+
+@both
+@pytest.mark.parametrize(("key", "waits"), [("o", "c copy"), ("enter", "On now    nobody")], ids=["address", "details"])
+def test_workspace_with_a_name_that_is_not_found_here(
+    snap_compare: Compare, make_app: Make, site: Path, manager: Manager, size: tuple[int, int], key: str, waits: str
+) -> None:
+    alice = workspace("alice", WorkspaceState.RUNNING, by_name=BY_NAME)
+    manager.now = replace(manager.now, workspaces=(alice, *manager.now.workspaces[1:]))
+    act = page("workspaces", ("alice",), key, (BY_NAME, waits))
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 

@@ -119,8 +119,11 @@ def test_two_nodes_for_one_workspace_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "url"),
-    [(None, "https://10.0.0.7:8501/"), ("home.internal", "https://code-alice.s2.home.internal:8501/")],
+    ("host", "url"),
+    [
+        ("10.0.0.7", "https://10.0.0.7:8501/"),
+        (naming.host_name("alice", "s2", "home.internal"), "https://code-alice.s2.home.internal:8501/"),
+    ],
 )
-def test_the_url_names_the_node(zone: str | None, url: str) -> None:
-    assert naming.node_url("alice", "s2", zone, "10.0.0.7", 8501) == url
+def test_the_url_names_the_node(host: str, url: str) -> None:
+    assert naming.node_url(host, 8501) == url

@@ -76,18 +76,21 @@ def test_an_unknown_server_is_no_node() -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "owners", "must"),
+    ("zone", "by_name", "owners", "until"),
     [
-        (None, "", False),
-        (None, "alice alice", False),
-        (None, "alice bob", True),
-        ("home.internal", "alice bob", False),
+        (None, False, "", ""),
+        (None, False, "alice alice", ""),
+        (None, False, "alice bob", "this site has a zone"),
+        ("home.internal", False, "alice bob", "names of home.internal are found here"),
+        ("home.internal", True, "alice bob", ""),
     ],
 )
-def test_a_second_owner_must_be_accepted_before_there_is_a_zone(zone: str | None, owners: str, must: bool) -> None:
-    warning = placement.shared_node(site(3, zone), places(s2=owners)["s2"], "alice")
-    assert bool(warning) is must
-    assert not must or "bob" in warning
+def test_a_second_owner_must_be_accepted_where_a_node_is_opened_by_its_address(
+    zone: str | None, by_name: bool, owners: str, until: str
+) -> None:
+    warning = placement.shared_node(site(3, zone), places(s2=owners)["s2"], "alice", by_name)
+    assert bool(warning) is bool(until)
+    assert not until or ("bob" in warning and f"Until {until} they share" in warning)
 
 
 def test_no_second_workspace_is_made_while_the_first_is_out_of_sight(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--template", default="node", metavar="TEMPLATE", help="what it is made from (node)")
     create.add_argument("--preset", metavar="PRESET", help="its size; by default the template's")
     create.add_argument(
-        "--accept-shared-node", action="store_true", help="accept a second owner on a node before there is a zone"
+        "--accept-shared-node",
+        action="store_true",
+        help="accept a second owner on a node that is opened by its address",
     )
     action("list", "all workspaces of all nodes", key=False)
     show = action("show", "one workspace as it is now")
@@ -157,6 +159,7 @@ def _show(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
         "state": _state(workspace),
         "what to do": workspace.remedy,
         "address": workspace.address,
+        "by name": "" if workspace.by_name == workspace.address else workspace.by_name,
         "template": f"{workspace.template}, {workspace.preset}",
         "memory": _size(workspace.memory),
         "open on": _who(sessions),
@@ -229,8 +232,17 @@ def _open(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
     output.line(_password_command(workspace))
     output.line(f"Where the browser's computer does not reach {workspace.node}, run this and open {local} instead:")
     output.line(f"  {shlex.join(command)}")
+    if workspace.by_name not in ("", workspace.address):
+        output.line(f"Where the browser's computer asks the site's DNS server: {workspace.by_name}")
     output.line(workspace.address)
-    output.document({"version": 1, "address": workspace.address, "forward": {"address": local, "command": command}})
+    output.document(
+        {
+            "version": 1,
+            "address": workspace.address,
+            "by_name": workspace.by_name,
+            "forward": {"address": local, "command": command},
+        }
+    )
     return 0
 
 

@@ -29,10 +29,11 @@ from homewright.workspaces.models import (
     WorkspacesDocument,
     WorkspaceState,
 )
+from homewright.workspaces.names_here import NamesHere
 from homewright.workspaces.observation import NodeReport, Observation, Record
 from homewright.workspaces.placement import Place
 from homewright.workspaces.states import judge, notes
-from homewright.workspaces.templates import Template, shipped
+from homewright.workspaces.templates import NodeTemplate, on_servers
 
 Say = Callable[[str], None]
 _POLL_TIMEOUT_S = 5.0
@@ -89,6 +90,7 @@ class Manager:
         self._secrets = Secrets(state.secrets)
         self._polling: dict[str, Connection] = {}
         self._lock = threading.Lock()
+        self._names = NamesHere()
         self._busy: dict[str, tuple[float, float]] = {}
         """Of each workspace's uid: processor seconds and when they were read."""
 
@@ -107,9 +109,9 @@ class Manager:
         for connection in connections:
             connection.close()
 
-    def templates(self) -> dict[str, Template]:
+    def templates(self) -> dict[str, NodeTemplate]:
         """The templates by name."""
-        return shipped()
+        return on_servers()
 
     def nodes(self) -> tuple[str, ...]:
         """The servers that may get node workspaces."""
@@ -137,7 +139,7 @@ class Manager:
         return Preview(
             place.node,
             tuple(filter(None, (*placement.warnings(self.site, place), template.warning))),
-            "" if existing else placement.shared_node(self.site, place, spec.key.user),
+            "" if existing else self._shared(place, spec.key.user),
             existing,
         )
 
@@ -145,7 +147,7 @@ class Manager:
         """Make a workspace and wait until it answers; one that is there already is returned as it is.
 
         Repeatable: what an earlier try left undone is done. Raises NeedsAcceptance where it would be a second owner's
-        on a node and the site has no zone, unless that is accepted.
+        on a node and names of the site's zone are not found here, unless that is accepted.
         """
         template = require_template(self.templates(), spec.template)
         template.preset(spec.preset)
@@ -156,12 +158,12 @@ class Manager:
         warnings = list(filter(None, (*placement.warnings(self.site, place), template.warning)))
         if existing is not None and _complete(report, slug):
             return Created(existing, True, tuple(warnings))
-        shared = "" if existing else placement.shared_node(self.site, place, spec.key.user)
+        shared = "" if existing else self._shared(place, spec.key.user)
         if shared and not accept_shared_node:
             raise NeedsAcceptance(
                 f"{place.node} would get a second owner.",
                 shared,
-                ["accept it: --accept-shared-node", "or choose another node: --node NAME", "or wait for the zone"],
+                ["accept it: --accept-shared-node", "or choose another node: --node NAME", self._by_name_help()],
             )
         if shared:
             warnings.append(shared)
@@ -271,7 +273,7 @@ class Manager:
         return f"https://localhost:{port}/", words
 
     def _bring_up(
-        self, backend: NodeBackend, record: Record, template: Template, preset: str, folder: str,
+        self, backend: NodeBackend, record: Record, template: NodeTemplate, preset: str, folder: str,
         present: tuple[str, ...], mounted: tuple[str, ...], say: Say,
     ) -> tuple[Workspace, tuple[str, ...]]:  # fmt: skip
         name = naming.password_secret(record.slug, backend.server.name)
@@ -414,6 +416,8 @@ class Manager:
     def _workspace(self, server: Server, seen: Observation, report: NodeReport) -> Workspace:
         record = seen.record
         verdict = judge(seen, report.now)
+        zone, port = self.site.zone, record.port
+        by_name = naming.node_url(naming.host_name(record.slug, server.name, zone), port) if zone else ""
         on = verdict.state in (WorkspaceState.RUNNING, WorkspaceState.STARTING)
         return Workspace(
             key=seen.key(server.name),
@@ -424,8 +428,9 @@ class Manager:
             reason=verdict.reason,
             remedy=verdict.remedy,
             node=server.name,
-            port=record.port,
-            address=naming.node_url(record.slug, server.name, self.site.zone, server.address, record.port),
+            port=port,
+            address=by_name if self._is_found(server) else naming.node_url(server.address, port),
+            by_name=by_name,
             created_at=record.created_at,
             started_at=seen.unit.active_since if on else None,
             last_active_at=seen.health.heartbeat if seen.health else None,
@@ -434,6 +439,22 @@ class Manager:
             connections=sum(seen.guests.values()) if on else None,
             notes=notes(seen, report.now, report.controllers),
         )
+
+    def _is_found(self, server: Server) -> bool:
+        """Whether names below a node are found here; not where the site has no zone."""
+        zone = self.site.zone
+        return zone is not None and self._names.lead_to(
+            naming.host_name(naming.ANY_SLUG, server.name, zone), server.address
+        )
+
+    def _by_name_help(self) -> str:
+        zone = self.site.zone
+        if zone is None:
+            return "or give the site a zone: homewright site set zone home.internal; homewright apply"
+        return f"or let this computer ask {self.site.servers[0].address} for {zone}"
+
+    def _shared(self, place: Place, user: str) -> str:
+        return placement.shared_node(self.site, place, user, self._is_found(self.site.server(place.node)))
 
     def _rate(self, uid: str, cpu_us: int | None, at: float) -> float | None:
         """Processors in use since the look before."""

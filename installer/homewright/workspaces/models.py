@@ -81,7 +81,10 @@ class Workspace(WorkspaceModel):
     node: str = ""
     port: int | None = None
     address: str = ""
-    """The URL to open."""
+    """The URL to open: by its name in the site's zone where the machine that says so finds that name, else by the
+    node's address."""
+    by_name: str = ""
+    """The URL by its name, for computers that ask the site's DNS server; empty without a zone."""
     created_at: float | None = None
     started_at: float | None = None
     last_active_at: float | None = None

@@ -83,11 +83,15 @@ def parse_key(text: str, node: str | None = None) -> Key:
         ) from error
 
 
+ANY_SLUG = "homewright"
+"""Every name below a node leads to it: this one stands for them all."""
+
+
 def host_name(slug: str, node: str, zone: str) -> str:
     """The host name of a node workspace once there is a zone."""
     return f"code-{slug}.{node}.{zone}"
 
 
-def node_url(slug: str, node: str, zone: str | None, address: str, port: int) -> str:
-    """Where a node workspace is opened: its host name once there is a zone, the node's address before that."""
-    return f"https://{host_name(slug, node, zone) if zone else address}:{port}/"
+def node_url(host: str, port: int) -> str:
+    """Where a node workspace is opened: by its host name, or by the node's address."""
+    return f"https://{host}:{port}/"

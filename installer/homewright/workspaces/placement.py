@@ -74,13 +74,17 @@ def warnings(site: Site, place: Place) -> tuple[str, ...]:
     return ()
 
 
-def shared_node(site: Site, place: Place, user: str) -> str:
-    """The warning that must be accepted where a node gets a second owner; empty where there is none."""
+def shared_node(site: Site, place: Place, user: str, by_name: bool) -> str:
+    """The warning that must be accepted where a node gets a second owner; empty where there is none.
+
+    `by_name`: whether the workspaces there are opened by names of their own, as far as can be seen from here.
+    """
     others = place.other_owners(user)
-    if site.zone is not None or not others:
+    if by_name or not others:
         return ""
+    until = f"names of {site.zone} are found here" if site.zone else "this site has a zone"
     return (
-        f"{place.node} already has workspaces of {_listed(others)}. Until this site has a zone they share one address, "
+        f"{place.node} already has workspaces of {_listed(others)}. Until {until} they share one address, "
         "and browsers send the cookies of one port to the others: whoever opens both in one browser, or is lured to, "
         "lets one workspace see the other's session."
     )

@@ -66,6 +66,7 @@ class DetailBox(WorkingBox[None]):
         lines = [
             f"State     {seen.mark(self.home.terminal.ascii)} {one.state}{f' · {one.reason}' if one.reason else ''}",
             f"Address   {one.address or 'none'}",
+            *([f"By name   {one.by_name}"] if one.by_name not in ("", one.address) else []),
             f"Node      {one.node}, port {one.port or '–'}",
             f"Template  {one.template}, preset {one.preset}",
             f"Uses      {cpu}, {size_text(one.memory)} memory",

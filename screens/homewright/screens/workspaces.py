@@ -399,6 +399,8 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
                 "Open it in a browser. The browser must trust this site's certificate authority once:",
                 "t on the workspaces screen says how.",
             ]
+            if one.by_name not in ("", one.address):
+                lines += ["", "For computers that ask the site's DNS server:", one.by_name]
             self.app.push_screen(CopyBox(f"address of {one.key}", one.address, lines, "address"))
 
     def action_password(self) -> None:
