@@ -20,6 +20,9 @@ from homewright.site.paths import StateFolder, config_home, state_home
 
 Say = Callable[[str], None]
 
+ZONE = "practice.internal"
+"""Below what nobody has: .internal is reserved for private use (ICANN board, 29 July 2024)."""
+
 
 def path() -> Path:
     return config_home() / SITE_NAME / "site.yaml"
@@ -35,6 +38,7 @@ def of(record: Record) -> Site:
     return Site(
         name=SITE_NAME,
         profile="lab",
+        zone=ZONE,
         servers=tuple(
             Server(
                 name=server.name,
