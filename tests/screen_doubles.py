@@ -26,7 +26,7 @@ from homewright.errors import HomewrightError
 from homewright.site.paths import StateFolder
 from homewright.workspaces.manager import Created, Listing, Preview
 from homewright.workspaces.models import Key, Session, Specification, Workspace, WorkspaceState
-from homewright.workspaces.templates import Template, shipped
+from homewright.workspaces.templates import NodeTemplate, on_servers
 
 NOW = 1767355440.0
 """2026-01-02 12:04 UTC."""
@@ -173,8 +173,8 @@ class Manager:
     refuse: HomewrightError | None = None
     name: str = "node"
 
-    def templates(self) -> dict[str, Template]:
-        return shipped()
+    def templates(self) -> dict[str, NodeTemplate]:
+        return on_servers()
 
     def nodes(self) -> tuple[str, ...]:
         return ("s2", "s3")

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from homewright.workspaces.backends.node import hashed
 from homewright.workspaces.backends.node_unit import HIDDEN, Layout, checked_path, config_text, unit_text
 from homewright.workspaces.errors import WorkspaceError
-from homewright.workspaces.templates import Template, shipped
+from homewright.workspaces.templates import NodeTemplate, on_servers
 
 LAYOUT = Layout("alice", "hw-alice", "/srv/homewright/data", "homewright-data", "/opt/homewright/code-server/4-abc")
 
@@ -26,8 +26,8 @@ def settings(text: str) -> dict[str, list[str]]:
     return found
 
 
-def node() -> Template:
-    return shipped()["node"]
+def node() -> NodeTemplate:
+    return on_servers()["node"]
 
 
 def test_the_walls_are_whole() -> None:

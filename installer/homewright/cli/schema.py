@@ -28,6 +28,7 @@ SCHEMAS: dict[str, str] = {
     "stages": "homewright.catalogue.scaffold:ScaffoldDocument",
     "workspaces": "homewright.workspaces.models:WorkspacesDocument",
     "workspace": "homewright.workspaces.models:WorkspaceDocument",
+    "workspace-templates": "homewright.workspaces.templates:TemplatesDocument",
     "site-export": "homewright.takeover.contents:Contents",
     "support-bundle": "homewright.support.contents:Contents",
     "trust": "homewright.access.report:TrustDocument",

@@ -52,3 +52,10 @@ class NeedsAcceptance(WorkspaceError):
 
     code = "needs-acceptance"
     exit_code = 2
+
+
+class TemplateError(WorkspaceError):
+    """A template's file cannot be read, or says something wrong."""
+
+    code = "template"
+    exit_code = 2

@@ -33,7 +33,7 @@ from homewright.workspaces.names_here import NamesHere
 from homewright.workspaces.observation import NodeReport, Observation, Record
 from homewright.workspaces.placement import Place
 from homewright.workspaces.states import judge, notes
-from homewright.workspaces.templates import Template, shipped
+from homewright.workspaces.templates import NodeTemplate, on_servers
 
 Say = Callable[[str], None]
 _POLL_TIMEOUT_S = 5.0
@@ -109,9 +109,9 @@ class Manager:
         for connection in connections:
             connection.close()
 
-    def templates(self) -> dict[str, Template]:
+    def templates(self) -> dict[str, NodeTemplate]:
         """The templates by name."""
-        return shipped()
+        return on_servers()
 
     def nodes(self) -> tuple[str, ...]:
         """The servers that may get node workspaces."""
@@ -273,7 +273,7 @@ class Manager:
         return f"https://localhost:{port}/", words
 
     def _bring_up(
-        self, backend: NodeBackend, record: Record, template: Template, preset: str, folder: str,
+        self, backend: NodeBackend, record: Record, template: NodeTemplate, preset: str, folder: str,
         present: tuple[str, ...], mounted: tuple[str, ...], say: Say,
     ) -> tuple[Workspace, tuple[str, ...]]:  # fmt: skip
         name = naming.password_secret(record.slug, backend.server.name)

@@ -1,136 +1,160 @@
-"""Templates: what a workspace is made from. They are data, checked when they are read."""
+"""Templates: what a workspace is made from. Those that come with Homewright, and an administrator's own."""
 
 from __future__ import annotations
 
-import re
+import hashlib
+import json
+from collections.abc import Iterable
 from importlib import resources
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import Field, ValidationError
 
-from homewright.errors import UsageError
-from homewright.workspaces.errors import WorkspaceError
+from homewright.errors import Problem, UsageError
+from homewright.site import complaints
+from homewright.site.document import DocumentError, Node, read
+from homewright.workspaces.errors import TemplateError
 from homewright.workspaces.models import WorkspaceModel
+from homewright.workspaces.template_models import NodePreset, NodeTemplate, PodTemplate, Preset
 
-_SIZE = re.compile(r"([1-9][0-9]*)(MiB|GiB)")
-_UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
-_PROXY = re.compile(r"(https?|ftp|all|no)_proxy", re.IGNORECASE)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+__all__ = ["FOLDER", "NodePreset", "NodeTemplate", "PodTemplate", "Preset", "Template", "TemplatesDocument",
+           "digest", "folder_of", "load", "on_servers", "parse", "require", "shipped"]  # fmt: skip
 
+FOLDER = "workspace-templates"
+"""Beside the site file: one YAML file a template. One of a shipped template's name takes its place."""
 
-def _size(value: str) -> str:
-    if not _SIZE.fullmatch(value):
-        raise ValueError("must be a number with MiB or GiB, such as 4GiB")
-    return value
-
-
-def _folder(value: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", value):
-        raise ValueError("must be one plain folder name: dot folders and paths are never shared")
-    return value
-
-
-class Preset(WorkspaceModel):
-    """A size: limits, enforced where the node's kernel can."""
-
-    title: str
-    cpu: Annotated[float, Field(gt=0, le=1024)]
-    """Processors."""
-    memory: Annotated[str, AfterValidator(_size)]
-    tasks: Annotated[int, Field(ge=64)]
-    """Processes and threads."""
-
-    @property
-    def memory_bytes(self) -> int:
-        match = _SIZE.fullmatch(self.memory)
-        assert match is not None
-        return int(match[1]) * _UNITS[match[2]]
-
-
-class Mount(WorkspaceModel):
-    """A folder under the data root."""
-
-    folder: Annotated[str, AfterValidator(_folder)]
-    writable: bool = True
-
-
-class Probe(WorkspaceModel):
-    """How readiness is seen. Any other path than /healthz counts as activity."""
-
-    path: Literal["/healthz"] = "/healthz"
-    start_timeout_s: Annotated[int, Field(ge=5, le=3600)] = 300
-
-
-class Template(WorkspaceModel):
-    """One template. `version` is that of this format."""
-
-    version: Literal[1]
-    name: str
-    title: str
-    summary: str
-    backend: Literal["node"]
-    warning: str = ""
-    """What is said wherever a workspace of this template is created."""
-    default_preset: str
-    presets: dict[str, Preset]
-    mounts: tuple[Mount, ...]
-    opens: str
-    """The mount that the editor opens."""
-    probe: Probe = Probe()
-    environment: dict[str, str] = {}
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Template:
-        if self.default_preset not in self.presets:
-            raise ValueError(f"default_preset {self.default_preset} is none of its presets")
-        if self.opens not in {mount.folder for mount in self.mounts}:
-            raise ValueError(f"opens {self.opens}, which is none of its mounts")
-        for variable, value in self.environment.items():
-            if not _VARIABLE.fullmatch(variable) or any(ord(character) < 32 for character in value):
-                raise ValueError(f"{variable!r} cannot be an environment variable")
-            if _PROXY.fullmatch(variable):
-                raise ValueError(f"{variable} is a proxy setting, and those break the installation of extensions")
-        return self
-
-    def preset(self, name: str) -> Preset:
-        """Raises UsageError where there is none of this name."""
-        try:
-            return self.presets[name]
-        except KeyError:
-            raise UsageError(
-                f"Template {self.name} has no preset {name}.", "", [f"choose one of: {', '.join(self.presets)}"]
-            ) from None
+Template: TypeAlias = NodeTemplate | PodTemplate
+_MODELS: dict[str, type[NodeTemplate] | type[PodTemplate]] = {"node": NodeTemplate, "kubernetes": PodTemplate}
 
 
 class TemplatesDocument(WorkspaceModel):
     """What `homewright workspace templates --json` prints."""
 
     version: Literal[1] = 1
-    templates: tuple[Template, ...]
+    templates: tuple[Annotated[Template, Field(discriminator="backend")], ...]
+
+
+def digest(template: Template) -> str:
+    """Twelve hex digits of what it says: a workspace remembers which version of its template it was made from."""
+    return hashlib.sha256(template.model_dump_json().encode()).hexdigest()[:12]
 
 
 def parse(text: str, source: str) -> Template:
-    """A template from its YAML. Raises WorkspaceError with the source, the field and the reason."""
+    """A template from its YAML. Raises TemplateError with file, line, field and reason of every problem."""
     try:
-        return Template.model_validate(YAML(typ="safe", pure=True).load(text))
-    except YAMLError as error:
-        raise WorkspaceError(f"The template {source} cannot be read.", str(error), ["mend the file"]) from error
+        tree = read(text)
+    except DocumentError as error:
+        field = complaints.dotted(error.path, None)
+        reason = f"cannot be read: {error.reason}"
+        raise _wrong([Problem(source, error.line, error.column, field, reason, error.remedy)]) from None
+    data = tree.plain()
+    if not isinstance(data, dict):
+        raise _wrong([Problem(source, 1, 1, "", "must hold fields (name: value), one a line", "name another file")])
+    backend = data.get("backend")
+    model = _MODELS.get(backend) if isinstance(backend, str) else None
+    if model is None:
+        line, column = tree.at(("backend",)) if "backend" in data else (1, 1)
+        reason = "must be node or kubernetes" if "backend" in data else "the field backend is missing"
+        raise _wrong([Problem(source, line, column, "backend", reason, "write node or kubernetes")])
+    return _validated(model, tree, source)
+
+
+def _validated(model: type[NodeTemplate] | type[PodTemplate], tree: Node, source: str) -> Template:
+    data = tree.plain()
+    try:  # strict, by way of JSON: only there is a list taken for a tuple
+        return model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "the whole"
-        raise WorkspaceError(
-            f"The template {source} is wrong.", f"{field}: {problem['msg']}.", ["mend the file"]
-        ) from error
+        found = complaints.problems(error.errors(include_url=False), model, tree, data, source)
+        raise _wrong([_of_a_template(problem) for problem in found]) from None
+
+
+def _of_a_template(problem: Problem) -> Problem:
+    remedy = problem.remedy.replace("homewright schema site", "homewright schema workspace-templates")
+    return Problem(problem.file, problem.line, problem.column, problem.field, problem.reason, remedy)
 
 
 def shipped() -> dict[str, Template]:
-    """The templates that come with Homewright, by name. Raises WorkspaceError."""
-    found: dict[str, Template] = {}
+    """The templates that come with Homewright, by name. Raises TemplateError."""
     folder = resources.files("homewright.assets") / "templates"
-    for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".yaml"):
-            template = parse(file.read_text(encoding="utf-8"), file.name)
-            found[template.name] = template
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return _by_name((file.name, file.read_text(encoding="utf-8")) for file in files if file.name.endswith(".yaml"))
+
+
+def on_servers() -> dict[str, NodeTemplate]:
+    """The templates of workspaces on servers, by name."""
+    return {name: template for name, template in shipped().items() if isinstance(template, NodeTemplate)}
+
+
+def folder_of(site_file: Path) -> Path:
+    """Where the templates of a site's own are."""
+    return site_file.absolute().parent / FOLDER
+
+
+def load(folder: Path | None) -> dict[str, Template]:
+    """The shipped templates and those in a folder, by name. Raises TemplateError."""
+    found = shipped()
+    if folder is None or not folder.is_dir():
+        return found
+    texts = []
+    for file in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
+        try:
+            texts.append((str(file), file.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            raise TemplateError(
+                f"{file} cannot be read.", f"{error}.", ["look at the file and its permissions"]
+            ) from None
+    own = _by_name(texts)
+    found |= own
+    _require_apart(found)
     return found
+
+
+def _by_name(texts: Iterable[tuple[str, str]]) -> dict[str, Template]:
+    found: dict[str, Template] = {}
+    for source, text in texts:
+        template = parse(text, source)
+        if template.name in found:
+            reason = f"another file has a template {template.name} too"
+            raise _wrong([Problem(source, 1, 1, "name", reason, "choose another name for one of them")])
+        found[template.name] = template
+    return found
+
+
+def _require_apart(templates: dict[str, Template]) -> None:
+    """Two templates never use the same names: what one makes would be taken for the other's."""
+    places: dict[tuple[str, str], str] = {}
+    hosts: dict[str, str] = {}
+    for template in templates.values():
+        if not isinstance(template, PodTemplate):
+            continue
+        claims = [volume.claim.replace("{workload}", f"{template.prefix}-{{slug}}") for volume in template.volumes]
+        taken = [((template.namespace, claim), places) for claim in (*claims, template.prefix)]
+        other = next((known[place] for place, known in taken if place in known), hosts.get(template.host))
+        if other is not None:
+            raise TemplateError(
+                f"The templates {other} and {template.name} use the same names.",
+                f"Both make things of one name in {template.namespace}, or addresses that begin with {template.host}-.",
+                ["give one of them a namespace, a prefix and a host of its own"],
+            )
+        for place, known in taken:
+            known[place] = template.name
+        hosts[template.host] = template.name
+
+
+def require(templates: dict[str, Template], name: str) -> Template:
+    """The template of this name. Raises UsageError where there is none."""
+    if name not in templates:
+        raise UsageError(f"There is no template {name}.", "", [f"choose one of: {', '.join(templates)}"])
+    return templates[name]
+
+
+def _wrong(problems: list[Problem]) -> TemplateError:
+    first = problems[0]
+    if len(problems) == 1:
+        return TemplateError(f"The template {first.where()} is wrong.", f"{first.reason}.", [first.remedy])
+    return TemplateError(
+        f"{len(problems)} things are wrong in the template {first.file}.",
+        "\n       ".join(f"{problem.where()}: {problem.reason}." for problem in problems),
+        list(dict.fromkeys(problem.remedy for problem in problems)),
+    )

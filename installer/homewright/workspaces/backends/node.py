@@ -26,7 +26,7 @@ from homewright.workspaces.models import Key, Specification, WorkspaceState
 from homewright.workspaces.nodeside.look import health
 from homewright.workspaces.observation import NodeReport, Observation, Record, printable
 from homewright.workspaces.states import RENEW_S, judge
-from homewright.workspaces.templates import Template
+from homewright.workspaces.template_models import NodeTemplate
 
 Say = Callable[[str], None]
 
@@ -112,8 +112,8 @@ class NodeBackend:
         return str(answer["folder"])
 
     def provision(
-        self, record: Record, template: Template, preset: str, folder: str, *, password: str, present: tuple[str, ...],
-        mounted: tuple[str, ...], rewrite: bool,
+        self, record: Record, template: NodeTemplate, preset: str, folder: str, *, password: str,
+        present: tuple[str, ...], mounted: tuple[str, ...], rewrite: bool,
     ) -> tuple[Record, tuple[str, ...]]:  # fmt: skip
         """Everything on the node but its start; each part only where it is missing or no longer fits."""
         layout = Layout(
@@ -167,7 +167,7 @@ class NodeBackend:
         answer = self._ask("delete", **self._this(record, generation=False), with_storage=with_storage)
         return str(answer["storage"])
 
-    def prove(self, record: Record, template: Template) -> None:
+    def prove(self, record: Record, template: NodeTemplate) -> None:
         """The walls of a running workspace, seen from inside. Raises InstanceFailed with every gap."""
         answer = self._ask(
             "prove",
@@ -182,7 +182,7 @@ class NodeBackend:
                 ["nobody should use it like this: homewright workspace stop …", "then mend that on the node"],
             )
 
-    def wait_ready(self, record: Record, template: Template, say: Say) -> str:
+    def wait_ready(self, record: Record, template: NodeTemplate, say: Say) -> str:
         """Wait until it answers, over TLS that the site's CA vouches for, from here.
 
         Returns a warning where it answers on the node but not from here; else nothing. Raises InstanceFailed with the
@@ -223,7 +223,7 @@ class NodeBackend:
         for line in self.connection.stream([*words, *(["-f"] if follow else [])], sudo=True):
             yield printable(line)
 
-    def _verdict(self, record: Record, template: Template) -> tuple[Any, Observation | None]:
+    def _verdict(self, record: Record, template: NodeTemplate) -> tuple[Any, Observation | None]:
         report = self.look(record.slug)
         for seen in report.workspaces:
             return judge(seen, report.now, template.probe.start_timeout_s), seen
@@ -278,7 +278,7 @@ class Percent:
             self._say(f"{self._what}: {tenth * 10} % of {total >> 20} MiB")
 
 
-def require_template(templates: dict[str, Template], name: str) -> Template:
+def require_template(templates: dict[str, NodeTemplate], name: str) -> NodeTemplate:
     """Raises UsageError where there is none of this name."""
     if name not in templates:
         raise UsageError(f"There is no template {name}.", "", [f"choose one of: {', '.join(templates)}"])

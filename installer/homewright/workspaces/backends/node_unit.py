@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from homewright.site.values import PLAIN_FOLDER
 from homewright.workspaces.errors import WorkspaceError
-from homewright.workspaces.templates import Preset, Template
+from homewright.workspaces.template_models import NodePreset, NodeTemplate
 
 _SYSTEM = (
     "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/tmp",
@@ -51,7 +51,9 @@ class Layout:
         return f"{self.own}/data"
 
 
-def unit_text(title: str, layout: Layout, template: Template, preset: Preset, mounted: Sequence[str] = ()) -> str:
+def unit_text(
+    title: str, layout: Layout, template: NodeTemplate, preset: NodePreset, mounted: Sequence[str] = ()
+) -> str:
     """The unit. Every line of its sandbox was seen to work in an unprivileged container too; none of it is optional:
     where systemd cannot set one up the unit does not start, because it binds folders.
 
