@@ -21,6 +21,20 @@ from .composed import site
         ({}, "lxd_servers", ("s1", "s2"), ""),
         ({"platform": {"nodes": "servers"}}, "lxd_servers", (), "themselves are the cluster's nodes"),
         ({"platform": {"cluster": "existing"}}, "lxd_servers", (), "is there already"),
+        ({}, "kubernetes_nodes", (), "names no kind of cluster"),
+        ({"platform": {"cluster": "microk8s"}}, "kubernetes_nodes", (), "cannot make a MicroK8s cluster yet"),
+        ({"platform": {"cluster": "existing"}}, "kubernetes_nodes", (), "is there already"),
+        ({"platform": {"cluster": "kubeadm", "nodes": "servers"}}, "kubernetes_nodes", ("s1", "s2"), ""),
+        (
+            {
+                "platform": {"cluster": "kubeadm"},
+                "network": {"lxd": "10.100.0.0/24"},
+                "instances": {"nodes": [{"name": "n1", "host": "s1"}, {"name": "n2", "host": "s2"}]},
+            },
+            "kubernetes_nodes",
+            ("n1", "n2"),
+            "",
+        ),
         ({}, "passthrough_hosts", (), "No GPU is reserved"),
         (
             {"gpus": [{"host": "s2", "address": "0000:01:00.0", "use": "passthrough"}]},

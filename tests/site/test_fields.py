@@ -9,6 +9,7 @@ import pytest
 from homewright.errors import SiteError
 from homewright.site import fields, inventory
 from homewright.site.answers import Instance, InstanceSettings
+from homewright.site.cluster import ClusterNode, ClusterSettings, Overrides
 from homewright.site.models import Server, Site
 
 SITE = Site(
@@ -19,6 +20,10 @@ SITE = Site(
     ),
     environment={"A": "{{ lookup('pipe', 'id') }}"},
     instances=InstanceSettings(nodes=(Instance(name="n1", host="s1"),)),
+    cluster=ClusterSettings(
+        nodes=(ClusterNode(name="n1", labels={"s1": "x"}),),
+        overrides=Overrides(kubelet={"s1": 1}, kube_proxy={"s1": 1}, etcd={"s1": "x"}, containerd={"s1": 1}),
+    ),
 )
 
 
@@ -34,6 +39,7 @@ SITE = Site(
         ("host_venv.packages", "[a, b]", ["a", "b"]),
         ("servers", "[{name: s1, address: 10.0.0.1}]", [{"name": "s1", "address": "10.0.0.1"}]),
         ("environment", "{A: x}", {"A": "x"}),
+        ("cluster.overrides.kubelet", "{a: [none]}", {"a": ["none"]}),
     ],
 )  # fmt: skip
 def test_a_text_means_what_its_field_takes(field: str, text: str, value: Any) -> None:

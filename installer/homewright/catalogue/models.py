@@ -28,6 +28,7 @@ Group = Literal[
     "instances",
     "kubernetes_control_plane",
     "kubernetes_workers",
+    "kubernetes_nodes",
     "gpu_hosts",
     "passthrough_hosts",
     "gpu_instances",

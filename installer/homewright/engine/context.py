@@ -27,6 +27,7 @@ GROUPS: tuple[Group, ...] = (
     "instances",
     "kubernetes_control_plane",
     "kubernetes_workers",
+    "kubernetes_nodes",
     "gpu_hosts",
     "passthrough_hosts",
     "gpu_instances",

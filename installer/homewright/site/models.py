@@ -20,6 +20,7 @@ from homewright.site.answers import (
     PlatformSettings,
     RunSettings,
 )
+from homewright.site.cluster import ClusterSettings
 from homewright.site.values import (
     AbsoluteFolder,
     Address,
@@ -154,6 +155,7 @@ class Site(Model):
     """What becomes of each GPU; one that is not named stays as it is."""
     instances: InstanceSettings = InstanceSettings()
     platform: PlatformSettings = PlatformSettings()
+    cluster: ClusterSettings = ClusterSettings()
     environment: dict[str, str] = {}
     """Extra lines for the environment file of every server (stage 00, step 30); no secrets."""
     sudo: SudoSettings = SudoSettings()

@@ -1,0 +1,1 @@
+"""The site's Kubernetes cluster from outside: its kubeconfig, and its API."""
