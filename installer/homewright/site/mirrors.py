@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from homewright.site import mirrored
 from homewright.site.models import MirrorSettings
 
 DOCKER = "docker.io"
@@ -39,6 +42,37 @@ def image(mirror: MirrorSettings, reference: str) -> str:
     if not mirror.images:
         return f"{registry}/{rest}"
     return f"{mirror.images.rstrip('/')}/{registry}/{rest}"
+
+
+def image_repository(mirror: MirrorSettings, registry: str = "registry.k8s.io") -> str:
+    """Where the images of one registry are pulled from: what kubeadm is told as `imageRepository`."""
+    return f"{mirror.images.rstrip('/')}/{registry}" if mirror.images else registry
+
+
+def file(mirror: MirrorSettings, url: str) -> str:
+    """A file's address as it is fetched: https://files.example.org/a/b comes from a mirror at http://mirror.lan/files
+    as http://mirror.lan/files/files.example.org/a/b."""
+    if not mirror.files:
+        return url
+    parts = urlsplit(url)
+    return f"{mirror.files.rstrip('/')}/{parts.netloc}{parts.path}"
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """A program as a node fetches it."""
+
+    url: str
+    checksum: str
+    """The address of its SHA-256: 64 hexadecimal digits, perhaps with the file's name behind them."""
+    archive: bool
+    """A .tar.gz whose folder `bin` has the programs; else the program itself."""
+
+
+def program(mirror: MirrorSettings, name: str, version: str, architecture: mirrored.Architecture) -> Fetch:
+    """Where the nodes get kubeadm, kubelet, kubectl or containerd; KeyError for another name."""
+    found = mirrored.program(name, version, architecture)
+    return Fetch(file(mirror, found.url), file(mirror, found.checksum), found.archive)
 
 
 def apt_script(mirror: MirrorSettings, *, drivers: bool = False) -> str:
