@@ -86,6 +86,11 @@ class MirrorSettings(Model):
     images: Annotated[str, Field(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]*)?$")] | None = None
     """A container registry that has copies, each below the name of the registry that it is from, such as
     registry.lan:5000 with registry.lan:5000/images.example.org/app; by default every image's own registry."""
+    plain_http: bool = False
+    """Whether that registry speaks HTTP without TLS."""
+    files: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
+    """Base address of a web server that has copies of files, each below the name of the server that it is from, such as
+    http://mirror.lan/files with http://mirror.lan/files/files.example.org/app; by default every file's own server."""
 
 
 class CodeServer(Model):
