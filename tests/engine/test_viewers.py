@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import pty
 import sys
 import time
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
+from practice_lab import COMMAND
 
+from homewright.cli import in_control
+from homewright.cli.in_control import Move
 from homewright.engine import client, control, viewers
 from homewright.engine.client import Controlled, Presence
 from homewright.engine.journal import Reader
@@ -189,6 +195,96 @@ def test_control_of_a_killed_process_is_free_at_once(held: StateFolder, writer: 
     asyncio.run(whole())
     assert obeyed == ["cancel"]
     assert told(held)[-3:] == ["passed", "left", "gave"]
+
+
+@pytest.mark.parametrize(
+    ("now", "mine", "asked", "wanted"),
+    [
+        (None, "a", False, Move.NONE),
+        (BOTH, "", False, Move.NONE),
+        (BOTH, "a", False, Move.NONE),
+        (BOTH, "b", False, Move.ASK),
+        (BOTH, "b", True, Move.NONE),
+        (ASKED, "a", True, Move.ANSWER),
+        (ASKED, "b", True, Move.NONE),
+        (Viewers("r1", (ANN,)), "a", False, Move.NONE),
+        (Viewers("r1", (ANN,), holder="a", asking="gone"), "a", False, Move.NONE),
+    ],
+)
+def test_what_who_wants_control_does_next(now: Viewers | None, mine: str, asked: bool, wanted: Move) -> None:
+    assert in_control.move(now, mine, asked=asked) is wanted
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [("y\n", "grant"), (" YES \n", "grant"), ("\n", "refuse"), ("no\n", "refuse"), ("n", "refuse"), ("what?\n", None)],
+)
+def test_what_a_typed_answer_means(typed: str, wanted: str | None) -> None:
+    assert in_control.word(typed) == wanted
+
+
+def test_a_watched_line_by_line_run_asks_its_terminal_for_an_answer(
+    held: StateFolder, writer: Writer, tmp_path: Path
+) -> None:
+    """Real commands: one that watches at a terminal of its own, and others that ask it for control."""
+    site = tmp_path / "site.yaml"
+    site.write_text("version: 1\nname: attic\nservers:\n  - {name: s1, address: 127.0.0.1, user: ann}\n")
+    called = [*COMMAND, "--site", str(site), "--state", str(held.root)]
+    obeyed: list[str] = []
+
+    async def command(*words: str) -> tuple[int | None, str]:
+        other = await asyncio.create_subprocess_exec(*called, *words, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT)
+        said, _ = await other.communicate()
+        return other.returncode, said.decode()
+
+    async def whole() -> None:
+        ours, theirs = pty.openpty()
+        async with engine(held, writer, obeyed) as desk:
+            watching = await asyncio.create_subprocess_exec(
+                *called, "attach", "--plain", "--take", stdin=theirs, stdout=theirs, stderr=theirs,
+                preexec_fn=lambda: os.login_tty(theirs),
+            )  # fmt: skip
+            os.close(theirs)
+            shown = bytearray()
+            os.set_blocking(ours, False)
+
+            def read() -> bytes:
+                with contextlib.suppress(OSError):
+                    shown.extend(os.read(ours, 65536))
+                return bytes(shown)
+
+            try:
+                await until(lambda: desk.now.holder, 60)
+                assert desk.now.in_control is not None and desk.now.in_control.pid == watching.pid
+                os.write(ours, b"y\n")  # typed before anybody has asked: no answer
+                asking = asyncio.create_task(command("pause", "--take"))
+                await until(lambda: b"Hand control over to" in read(), 60)
+                os.write(ours, b"hm\n")
+                await until(lambda: b"n keeps it" in read())
+                os.write(ours, b"n\n")
+                assert (await asking)[0] == 3
+                assert desk.now.in_control is not None and desk.now.in_control.pid == watching.pid
+                shown.clear()
+                asking = asyncio.create_task(command("pause", "--take"))
+                await until(lambda: b"Hand control over to" in read(), 60)
+                os.write(ours, b"y\n")
+                code, said = await asking
+                assert code == 0, said
+            finally:
+                watching.kill()
+                await watching.wait()
+                os.close(ours)
+            await until(lambda: not desk.now.all)
+
+    asyncio.run(whole())
+    assert obeyed == ["pause"]
+    assert [word for word in told(held) if word not in viewers.QUIET][:5] == [
+        "took",
+        "asked",
+        "refused",
+        "asked",
+        "granted",
+    ]
 
 
 def test_without_an_answer_control_passes(held: StateFolder, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_watch_arguments(parser)
     parser.add_argument("--since", metavar="SEQ", type=int, default=0, help="only what came after this event's number")
     parser.add_argument("--run", metavar="ID", help="another run than the latest")
-    parser.add_argument(
-        "--take", action="store_true", help="be in control of the run while you watch, where nobody else is"
-    )
 
 
 def run(args: argparse.Namespace, output: Output) -> int:

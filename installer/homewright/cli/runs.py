@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from homewright.cli.in_control import InControl
 from homewright.cli.output import Output
 from homewright.engine import launch
 from homewright.engine.client import Presence
@@ -118,7 +119,7 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
     began = time.time()
     coloured = sys.stdout.isatty()
     ring = coloured and not args.jsonl and not output.json and rings(args)
-    presence = Presence(state, "attach", wants=getattr(args, "take", False))
+    presence = Presence(state, "attach", wants=args.take)
     presence.start()
     try:
         for event in follow(reader, run, after):
@@ -126,6 +127,9 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
                 code = None  # another engine has gone on since the last end
             if event.kind == Kind.RUN_FINISHED:
                 code = int(event.data.get("exit_code", 1))
+    control = InControl(presence, state, run, output) if args.take else None
+    if control is not None:
+        control.start()
             show(event, output, jsonl=args.jsonl, coloured=coloured)
             if ring and event.ts >= began:
                 attract(event)
@@ -140,6 +144,8 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
         code = exit_code(reader, run, record.state)
     if not reader.kept(run):
         output.progress(f"Its events are not kept any more, only its states: {command(f'status --run {run}')}")
+        if control is not None:
+            control.stop()
     if record.state is State.INTERRUPTED and not args.jsonl:
         output.progress(f"The engine ended in the middle of the run. Go on with it: {command('resume')}")
     if output.json and not args.jsonl:
