@@ -35,6 +35,8 @@ def add_watch_arguments(parser: argparse.ArgumentParser) -> None:
     """How a run is shown."""
     parser.add_argument("--plain", action="store_true", help="line by line, which is also the default")
     parser.add_argument("--jsonl", action="store_true", help="every event as a line of JSON")
+    said = "be in control of the run while you watch: ask whoever has it, and answer here who asks you"
+    parser.add_argument("--take", action="store_true", help=said)
 
 
 def add_start_arguments(parser: argparse.ArgumentParser) -> None:
