@@ -1,0 +1,308 @@
+"""What a workspace in the cluster is made of: a template and an intent in, the objects in their order out. Pure.
+
+The order is that of creation. Every step may be repeated, so a manager that dies after any call is repaired by doing it
+again; all but the claims belong to the intent record, and go with it.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from homewright.site import mirrors
+from homewright.site.models import MirrorSettings
+from homewright.workspaces import naming
+from homewright.workspaces.backends.kubernetes.intent import DATA, Intent, annotations, own_name, workload, written
+from homewright.workspaces.backends.kubernetes.words import MADE_FOR, MANAGER, NAMESPACE, OWNER, RESTART, WORKSPACE
+from homewright.workspaces.template_models import FILES, PodPreset, PodTemplate
+
+Manifest: TypeAlias = dict[str, Any]
+"""One object as the API server takes it."""
+
+PASSWORD = "password"
+"""The key in a workspace's Secret that is shown on demand; the pod does not see it."""
+CONTAINER = "workspace"
+GPU = "nvidia.com/gpu"
+_PROBE_EVERY_S = 2
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the site and its cluster say that templates do not."""
+
+    zone: str | None = None
+    """The zone of the addresses; without one there is no route, and a workspace is opened by a port-forward."""
+    ingress_class: str | None = None
+    issuer: str | None = None
+    """The ClusterIssuer of cert-manager that signs the addresses."""
+    storage_class: str | None = None
+    """By default the cluster's default."""
+    mirror: MirrorSettings = field(default_factory=MirrorSettings)
+
+
+def image(reference: str, surroundings: Surroundings) -> str:
+    """Where an image is pulled from. One that was imported on the nodes (localhost/…) is pulled from nowhere."""
+    return reference if reference.startswith("localhost/") else mirrors.image(surroundings.mirror, reference)
+
+
+def host_name(template: PodTemplate, slug: str, zone: str) -> str:
+    """One host name a workspace, always: cookies ignore ports."""
+    return f"{template.host}-{slug}.{zone}"
+
+
+def address(template: PodTemplate, slug: str, surroundings: Surroundings) -> str:
+    """The URL of a workspace; empty where there is no route to it."""
+    return f"https://{host_name(template, slug, surroundings.zone)}/" if surroundings.zone else ""
+
+
+def quantity(processors: float) -> str:
+    """Processors as Kubernetes writes them: 2, 500m."""
+    return str(int(processors)) if processors == int(processors) else f"{round(processors * 1000)}m"
+
+
+def size(text: str) -> str:
+    """10GiB as Kubernetes writes it: 10Gi."""
+    return text.removesuffix("B")
+
+
+def labels(template: PodTemplate, intent: Intent) -> dict[str, str]:
+    return {
+        "app": template.prefix,
+        "user": naming.slug(intent.user),
+        "app.kubernetes.io/name": template.prefix,
+        "app.kubernetes.io/instance": intent.slug,
+        "app.kubernetes.io/component": "workspace",
+        "app.kubernetes.io/part-of": MANAGER,
+        MADE_FOR[0]: MADE_FOR[1],
+        WORKSPACE: intent.slug,
+        OWNER: naming.slug(intent.user),
+    }
+
+
+def selector(intent: Intent) -> dict[str, str]:
+    """What never changes: a StatefulSet's selector cannot."""
+    return {WORKSPACE: intent.slug}
+
+
+def record(template: PodTemplate, intent: Intent) -> Manifest:
+    """The intent record: first of all."""
+    return _object("v1", "ConfigMap", template, intent, uid=None, data={DATA: written(intent)})
+
+
+def claims(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> tuple[Manifest, ...]:
+    """The storage: it belongs to nobody but its user, so no owner takes it along."""
+    found = []
+    for volume in template.volumes:
+        spec: Manifest = {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": size(volume.size)}},
+        }
+        if surroundings.storage_class is not None:
+            spec["storageClassName"] = surroundings.storage_class
+        name = claim_name(template, intent, volume.path)
+        found.append(_object("v1", "PersistentVolumeClaim", template, intent, uid=None, name=name, spec=spec))
+    return tuple(found)
+
+
+def claim_name(template: PodTemplate, intent: Intent, path: str) -> str:
+    """The claim behind a path: the one that is remembered, whatever the template has become since."""
+    known = intent.claims.get(path)
+    if known is not None:
+        return known
+    volume = next(volume for volume in template.volumes if volume.path == path)
+    return own_name(volume.claim, template, intent.slug)
+
+
+def secret(template: PodTemplate, intent: Intent, uid: str, data: dict[str, bytes]) -> Manifest:
+    """The password, and the files of the template that hold it."""
+    encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    return _object("v1", "Secret", template, intent, uid=uid, type="Opaque", data=encoded)
+
+
+def secret_data(template: PodTemplate, password: str, password_hash: str) -> dict[str, bytes]:
+    """What the Secret holds: the template's files with the password in them, and the password."""
+    filled = {
+        name: text.replace("{password_hash}", password_hash).replace("{password}", password).encode()
+        for name, text in template.files.items()
+    }
+    return {**{f"file.{name}": text for name, text in filled.items()}, PASSWORD: password.encode()}
+
+
+def parts(template: PodTemplate, intent: Intent, uid: str, surroundings: Surroundings) -> tuple[Manifest, ...]:
+    """What comes after record, claims and password, the workload last. `uid` is the intent record's."""
+    name = workload(template, intent.slug)
+    found: list[Manifest] = []
+    if template.credentials is not None:
+        # Without keys: what its user or an administrator puts there is theirs, and never applied away.
+        own = own_name(template.credentials, template, intent.slug)
+        found.append(_object("v1", "Secret", template, intent, uid=uid, name=own, type="Opaque"))
+    found.append(_object("v1", "ServiceAccount", template, intent, uid=uid, automountServiceAccountToken=False))
+    ports = [
+        {"name": port.name, "port": port.service, "targetPort": port.name, "protocol": "TCP"} for port in template.ports
+    ]
+    service = {"type": "ClusterIP", "selector": selector(intent), "ports": ports}
+    found.append(_object("v1", "Service", template, intent, uid=uid, spec=service))
+    found.append(
+        _object("networking.k8s.io/v1", "NetworkPolicy", template, intent, uid=uid, spec=_own_pods_policy(intent))
+    )
+    if surroundings.zone is not None:
+        found.append(_ingress(template, intent, uid, surroundings, surroundings.zone))
+    spec = {
+        "replicas": 1 if intent.wanted == "running" and not intent.deleting else 0,
+        "serviceName": name,
+        "selector": {"matchLabels": selector(intent)},
+        # Never rolled: the next pod of a volume that one node has waits for ever beside the last (Multi-Attach).
+        "updateStrategy": {"type": "OnDelete"},
+        "podManagementPolicy": "Parallel",
+        "revisionHistoryLimit": 1,
+        "template": _pod(template, intent, surroundings),
+    }
+    found.append(_object("apps/v1", "StatefulSet", template, intent, uid=uid, spec=spec))
+    return tuple(found)
+
+
+def _own_pods_policy(intent: Intent) -> Manifest:
+    """The user's own pods, wherever they are; what all workspaces may is the namespace's policy."""
+    own = {
+        "namespaceSelector": {"matchLabels": {NAMESPACE: "true"}},
+        "podSelector": {"matchLabels": {OWNER: naming.slug(intent.user)}},
+    }
+    return {
+        "podSelector": {"matchLabels": selector(intent)},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [own]}],
+        "egress": [{"to": [own]}],
+    }
+
+
+def _ingress(template: PodTemplate, intent: Intent, uid: str, surroundings: Surroundings, zone: str) -> Manifest:
+    name, host = workload(template, intent.slug), host_name(template, intent.slug, zone)
+    port = next(port for port in template.ports if port.name == template.web)
+    backend = {"service": {"name": name, "port": {"name": port.name}}}
+    spec: Manifest = {
+        "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+        "tls": [{"hosts": [host], "secretName": f"{name}-tls"}],
+    }
+    if surroundings.ingress_class is not None:
+        spec["ingressClassName"] = surroundings.ingress_class
+    marks = {
+        # An editor is one long WebSocket: Contour wants to be told, nginx ends one after a minute without a word.
+        "projectcontour.io/websocket-routes": "/",
+        "nginx.ingress.kubernetes.io/proxy-read-timeout": "3600",
+        "nginx.ingress.kubernetes.io/proxy-send-timeout": "3600",
+    }
+    if surroundings.issuer is not None:
+        marks["cert-manager.io/cluster-issuer"] = surroundings.issuer
+    return _object("networking.k8s.io/v1", "Ingress", template, intent, uid=uid, marks=marks, spec=spec)
+
+
+def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> Manifest:
+    preset = template.preset(intent.preset)
+    mounts = [{"name": f"volume-{number}", "mountPath": volume.path} for number, volume in enumerate(template.volumes)]
+    files = {"name": "files", "mountPath": FILES, "readOnly": True}
+    probe = {"path": template.probe.path, "port": template.web}
+    container: Manifest = {
+        "name": CONTAINER,
+        "image": image(template.image, surroundings),
+        "imagePullPolicy": "IfNotPresent",
+        "env": [{"name": name, "value": value} for name, value in template.environment.items()],
+        "ports": [{"name": port.name, "containerPort": port.container, "protocol": "TCP"} for port in template.ports],
+        "resources": _resources(preset),
+        "securityContext": _unprivileged(),
+        "volumeMounts": [*mounts, files],
+        # No liveness probe: it would end somebody's session because a build kept the editor busy.
+        "startupProbe": {
+            "httpGet": probe,
+            "periodSeconds": _PROBE_EVERY_S,
+            "failureThreshold": max(1, template.probe.start_timeout_s // _PROBE_EVERY_S),
+        },
+        "readinessProbe": {"httpGet": probe, "periodSeconds": 5, "timeoutSeconds": 5},
+    }
+    if template.command:
+        container["command"] = list(template.command)
+    if template.credentials is not None:
+        own = own_name(template.credentials, template, intent.slug)
+        container["envFrom"] = [{"secretRef": {"name": own, "optional": True}}]
+    init = [
+        {
+            "name": step.name,
+            "image": container["image"],
+            "imagePullPolicy": "IfNotPresent",
+            "command": list(step.command),
+            "env": container["env"],
+            "resources": container["resources"],
+            "securityContext": _unprivileged(),
+            "volumeMounts": [*mounts, files],
+        }
+        for step in template.init
+    ]
+    volumes: list[Manifest] = [
+        {
+            "name": f"volume-{number}",
+            "persistentVolumeClaim": {"claimName": claim_name(template, intent, volume.path)},
+        }
+        for number, volume in enumerate(template.volumes)
+    ]
+    items = [{"key": f"file.{name}", "path": name} for name in template.files]
+    volumes.append(
+        {
+            "name": "files",
+            "secret": {"secretName": workload(template, intent.slug), "items": items, "defaultMode": 0o440},
+        }
+    )
+    spec: Manifest = {
+        "serviceAccountName": workload(template, intent.slug),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,  # else every workspace of the namespace stands in every other's environment
+        "shareProcessNamespace": True,  # the pause process reaps what terminals leave behind
+        "terminationGracePeriodSeconds": 30,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": template.user,
+            "runAsGroup": template.user,
+            "fsGroup": template.user,
+            "fsGroupChangePolicy": "OnRootMismatch",  # a recursive chown at every start took minutes elsewhere
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": volumes,
+    }
+    if init:
+        spec["initContainers"] = init
+    marks = {**annotations(intent), RESTART: str(intent.restarts)}
+    return {"metadata": {"labels": labels(template, intent), "annotations": marks}, "spec": spec}
+
+
+def _unprivileged() -> Manifest:
+    return {
+        "allowPrivilegeEscalation": False,
+        "privileged": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _resources(preset: PodPreset) -> Manifest:
+    requests = {"cpu": quantity(preset.cpu_request), "memory": size(preset.memory_request)}
+    limits = {"cpu": quantity(preset.cpu), "memory": size(preset.memory)}
+    if preset.gpus:
+        limits[GPU] = requests[GPU] = str(preset.gpus)
+    return {"requests": requests, "limits": limits}
+
+
+def _object(
+    version: str, kind: str, template: PodTemplate, intent: Intent, *, uid: str | None, name: str | None = None,
+    marks: dict[str, str] | None = None, **rest: Any,
+) -> Manifest:  # fmt: skip
+    metadata: Manifest = {
+        "name": name or workload(template, intent.slug),
+        "namespace": template.namespace,
+        "labels": labels(template, intent),
+        "annotations": {**annotations(intent), **(marks or {})},
+    }
+    if uid is not None:
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": workload(template, intent.slug), "uid": uid}
+        metadata["ownerReferences"] = [owner]
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
