@@ -84,6 +84,8 @@ def start(
     start_at: str | None = None,
     plan_digest: str | None = None,
     ask_first: bool = False,
+    servers: Sequence[str] = (),
+    new_machines: Sequence[str] = (),
 ) -> int:
     """Start a run and watch it to its end, unless it is to be left alone; the exit code."""
     further: Sequence[Path] = stages(args)
@@ -98,6 +100,8 @@ def start(
             stages=further,
             ask_first=ask_first,
             ask=somebody(args),
+            servers=servers,
+            new_machines=new_machines,
         )
     except KeyboardInterrupt:
         output.progress(f"\nThe run may have started all the same. See: {command('status')}")
