@@ -10,7 +10,7 @@ from homewright.errors import SiteError
 from homewright.site import fields, inventory
 from homewright.site.answers import Instance, InstanceSettings
 from homewright.site.cluster import ClusterNode, ClusterSettings, Overrides
-from homewright.site.models import Server, Site
+from homewright.site.models import Leaving, Server, Site
 
 SITE = Site(
     name="attic",
@@ -18,6 +18,7 @@ SITE = Site(
         Server(name="s1", address="10.0.0.1", user="ann"),
         Server(name="s2", address="10.0.0.2", user="bob", port=2222),
     ),
+    leaving=(Leaving(name="old", address="10.0.0.9", user="ann"),),
     environment={"A": "{{ lookup('pipe', 'id') }}"},
     instances=InstanceSettings(nodes=(Instance(name="n1", host="s1"),)),
     cluster=ClusterSettings(
@@ -66,6 +67,7 @@ def test_every_field_has_a_name_and_a_value() -> None:
     assert {"name", "zone", "servers.NAME.address", "environment.NAME", "workspaces.code_server.sha256"} <= set(known)
     for name in known:
         named = name.replace("environment.NAME", "environment.A").replace("nodes.NAME", "nodes.n1")
+        named = named.replace("leaving.NAME", "leaving.old")
         fields.value_at(SITE, named.replace("NAME", "s1"))
     assert fields.value_at(SITE, "servers.s2.port") == 2222
 

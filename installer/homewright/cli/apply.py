@@ -8,6 +8,7 @@ from pathlib import Path
 from homewright.cli import plan as plan_verb
 from homewright.cli import preflight, runs
 from homewright.cli.output import Output
+from homewright.cli.servers import chosen
 from homewright.errors import Cancelled
 
 
@@ -16,6 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plan_verb.add_choice_arguments(parser)
     said = "pause before every step that reboots servers or could lock you out, until `continue`"
     parser.add_argument("--ask-first", action="store_true", help=said)
+    parser.add_argument(
+        "--new-machine",
+        metavar="SERVER",
+        action="append",
+        default=[],
+        help="this server may be another machine than before: it was replaced, or installed anew; once for each",
+    )
     parser.add_argument("--plan", metavar="FILE", type=Path, help="a plan that was saved; another one is refused")
 
 
@@ -47,4 +55,5 @@ def run(args: argparse.Namespace, output: Output) -> int:
         start_at=args.start_at,
         plan_digest=planned.digest,
         ask_first=args.ask_first,
+        new_machines=tuple(server.name for server in chosen(site, args.new_machine)) if args.new_machine else (),
     )

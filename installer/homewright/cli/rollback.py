@@ -6,16 +6,23 @@ Later stages that were applied and rest on it go with it, before it.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from homewright.cli import runs
 from homewright.cli.output import Output
 from homewright.errors import Cancelled
+
+if TYPE_CHECKING:
+    from homewright.site.models import Site
+    from homewright.site.paths import StateFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("stage", metavar="STAGE", nargs="?", help="such as 00")
     which.add_argument("--all", action="store_true", dest="everything", help="every stage")
+    which.add_argument("--server", metavar="NAME", help="everything on a server that leaves the site, and there alone")
     runs.add_start_arguments(parser)
 
 
@@ -25,6 +32,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     from homewright.engine.journal import Reader
 
     file, site, state = runs.place(args)
+    if args.server is not None:
+        return _server(args, output, file, site, state)
     catalogue = load([shipped(), *runs.stages(args)])
     stages = list(catalogue.stages)
     above: tuple[str, ...] = ()
@@ -50,3 +59,26 @@ def run(args: argparse.Namespace, output: Output) -> int:
         raise Cancelled("Nothing was done.")
     only = None if args.everything else which
     return runs.start(args, output, "rollback", file=file, state=state, only=only)
+
+
+def _server(args: argparse.Namespace, output: Output, file: Path, site: Site, state: StateFolder) -> int:
+    """What was put on one server that leaves the site is taken back there; the others stay as they are."""
+    from homewright.catalogue import load, shipped
+    from homewright.engine import departure
+    from homewright.errors import UsageError
+
+    name = args.server
+    one = next((one for one in site.leaving if one.name == name), None)
+    if one is None or one.lost:
+        why = "It is lost: nothing can be taken back there." if one is not None else "It does not leave the site."
+        raise UsageError(f"{name} cannot be taken back alone.", why, [f"first: homewright site remove-server {name}"])
+    begun = set(departure.begun_on(state, name))
+    if not args.jsonl:
+        output.line(f"Everything that was put on {name} will be taken back, and nothing on other servers:")
+        for step in reversed(tuple(load([shipped(), *runs.stages(args)]).steps())):
+            if step.id in begun:
+                output.line(f"  {step.id} {step.title}: {step.summary or 'what it made'}")
+    otherwise = f"say yes beforehand: homewright rollback --server {name} --yes"
+    if not output.confirm(f"Take everything back on {name}?", yes=args.yes, otherwise=otherwise):
+        raise Cancelled("Nothing was done.")
+    return runs.start(args, output, "rollback", file=file, state=state, servers=(name,))

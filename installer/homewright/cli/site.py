@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homewright.cli import site_export, site_import, site_secret
+from homewright.cli import site_export, site_import, site_leaving, site_secret
 from homewright.cli.output import Output
 from homewright.errors import SiteError, UsageError, addressed
 
@@ -54,8 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "one encrypted file with everything that another machine needs to go on with the site"
     site_export.add_export_arguments(action("export", about))
 
-    remove = action("remove-server", "take a server out of the site; nothing is changed on it")
-    remove.add_argument("server", metavar="NAME", help="its name")
+    about = "take a server out of the site; what is on it goes elsewhere or away by the next apply"
+    site_leaving.add_server_arguments(action("remove-server", about))
+    about = "have an instance taken away with all that is in it, by the next apply"
+    site_leaving.add_instance_arguments(action("remove-instance", about))
 
     about = "passwords and tokens: kept apart from site.yaml, never shown again"
     secret = verbs.add_parser("secret", help=about, description=about)
@@ -85,7 +87,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     if args.action == "export":
         return site_export.export(path, args, output)
     if args.action == "set":
-        return _set(path, args.changes, output)
+        return _set(path, args, output)
     if args.action == "unset":
         return _unset(path, args.fields, output)
     if args.action == "add-server":
@@ -93,7 +95,9 @@ def run(args: argparse.Namespace, output: Output) -> int:
     if args.action == "import":
         return site_import.run(path, args, output)
     if args.action == "remove-server":
-        return _remove_server(path, args.server, output)
+        return site_leaving.remove_server(path, args, output)
+    if args.action == "remove-instance":
+        return site_leaving.remove_instance(path, args, output)
     site = files.load(path)
     if args.action == "show":
         return _show(site, args.field, output)
@@ -218,10 +222,11 @@ def _show(site: Site, field: str | None, output: Output) -> int:
     return 0
 
 
-def _set(path: Path, words: list[str], output: Output) -> int:
+def _set(path: Path, args: argparse.Namespace, output: Output) -> int:
     from homewright.site import fields, files
     from homewright.site.paths import state_home
 
+    words: list[str] = args.changes
     if len(words) % 2:
         raise UsageError(
             f"{words[-1]} has no value.",
@@ -235,7 +240,22 @@ def _set(path: Path, words: list[str], output: Output) -> int:
             [f"rename its folder in {state_home() / 'sites'}, then change `name:` in {path}"],
         )
     changes = {field: fields.parse(field, text) for field, text in zip(words[::2], words[1::2], strict=True)}
-    return _changed(path, files.update(path, changes), list(changes), output)
+    return _changed(path, files.update(path, {**_proposed(path, changes, args), **changes}), list(changes), output)
+
+
+def _proposed(path: Path, changes: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """The proposed instances, named, where one of them is changed: the others stay as they are."""
+    from homewright.planning.known import known_facts
+    from homewright.planning.leaving import named
+    from homewright.site import files
+    from homewright.site.paths import StateFolder
+
+    if not any(field.startswith("instances.nodes.") for field in changes):
+        return {}
+    site = files.load(path)
+    if site.instances.nodes is not None:
+        return {}
+    return {"instances.nodes": named(site, known_facts(site, StateFolder.of(site.name, args.state, path)))}
 
 
 def _unset(path: Path, named: list[str], output: Output) -> int:
@@ -259,18 +279,6 @@ def _add_server(path: Path, args: argparse.Namespace, output: Output) -> int:
     output.line(f"Saved:  {path}")
     output.line(addressed(f"Next:   homewright trust {server['name']}"))
     output.document({"version": 1, "file": str(path), "added": site.server(server["name"]).model_dump(mode="json")})
-    return 0
-
-
-def _remove_server(path: Path, name: str, output: Output) -> int:
-    from homewright.cli.servers import chosen
-    from homewright.site import files
-
-    chosen(files.load(path), [name])
-    files.update(path, {f"servers.{name}": files.UNSET})
-    output.line(f"Removed: {name}; what is on it stays as it is.")
-    output.line(f"Saved:   {path}")
-    output.document({"version": 1, "file": str(path), "removed": name})
     return 0
 
 

@@ -58,13 +58,15 @@ class RunRequest:
     """Pause before every step that reboots servers or could lock the operator out."""
     hold: bool = False
     """Prove what was done, then wait for a word before anything else is done."""
+    servers: tuple[str, ...] = ()
+    """The servers that a roll-back is of, of those that leave the site; by default those that are in it."""
 
     @classmethod
     def read(cls, folder: Path) -> RunRequest:
         """Raises StateError where there is none."""
         try:
             record = json.loads((folder / "request.json").read_text())
-            listed = {name: tuple(record.get(name, ())) for name in ("stages", "anew", "new_machines")}
+            listed = {name: tuple(record.get(name, ())) for name in ("stages", "anew", "new_machines", "servers")}
             return cls(**{**record, **listed})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise StateError(f"The request in {folder} cannot be read.", f"{error}.") from error
@@ -81,12 +83,15 @@ def start(
     stages: Sequence[Path] = (),
     ask_first: bool = False,
     ask: bool = False,
+    servers: Sequence[str] = (),
+    new_machines: Sequence[str] = (),
 ) -> str:
     """Start a run and return its id, once the engine holds the site and the run is in the journal.
 
-    `only` and `start_at` name stages; with `ask_first` the run pauses before steps that are risky; with `ask`, sudo may
-    ask on the terminal for the password that resuming at boot takes. Raises Busy with who holds the site, or whatever
-    error the engine met.
+    `only` and `start_at` name stages, `servers` those that leave the site and are rolled back, `new_machines` servers
+    that may be other machines than before; with `ask_first` the run pauses before steps that are risky; with `ask`,
+    sudo may ask on the terminal for the password that resuming at boot takes. Raises Busy with who holds the site, or
+    whatever error the engine met.
     """
     if action not in ACTIONS:
         raise UsageError(f"There is no action {action}.", f"Known: {', '.join(ACTIONS)}.")
@@ -96,7 +101,16 @@ def start(
     folder = state.run(run)
     make_folder(folder)
     catalogues = tuple(str(Path(path).absolute()) for path in stages)
-    request = RunRequest(action, only, start_at, plan_digest, catalogues, ask_first=ask_first)
+    request = RunRequest(
+        action,
+        only,
+        start_at,
+        plan_digest,
+        catalogues,
+        ask_first=ask_first,
+        servers=tuple(servers),
+        new_machines=tuple(new_machines),
+    )
     write_atomically(folder / "request.json", json.dumps(asdict(request)).encode())
     try:
         _engine(site_file, state, run, request, ask)

@@ -20,7 +20,7 @@ from homewright.access.connection import Connection
 from homewright.access.endpoint import Endpoint
 from homewright.access.sudo import remove_sudoers
 from homewright.catalogue import load, shipped
-from homewright.engine import control, launch, leftovers, lost, resting
+from homewright.engine import control, departure, launch, leftovers, lost, resting
 from homewright.engine.boot import prospect
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.events import Event, Kind, Level
@@ -92,6 +92,9 @@ class Engine:
         files.load(self.site_file)  # for its errors; what counts is the copy that is made of it now
         data = self.site_file.read_bytes()
         site = files.parse(data, str(self.site_file))
+        places = departure.places(self.state, self.request.servers, self.run)
+        if self.request.servers:
+            site = site.with_back(self.request.servers)
         goes_on = self.request.attempt > 1
         kept = folder / "catalogue"
         if goes_on:
@@ -109,8 +112,11 @@ class Engine:
             also = resting.stages(site, self.state, catalogue, only, self.run)
         back = self.action is Action.ROLLBACK
         planned = plan(
-            site, catalogue, facts, history, only=only, start_at=start_at, also=also, secrets=secrets, back=back
-        )
+            site, catalogue, facts, history, only=only, start_at=start_at, also=also, secrets=secrets, back=back,
+            places=places,
+        )  # fmt: skip
+        if self.action is Action.RUN:
+            departure.refuse(kept_plans.applied(self.state), planned)
         if not goes_on and self.request.plan_digest not in (None, planned.digest):
             raise PlanMismatch(
                 "The plan that was approved no longer fits.",
@@ -181,7 +187,7 @@ class Engine:
         _, planned = self._frozen
         if self.action is Action.RUN:
             kept_plans.apply(self.state, planned)
-        elif self.action is Action.ROLLBACK:
+        elif self.action is Action.ROLLBACK and not self.request.servers:
             kept_plans.roll_back(self.state, frozenset(stage.id for stage in planned.stages if not stage.skipped))
 
     def _prove_empty(self) -> None:
@@ -286,6 +292,7 @@ class Engine:
                 if self.at_boot:
                     await lost.silent(context, [server.name for server in context.site.servers])
                 end = await schedule.carry_out()
+                departure.conclude(context, self.site_file, self.action, end.state)
                 if self.held:  # nothing but proofs: the run stands as it stood
                     state, reason = self.before
                     end = dataclasses.replace(end, state=state, reason=reason)

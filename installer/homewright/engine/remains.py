@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from homewright.catalogue import Catalogue, load
+from homewright.engine import departure
 from homewright.engine.documents import Document
 from homewright.engine.events import Event, Kind
 from homewright.engine.fence import ANOTHER
@@ -112,6 +113,7 @@ def look(site_file: Path, state: StateFolder, run: str | None = None) -> Remains
     folder = state.run(record.id)
     site = files.load(site_file)
     request = RunRequest.read(folder)
+    site = site.with_back(request.servers)
     catalogue = load(sorted((folder / "catalogue").iterdir(), key=lambda root: int(root.name)))
     planned = plan(
         site,
@@ -122,6 +124,7 @@ def look(site_file: Path, state: StateFolder, run: str | None = None) -> Remains
         start_at=request.start_at,
         secrets=Secrets(state.secrets).names(),
         back=record.action is Action.ROLLBACK,
+        places=departure.places(state, request.servers, run or record.id),
     )
     return remains(
         record,

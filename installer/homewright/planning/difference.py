@@ -7,7 +7,10 @@ from typing import Literal
 
 from homewright.planning.answers import belongs
 from homewright.planning.documents import Document
+from homewright.planning.instance_changes import InstanceChange, instance_changes, leaving
 from homewright.planning.plan import NOT_ASKED, Machine, Plan, PlanStage
+
+INSTANCES = "instances.nodes"
 
 
 class Change(Document):
@@ -63,6 +66,10 @@ class Difference(Document):
     """Files, and packages (`package NAME`), that the old plan did not change; `what` is the server."""
     old_state: tuple[OldState, ...]
     """What becomes of what the old plan put on the servers."""
+    instances: tuple[InstanceChange, ...] = ()
+    """What becomes of the instances."""
+    servers_leaving: tuple[str, ...] = ()
+    """Servers that leave the site, each in one sentence."""
 
     @property
     def empty(self) -> bool:
@@ -77,6 +84,8 @@ class Difference(Document):
             or self.steps_again
             or self.files_added
             or self.old_state
+            or self.instances
+            or self.servers_leaving
         )
 
 
@@ -96,6 +105,8 @@ def difference(old: Plan, new: Plan) -> Difference:
         steps_again=again,
         files_added=tuple(_added(old, new)),
         old_state=tuple(_old_state(old, new, again)),
+        instances=instance_changes(old, new),
+        servers_leaving=tuple(_leaving(old, new)),
     )
 
 
@@ -103,7 +114,11 @@ def sentences(found: Difference) -> Iterator[str]:
     """A difference in words, the most telling first; nothing where there is none."""
     if found.other_site:
         yield "The old plan is for another site."
+    yield from found.servers_leaving
+    yield from (change.say for change in found.instances)
     for change in found.answers:
+        if found.instances and change.what.startswith(INSTANCES):
+            continue  # what becomes of the instances says it better
         yield f"Answer {change.what}: {_turn(change)}."
     for change in found.machines:
         yield f"{change.what}: {_turn(change)}."
@@ -114,7 +129,8 @@ def sentences(found: Difference) -> Iterator[str]:
     for change in found.decisions:
         yield f"Decision about {change.what}: {_turn(change)}."
     for step in found.steps_again:
-        why = f", since {', '.join(step.because)} changed" if step.because else ""
+        because = dict.fromkeys("instances" if one.startswith(INSTANCES) else one for one in step.because)
+        why = f", since {', '.join(because)} changed" if because else ""
         yield f"Step {step.step} {step.title} does its work anew on {', '.join(step.hosts)}{why}."
     added: dict[tuple[str, ...], list[str]] = {}
     for host in dict.fromkeys(change.what for change in found.files_added):
@@ -224,11 +240,25 @@ def _added(old: Plan, new: Plan) -> Iterator[Change]:
             yield Change(what=host.host, before=None, after=f"package {name}")
 
 
+def _leaving(old: Plan, new: Plan) -> Iterator[str]:
+    for name, lost in leaving(new.answers).items():
+        if lost and name not in leaving(old.answers):
+            yield f"{name} is lost: the cluster forgets it by force, and with it whatever was on its disks alone."
+        elif not lost:
+            yield (
+                f"{name} leaves the site: once this is carried out it has no instances any more; what else was put "
+                f"there goes by: homewright rollback --server {name}"
+            )
+
+
 def _old_state(old: Plan, new: Plan, again: Sequence[StepAgain]) -> Iterator[OldState]:
+    going = leaving(new.answers)
     anew = {(host, step.step) for step in again for host in step.hosts}
     not_asked = {step.id for stage in new.stages if stage.skipped == NOT_ASKED for step in stage.steps}
     stage_of = {step.id: stage.id for stage in old.stages for step in stage.steps}
     for host in old.hosts:
+        if host.host in going:
+            continue  # what leaves is told as a whole
         after = new.on(host.host)
         there = {use.path for use in after.files} if after else set()
         for use in host.files:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -75,7 +76,8 @@ def merged(before: Plan | None, now: Plan) -> Plan:
     stages = tuple(earlier[stage.id] if stage.id in kept else stage for stage in now.stages)
     steps = frozenset(step.id for stage in stages if stage.id in kept for step in stage.steps)
     hosts = [_joined(before.on(host.host), host, steps) for host in now.hosts]
-    return now.model_copy(update={"stages": stages, "hosts": tuple(hosts)})
+    instances = before.instances if _make_instances(stages, kept) else now.instances
+    return now.model_copy(update={"stages": stages, "hosts": tuple(hosts), "instances": instances})
 
 
 def without(before: Plan, stages: frozenset[str]) -> Plan:
@@ -89,7 +91,13 @@ def without(before: Plan, stages: frozenset[str]) -> Plan:
         files = tuple(use for use in host.files if use.step not in gone)
         packages = tuple(use for use in host.packages if use.step not in gone)
         hosts.append(host.model_copy(update={"files": files, "packages": packages}))
-    return before.model_copy(update={"stages": kept, "hosts": tuple(hosts)})
+    instances = () if _make_instances(before.stages, stages) else before.instances
+    return before.model_copy(update={"stages": kept, "hosts": tuple(hosts), "instances": instances})
+
+
+def _make_instances(stages: Sequence[PlanStage], among: Collection[str]) -> bool:
+    """Whether the stage that makes the instances is among these: the first that reads what they are to be."""
+    return next((s.id for s in stages if any("instances" in step.reads for step in s.steps)), None) in among
 
 
 def _joined(before: PlanHost | None, now: PlanHost, steps: frozenset[str]) -> PlanHost:

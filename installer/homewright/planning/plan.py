@@ -16,6 +16,7 @@ from homewright.planning.changes import FileUse, PackageUse, files_of, packages_
 from homewright.planning.decisions import Decided, decide
 from homewright.planning.documents import AtBoot, Decision, Document, Misfit
 from homewright.planning.groups import members, why_empty
+from homewright.site.answers import Instance
 from homewright.site.models import Site
 
 NOT_ASKED = "it was not asked for"
@@ -110,6 +111,8 @@ class Plan(Document):
     """SHA-256 of the catalogue that it was made for."""
     machines: tuple[Machine, ...] = ()
     """The servers that it was made for, of those that were discovered."""
+    instances: tuple[Instance, ...] = ()
+    """The instances that are there once it is carried out."""
 
     at_boot: AtBoot | None = None
     """Whether the run goes on after the machine that Homewright runs on was off; None where nobody has asked it."""
@@ -135,11 +138,13 @@ def plan(
     decided: Decided | None = None,
     secrets: Collection[str] | None = None,
     back: bool = False,
+    places: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
     """The plan. `history` has the minutes that steps took before; `only` and `start_at` name stages, `also` those
     besides `only`; `decided` is what `decisions.decide` made of the same site and facts, where the caller has it
     already; `secrets` names those that the site has (None: nobody has looked, and no step is skipped for the lack of
     one). `back` is a roll-back's: what was done is taken back, whatever answers and secrets were taken away since.
+    `places` are the hosts of each step, in place of its group's; steps that it does not name run nowhere.
 
     Raises SiteError where there is no server, CatalogueError where a named stage is not in the catalogue.
     """
@@ -152,7 +157,8 @@ def plan(
         )
     chosen = _chosen(catalogue, only, start_at, also)
     stages = tuple(
-        _stage(stage, site, catalogue, known, history or {}, chosen, secrets, back) for stage in catalogue.stages
+        _stage(stage, site, catalogue, known, history or {}, chosen, secrets, back, places)
+        for stage in catalogue.stages
     )
     running = [step for stage in stages if not stage.skipped for step in stage.steps if step.hosts]
     by_id = {step.id: step for step in catalogue.steps()}
@@ -175,6 +181,7 @@ def plan(
         answers=answers,
         catalogue=catalogue.digest,
         machines=machines,
+        instances=found.instances.nodes,
     )
 
 
@@ -232,13 +239,16 @@ def _stage(
     chosen: Collection[str],
     secrets: Collection[str] | None,
     back: bool,
+    places: Mapping[str, Sequence[str]] | None,
 ) -> PlanStage:
     skipped = ""
     if stage.id not in chosen:
         skipped = NOT_ASKED
     elif stage.when is not None and not back and answer(site, stage.when) in (None, "", [], {}, False):
         skipped = f"{stage.when} is not set in the site"
-    steps = tuple(_step(step, site, catalogue, facts, history, secrets, back) for step in stage.steps)
+    elif places is not None and not any(step.id in places for step in stage.steps):
+        skipped = NOT_ASKED
+    steps = tuple(_step(step, site, catalogue, facts, history, secrets, back, places) for step in stage.steps)
     return PlanStage(id=stage.id, title=stage.title, summary=stage.summary, skipped=skipped, steps=steps)
 
 
@@ -250,9 +260,12 @@ def _step(
     history: Mapping[str, float],
     secrets: Collection[str] | None,
     back: bool,
+    places: Mapping[str, Sequence[str]] | None,
 ) -> PlanStep:
     measured = history.get(step.id)
     hosts, skipped = members(step.hosts, site, facts), ""
+    if places is not None:
+        hosts = tuple(places.get(step.id, ()))
     when, secret = (None, None) if back else (step.when, step.secret)
     if when is not None and answer(site, when) in (None, "", [], {}, False):
         hosts, skipped = (), f"{when} is not set in the site."

@@ -107,6 +107,8 @@ class InstanceSettings(Model):
     reserve: Reserve = Reserve()
     nodes: tuple[Instance, ...] | None = None
     """All of them; by default one on each server is proposed."""
+    gone: tuple[HostName, ...] = ()
+    """Instances that are taken away with all that is in them, which is nowhere else; any other stays until named."""
 
 
 class Tls(Model):

@@ -6,7 +6,7 @@ of its screen shows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
@@ -55,6 +55,13 @@ class Server(Model):
     """Its SSH host key or fingerprint, where known beforehand; otherwise it is shown and asked about."""
     nic: NicName | None = None
     """The network interface that the bridge br0 takes over; by default the one that carries its address."""
+
+
+class Leaving(Server):
+    """A server that leaves the site: it is no server of it any more, and not quite gone."""
+
+    lost: bool = False
+    """It does not come back: nothing can be taken back on it, and the cluster forgets it by force."""
 
 
 class SudoSettings(Model):
@@ -153,6 +160,8 @@ class Site(Model):
     """Which thresholds the checks use."""
     servers: tuple[Server, ...] = ()
     """The servers, the control plane first."""
+    leaving: tuple[Leaving, ...] = ()
+    """Servers that leave the site: kept here until what Homewright put on them is taken back, or they are forgotten."""
     zone: Zone | None = None
     """The DNS zone of the platform; while there is none, everything is reached by address."""
     network: NetworkSettings = NetworkSettings()
@@ -176,6 +185,10 @@ class Site(Model):
     def _servers_are_distinct(self) -> Site:
         _refuse_twice("name", [server.name for server in self.servers])
         _refuse_twice("address", [server.address for server in self.servers])
+        _refuse_twice("name", [one.name for one in self.leaving], ("leaving",), "leaving servers")
+        for index, one in enumerate(self.leaving):
+            if one.name in {server.name for server in self.servers}:
+                raise misfit(("leaving", index, "name"), f"{one.name} is a server of this site")
         master = self.workspaces.master
         if master is not None and master not in {server.name for server in self.servers}:
             raise misfit(("workspaces", "master"), f"{master} is no server of this site")
@@ -196,6 +209,9 @@ class Site(Model):
                 raise misfit((*at, "name"), f"a server is called {node.name} already")
             if node.address in owners:
                 raise misfit((*at, "address"), f"{node.address} is the address of {owners[node.address]}")
+        for index, name in enumerate(self.instances.gone):
+            if name in {node.name for node in nodes}:
+                raise misfit(("instances", "gone", index), f"{name} is one of the instances that are to be there")
         return self
 
     @model_validator(mode="after")
@@ -221,6 +237,19 @@ class Site(Model):
             if server.name == name:
                 return server
         raise KeyError(name)
+
+    def with_back(self, names: Collection[str]) -> Site:
+        """The site with these of the leaving servers among its servers, as the last ones: to take back what is there.
+
+        Nothing is planned on them.
+        """
+        back = tuple(one for one in self.leaving if one.name in names)
+        plain = tuple(Server.model_validate(one.model_dump(exclude={"lost"})) for one in back)
+        staying = tuple(one for one in self.leaving if one not in back)
+        instances = self.instances
+        if instances.nodes is None:
+            instances = instances.model_copy(update={"nodes": ()})
+        return self.model_copy(update={"servers": (*self.servers, *plain), "leaving": staying, "instances": instances})
 
     @property
     def master(self) -> Server | None:

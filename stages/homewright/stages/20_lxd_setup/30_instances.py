@@ -11,10 +11,14 @@ def run_all(hosts: Sequence[Host]) -> None:
     first = hosts[0]
     by_name = {host.name: host for host in hosts}
     work = [(by_name[one.node.host], one) for one in instances.all_planned(first) if one.node.host in by_name]
-    if not work:
+    gone = first.site.instances.gone
+    if not work and not gone:
         return
     owner = owner_of(first.site, cluster.identity(first))
     with cluster.any_member(hosts) as lxd:
+        instances.take_away(lxd, first, gone, owner)
+        if not work:
+            return
         instances.refuse(lxd, work, owner)
         with first.task("Image of the instances") as task:
             fingerprint, task.changed = image.ensure(lxd, first.site, owner, work[0][1].kind, first.say)

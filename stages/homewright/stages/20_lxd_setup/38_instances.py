@@ -25,10 +25,11 @@ cat {environment_file.FILE}
 
 def verify(host: Host) -> Proof:
     mine = [one for one in instances.all_planned(host) if one.node.host == host.name]
-    if not mine:
-        return proved(f"No instance is planned on {host.name}.")
     try:
-        with cluster.connect(host) as lxd, ThreadPoolExecutor(len(mine)) as pool:
+        with cluster.connect(host) as lxd, ThreadPoolExecutor(max(1, len(mine))) as pool:
+            owner = owner_of(host.site, cluster.identity(host))
+            if left := instances.not_gone(lxd, host.site.instances.gone, owner):
+                return broken(f"{', '.join(left)} {'is' if len(left) == 1 else 'are'} still there.")
             proofs = list(pool.map(lambda one: _instance(lxd, host, one), mine))
     except LxdAway as error:
         return cannot_tell(f"{error.what} {error.why}")
@@ -36,6 +37,8 @@ def verify(host: Host) -> Proof:
         return broken(f"{error.what} {error.why}")
     bad = [proof for proof in proofs if proof.verdict is not Verdict.PROVED]
     worst = [proof for proof in bad if proof.verdict is Verdict.BROKEN] or bad
+    if not mine:
+        return proved(f"No instance is planned on {host.name}.")
     return worst[0] if worst else proved(" ".join(proof.reason for proof in proofs))
 
 

@@ -11,6 +11,7 @@ def rollback_all(hosts: Sequence[Host]) -> None:
     first = hosts[0]
     owner = owner_of(first.site, cluster.identity(first))
     with cluster.any_member(hosts) as lxd:
+        instances.refuse_data(lxd, hosts, owner)
         together(hosts, lambda host: instances.remove(lxd, host, owner))
         if len(hosts) == len(first.site.servers) and all(host.error is None for host in hosts):
             with first.task("No image") as task:

@@ -15,6 +15,7 @@ from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError
 from homewright.lxd.client import PORT, Lxd, LxdError
 from homewright.lxd.identity import Identity
+from homewright.planning import platform
 from homewright.planning.instances import InstancePlan, place
 from homewright.planning.pools import POOL, driver
 from homewright.site.models import Site
@@ -159,7 +160,7 @@ def instance_plan(site: Site, facts: Mapping[str, HostFacts]) -> InstancePlan:
             "What LXD and its instances are made of is planned by it.",
             ["homewright discover", "then: homewright retry"],
         )
-    return place(site, facts)
+    return place(site, facts, need=platform.need(site))
 
 
 def pool_of(site: Site, facts: Mapping[str, HostFacts], drivers: Mapping[str, Sequence[str]]) -> tuple[str, str]:
@@ -270,6 +271,7 @@ def form(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
     with first.task("Trust in the site's certificate") as task:
         task.changed = trust(first, who)
     with connect(first) as lxd:
+        _forget_the_lost(first, lxd)
         kind = str(lxd.get(f"storage-pools/{POOL}")["driver"])
         for host in waiting:
             if host is not first:
@@ -278,6 +280,21 @@ def form(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
                 except Exception as error:  # told as that host's failure by the runner
                     host.error = error
         _tell_quorum(first, len(lxd.get("cluster/members")))
+
+
+def _forget_the_lost(host: Host, lxd: Lxd) -> None:
+    """Members that the site says do not come back are removed by force: the others wait for them no longer."""
+    for one in host.site.leaving:
+        if one.lost and lxd.find(f"cluster/members/{one.name}") is not None:
+            with host.task(f"{one.name} is forgotten by the cluster") as task:
+                gone = [
+                    instance["name"]
+                    for instance in lxd.get("instances", recursion=1)
+                    if instance["location"] == one.name
+                ]
+                if gone:
+                    host.say(f"{', '.join(gone)} went with {one.name}")
+                task.changed = lxd.delete(f"cluster/members/{one.name}", force=1)
 
 
 def _join(host: Host, lxd: Lxd, kind: str, plan: InstancePlan) -> None:
@@ -365,15 +382,19 @@ def _is_empty_member(host: Host, stood: Mapping[str, Standing]) -> bool:
     return False
 
 
+def staying(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> list[Host]:
+    """The members of our cluster besides these servers."""
+    return [one.host for one in stood.values() if one.state == "ours" and one.host not in hosts]
+
+
 def leave(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
     """Take these servers out of the cluster, where others remain in it. A host where that fails has its `error`."""
-    ours = [one.host for one in stood.values() if one.state == "ours"]
-    staying = [host for host in ours if host not in hosts]
-    if not staying:
+    others = staying(hosts, stood)
+    if not others:
         return
-    with connect(staying[0]) as lxd:
+    with connect(others[0]) as lxd:
         for host in hosts:
-            if host in ours and host.error is None:
+            if stood[host.name].state == "ours" and host.error is None:
                 try:
                     with host.task("Leave the cluster") as task:
                         task.changed = lxd.delete(f"cluster/members/{host.name}")

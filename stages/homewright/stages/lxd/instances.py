@@ -20,7 +20,7 @@ from homewright.planning.hosts import SSH_PORT
 from homewright.planning.networks import propose
 from homewright.planning.pools import POOL
 from homewright.stages import environment_file, resolvers
-from homewright.stages.lxd import cluster, texts
+from homewright.stages.lxd import cluster, gpus, texts
 from homewright.stages.lxd.standing import OWNER, refused
 from homewright.stages.lxd.texts import Planned
 from homewright.stages.lxd.way import BRIDGE
@@ -130,7 +130,8 @@ def make(lxd: Lxd, host: Host, one: Planned, owner: str, image: str) -> None:
             lxd.post("instances", texts.create_body(one, owner, image), say=say, target=host.name)
             task.changed = True
         else:
-            task.changed = _mend(lxd, found, one, owner)
+            task.changed = _mend(lxd, found, one, owner, say)
+            found = lxd.get(place) if task.changed else found
     with host.task(f"{name}: network") as task:
         task.changed = _network(lxd, one, running=found is not None and found["status"] == "Running")
     with host.task(f"{name}: start") as task:
@@ -146,18 +147,97 @@ def make(lxd: Lxd, host: Host, one: Planned, owner: str, image: str) -> None:
         lxd.patch(place, {"config": {texts.READY: "true"}})
 
 
-def _mend(lxd: Lxd, found: Mapping[str, Any], one: Planned, owner: str) -> bool:
+def _mend(lxd: Lxd, found: Mapping[str, Any], one: Planned, owner: str, say: Callable[[str], None]) -> bool:
     said = texts.difference(found, one, owner)
     if not said:
         return False
-    if found["type"] != one.kind or found["location"] not in (one.node.host, "none"):
+    name, place = one.node.name, f"instances/{one.node.name}"
+    if found["type"] != one.kind:
         raise HomewrightError(
-            f"{one.node.name} cannot be made as planned: {said[0]}.",
-            "It has data, and is neither moved nor made anew without being asked for.",
-            ["let the plan say what is there", "or remove it, where its data is not needed: sudo lxc delete --force"],
+            f"{name} cannot be made as planned: {said[0]}.",
+            "It has data, and is not made anew without being asked for.",
+            ["let the plan say what is there", f"or take it away: homewright site remove-instance {name}"],
         )
-    lxd.put(f"instances/{one.node.name}", texts.mended(found, one, owner))
+    if less := texts.shrinks(found, one):
+        raise HomewrightError(
+            f"The disk of {name} cannot become smaller: {less}.",
+            "Its file system would be cut off.",
+            [f"leave it as large as it is: homewright site set instances.nodes.{name}.disk …"],
+        )
+    moves = found["location"] not in (one.node.host, "none")
+    if found["status"] != "Stopped" and (moves or texts.wants_a_stop(found, one)):
+        say("it is stopped" + (f", to move to {one.node.host}" if moves else " to get its new size"))
+        _stop(lxd, name, say)
+    if moves:
+        found = _move(lxd, lxd.get(place), one, say)
+    lxd.put(place, texts.mended(found, one, owner), say=say)
     return True
+
+
+def _stop(lxd: Lxd, name: str, say: Callable[[str], None]) -> None:
+    """By its own shutdown, which saves what its programs have; by force where it does not end."""
+    try:
+        lxd.set_state(name, "stop", say=say)
+    except LxdError as error:
+        say(f"it did not shut down ({error.why.strip()}), so its power is cut")
+        lxd.set_state(name, "stop", force=True, say=say)
+
+
+def _move(lxd: Lxd, found: Mapping[str, Any], one: Planned, say: Callable[[str], None]) -> Mapping[str, Any]:
+    """A stopped instance to its planned server, with all that is in it; as it is then.
+
+    A GPU of the server of before is none of the new one, and would keep it from starting.
+    """
+    place = f"instances/{one.node.name}"
+    given = {name for name in found["devices"] if name.startswith(gpus.PREFIX)}
+    if given:
+        kept = {name: device for name, device in found["devices"].items() if name not in given}
+        keys = ("architecture", "description", "ephemeral", "profiles", "config")
+        lxd.put(place, {**{key: found[key] for key in keys}, "devices": kept})
+    lxd.post(place, {"name": one.node.name, "migration": True}, say=say, target=one.node.host)
+    moved: Mapping[str, Any] = lxd.get(place)
+    return moved
+
+
+def take_away(lxd: Lxd, host: Host, gone: Sequence[str], owner: str) -> None:
+    """Remove the instances of ours that the site names as gone; of the others that are in no plan it is told."""
+    planned = {one.node.name for one in all_planned(host)}
+    for found in lxd.get("instances", recursion=1):
+        name = found["name"]
+        if not is_ours(found, owner) or name in planned:
+            continue
+        if name not in gone:
+            host.say(f"{name} on {found['location']} is in no plan and stays: homewright site remove-instance {name}")
+            continue
+        with host.task(f"No {name}") as task:
+            _forget(lxd, host, found)
+            task.changed = True
+
+
+def not_gone(lxd: Lxd, gone: Sequence[str], owner: str) -> list[str]:
+    """Those that the site names as gone and that are there all the same."""
+    return [one["name"] for one in lxd.get("instances", recursion=1) if one["name"] in gone and is_ours(one, owner)]
+
+
+def refuse_data(lxd: Lxd, hosts: Sequence[Host], owner: str) -> None:
+    """Where other servers stay, what is in no plan here was moved or named as gone before. Raises HomewrightError."""
+    site = hosts[0].site
+    if len(hosts) == len(site.servers):
+        return
+    planned = {(one.node.name, one.node.host) for one in all_planned(hosts[0])}
+    names = {host.name for host in hosts}
+    left = [
+        f"{one['name']} is still on {one['location']}"
+        for one in lxd.get("instances", recursion=1)
+        if is_ours(one, owner) and one["location"] in names and (one["name"], one["location"]) not in planned
+        if one["name"] not in site.instances.gone
+    ]
+    if left:
+        raise HomewrightError(
+            f"{', '.join(left)}.",
+            "What is in it is nowhere else.",
+            ["have it moved or taken away, as the site says by now: homewright apply"],
+        )
 
 
 def _has_cloud_init(lxd: Lxd, one: Planned) -> bool:
@@ -287,12 +367,16 @@ def _delete(lxd: Lxd, found: Mapping[str, Any]) -> None:
     lxd.delete(f"instances/{found['name']}")
 
 
+def _forget(lxd: Lxd, host: Host, found: Mapping[str, Any]) -> None:
+    _delete(lxd, found)
+    known_hosts.forget(host.known_hosts, found["config"].get(texts.ADDRESS, ""), SSH_PORT)
+
+
 def remove(lxd: Lxd, host: Host, owner: str) -> bool:
     """Remove all instances of ours on a server, and the trust in their keys; whether there was one."""
     mine = [one for one in lxd.get("instances", recursion=1) if is_ours(one, owner) and one["location"] == host.name]
     for one in mine:
         with host.task(f"No {one['name']}") as task:
-            _delete(lxd, one)
-            known_hosts.forget(host.known_hosts, one["config"].get(texts.ADDRESS, ""), SSH_PORT)
+            _forget(lxd, host, one)
             task.changed = True
     return bool(mine)

@@ -170,6 +170,22 @@ def difference(found: Mapping[str, Any], one: Planned, owner: str) -> list[str]:
     return said
 
 
+def shrinks(found: Mapping[str, Any], one: Planned) -> str:
+    """How a disk would become smaller than it is, in words; empty where it would not."""
+    size = str(found["devices"].get("root", {}).get("size", ""))
+    there = int(size.removesuffix("GiB")) if size.removesuffix("GiB").isdigit() else 0
+    return f"it has {there} GiB, and {one.node.disk} are planned" if one.sized and one.node.disk < there else ""
+
+
+def wants_a_stop(found: Mapping[str, Any], one: Planned) -> bool:
+    """Whether a running instance has to be stopped for its planned size: a virtual machine's is given at its start."""
+    wanted = create_body(one, "", "")
+    keys = ("limits.cpu", "limits.memory")
+    root = found["devices"].get("root", {}).get("size") != wanted["devices"]["root"]["size"]
+    other = root or any(found["config"].get(key) != wanted["config"][key] for key in keys)
+    return one.sized and one.kind == "virtual-machine" and other
+
+
 def is_moved(found: Mapping[str, Any], one: Planned) -> bool:
     """Whether an instance that is there has another card, address or way out than the plan says.
 

@@ -1,0 +1,64 @@
+"""Servers that leave the site: what is taken back on them, and when the site's file names them no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from homewright.engine.events import Event, Kind, Level
+from homewright.engine.journal import Reader
+from homewright.engine.states import Action, State
+from homewright.errors import HomewrightError, SiteError
+from homewright.planning import Plan
+from homewright.planning.instance_changes import shrunk
+from homewright.site import files
+from homewright.site.paths import StateFolder
+
+if TYPE_CHECKING:
+    from homewright.engine.context import Context
+
+
+def begun_on(state: StateFolder, server: str, besides: str = "") -> tuple[str, ...]:
+    """The steps that an apply began on a server and nothing took back since, but for what the run `besides` did.
+
+    Raises StateError where the journal cannot be read.
+    """
+    return tuple(sorted(step for step, host in Reader(state).applied(besides) if host == server))
+
+
+def places(state: StateFolder, servers: Sequence[str], run: str) -> Mapping[str, Sequence[str]] | None:
+    """Where each step of a roll-back of these servers runs: where it was begun. None for any other run."""
+    if not servers:
+        return None
+    found: dict[str, list[str]] = {}
+    for server in servers:
+        for step in begun_on(state, server, run):
+            found.setdefault(step, []).append(server)
+    return found
+
+
+def refuse(before: Plan | None, planned: Plan) -> None:
+    """Raises SiteError where a disk would become smaller than it was made."""
+    for misfit in shrunk(before, planned):
+        raise SiteError(f"{misfit.field} cannot be carried out.", f"{misfit.reason}.", list(misfit.do))
+
+
+def conclude(context: Context, site_file: Path, action: Action, state: State) -> None:
+    """Take the servers that have left out of the site's file: taken back, or lost and forgotten by the cluster."""
+    site = context.site
+    if action is Action.ROLLBACK and state is State.ROLLED_BACK:
+        known = {one.name for one in files.load(site_file).leaving}
+        over = [one.name for one in site.servers if one.name in known and not begun_on(context.state, one.name)]
+    elif action is Action.RUN and state is State.SUCCEEDED:
+        over = [one.name for one in site.leaving if one.lost]
+    else:
+        return
+    for name in over:
+        try:
+            files.update(site_file, {f"leaving.{name}": files.UNSET})
+            said = Event(Kind.LINE, f"{name} has left the site.", host=name)
+        except HomewrightError as error:
+            text = f"{name} has left the site, and could not be taken out of {site_file}: {error.what}"
+            said = Event(Kind.LINE, text, host=name, level=Level.WARNING)
+        context.writer.transition(said)

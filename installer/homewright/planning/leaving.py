@@ -1,0 +1,105 @@
+"""What edits of day 2 make of the answers: a server leaves, an instance goes elsewhere or is taken away. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from homewright.discovery.facts import HostFacts
+from homewright.errors import UsageError
+from homewright.planning import platform
+from homewright.planning.instances import place
+from homewright.site.answers import Instance
+from homewright.site.files import UNSET
+from homewright.site.models import Leaving, Site
+
+
+@dataclass(frozen=True)
+class Fates:
+    """What becomes of a server's instances."""
+
+    moved: Mapping[str, str]
+    """The server that each of these goes to."""
+    gone: Collection[str] = ()
+    """These are taken away, with all that is in them."""
+
+
+def named(site: Site, facts: Mapping[str, HostFacts]) -> tuple[Instance, ...]:
+    """The instances as the site would name them: each with its address, so that no other edit gives it another one."""
+    return place(site, facts, need=platform.need(site)).nodes
+
+
+def without_server(
+    site: Site, facts: Mapping[str, HostFacts], name: str, fates: Fates, *, applied: bool, lost: bool
+) -> dict[str, Any]:
+    """The changes of answers by which a server leaves the site, for `files.update`.
+
+    `applied` says that something was put on it. Raises UsageError where something is not said that must be.
+    """
+    server = site.server(name)
+    changes: dict[str, Any] = {}
+    nodes = named(site, facts)
+    mine = [node.name for node in nodes if node.host == name]
+    if applied:
+        _require_fates(name, mine, fates, {one.name for one in site.servers} - {name})
+        changes["leaving"] = [*site.leaving, Leaving.model_validate({**server.model_dump(), "lost": lost})]
+    if (applied and nodes) or site.instances.nodes is not None:
+        kept = [
+            node.model_copy(update={"host": fates.moved[node.name]}) if node.name in fates.moved else node
+            for node in nodes
+            if node.name not in mine or node.name in fates.moved
+        ]
+        changes["instances.nodes"] = kept
+    # What a lost server had is lost with it; an instance that goes elsewhere is made anew there.
+    gone = [one for one in mine if one in fates.gone] if applied and not lost else []
+    if gone:
+        changes["instances.gone"] = list(dict.fromkeys((*site.instances.gone, *gone)))
+    away = {one for one in mine if one not in fates.moved}
+    gpus = [gpu for gpu in site.gpus if gpu.host != name and gpu.instance not in away]
+    if len(gpus) != len(site.gpus):
+        changes["gpus"] = gpus
+    if site.workspaces.master == name:
+        changes["workspaces.master"] = UNSET
+    changes["servers"] = [one for one in site.servers if one.name != name]
+    return changes
+
+
+def without_instance(site: Site, facts: Mapping[str, HostFacts], name: str) -> dict[str, Any]:
+    """The changes by which an instance is taken away with all that is in it. Raises UsageError where there is none."""
+    nodes = named(site, facts)
+    known = {node.name for node in nodes}
+    if name in site.instances.gone:
+        raise UsageError(f"{name} is named as gone already.", "", ["homewright plan"])
+    changes: dict[str, Any] = {"instances.gone": [*site.instances.gone, name]}
+    if name in known:
+        changes["instances.nodes"] = [node for node in nodes if node.name != name]
+        gpus = [gpu for gpu in site.gpus if gpu.instance != name]
+        if len(gpus) != len(site.gpus):
+            changes["gpus"] = gpus
+    return changes
+
+
+def _require_fates(name: str, mine: Collection[str], fates: Fates, others: Collection[str]) -> None:
+    strangers = [one for one in (*fates.moved, *fates.gone) if one not in mine]
+    if strangers:
+        there = ", ".join(mine) or "none"
+        raise UsageError(f"{strangers[0]} is no instance on {name}.", f"There: {there}.", ["homewright plan instances"])
+    for instance, host in fates.moved.items():
+        if host not in others:
+            raise UsageError(
+                f"{instance} cannot go to {host}.",
+                "It is no other server of the site.",
+                [f"name one of: {', '.join(sorted(others))}"],
+            )
+    open_ = [one for one in mine if one not in fates.moved and one not in fates.gone]
+    if open_:
+        target = next(iter(sorted(others)), "SERVER")
+        raise UsageError(
+            f"What becomes of {', '.join(open_)} on {name}?",
+            "What is in an instance is on its server alone: it goes elsewhere with it, or is lost.",
+            [
+                f"have it moved: homewright site remove-server {name} --move {open_[0]}={target}",
+                f"or taken away with all that is in it: homewright site remove-server {name} --take-away {open_[0]}",
+            ],
+        )

@@ -1,0 +1,162 @@
+"""Edits of a site that runs: what a plan says of its instances, and the answers that a server or instance leaves by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from homewright.discovery.facts import HostFacts, System
+from homewright.errors import UsageError
+from homewright.planning import Plan, kept, plan
+from homewright.planning.difference import difference, sentences
+from homewright.planning.instance_changes import instance_changes, shrunk
+from homewright.planning.leaving import Fates, named, without_instance, without_server
+from homewright.site import files
+from homewright.site.models import Site
+
+from .composed import hosts, site
+from .test_difference import catalogue
+
+FACTS = hosts(3)
+ANOTHER = FACTS["s3"].model_copy(update={"system": System(machine_id="another")})
+
+
+def node(number: int, host: int | None = None, **more: Any) -> dict[str, Any]:
+    base = {"name": f"n{number}", "host": f"s{host or number}", "role": "worker", "cpu": 4, "memory": 8, "disk": 50}
+    return {**base, "address": f"10.100.0.{number + 1}", **more}
+
+
+def of(*nodes: dict[str, Any], facts: dict[str, HostFacts] | None = None, **answers: Any) -> Plan:
+    instances = {"nodes": list(nodes), **answers.pop("instances", {})}
+    return plan(site(3, instances=instances, **answers), catalogue(), facts or FACTS)
+
+
+def away(old: Plan, lost: bool = False) -> dict[str, Any]:
+    return {
+        "servers": [{"name": f"s{n}", "address": f"192.168.1.{10 + n}", "user": "ann"} for n in (1, 2)],
+        "leaving": [{"name": "s3", "address": "192.168.1.13", "user": "ann", "lost": lost}],
+    }
+
+
+BEFORE = of(node(1), node(2), node(3))
+
+
+@pytest.mark.parametrize(
+    ("now", "fates", "words"),
+    [
+        (BEFORE, [], ""),
+        (of(node(1), node(2), node(3, 2)), [("n3", "moved", False)], "n3 moves from s3 to s2 with all that is in it"),
+        (of(node(1, cpu=8), node(2), node(3)), [("n1", "resized", False)], "gets 8 CPU, 8 GiB, 50 GiB disk, not 4 CPU"),
+        (of(node(1), node(2), node(3, address="10.100.0.9")), [("n3", "addressed", False)], "in place of 10.100.0.4"),
+        (of(node(1), node(2), node(3), node(4, 1)), [("n4", "new", False)], "n4 is made on s1"),
+        (of(node(1), node(2)), [("n3", "left", False)], "homewright site remove-instance n3"),
+        (of(node(1), node(2), instances={"gone": ["n3"]}), [("n3", "gone", True)], "nothing else is a copy"),
+        (of(node(1), node(2), **away(BEFORE, lost=True)), [("n3", "gone", True)], "n3 is lost with s3"),
+        (of(node(1), node(2), node(3, 1), **away(BEFORE)), [("n3", "moved", False)], "rollback --server s3"),
+        (of(node(1), node(2), node(3, 1), **away(BEFORE, lost=True)), [("n3", "anew", True)], "made anew on s1, empty"),
+        (
+            of(node(1), node(2), node(3), facts=FACTS | {"s3": ANOTHER}),
+            [("n3", "anew", True)],
+            "lost with the s3 of before",
+        ),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_instances(now: Plan, fates: list[tuple[str, str, bool]], words: str) -> None:
+    found = instance_changes(BEFORE, now)
+    assert [(one.name, one.fate, one.loses) for one in found] == fates
+    told = "\n".join(sentences(difference(BEFORE, now)))
+    assert words in told and "instances.nodes" not in told
+
+
+def test_a_disk_never_becomes_smaller() -> None:
+    now = of(node(1, disk=40), node(2, disk=60), node(3))
+    assert [misfit.field for misfit in shrunk(BEFORE, now)] == ["instances.nodes.n1.disk"]
+    assert shrunk(None, now) == ()
+    lost = of(node(1), node(2), node(3, 1, disk=20), **away(BEFORE, lost=True))
+    assert shrunk(BEFORE, lost) == (), "what is made anew may be smaller"
+
+
+def test_a_run_of_another_stage_leaves_the_instances_as_they_are() -> None:
+    from homewright.catalogue import load, shipped
+
+    stages = load([shipped()])
+    whole = plan(site(3, instances={"nodes": [node(1), node(2)]}), stages, FACTS)
+    other = site(3, instances={"nodes": [node(1)]})
+    assert kept.merged(whole, plan(other, stages, FACTS, only="00")).instances == whole.instances
+    assert len(kept.merged(whole, plan(other, stages, FACTS, only="20")).instances) == 1
+    assert kept.without(whole, frozenset({"20"})).instances == ()
+    assert kept.without(whole, frozenset({"30"})).instances == whole.instances
+
+
+def left(before: Site, changes: dict[str, Any]) -> Site:
+    return files.changed(before, changes)
+
+
+def test_a_server_leaves_with_its_instance_moved() -> None:
+    before = site(3, workspaces={"master": "s3"}, gpus=[{"host": "s3", "address": "0000:01:00.0", "use": "desktop"}])
+    there = named(before, FACTS)
+    fates = Fates({"s3-node": "s1"})
+    after = left(before, without_server(before, FACTS, "s3", fates, applied=True, lost=False))
+    assert [one.name for one in after.servers] == ["s1", "s2"] and after.gpus == () and after.workspaces.master is None
+    assert [(one.name, one.lost) for one in after.leaving] == [("s3", False)]
+    assert after.instances.nodes is not None
+    assert [(one.name, one.host, one.address) for one in after.instances.nodes] == [
+        ("s1-node", "s1", there[0].address), ("s2-node", "s2", there[1].address), ("s3-node", "s1", there[2].address),
+    ]  # fmt: skip
+    back = after.with_back(["s3"])
+    assert [one.name for one in back.servers] == ["s1", "s2", "s3"] and back.leaving == ()
+
+
+@pytest.mark.parametrize(("lost", "gone"), [(False, ("s2-node",)), (True, ())])
+def test_a_server_leaves_and_its_instance_goes(lost: bool, gone: tuple[str, ...]) -> None:
+    before = site(3)
+    changes = without_server(before, FACTS, "s2", Fates({}, ["s2-node"]), applied=True, lost=lost)
+    after = left(before, changes)
+    assert after.instances.gone == gone and after.instances.nodes is not None
+    assert [one.name for one in after.instances.nodes] == ["s1-node", "s3-node"]
+    assert after.leaving[0].lost is lost
+
+
+def test_a_server_that_nothing_was_put_on_just_leaves() -> None:
+    before = site(3)
+    after = left(before, without_server(before, FACTS, "s3", Fates({}), applied=False, lost=False))
+    assert len(after.servers) == 2 and after.leaving == () and after.instances.nodes is None
+
+
+@pytest.mark.parametrize(
+    ("fates", "words"),
+    [
+        (Fates({}), "What becomes of s3-node"),
+        (Fates({"s3-node": "s9"}), "cannot go to s9"),
+        (Fates({"s3-node": "s3"}), "cannot go to s3"),
+        (Fates({"s3-node": "s1"}, ["s1-node"]), "s1-node is no instance on s3"),
+    ],
+)
+def test_what_becomes_of_its_instances_has_to_be_said(fates: Fates, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        without_server(site(3), FACTS, "s3", fates, applied=True, lost=False)
+    assert caught.value.do
+
+
+def test_an_instance_is_taken_away_and_the_others_keep_their_addresses() -> None:
+    before = site(3)
+    after = left(before, without_instance(before, FACTS, "s1-node"))
+    assert after.instances.gone == ("s1-node",)
+    assert [one.address for one in after.instances.nodes or ()] == [one.address for one in named(before, FACTS)[1:]]
+    with pytest.raises(UsageError, match="already"):
+        without_instance(after, FACTS, "s1-node")
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"leaving": [{"name": "s1", "address": "10.0.0.9", "user": "ann"}]}, "s1 is a server of this site"),
+        ({"leaving": [{"name": "s8", "address": "10.0.0.9", "user": "ann"}] * 2}, "two leaving servers"),
+        ({"instances": {"nodes": [node(1)], "gone": ["n1"]}}, "n1 is one of the instances"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(answers: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        site(1, **answers)
