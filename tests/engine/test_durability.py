@@ -17,8 +17,9 @@ import pytest
 from homewright.access import engine_key
 from homewright.engine import armed
 from homewright.site.paths import StateFolder
+from homewright.takeover.packing import packed
 
-CALLS = "pwrite64,write,fsync,fdatasync,rename,renameat,renameat2,connect,execve"
+CALLS = "pwrite64,write,fsync,fdatasync,sync,rename,renameat,renameat2,unlink,unlinkat,connect,execve"
 
 
 def usable() -> bool:
@@ -111,3 +112,59 @@ def test_what_a_server_puts_back_is_durable_before_the_step_may_begin(tmp_path: 
     durable = first(lines, rf"fsync\(\d+<{base.parent}>", first(lines, rf"fsync\(\d+<{base}>", counts))
     started = first(lines, r"execve\(.*\"restart\", \"homewright-revert\.timer\"", durable)
     assert first(lines, r"write\(1<.*\"found\\\": \\\"armed", started)
+
+    disarming = armed.asking("disarm", orders.token, str(base), str(units), "true")
+    lines = traced(tmp_path, sys.executable, str(script), *armed.command(disarming)[2:])
+    gone = first(lines, rf"unlink\S*\(.*{base}/armed\.json\"")
+    kept = first(lines, rf"fsync\(\d+<{base}>", gone)
+    assert first(lines, r"write\(1<.*\"found\\\": \\\"disarmed", kept), "a boot could take back what was confirmed"
+
+
+def test_what_was_put_back_is_durable_before_nothing_asks_for_it_any_more(tmp_path: Path) -> None:
+    etc, base, units = tmp_path / "etc", tmp_path / "revert", tmp_path / "units"
+    for folder in (etc, units, base / "backup" / str(etc).lstrip("/")):
+        folder.mkdir(parents=True)
+    (etc / "one").write_text("as the step left it")
+    (base / "backup" / str(etc).lstrip("/") / "one").write_text("as it was")
+    orders = armed.Orders("t0ken", "10/10", "r1", (f"{etc}/one",), "", 60)
+    (base / "armed.json").write_text(json.dumps({"token": orders.token}))
+    (base / "put-back").write_text(armed.put_back_script(orders, str(base), str(units)))
+    lines = traced(tmp_path, "sh", str(base / "put-back"))
+
+    back = first(lines, rf"rename\S*\(.*{etc}/one\.homewright\".*{etc}/one\"")
+    synced = first(lines, r" sync\(\)", back)
+    written = first(lines, rf"fsync\(\d+<{base}/reverted\.new>", synced)
+    told = first(lines, r"rename\S*\(.*\"reverted\.json\"", written)
+    durable = first(lines, rf"fsync\(\d+<{base}>", told)
+    gone = first(lines, r"unlink\S*\(.*\"armed\.json\"", durable)
+    assert first(lines, r" sync\(\)", gone)
+    assert (etc / "one").read_text() == "as it was"
+
+
+TAKE_OVER = """
+import sys
+from pathlib import Path
+from homewright.site.paths import StateFolder
+from homewright.takeover.opening import take_over, whole
+take_over(whole(Path(sys.argv[1]).read_bytes(), Path("x")), Path("there.yaml"), StateFolder(Path("there")), gone=True)
+"""
+
+
+def test_a_new_key_is_durable_before_a_server_hears_of_it(tmp_path: Path, state: StateFolder) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("version: 1\nname: attic\nservers:\n  - {name: s1, address: 127.0.0.1, user: ann, port: 9}\n")
+    engine_key.ensure(state.key, "test")
+    archive = tmp_path / "archive"
+    archive.write_bytes(packed(site, state)[1])
+    lines = traced(tmp_path, sys.executable, "-c", TAKE_OVER, str(archive))
+
+    staged = r"[^\"<>]*\.import-attic-[^/\"<>]*"
+    synced = first(lines, rf"fsync\(\d+<{staged}/\.id_ed25519\.before\.")
+    kept = first(lines, r"rename\S*\(.*/id_ed25519\.before\"", synced)
+    named = first(lines, r"rename\S*\(.*/key-change\.json\"", kept)
+    synced = first(lines, rf"fsync\(\d+<{staged}/\.id_ed25519\.[^b]", named)
+    made = first(lines, r"rename\S*\(.*/id_ed25519\"", synced)
+    folder = first(lines, rf"fsync\(\d+<{staged}>", made)
+    taken = first(lines, rf"rename\S*\(\"{staged}\", ", folder)
+    durable = first(lines, rf"fsync\(\d+<{re.escape(str(tmp_path))}>", taken)
+    assert durable < first(lines, r"connect\(.*htons\(9\)"), "a server would know a key that a power loss takes away"

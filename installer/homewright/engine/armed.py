@@ -129,7 +129,8 @@ def put_back_script(orders: Orders, base: str = BASE, units: str = UNITS) -> str
     lines += [
         f'printf {shlex.quote(record)} "$(cat {BOOT_ID})" "$(date +%s)" "$code" > reverted.new',
         "sync reverted.new said",
-        "mv -f reverted.new reverted.json && rm -f armed.json",
+        # What was done is on the disk before nothing says any more that it has to be.
+        "mv -f reverted.new reverted.json && sync . && rm -f armed.json",
         f"rm -f {shlex.quote(f'{units}/timers.target.wants/{UNIT}.timer')}",
         "sync",
     ]
