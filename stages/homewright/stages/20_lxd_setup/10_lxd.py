@@ -10,11 +10,13 @@ def run_all(hosts: Sequence[Host]) -> None:
     stood = cluster.stand(hosts)
     cluster.refuse(hosts, stood)
     cluster.refuse_unlike(hosts, stood)
+    silent = {name for name, one in stood.items() if not one.found.answers}
     together(hosts, lambda host: _install(host, stood[host.name]))
     stood = cluster.stand(hosts)
     if cluster.mend(hosts, stood):
         stood = cluster.stand(hosts)
     cluster.form(hosts, stood)
+    together([host for host in hosts if host.name in silent and host.error is None], cluster.online)
 
 
 def _install(host: Host, stood: cluster.Standing) -> None:

@@ -26,6 +26,9 @@ from homewright.stages.lxd.standing import OWNER, judge, look, owner_of, refused
 GIB = 1024**3
 IMAGE_GIB = 10
 """What a pool holds beside the instances' own disks: their image, and room to unpack it."""
+ONLINE_S = 120.0
+"""How long the cluster may take to hear of a member that was started. LXD beats every 10 s, and calls Offline who was
+silent for 20 s (cluster.offline_threshold)."""
 HEARD_S = 60.0
 """How long a member that has just joined may take to know the cluster's certificates; it was a second where seen."""
 
@@ -324,6 +327,26 @@ def heard(host: Host, limit: float = HEARD_S) -> None:
         except LxdError:
             if time.monotonic() > until:
                 raise
+        time.sleep(0.5)
+
+
+def online(host: Host, limit: float = ONLINE_S) -> None:
+    """Wait until the cluster says of a member that was started that it is there: its word comes with a heartbeat.
+
+    Raises LxdError where that never comes.
+    """
+    until = time.monotonic() + limit
+    while True:
+        try:
+            with connect(host) as lxd:
+                member = lxd.get(f"cluster/members/{host.name}")
+            if member["status"] != "Offline":
+                return
+            why = LxdError(f"The cluster does not hear of {host.name}.", str(member["message"]))
+        except LxdError as error:
+            why = error
+        if time.monotonic() > until:
+            raise why
         time.sleep(0.5)
 
 
