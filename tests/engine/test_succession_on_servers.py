@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from practice_lab import COMMAND
 
+from homewright.access import engine_key
 from homewright.engine import lock
 from homewright.engine.journal import Reader
 from homewright.engine.runners.guard import FENCE_FILE
@@ -73,8 +74,16 @@ def there(bench: Bench, tmp_path: Path) -> Iterator[Elsewhere]:
     folder = tmp_path / "there"
     folder.mkdir()
     yield Elsewhere(bench, folder)
+    let_in_again(bench)
     for host in bench.hosts:  # the servers are other tests', too
         bench.on(host, f"rm -f {FENCE_FILE} /tmp/homewright-moved /tmp/homewright-slow")
+
+
+def let_in_again(bench: Bench) -> None:
+    """The old controller's key is back on all servers, past SSH."""
+    install = engine_key.install_script(engine_key.public(bench.state.key))
+    for server in bench.site.servers:
+        bench.lab.on(server.name, f"su {server.user} -c 'sh -s'", install.encode())
 
 
 def export(bench: Bench, folder: Path) -> tuple[Path, Path]:
@@ -101,7 +110,11 @@ def test_the_site_goes_on_elsewhere_and_the_old_controller_is_refused(
     taken = there.run("site", "import", str(file), "--passphrase-file", str(phrase), "--json")
     assert taken.returncode == 0, taken.stderr
     found = json.loads(taken.stdout)
-    assert sorted(found["fenced"]) == sorted(bench.hosts)
+    assert (sorted(found["fenced"]), found["old_key"]) == (sorted(bench.hosts), [])
+    closed = bench.run("apply", "--yes")
+    assert closed.returncode == 1, closed.stdout + closed.stderr
+    assert "takes the site over" in closed.stdout + closed.stderr, "its key opens nothing any more"
+    let_in_again(bench)  # whatever way it finds back in: no server is its own any more
 
     stages = ("--stages", str(bench.tiny.root))
     verified = there.run("verify", *stages, "--only", "90")
@@ -149,7 +162,7 @@ def test_a_run_that_died_with_its_controller_goes_on_elsewhere(bench: Bench, the
     assert "90/10 Step 1: done; to be proved" in shown.stdout
     assert "90/20 Step 2: cut off" in shown.stdout
     for host in bench.hosts:
-        bench.on(host, "rm /tmp/homewright-slow")
+        bench.lab.on(host, "rm /tmp/homewright-slow")  # the old controller's key opens nothing any more
     resumed = there.run("resume", "--yes")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert Reader(state).run(run).state == "succeeded"

@@ -12,6 +12,7 @@ from types import TracebackType
 
 import paramiko
 
+from homewright.access import engine_key, key_change
 from homewright.access.endpoint import Endpoint
 from homewright.access.handshake import hang_up, open_strict
 from homewright.access.remote import (
@@ -74,7 +75,38 @@ class Connection:
         RehearsalOnly in a rehearsal.
         """
         refuse(endpoint.key_file.parent, f"{endpoint.name} was not contacted.")
-        key = engine_key(endpoint.key_file)
+        if endpoint.name in key_change.owed(endpoint.key_file):
+            return cls._with_key_changed(endpoint, timeout)
+        return cls._enter(endpoint, endpoint.key_file, timeout)
+
+    @classmethod
+    def _with_key_changed(cls, endpoint: Endpoint, timeout: float) -> Connection:
+        """The same, and from now on the server lets the site's new key in, and the one before it no longer."""
+        old = key_change.before(endpoint.key_file)
+        public = engine_key.public(endpoint.key_file)
+        try:
+            connection = cls._enter(endpoint, endpoint.key_file, timeout)
+        except KeyRefused:
+            if not old.exists():
+                raise
+            with cls._enter(endpoint, old, timeout) as guest:
+                guest.run(engine_key.install_script(public))
+            connection = cls._enter(endpoint, endpoint.key_file, timeout)
+        # The new key has just opened it: only now may the old one go.
+        try:
+            if old.exists():
+                connection.run(engine_key.removal_script(engine_key.public(old)))
+            key_change.done(endpoint.key_file, endpoint.name)
+        except CommandFailed:
+            pass  # it stays owed: the next connection tries again
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @classmethod
+    def _enter(cls, endpoint: Endpoint, file: Path, timeout: float) -> Connection:
+        key = private_key(file)
         with contextlib.ExitStack() as stack:
             below = stack.enter_context(cls.open(endpoint.through, timeout)) if endpoint.through else None
             transport = open_strict(endpoint, timeout, below._transport if below else None)
@@ -261,7 +293,7 @@ class Connection:
         )
 
 
-def engine_key(file: Path) -> paramiko.PKey:
+def private_key(file: Path) -> paramiko.PKey:
     """The engine's private key. Raises NoFirstContact where there is none yet, StateError where it cannot be used."""
     try:
         return paramiko.Ed25519Key.from_private_key_file(str(file))
@@ -361,8 +393,9 @@ def _key_refused(endpoint: Endpoint, said: str, error: BaseException, *, gone: b
     if isinstance(error, paramiko.AuthenticationException) and not gone and "nologin" not in said:
         return KeyRefused(
             f"{where} does not accept Homewright's key for {endpoint.user}.",
-            "There was no first contact yet, or the key was taken out of authorized_keys, or the account is locked or "
-            "expired." + (f" It says: {last_lines(said, 2)}" if said else ""),
+            "There was no first contact yet, or the key was taken out of authorized_keys (as another machine does that "
+            "takes the site over), or the account is locked or expired."
+            + (f" It says: {last_lines(said, 2)}" if said else ""),
             [
                 f"homewright trust {endpoint.name}",
                 f"if that is refused too, on its console: sudo passwd -S {endpoint.user}; "

@@ -30,6 +30,22 @@ def ensure(file: Path, comment: str) -> str:
                     serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
                 )
                 write_atomically(file, text)
+    line = f"{_public(file, text)} {comment}"
+    half = file.with_name(f"{file.name}.pub")
+    if not half.exists() or half.read_text(encoding="utf-8").strip() != line:
+        write_atomically(half, f"{line}\n".encode(), 0o644)
+    return line
+
+
+def public(file: Path) -> str:
+    """The public half of a private key, without a comment. Raises StateError where it cannot be read."""
+    text = _read(file)
+    if text is None:
+        raise StateError(f"The site's key {file} is not there.", "", ["restore it from a site export"])
+    return _public(file, text)
+
+
+def _public(file: Path, text: bytes) -> str:
     try:
         private = serialization.load_ssh_private_key(text, password=None)
     except (ValueError, TypeError) as error:
@@ -38,12 +54,9 @@ def ensure(file: Path, comment: str) -> str:
             f"{error}.",
             ["restore it from a site export", "or remove it; then: homewright trust --all"],
         ) from error
-    public = private.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    line = f"{public.decode()} {comment}"
-    half = file.with_name(f"{file.name}.pub")
-    if not half.exists() or half.read_text(encoding="utf-8").strip() != line:
-        write_atomically(half, f"{line}\n".encode(), 0o644)
-    return line
+    return (
+        private.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+    )
 
 
 def _read(file: Path) -> bytes | None:

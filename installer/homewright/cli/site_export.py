@@ -79,6 +79,7 @@ def named(args: argparse.Namespace) -> Path | None:
 def take_over(file: Path, args: argparse.Namespace, output: Output) -> int:
     """Take a site over from its export. Raises what `opening.read` and `opening.take_over` raise."""
     from homewright.site.paths import StateFolder
+    from homewright.takeover import reminding
     from homewright.takeover.opening import read
     from homewright.takeover.opening import take_over as take
 
@@ -103,6 +104,12 @@ def take_over(file: Path, args: argparse.Namespace, output: Output) -> int:
         output.line(f"The old controller is refused from now on by: {', '.join(taken.fenced)}")
     for host, error in taken.not_fenced.items():
         output.progress(f"{host} could not be told: {error.what} The next run here takes it over.")
+    changed = [host for host in taken.fenced if host not in taken.old_key]
+    if changed:
+        output.line(f"The site has a new key; the old one opens no longer: {', '.join(changed)}")
+    if reminding.old_key(taken.old_key):
+        output.line(reminding.old_key(taken.old_key))
+    output.line(addressed("The export that you have is of no use any more: homewright site export --encrypt FILE"))
     output.line(addressed("Next: homewright verify"))
     output.document(
         {
@@ -112,6 +119,7 @@ def take_over(file: Path, args: argparse.Namespace, output: Output) -> int:
             "state": str(taken.state.root),
             "fenced": list(taken.fenced),
             "not_fenced": {host: error.what for host, error in taken.not_fenced.items()},
+            "old_key": list(taken.old_key),
         }
     )
     return 0

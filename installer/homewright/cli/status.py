@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 
+from homewright.access import key_change
 from homewright.cli import at_boot, runs
 from homewright.cli.output import Output
 from homewright.engine.journal import Reader, RunRecord, StepRecord
@@ -40,6 +41,9 @@ def run(args: argparse.Namespace, output: Output) -> int:
     export_due = reminding.due(state)
     if export_due:
         output.line(f"{export_due} Make one: {runs.command('site export --encrypt FILE')}")
+    owed = key_change.owed(state.key)
+    if owed:
+        output.line(reminding.old_key(owed))
     if output.json:
         from homewright.engine.documents import RunDocument, run_document
 
@@ -49,7 +53,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
             else run_document(record, reader.steps(record.id), reader.last_seq(record.id), reader.viewers(record))
         )
         notice = "".join(untold(reader, record)) if record is not None else ""
-        document = document.model_copy(update={"notice": notice, "export_due": export_due})
+        document = document.model_copy(update={"notice": notice, "export_due": export_due, "old_key": owed})
         output.document(at_boot.with_document(document, state, record))
     return 0
 

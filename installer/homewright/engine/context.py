@@ -7,11 +7,13 @@ import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from homewright.access import key_change
 from homewright.catalogue import Catalogue
 from homewright.catalogue.models import Group
 from homewright.discovery.facts import HostFacts
 from homewright.engine.fence import Fences
 from homewright.engine.journal.writer import Writer
+from homewright.engine.proofs import Proofs
 from homewright.engine.redaction import Redactor
 from homewright.engine.runners.request import HostRequest, Watched, Way
 from homewright.errors import HomewrightError
@@ -67,6 +69,9 @@ class Context:
     attempt: int = 1
     """How many engines have worked on this run, this one included."""
 
+    def __post_init__(self) -> None:
+        self.proofs = Proofs(self.state, self.run, self.stop)
+
     @property
     def folder(self) -> Path:
         return self.state.run(self.run)
@@ -93,7 +98,11 @@ class SecretsWatch:
         self._state = state
         self._writer = writer
         self._seen: tuple[int, int] | None = None
-        self._fixed = [text for file in (state.key, state.authority / "ca.key") if (text := _text(file))]
+        self._fixed = [
+            text
+            for file in (state.key, key_change.before(state.key), state.authority / "ca.key")
+            if (text := _text(file))
+        ]
         self.look(first=True)
 
     def look(self, first: bool = False) -> None:

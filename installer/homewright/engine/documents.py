@@ -90,6 +90,8 @@ class RunDocument(Document):
     """That the site's notification command did not tell of the run's end, and why; empty where it did."""
     export_due: str = ""
     """Why a site export is worth making now; empty where the last one is good."""
+    old_key: tuple[str, ...] = ()
+    """Hosts that may still let in the key of the controller that this one took the place of."""
     steps: tuple[StepDocument, ...] = ()
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from homewright.access import key_change
 from homewright.engine.journal import Reader
 from homewright.engine.redaction import Redactor
 from homewright.errors import StateError
@@ -75,7 +76,7 @@ def pack(site_file: Path, site: str, state: StateFolder, target: Path) -> Conten
 
 def _redactor(state: StateFolder) -> Redactor:
     secrets = list(Secrets(state.secrets).values()) if state.secrets.exists() else []
-    for file in (state.key, state.authority / "ca.key"):
+    for file in (state.key, key_change.before(state.key), state.authority / "ca.key"):
         with contextlib.suppress(OSError):
             secrets.append(file.read_text(errors="replace"))
     return Redactor(secrets)

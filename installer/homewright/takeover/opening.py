@@ -16,9 +16,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from homewright.access import key_change, known_hosts
 from homewright.engine import succession
 from homewright.engine.succession import in_the_way
 from homewright.errors import Busy, HomewrightError, SiteError, StateError
+from homewright.planning.hosts import endpoint, instance_names
+from homewright.planning.known import known_facts
 from homewright.site import files
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder, config_home, make_folder, sync, sync_folder, write_atomically
@@ -50,6 +53,8 @@ class Taken:
     """Servers that refuse the old controller from now on."""
     not_fenced: Mapping[str, HomewrightError]
     """Servers that could not be reached: the next run takes them."""
+    old_key: tuple[str, ...] = ()
+    """Servers and instances that may still let the old controller's key in: the next connection to each changes it."""
 
 
 def read(file: Path, passphrase: str) -> Opened:
@@ -103,6 +108,7 @@ def take_over(opened: Opened, site_file: Path, state: StateFolder, *, gone: bool
             _refuse_living(opened.site, StateFolder(staged))
         write_atomically(staged / "site-file", str(site_file.absolute()).encode(errors="surrogateescape") + b"\n")
         reminding.made(StateFolder(staged), opened.file, opened.contents.made_at)
+        _change_key(opened.site, StateFolder(staged), f"homewright@{state.root.name}")
         with contextlib.suppress(OSError):
             state.root.rmdir()  # an empty one may have been made for a look at the site
         # The answers first: were the power to fail between the two, the same import goes on from there.
@@ -121,7 +127,19 @@ def take_over(opened: Opened, site_file: Path, state: StateFolder, *, gone: bool
         state,
         tuple(host for host, answer in answers.items() if isinstance(answer, int)),
         {host: answer for host, answer in answers.items() if isinstance(answer, HomewrightError)},
+        key_change.owed(state.key),
     )
+
+
+def _change_key(site: Site, staged: StateFolder, comment: str) -> None:
+    """A key of our own in the files that are about to become ours: each server takes it at the first connection."""
+    if not staged.key.exists():
+        return
+    facts = known_facts(site, staged)
+    ways = [endpoint(name, site, facts, staged) for name in instance_names(site, facts)]
+    # The host key of an instance is on record once it was made: before that no key of ours lies in it.
+    made = [way.name for way in ways if known_hosts.lookup(staged.known_hosts, way.address, way.port)]
+    key_change.begin(staged.key, [*(server.name for server in site.servers), *made], comment)
 
 
 def _unpack(data: bytes, file: Path) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from homewright.site.paths import StateFolder, write_atomically
@@ -36,6 +37,11 @@ def due(state: StateFolder) -> str:
         return ""
     when = time.strftime("%Y-%m-%d", time.localtime(at))
     return f"Secrets or keys have changed since the site export of {when}."
+
+
+def old_key(hosts: Sequence[str]) -> str:
+    """That these may still let in the key of the controller before this one, in a sentence; empty for none."""
+    return f"May still let the old controller's key in, until next reached: {', '.join(hosts)}" if hosts else ""
 
 
 def digest(state: StateFolder) -> str:

@@ -127,7 +127,8 @@ class TakeOverBox(WorkingBox[Path]):
             box.border_title = "take a site over"
             yield Static(
                 f"{self._file.name} is a site export. This machine goes on with its site; the one that it was made on "
-                "is refused by the servers from then on.\n",
+                "is refused by the servers from then on. The site gets a new key: make a new export afterwards, this "
+                "one opens nothing any more.\n",
                 id="about",
                 markup=False,
             )
