@@ -65,6 +65,8 @@ class Overrides(Model):
     """Arguments of etcd, without their leading dashes."""
     containerd: dict[str, JsonValue] = {}
     """Settings of containerd's plugin io.containerd.cri.v1.runtime."""
+    preflight: tuple[str, ...] = ()
+    """Names of kubeadm's own first checks whose failure is a warning: of a container's kernel it can tell little."""
 
 
 class ClusterSettings(Model):

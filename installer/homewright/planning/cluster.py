@@ -1,0 +1,152 @@
+"""The cluster that kubeadm makes: its nodes with their roles, labels and taints, its endpoint and its ranges. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from homewright.discovery.facts import HostFacts
+from homewright.errors import HomewrightError
+from homewright.planning.answers import has_instances
+from homewright.planning.groups import members
+from homewright.planning.instances import place
+from homewright.planning.networks import propose
+from homewright.site.cluster import Taint
+from homewright.site.models import Site
+
+API_PORT = 6443
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+WORKER = "node-role.kubernetes.io/worker"
+GPU = "nvidia.com/gpu.present"
+"""What NVIDIA's GPU operator labels nodes with too, so that what asks for a GPU node finds it before and after."""
+SITE = "homewright.dev/site"
+"""The label that says whose a node is."""
+LEAST_CPU = 2
+"""kubeadm's own demand for a control plane; a worker is planned with as many (instances: product's minimum)."""
+LEAST_MEMORY_MIB = 1700
+"""kubeadm's own demand for a control plane."""
+
+
+class ClusterPlanError(HomewrightError):
+    """The cluster cannot be planned from the answers."""
+
+    code = "cluster-plan"
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the cluster."""
+
+    name: str
+    address: str
+    server: str
+    """The server that it is, or runs on."""
+    control_plane: bool
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+
+
+@dataclass(frozen=True)
+class ClusterPlan:
+    """The whole cluster."""
+
+    name: str
+    version: str
+    """As Kubernetes writes it: v1.36.3."""
+    nodes: tuple[Node, ...]
+    """The control plane first."""
+    pods: IPv4Network
+    services: IPv4Network
+    zone: str | None
+
+    @property
+    def first(self) -> Node:
+        """The control plane."""
+        return self.nodes[0]
+
+    @property
+    def endpoint(self) -> str:
+        """Where the API is: ADDRESS:PORT."""
+        return f"{self.first.address}:{API_PORT}"
+
+    def node(self, name: str) -> Node:
+        """The node of this name; KeyError where there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+
+def planned(site: Site, facts: Mapping[str, HostFacts]) -> ClusterPlan:
+    """The cluster of a site whose kind is kubeadm.
+
+    One node is its control plane: the first that is planned to be one. Raises ClusterPlanError where there is no node
+    or no room for its ranges, and where labels are wanted for what is no node.
+    """
+    ranges = propose(site, facts)
+    pods, services = ranges.network("pods"), ranges.network("services")
+    if pods is None or services is None:
+        raise ClusterPlanError(
+            "There is no room for the cluster's addresses.", "", ["homewright plan says what is in the way"]
+        )
+    found = tuple(_nodes(site, facts))
+    if not found:
+        raise ClusterPlanError("The cluster has no node.", "", ["see what is planned: homewright plan"])
+    names = {node.name for node in found}
+    for told in site.cluster.nodes:
+        if told.name not in names:
+            raise ClusterPlanError(
+                f"cluster.nodes names {told.name}, which is no node of the cluster.",
+                f"Its nodes are {', '.join(sorted(names))}.",
+                [f"homewright site unset cluster.nodes.{told.name}"],
+            )
+    first = next((node for node in found if node.control_plane), found[0])
+    ordered = (first, *(node for node in found if node is not first))
+    return ClusterPlan(site.name, f"v{site.cluster.version}", ordered, pods, services, site.zone)
+
+
+def _nodes(site: Site, facts: Mapping[str, HostFacts]) -> Iterator[Node]:
+    where = _places(site, facts)
+    with_gpu = gpu_nodes(site, facts)
+    told = {node.name: node for node in site.cluster.nodes}
+    first = next((name for name, (_, _, plane) in where.items() if plane), next(iter(where), ""))
+    for name, (address, server, _) in where.items():
+        plane = name == first
+        labels = {SITE: site.name, CONTROL_PLANE if plane else WORKER: ""}
+        labels |= {GPU: "true"} if name in with_gpu else {}
+        labels |= told[name].labels if name in told else {}
+        taints = told[name].taints if name in told else ()
+        if plane and not site.cluster.workloads_on_control_plane and len(where) > 1:
+            taints = (Taint(key=CONTROL_PLANE), *taints)
+        yield Node(name, address, server, plane, labels, taints)
+
+
+def _places(site: Site, facts: Mapping[str, HostFacts]) -> dict[str, tuple[str, str, bool]]:
+    """Address, server, and whether it is planned as control plane, of every node by its name."""
+    if not has_instances(site):
+        planes = members("kubernetes_control_plane", site, facts)
+        return {one.name: (one.address, one.name, one.name in planes) for one in site.servers}
+    return {
+        node.name: (node.address, node.host, node.role == "control-plane")
+        for node in place(site, facts).nodes
+        if node.address is not None
+    }
+
+
+def gpu_nodes(site: Site, facts: Mapping[str, HostFacts]) -> frozenset[str]:
+    """The nodes that have a GPU for pods: one that is kept for a desktop is none."""
+    chosen = {(choice.host, choice.address): choice for choice in site.gpus}
+    if has_instances(site):
+        plan = place(site, facts)
+        shared = {choice.host for choice in site.gpus if choice.use == "containers"}
+        given = {plan.getting(choice) for choice in site.gpus}
+        return frozenset(node.name for node in plan.nodes if node.name in given or node.host in shared)
+    return frozenset(
+        name
+        for name, found in facts.items()
+        for gpu in found.gpus
+        if gpu.vendor == "nvidia" and not gpu.error
+        and ((name, gpu.address) not in chosen or chosen[name, gpu.address].use == "containers")
+    )  # fmt: skip

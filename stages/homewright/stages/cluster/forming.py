@@ -1,0 +1,297 @@
+"""The cluster itself: kubeadm's init on its control plane, joins of the others, and every node as planned."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+from homewright.cluster import client, kubeconfig
+from homewright.cluster.client import Cluster, ClusterError
+from homewright.engine.runners.host import Host, together
+from homewright.errors import HomewrightError
+from homewright.planning.cluster import ClusterPlan, Node, planned
+from homewright.site.secrets import Secrets
+from homewright.stages.cluster import documents
+from homewright.stages.cluster.look import FORMED, OWNER, Refused
+
+OWNER_SECRET = "cluster/owner"
+"""What tells this site's cluster from those of others that are called the same."""
+CONFIG = "/run/homewright/kubeadm.yaml"
+"""In memory only: it has a token in it, and goes when kubeadm has ended."""
+ADMIN = "/etc/kubernetes/admin.conf"
+KUBELET = "/etc/kubernetes/kubelet.conf"
+INIT_S = 900
+JOIN_S = 600
+API_S = 180
+"""How long a control plane may take to answer after its start, with its images there."""
+MANAGED = "homewright.dev/managed"
+"""The annotation on a node that says which of its labels and taints are ours: they go when nobody plans them."""
+
+
+def owner(host: Host) -> str:
+    """Whose the cluster is: the site's name, and a mark of its own."""
+    mark = Secrets(host.secrets_file).ensure(OWNER_SECRET, lambda: secrets.token_hex(8))
+    return f"{host.site.name}/{mark}"
+
+
+def plan_of(host: Host) -> ClusterPlan:
+    """The planned cluster. Raises ClusterPlanError."""
+    return planned(host.site, host.facts)
+
+
+def control_plane(hosts: Sequence[Host], plan: ClusterPlan) -> Host:
+    """The control plane's host: one of these, or a peer of theirs. Raises HomewrightError."""
+    for host in (*hosts, *hosts[0].peers):
+        if host.name == plan.first.name:
+            return host
+    raise HomewrightError(
+        f"The control plane {plan.first.name} is not reached from here.",
+        "It is an instance that this run was not asked to work on.",
+        ["run the whole stage: homewright apply --only 40/core/cluster"],
+    )
+
+
+def connect(host: Host) -> Cluster:
+    """The API, by the site's kubeconfig. Raises KubeconfigError, and on use ClusterError."""
+    return Cluster(client.of_site(Secrets(host.secrets_file)))
+
+
+def state(host: Host) -> str:
+    """`absent`, `half` for an init or a join that was cut off, or `formed`. Raises Refused for somebody else's."""
+    said = host.run(
+        f"cat {OWNER} 2>/dev/null; echo; [ ! -e {FORMED} ] || echo formed; "
+        f"for file in {KUBELET} {ADMIN} /etc/kubernetes/manifests/etcd.yaml /var/lib/etcd/member; do "
+        "[ ! -e $file ] || echo config; done"
+    ).stdout.split()
+    if "config" in said and owner(host) not in said:
+        raise Refused(f"{host.name} has Kubernetes already, and it is not this site's.", "It is left alone.")
+    if "formed" in said and "config" in said:
+        return "formed"
+    return "half" if "config" in said else "absent"
+
+
+def initialise(host: Host, plan: ClusterPlan) -> None:
+    """See that the control plane is up, and keep its kubeconfig as a secret of the site."""
+    with host.task("Control plane") as task:
+        found = state(host)
+        if found == "half":
+            reset(host)
+        if found != "formed":
+            _kubeadm(host, "init", documents.initial(host.site, plan, _token()), INIT_S)
+            host.write(FORMED, b"init\n")
+            task.changed = True
+    with host.task("Its kubeconfig") as task:
+        text = (host.read(ADMIN) or b"").decode()
+        kubeconfig.read(text)
+        kept = Secrets(host.secrets_file)
+        if kept.get(kubeconfig.SECRET) != text:
+            kept.set(kubeconfig.SECRET, text)
+            task.changed = True
+    if waiting := client.wait(API_S, lambda: _ready(host)):
+        raise HomewrightError(
+            f"The control plane on {host.name} does not answer.",
+            waiting,
+            [f"on {host.name}: sudo journalctl -u kubelet -n 50; sudo ls /var/log/pods"],
+        )
+
+
+def join(host: Host, plan: ClusterPlan) -> None:
+    """See that a worker is in the cluster. Its token is good for this join alone."""
+    node = plan.node(host.name)
+    with host.task("Join") as task, connect(host) as api:
+        found = state(host)
+        # One that the cluster does not know, or that knows another cluster, joins anew.
+        known = api.find(f"/api/v1/nodes/{host.name}") is not None
+        same = known and found == "formed" and _believes(host, api.config.ca_pem)
+        if found != "absent" and not same:
+            reset(host)
+            found = "absent"
+        if known and found == "absent":
+            api.delete(f"/api/v1/nodes/{host.name}")
+        if found == "absent":
+            token = _bootstrap(api)
+            try:
+                _kubeadm(
+                    host, "join", documents.joining(host.site, plan, node, token, ca_hash(api.config.ca_pem)), JOIN_S
+                )
+            finally:
+                api.delete(f"/api/v1/namespaces/kube-system/secrets/bootstrap-token-{token.partition('.')[0]}")
+            host.write(FORMED, b"join\n")
+            task.changed = True
+
+
+def as_planned(host: Host, plan: ClusterPlan) -> None:
+    """The node's labels and taints as planned; those of others stay."""
+    node = plan.node(host.name)
+    with host.task("Labels and taints") as task, connect(host) as api:
+        waiting = client.wait(API_S, lambda: "" if api.find(f"/api/v1/nodes/{host.name}") else "it is not there yet")
+        if waiting:
+            raise HomewrightError(f"{host.name} does not appear in the cluster.", waiting)
+        found = api.get(f"/api/v1/nodes/{host.name}")
+        change = node_change(node, found)
+        if change:
+            api.merge(f"/api/v1/nodes/{host.name}", change)
+            task.changed = True
+
+
+def node_change(node: Node, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The merge patch that makes a node's labels and taints as planned; empty where they are. Pure."""
+    metadata = found.get("metadata") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    before = json.loads(annotations.get(MANAGED) or "{}")
+    wanted = [_taint(taint.key, taint.value, taint.effect) for taint in node.taints]
+    record = json.dumps({"labels": sorted(node.labels), "taints": [taint_name(taint) for taint in wanted]})
+    changed: dict[str, Any] = {name: value for name, value in node.labels.items() if labels.get(name) != value}
+    changed |= {name: None for name in before.get("labels", ()) if name not in node.labels and name in labels}
+    there = (found.get("spec") or {}).get("taints") or []
+    ours = {*before.get("taints", ()), *map(taint_name, wanted)}
+    kept = [taint for taint in there if taint_name(taint) not in ours]
+    present = [taint for taint in there if taint_name(taint) in ours]
+    change: dict[str, Any] = {}
+    if changed or annotations.get(MANAGED) != record:
+        change["metadata"] = {"labels": changed, "annotations": {MANAGED: record}}
+    if sorted(map(json.dumps, present)) != sorted(map(json.dumps, wanted)):
+        change["spec"] = {"taints": [*kept, *wanted]}
+    return change
+
+
+def taint_name(taint: Mapping[str, Any]) -> str:
+    """What tells taints of a node apart."""
+    return f"{taint['key']}:{taint['effect']}"
+
+
+def _taint(key: str, value: str, effect: str) -> dict[str, str]:
+    return {"key": key, "effect": effect} | ({"value": value} if value else {})
+
+
+def ca_hash(ca_pem: bytes) -> str:
+    """The digest of a CA's public key, as kubeadm compares it."""
+    key = x509.load_pem_x509_certificate(ca_pem).public_key()
+    encoded = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(encoded)
+    return f"sha256:{digest.finalize().hex()}"
+
+
+def reset(host: Host) -> None:
+    """Back to a prepared node that is in no cluster: for an init or a join that was cut off, and for x9."""
+    host.show(
+        f"set -e\nsystemctl start homewright-containerd.service\n"
+        f"kubeadm reset --force --cri-socket {documents.SOCKET} 2>&1 | grep -v '^$' || true\n"
+        f"systemctl stop kubelet.service\n{_CLEAN}",
+        timeout=300,
+    )
+
+
+def _kubeadm(host: Host, verb: str, config: str, limit_s: float) -> None:
+    """Run kubeadm with a configuration that may hold a token: it is in memory, 0600, and gone afterwards."""
+    host.run("mkdir -p -m 700 /run/homewright")
+    host.write(CONFIG, config.encode(), mode=0o600)
+    try:
+        host.show(["kubeadm", verb, "--config", CONFIG], timeout=limit_s)
+    finally:
+        host.remove(CONFIG)
+
+
+def _ready(host: Host) -> str:
+    with connect(host) as api:
+        said = api.text("/readyz")
+        return "" if said == "ok" else said
+
+
+def _believes(host: Host, ca_pem: bytes) -> bool:
+    """Whether a node's kubelet is in this very cluster, and not in one that was made before it."""
+    found = host.read("/etc/kubernetes/pki/ca.crt") or b""
+    return found.strip() == ca_pem.strip()
+
+
+def _token() -> str:
+    return f"{secrets.token_hex(3)}.{secrets.token_hex(8)}"
+
+
+def _bootstrap(api: Cluster) -> str:
+    """A token for one join."""
+    token = _token()
+    name, _, secret = token.partition(".")
+    ends = datetime.now(UTC) + timedelta(minutes=15)
+    data = {
+        "token-id": name,
+        "token-secret": secret,
+        "expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "usage-bootstrap-authentication": "true",
+        "usage-bootstrap-signing": "true",
+        "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
+        "description": "homewright: one join",
+    }
+    body = {
+        "apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
+        "metadata": {"name": f"bootstrap-token-{name}"}, "stringData": data,
+    }  # fmt: skip
+    api.create("/api/v1/namespaces/kube-system/secrets", body)
+    return token
+
+
+def leave(host: Host, plan: ClusterPlan | None) -> None:
+    """Take this node out of the cluster: the cluster forgets it, and nothing of the cluster is left on it."""
+    with host.task("Out of the cluster") as task:
+        found = state(host)
+        if plan is not None and host.name != plan.first.name and found == "formed":
+            _forget(host)
+        if found != "absent":
+            reset(host)
+            task.changed = True
+        else:
+            host.run(_CLEAN, timeout=120)
+        host.remove(FORMED)
+
+
+def _forget(host: Host) -> None:
+    try:
+        with connect(host) as api:
+            api.delete(f"/api/v1/nodes/{host.name}")
+    except (ClusterError, kubeconfig.KubeconfigError) as error:
+        host.say(f"the cluster is not told that {host.name} leaves: {error.what}")
+
+
+def forget_cluster(host: Host) -> None:
+    """The site has no cluster any more: so it needs no kubeconfig."""
+    Secrets(host.secrets_file).delete(kubeconfig.SECRET)
+
+
+def members(hosts: Sequence[Host], plan: ClusterPlan) -> list[Host]:
+    """The workers of these hosts."""
+    return [host for host in hosts if host.name != plan.first.name]
+
+
+def form(hosts: Sequence[Host]) -> None:
+    """The whole of it on these hosts: init where it is missing, then joins side by side, then labels and taints."""
+    plan = plan_of(hosts[0])
+    first = control_plane(hosts, plan)
+    initialise(first, plan)
+    together(members(hosts, plan), lambda host: join(host, plan))
+    together([host for host in hosts if host.error is None], lambda host: as_planned(host, plan))
+
+
+_CLEAN = """
+rm -rf /etc/kubernetes /var/lib/etcd /var/lib/cni /run/flannel /opt/cni/bin/flannel /run/homewright/kubeadm.yaml
+rm -rf /etc/cni/net.d/10-flannel.conflist /var/log/containers /var/log/pods
+find /var/lib/kubelet -mindepth 1 -maxdepth 1 -exec rm -rf {} + 2>/dev/null || true
+for one in cni0 flannel.1; do ip link delete "$one" 2>/dev/null || true; done
+for one in $(ip netns list 2>/dev/null | awk '/^cni-/ { print $1 }'); do ip netns delete "$one" || true; done
+for table in 'ip kube-proxy' 'ip6 kube-proxy' 'ip flannel-ipv4' 'ip6 flannel-ipv6'; do
+    nft delete table $table 2>/dev/null || true
+done
+# What kubelet and the port mappings keep in iptables' tables; everybody else's rules stay.
+for tool in iptables ip6tables; do
+    command -v $tool-save >/dev/null || continue
+    $tool-save 2>/dev/null | grep -E 'KUBE-|CNI-|FLANNEL' >/dev/null || continue
+    $tool-save | grep -vE 'KUBE-|CNI-|FLANNEL' | $tool-restore
+done
+rm -f /etc/homewright/cluster/formed
+"""

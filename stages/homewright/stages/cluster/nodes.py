@@ -1,0 +1,280 @@
+"""A node before it is one: packages, kernel settings, programs, containerd and kubelet's unit; and all of it away."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any, cast
+
+from homewright.engine.runners.host import Host
+from homewright.errors import HomewrightError
+from homewright.site import mirrored, mirrors
+from homewright.site.mirrored import Architecture
+from homewright.site.models import Site
+from homewright.stages import packages
+from homewright.stages.cluster import documents
+from homewright.stages.cluster.look import ARCHITECTURES, FORMED, OWNER
+
+PACKAGES = (
+    "containernetworking-plugins", "nftables", "iptables", "conntrack", "ethtool", "socat", "curl", "ca-certificates",
+)  # fmt: skip
+MODULES = "/etc/modules-load.d/homewright-cluster.conf"
+SYSCTL = "/etc/sysctl.d/90-homewright-cluster.conf"
+PROGRAMS = "/usr/local/lib/homewright/cluster"
+"""Programs, each under its own digest; what is called by name are links to them."""
+BIN = "/usr/local/bin"
+CONTAINERD_UNIT = "homewright-containerd.service"
+KUBELET_UNIT = "kubelet.service"
+UNITS = "/etc/systemd/system"
+FOLDERS = (
+    "/etc/kubernetes", "/etc/cni", "/opt/cni", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/run/flannel",
+    "/etc/homewright/containerd", documents.STORE, documents.RUNTIME, PROGRAMS, "/var/log/containers", "/var/log/pods",
+)  # fmt: skip
+"""Folders that the cluster makes; they go with it where they were not there before."""
+EMPTY = ("/usr/local/lib/homewright", "/etc/homewright/cluster", "/etc/homewright", "/usr/libexec/kubernetes",
+         "/etc/modules-load.d", "/etc/sysctl.d")  # fmt: skip
+"""Folders that others may share: they go only when they are empty and were not there before."""
+FETCH_S = 1200
+
+
+def wanted_packages(site: Site) -> tuple[str, ...]:
+    return (*PACKAGES, site.cluster.runtime.package)
+
+
+def files(host: Host) -> dict[str, tuple[str, int]]:
+    """Every file that a node has from us: text and mode by path."""
+    site = host.site
+    found: dict[str, tuple[str, int]] = {
+        SYSCTL: (_sysctl(site), 0o644),
+        documents.CONTAINERD: (documents.containerd(site), 0o644),
+        f"{UNITS}/{CONTAINERD_UNIT}": (_containerd_unit(site), 0o644),
+        f"{UNITS}/{KUBELET_UNIT}": (_KUBELET, 0o644),
+    }
+    if site.cluster.kernel_modules:
+        found[MODULES] = ("".join(f"{name}\n" for name in site.cluster.kernel_modules), 0o644)
+    if site.cluster.runtime.script is not None:
+        found[documents.SCRIPT] = (site.cluster.runtime.script, 0o755)
+    if told := documents.registry(site.mirror):
+        found[told[0]] = (told[1], 0o644)
+    return found
+
+
+def checksums(host: Host, architecture: str) -> dict[str, tuple[mirrors.Fetch, str]]:
+    """Where every program is fetched from and which digest it must have: from the mirror, or its publisher.
+
+    Raises HomewrightError where that does not answer: then nothing has been changed yet.
+    """
+    names = {"containerd": mirrored.CONTAINERD} | dict.fromkeys(
+        ("kubeadm", "kubelet", "kubectl"), host.site.cluster.version
+    )
+    found = {}
+    for name, version in names.items():
+        known = cast(Architecture, ARCHITECTURES[architecture])
+        fetch = mirrors.program(host.site.mirror, name, version, known)
+        asked = host.run(
+            f"{_proxy(host.site)}curl -fsSL -m 60 --retry 2 {shlex.quote(fetch.checksum)}", check=False, timeout=200
+        )
+        digest = asked.stdout.split()[0] if asked.stdout.split() else ""
+        if asked.exit_code != 0 or len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+            raise HomewrightError(
+                f"{host.name} cannot fetch {name} {version}.",
+                f"{fetch.checksum} does not answer with a checksum: {asked.stderr.strip() or digest[:80] or 'nothing'}",
+                [
+                    f"try it on {host.name}: curl -fI {fetch.checksum}",
+                    "a site without internet names its own copies: homewright site set mirror.files …",
+                ],
+            )
+        found[name] = (fetch, digest)
+    return found
+
+
+def install(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]], owner: str) -> None:
+    """Make the server ready to become a node; what is so already stays as it is."""
+    with host.task("Whose node it is") as task:
+        task.changed = host.write(OWNER, f"{owner}\n".encode())
+    with host.task("Packages") as task:
+        task.changed = packages.install(host, wanted_packages(host.site))
+    with host.task("Programs") as task:
+        task.changed = _programs(host, wanted)
+    with host.task("Settings") as task:
+        changed = [path for path, (text, mode) in files(host).items() if host.write(path, text.encode(), mode=mode)]
+        task.changed = bool(changed)
+    with host.task("Kernel") as task:
+        task.changed = _kernel(host, bool({MODULES, SYSCTL} & set(changed)))
+    with host.task("containerd") as task:
+        task.changed = _start(host, restart=bool(changed))
+
+
+def _programs(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]]) -> bool:
+    changed = False
+    for name, (fetch, digest) in wanted.items():
+        place = f"{PROGRAMS}/{digest[:20]}"
+        if not host.exists(place):
+            proxy = _proxy(host.site)
+            unpack = (
+                'mkdir "$new" && tar -xzf "$file" -C "$new" && rm "$file"'
+                if fetch.archive
+                else 'chmod 755 "$file" && mv "$file" "$new"'
+            )
+            host.show(
+                f"set -e\numask 022\nmkdir -p {PROGRAMS}\ncd {PROGRAMS}\nfile=.fetching-{name} new=.new-{name}\n"
+                f'rm -rf "$file" "$new"\n'
+                f'{proxy}curl -fsSL --retry 3 -C - -o "$file" {shlex.quote(fetch.url)}\n'
+                f'echo "{digest}  $file" | sha256sum -c --quiet\n'
+                f'{unpack}\nsync -f .\nmv -T "$new" {place}\nsync -f .\n',
+                timeout=FETCH_S,
+            )
+            changed = True
+        names = ("containerd", "containerd-shim-runc-v2", "ctr") if fetch.archive else (name,)
+        for one in names:
+            link = f"{PROGRAMS}/bin/{one}" if fetch.archive else f"{BIN}/{one}"
+            target = f"{place}/bin/{one}" if fetch.archive else place
+            link_it = f"mkdir -p {PROGRAMS}/bin && ln -sfT {target} {link}.new && mv -T {link}.new {link}"
+            asked = f'[ "$(readlink {link})" = {target} ] && exit 44; {link_it}'
+            changed = host.run(asked, check=False).exit_code != 44 or changed
+    return changed
+
+
+def _kernel(host: Host, changed: bool) -> bool:
+    modules = shlex.join(host.site.cluster.kernel_modules)
+    if modules:
+        host.run(f"for module in {modules}; do modprobe $module; done")
+    if changed:
+        host.run(["sysctl", "-q", "--load", SYSCTL])
+    return changed
+
+
+def _start(host: Host, *, restart: bool) -> bool:
+    was = host.run(
+        f"systemctl is-active {CONTAINERD_UNIT}; systemctl is-enabled {CONTAINERD_UNIT} {KUBELET_UNIT}; true"
+    ).stdout.split()
+    if was == ["active", "enabled", "enabled"] and not restart:
+        return False
+    verb = "restart" if restart else "start"
+    # Whoever answers first counts: a socket is there before anybody listens.
+    host.run(
+        f"set -e\nsystemctl daemon-reload\nsystemctl enable -q {CONTAINERD_UNIT} {KUBELET_UNIT}\n"
+        f"systemctl {verb} {CONTAINERD_UNIT}\nend=$(($(date +%s) + 60))\n"
+        f"until {PROGRAMS}/bin/ctr -a {documents.RUNTIME}/containerd.sock version >/dev/null 2>&1; do\n"
+        f"    [ $(date +%s) -lt $end ] || {{ journalctl -u {CONTAINERD_UNIT} -n 20 --no-pager >&2; exit 1; }}\n"
+        "    sleep 0.2\ndone\n",
+        timeout=120,
+    )
+    return True
+
+
+def before(host: Host) -> dict[str, object]:
+    """What x9 needs of the server before: packages, folders, links, forwarding, and whether kubelet had a unit."""
+    asked = shlex.join((*FOLDERS, *EMPTY))
+    there = host.run(f"for folder in {asked}; do [ ! -d $folder ] || echo $folder; done").stdout.split()
+    forward = host.run(["cat", "/proc/sys/net/ipv4/ip_forward"]).stdout.strip()
+    return {"packages": packages.installed(host), "folders": there, "forward": forward}
+
+
+def remove(host: Host, captured: Mapping[str, Any]) -> None:
+    """The server without anything of a node, as it was before. Its cluster must have been taken back."""
+    with host.task("No containerd") as task:
+        found = host.run(f"systemctl is-active {CONTAINERD_UNIT}; true").stdout.split()
+        task.changed = found == ["active"] or host.exists(f"{UNITS}/{CONTAINERD_UNIT}")
+        host.run(_STOP, timeout=180)
+    with host.task("No files") as task:
+        gone = [
+            *files(host),
+            MODULES,
+            documents.SCRIPT,
+            *(f"{BIN}/{name}" for name in ("kubeadm", "kubelet", "kubectl")),
+            FORMED,
+        ]
+        for path in gone:
+            task.changed = host.remove(path) or task.changed
+        for folder in FOLDERS:
+            if folder not in captured.get("folders", FOLDERS) or folder in (
+                PROGRAMS,
+                documents.STORE,
+                documents.RUNTIME,
+            ):
+                task.changed = host.remove(folder) or task.changed
+        host.run("systemctl daemon-reload; systemctl reset-failed 2>/dev/null; true")
+        if captured.get("forward") == "0":
+            host.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])
+    with host.task("No packages") as task:
+        task.changed = packages.remove(host, wanted_packages(host.site), captured.get("packages"))
+    with host.task("Nobody's node") as task:
+        task.changed = host.remove(OWNER)
+        for folder in EMPTY:
+            if folder not in captured.get("folders", EMPTY):
+                host.run(f"[ ! -d {folder} ] || rmdir --ignore-fail-on-non-empty {folder}")
+
+
+def _sysctl(site: Site) -> str:
+    lines = ["# Kept by Homewright: pods are reached through their node.", "net.ipv4.ip_forward = 1"]
+    if "br_netfilter" in site.cluster.kernel_modules:
+        lines.append("net.bridge.bridge-nf-call-iptables = 1")
+    return "\n".join(lines) + "\n"
+
+
+def _proxy(site: Site) -> str:
+    """What curl is told; a copy in the site's own network is reached without its proxy."""
+    if site.network.proxy is None or site.mirror.files:
+        return ""
+    return f"https_proxy={shlex.quote(site.network.proxy)} http_proxy={shlex.quote(site.network.proxy)} "
+
+
+def _containerd_unit(site: Site) -> str:
+    more = ""
+    if site.network.proxy is not None and not site.mirror.images:
+        own = ",".join(server.address for server in site.servers)
+        more = f'Environment="HTTPS_PROXY={site.network.proxy}" "HTTP_PROXY={site.network.proxy}" "NO_PROXY={own}"\n'
+    return _CONTAINERD.format(bin=f"{PROGRAMS}/bin", config=documents.CONTAINERD, proxy=more)
+
+
+_CONTAINERD = """\
+[Unit]
+Description=containerd for this node of the cluster (Homewright)
+After=network.target local-fs.target
+
+[Service]
+Type=notify
+Environment=PATH={bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+{proxy}ExecStart={bin}/containerd --config {config}
+Delegate=yes
+KillMode=process
+Restart=always
+RestartSec=5
+LimitNOFILE=1048576
+LimitNPROC=infinity
+TasksMax=infinity
+OOMScoreAdjust=-999
+
+[Install]
+WantedBy=multi-user.target
+"""
+_KUBELET = f"""\
+[Unit]
+Description=kubelet, the node's own part of Kubernetes (Homewright)
+Wants=network-online.target {CONTAINERD_UNIT}
+After=network-online.target {CONTAINERD_UNIT}
+StartLimitIntervalSec=0
+ConditionPathExists=/var/lib/kubelet/config.yaml
+
+[Service]
+Environment="KUBELET_BOOTSTRAP=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf"
+Environment="KUBELET_KUBECONFIG=--kubeconfig=/etc/kubernetes/kubelet.conf"
+Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+ExecStart={BIN}/kubelet $KUBELET_BOOTSTRAP $KUBELET_KUBECONFIG $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS
+Restart=always
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+"""
+_STOP = f"""
+systemctl disable -q --now {KUBELET_UNIT} 2>/dev/null
+systemctl disable -q --now {CONTAINERD_UNIT} 2>/dev/null
+# Shims outlive containerd, so that pods outlive its restarts.
+pkill -f '^{PROGRAMS}/[^ ]*containerd-shim-runc-v2 .*{documents.RUNTIME}/' 2>/dev/null
+awk '{{ print $2 }}' /proc/mounts | grep -E '^({documents.STORE}|{documents.RUNTIME}|/var/lib/kubelet)/' | sort -r |
+    while read -r place; do umount -l "$place"; done
+true
+"""

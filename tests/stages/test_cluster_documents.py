@@ -1,0 +1,138 @@
+"""What kubeadm and containerd are told, made from the site's answers."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Any
+
+import pytest
+
+from homewright.planning.cluster import planned
+from homewright.site.models import Site
+from homewright.stages.cluster import documents, network
+
+SERVERS = [{"name": f"s{n}", "address": f"192.168.1.{10 + n}", "user": "ann"} for n in (1, 2)]
+MIRROR = {"images": "mirror.lan:5000", "plain_http": True}
+TOKEN = "abcdef.0123456789abcdef"
+
+
+def site(**answers: Any) -> Site:
+    platform = {"cluster": "kubeadm", "nodes": "servers"}
+    return Site.model_validate({"name": "attic", "servers": SERVERS, "platform": platform, **answers})
+
+
+def initial(wanted: Site) -> dict[str, dict[str, Any]]:
+    text = documents.initial(wanted, planned(wanted, {}), TOKEN)
+    found = [json.loads(part) for part in text.split("---\n") if part.strip()]
+    return {document["kind"]: document for document in found}
+
+
+def test_init_is_told_addresses_ranges_and_versions() -> None:
+    made = initial(site(zone="home.internal"))
+    cluster, init = made["ClusterConfiguration"], made["InitConfiguration"]
+    assert cluster["controlPlaneEndpoint"] == "192.168.1.11:6443" and cluster["kubernetesVersion"] == "v1.36.3"
+    assert cluster["networking"]["serviceSubnet"] == "10.152.0.0/16" and "imageRepository" not in cluster
+    assert {"s1", "192.168.1.11", "s1.home.internal"} <= set(cluster["apiServer"]["certSANs"])
+    registration = init["nodeRegistration"]
+    assert registration["kubeletExtraArgs"] == [{"name": "node-ip", "value": "192.168.1.11"}]
+    assert (registration["taints"], registration["criSocket"]) == ([], documents.SOCKET)
+    assert init["skipPhases"] == ["show-join-command"], "it would print a token into the log"
+    assert made["KubeletConfiguration"]["cgroupDriver"] == "systemd"
+    assert made["KubeProxyConfiguration"]["mode"] == "nftables"
+
+
+def test_a_mirror_has_all_images_and_coredns_one_name_deeper() -> None:
+    cluster = initial(site(mirror=MIRROR))["ClusterConfiguration"]
+    assert cluster["imageRepository"] == "mirror.lan:5000/registry.k8s.io"
+    assert cluster["dns"] == {"imageRepository": "mirror.lan:5000/registry.k8s.io/coredns"}
+
+
+def test_the_sites_own_settings_come_last() -> None:
+    overrides = {
+        "kubelet": {"cgroupsPerQOS": False, "featureGates": {"A": True}, "cgroupDriver": "cgroupfs"},
+        "kube_proxy": {"conntrack": {"maxPerCore": 0}},
+        "etcd": {"unsafe-no-fsync": "true"},
+        "containerd": {"disable_cgroup": True, "containerd": {"runtimes": {"runc": {"options": {"Root": "/r"}}}}},
+        "preflight": ["SystemVerification"],
+    }
+    wanted = site(cluster={"overrides": overrides, "runtime": {"package": "crun", "script": "#!/bin/sh\n"}})
+    made = initial(wanted)
+    assert made["KubeletConfiguration"]["featureGates"] == {"A": True}
+    assert made["KubeProxyConfiguration"] | {"mode": "nftables"} == made["KubeProxyConfiguration"]
+    assert made["ClusterConfiguration"]["etcd"]["local"]["extraArgs"] == [{"name": "unsafe-no-fsync", "value": "true"}]
+    assert made["InitConfiguration"]["nodeRegistration"]["ignorePreflightErrors"] == ["SystemVerification"]
+    runtime = tomllib.loads(documents.containerd(wanted))["plugins"]["io.containerd.cri.v1.runtime"]
+    options = runtime["containerd"]["runtimes"]["runc"]["options"]
+    assert runtime["disable_cgroup"] is True and options["SystemdCgroup"] is False and options["Root"] == "/r"
+    assert options["BinaryName"] == documents.SCRIPT
+
+
+def test_containerd_is_beside_any_other_and_pulls_from_the_mirror() -> None:
+    told = tomllib.loads(documents.containerd(site(mirror=MIRROR)))
+    assert told["root"] != "/var/lib/containerd" and told["grpc"]["address"] != "/run/containerd/containerd.sock"
+    images = told["plugins"]["io.containerd.cri.v1.images"]
+    assert images["pinned_images"]["sandbox"].startswith("mirror.lan:5000/registry.k8s.io/pause:")
+    path, text = documents.registry(site(mirror=MIRROR).mirror) or ("", "")
+    assert path.endswith("/mirror.lan:5000/hosts.toml")
+    assert tomllib.loads(text)["host"]["http://mirror.lan:5000"]["capabilities"] == ["pull", "resolve"]
+    assert documents.registry(site(mirror={"images": "mirror.lan"}).mirror) is None
+    options = tomllib.loads(documents.containerd(site()))["plugins"]["io.containerd.cri.v1.runtime"]
+    assert options["containerd"]["runtimes"]["runc"]["options"]["BinaryName"] == "/usr/bin/runc"
+
+
+def test_a_join_believes_one_ca_alone() -> None:
+    wanted = site()
+    plan = planned(wanted, {})
+    text = documents.joining(wanted, plan, plan.node("s2"), TOKEN, "sha256:00")
+    told = json.loads(text.removeprefix("---\n"))
+    assert told["discovery"]["bootstrapToken"] == {
+        "apiServerEndpoint": "192.168.1.11:6443", "token": TOKEN, "caCertHashes": ["sha256:00"],
+    }  # fmt: skip
+    assert told["nodeRegistration"]["name"] == "s2"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": True, "b": 1}, '"a" = true\n"b" = 1\n'),
+        ({"t": {"x": "a\nb"}}, '["t"]\n"x" = "a\\nb"\n'),
+        ({"t": {"none": None, "u": {"l": ["p", "q"]}}}, '["t"."u"]\n"l" = ["p", "q"]\n'),
+    ],
+    ids=["plain", "table", "nested"],
+)
+def test_toml_is_what_a_reader_of_toml_reads(value: dict[str, Any], text: str) -> None:
+    assert documents.toml(value) == text
+    tomllib.loads(documents.toml(value))
+
+
+def test_flannel_takes_the_nodes_own_address_and_the_planned_range() -> None:
+    wanted = site(mirror=MIRROR, network={"pods": "10.5.0.0/16"})
+    made = network.objects(wanted, planned(wanted, {}))
+    kinds = [body["kind"] for body in made.values()]
+    assert kinds.index("Namespace") == 0 and kinds[-1] == "DaemonSet"
+    config = next(body for body in made.values() if body["kind"] == "ConfigMap")
+    assert json.loads(config["data"]["net-conf.json"])["Network"] == "10.5.0.0/16"
+    pod = next(body for body in made.values() if body["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+    images = [one["image"] for one in (*pod["initContainers"], *pod["containers"])]
+    assert all(image.startswith("mirror.lan:5000/ghcr.io/flannel-io/") for image in images)
+    assert "--iface=$(HOST_ADDRESS)" in pod["containers"][0]["args"]
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        ({}, ""),
+        ({"containerStatuses": [{"name": "c", "state": {"running": {}}}]}, ""),
+        ({"initContainerStatuses": [{"name": "i", "state": {"terminated": {"reason": "Completed"}}}]}, ""),
+        ({"containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "PodInitializing"}}}]}, ""),
+        ({"containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "ErrImagePull", "message": "no"}}}]},
+         "c: ErrImagePull: no"),
+        ({"containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                                 "lastState": {"terminated": {"message": "bad flag"}}}]},
+         "c: CrashLoopBackOff: bad flag"),
+    ],
+    ids=["nothing", "running", "init done", "starting", "no image", "crashes"],
+)  # fmt: skip
+def test_what_holds_a_pod_up_is_told_in_its_own_words(status: dict[str, Any], why: str) -> None:
+    assert network.waiting({"status": status}) == why
