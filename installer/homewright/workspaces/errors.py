@@ -59,3 +59,27 @@ class TemplateError(WorkspaceError):
 
     code = "template"
     exit_code = 2
+
+
+class MissingRight(WorkspaceError):
+    """The cluster knows us, and does not let us do this."""
+
+    code = "unauthorized"
+
+
+class Refused(WorkspaceError):
+    """The cluster does not take an object: a quota, a policy of its own, something wrong in it."""
+
+    code = "refused"
+
+
+class RoutingFailed(WorkspaceError):
+    """Its address cannot be made."""
+
+    code = "routing-failed"
+
+
+class ServiceFailed(WorkspaceError):
+    """Its Service cannot be made."""
+
+    code = "service-failed"

@@ -66,6 +66,10 @@ class Specification(WorkspaceModel):
     preset: str = "small"
 
 
+Whose = Literal["user", "cluster", "homewright"]
+"""Whose problem it is: its user's, the cluster's administrator's, or that of Homewright and its templates."""
+
+
 class Workspace(WorkspaceModel):
     """One workspace as it is now."""
 
@@ -78,6 +82,8 @@ class Workspace(WorkspaceModel):
     """Why it is in this state, in words; empty when there is nothing to say."""
     remedy: str = ""
     """What to do about it; empty when there is nothing to do."""
+    whose: Whose | None = None
+    """Whose problem it is, where that is known."""
     node: str = ""
     port: int | None = None
     address: str = ""

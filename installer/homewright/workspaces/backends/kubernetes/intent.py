@@ -90,7 +90,7 @@ def new(spec: Specification, template: PodTemplate, at: float, who: str) -> Inte
     )
 
 
-def annotations(intent: Intent) -> dict[str, str]:
+def marks_of(intent: Intent) -> dict[str, str]:
     """The true id, which need not be a legal label: what proves whose an object is."""
     return {USER: intent.user, NAME: intent.name, TEMPLATE: intent.template}
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from homewright.site import mirrors
 from homewright.site.models import MirrorSettings
 from homewright.workspaces import naming
-from homewright.workspaces.backends.kubernetes.intent import DATA, Intent, annotations, own_name, workload, written
+from homewright.workspaces.backends.kubernetes.intent import DATA, Intent, marks_of, own_name, workload, written
 from homewright.workspaces.backends.kubernetes.words import MADE_FOR, MANAGER, NAMESPACE, OWNER, RESTART, WORKSPACE
 from homewright.workspaces.template_models import FILES, PodPreset, PodTemplate
 
@@ -270,7 +270,7 @@ def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> M
     }
     if init:
         spec["initContainers"] = init
-    marks = {**annotations(intent), RESTART: str(intent.restarts)}
+    marks = {**marks_of(intent), RESTART: str(intent.restarts)}
     return {"metadata": {"labels": labels(template, intent), "annotations": marks}, "spec": spec}
 
 
@@ -300,7 +300,7 @@ def _object(
         "name": name or workload(template, intent.slug),
         "namespace": template.namespace,
         "labels": labels(template, intent),
-        "annotations": {**annotations(intent), **(marks or {})},
+        "annotations": {**marks_of(intent), **(marks or {})},
     }
     if uid is not None:
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": workload(template, intent.slug), "uid": uid}

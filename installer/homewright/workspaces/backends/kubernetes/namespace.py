@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv4Network
 
 from homewright.workspaces.backends.kubernetes.manifests import Manifest
 from homewright.workspaces.backends.kubernetes.words import MADE_FOR, MANAGER, NAMESPACE
@@ -91,11 +91,11 @@ def _policy(template: PodTemplate, walls: Walls) -> Manifest:
 
 def forbidden(site_ranges: Sequence[str]) -> tuple[str, ...]:
     """The ranges that are no internet: the special ones, and the site's own where those do not hold them already."""
-    special = [ip_network(text) for text in NOT_THE_INTERNET]
+    special = [IPv4Network(text) for text in NOT_THE_INTERNET]
     found = list(NOT_THE_INTERNET)
     for text in site_ranges:
-        network = ip_network(text)
-        if not any(network.version == other.version and network.subnet_of(other) for other in special):
+        network = IPv4Network(text)
+        if not any(network.subnet_of(other) for other in special):
             found.append(str(network))
     return tuple(dict.fromkeys(found))
 
