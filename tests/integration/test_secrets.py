@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shlex
 import ssl
 import subprocess
 import urllib.request
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from integration.sampling import ProcessSampler, forms
 from practice_lab import MAKE_TRY, Lab
+
+from homewright.site import files
 
 pytestmark = pytest.mark.lab
 
@@ -24,6 +29,31 @@ SERVER_FOLDERS = "/etc/homewright /var/log /var/lib/homewright /tmp /var/tmp /ho
 def key_lines(pem: str) -> list[str]:
     """The lines of a private key that are the key's own (the first is the same for all keys of its kind)."""
     return [line for line in pem.splitlines() if line and not line.startswith("-----")][1:-1]
+
+
+def shown_workspace(lab: Lab, user: str) -> str:
+    shown = lab.run("workspace", "show", user, "--json")
+    shown.check_returncode()
+    return shown.stdout
+
+
+def assert_names_lead_everywhere(lab: Lab, workspace: dict[str, Any]) -> None:
+    """Every server and every instance finds the workspace by its name, and each other one by its own."""
+    site = files.load(lab.site_file)
+    zone, node = str(site.zone), site.server(workspace["node"])
+    wanted = {str(urlsplit(workspace["by_name"]).hostname): node.address}
+    wanted |= {f"{one.name}.{zone}": one.address for one in site.servers}
+    names = [*wanted, *(f"{one.name}-node.{zone}" for one in site.servers)]
+    look = "; ".join(f"echo {name} $(getent ahostsv4 {name} | cut -d' ' -f1 | sort -u)" for name in names)
+    said = {
+        lab.on(server, f"{inside} sh -c {shlex.quote(look)}")
+        for server in lab.servers
+        for inside in ("", f"lxc exec {server}-node --")
+    }
+    assert len(said) == 1, said
+    found = dict(line.split(" ") for line in said.pop().splitlines())
+    assert {name: found[name] for name in wanted} == wanted
+    assert all(found[name] for name in names)
 
 
 def test_make_try_ends_with_a_workspace_and_no_secret_leaks(lab: Lab) -> None:
@@ -42,6 +72,7 @@ def test_make_try_ends_with_a_workspace_and_no_secret_leaks(lab: Lab) -> None:
     authority = ssl.create_default_context(cafile=str(lab.state.authority / "ca.crt"))
     with urllib.request.urlopen(f"{address.rstrip('/')}/healthz", context=authority, timeout=30) as answer:
         assert "status" in json.load(answer), "what make try printed last is the workspace's address"
+    assert_names_lead_everywhere(lab, json.loads(shown_workspace(lab, user))["workspace"])
     password = json.loads(shown.stdout)["password"]
     state: Path = lab.state.root
     secrets = [lab.password, password]
