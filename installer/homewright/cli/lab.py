@@ -49,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mend.add_argument("name", metavar="NAME")
     mend.add_argument("fault", metavar="WHAT", nargs="?", choices=FAULTS, help=", ".join(FAULTS))
     action("bundle", "build the code-server archive, or wait for it; print where it is")
+    built = action("builds", "build the practice cluster's programs, or wait for them; print where they are")
+    built.add_argument("build", metavar="NAME", nargs="*", help="these alone; by default all of them, 25 minutes")
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
@@ -65,6 +67,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
         "break": _break,
         "mend": _mend,
         "bundle": _bundle,
+        "builds": _builds,
     }[args.action](args, output)
 
 
@@ -183,4 +186,14 @@ def _bundle(args: argparse.Namespace, output: Output) -> int:
     path = code_server.ensure(output.progress)
     output.document({"version": 1, "bundle": str(path), "code_server": code_server.VERSION})
     output.line(str(path))
+    return 0
+
+
+def _builds(args: argparse.Namespace, output: Output) -> int:
+    from homewright import lab
+
+    programs = lab.builds(args.build, say=output.progress)
+    output.document({"version": 1, "programs": {name: str(path) for name, path in programs.items()}})
+    for name, path in programs.items():
+        output.line(f"{name:<24} {path}")
     return 0

@@ -5,7 +5,7 @@ What other rooms call is here; each function imports what it needs when it is ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,16 @@ def prepare(*, say: Callable[[str], None], agree: Callable[[str], bool] = lambda
     from homewright.lab.commands import prepare as act
 
     act(say=say, agree=agree)
+
+
+def builds(names: Sequence[str] = (), *, say: Callable[[str], None]) -> dict[str, Path]:
+    """Have the practice cluster's programs built, or these of the builds alone; where each program is.
+
+    Raises UsageError for a name that no build has, LabError where one fails.
+    """
+    from homewright.lab.commands import build as act
+
+    return act(names, say=say)
 
 
 def status() -> LabStatus:

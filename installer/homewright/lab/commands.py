@@ -16,6 +16,7 @@ from homewright.lab import (
     breaking,
     code_server,
     daemon,
+    go,
     image,
     machine,
     mirror,
@@ -23,6 +24,7 @@ from homewright.lab import (
     places,
     practice_site,
     privilege,
+    programs,
     record,
 )
 from homewright.lab.acts import Act, Reply, Request, greets, is_plugged
@@ -193,6 +195,19 @@ def prepare(*, say: Say, agree: Agree) -> None:
         _begin_bundle(say)
         _require_image(say)
     code_server.ensure(say)
+
+
+def build(names: Sequence[str], *, say: Say) -> dict[str, Path]:
+    """See `homewright.lab.builds`."""
+    known = {one.name: one for one in programs.BUILDS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"There is no build {unknown[0]}.", f"There are {', '.join(known)}.", ["homewright lab builds"]
+        )
+    wanted = [one for one in programs.BUILDS if not names or one.name in names]
+    go.ensure(wanted, say=say)
+    return {name: go.program(one, name) for one in wanted for name, _ in one.programs}
 
 
 def status() -> LabStatus:

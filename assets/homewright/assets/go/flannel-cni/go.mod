@@ -1,0 +1,3 @@
+module homewright.invalid/flannel-cni
+
+go 1.26

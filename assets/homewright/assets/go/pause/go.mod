@@ -1,0 +1,3 @@
+module homewright.invalid/pause
+
+go 1.26

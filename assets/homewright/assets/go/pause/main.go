@@ -1,0 +1,28 @@
+// Command pause holds a pod's namespaces: it waits until it is told to end, and buries what the pod's programs leave.
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGCHLD)
+	for {
+		if received := <-signals; received != syscall.SIGCHLD {
+			return
+		}
+		// One signal may stand for several children that have ended.
+		for {
+			child, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
+			if err == syscall.EINTR {
+				continue
+			}
+			if child <= 0 || err != nil {
+				break
+			}
+		}
+	}
+}
