@@ -96,6 +96,23 @@ def test_an_engine_takes_back_what_rests_on_its_stage_first(tmp_path: Path, stat
     assert [row.step for row in reader.steps(reader.run().id) if not row.host] == ["91/10", "90/10"]
 
 
+def test_what_was_done_is_taken_back_though_its_server_left_the_group(tmp_path: Path, state: StateFolder) -> None:
+    root = tmp_path / "catalogue"
+    Tiny(root).step(1, RUN, hosts="lxd_servers")
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        "version: 1\nname: attic\nplatform: {nodes: servers}\n"
+        "servers:\n  - {name: s1, address: 127.0.0.1, user: ann, port: 1}\n"
+    )
+    record(state, "r1", Action.RUN, "90/10", State.SUCCEEDED, 1.0)
+    reader = Reader(state)
+    for action, rows in (("apply", [""]), ("rollback", ["", "s1"])):
+        run = launch.start(site, state, action=action, only="90", stages=[root])
+        wait_for(lambda: lock.holder(state) is None, "the engine's end")
+        assert [row.host for row in reader.steps(run)] == rows
+    assert [[host.host for host in step.hosts] for step in remains.look(site, state).steps] == [["s1"]]
+
+
 def test_what_was_done_is_taken_back_though_its_answer_is_gone(tmp_path: Path, state: StateFolder) -> None:
     root = tmp_path / "catalogue"
     for stage, requires in (("90", []), ("91", ["90"])):

@@ -138,6 +138,29 @@ def test_a_step_without_its_answer_is_planned_to_be_taken_back_alone(overlay: di
     wanted = site(2, network={"overlay": overlay})
     step = plan(wanted, changed, secrets=["overlay/zerotier-token"]).steps()[0]
     assert bool(step.hosts) is runs
-    step = plan(wanted, changed, secrets=[], back=True).steps()[0]
+    step = plan(wanted, changed, secrets=[], back=()).steps()[0]
     assert (step.hosts, step.skipped) == (("s1", "s2"), "")
-    assert plan(wanted, changed, back=True).stages[1].skipped == "", "a whole stage too"
+    assert plan(wanted, changed, back=()).stages[1].skipped == "", "a whole stage too"
+
+
+@pytest.mark.parametrize(
+    ("applied", "hosts"),
+    [
+        (None, ()),
+        (set(), ()),
+        ({("00/10", "s2")}, ("s2",)),
+        ({("00/10", "s2"), ("00/10", "s1"), ("00/20", "s1"), ("00/10", "gone")}, ("s1", "s2")),
+    ],
+)
+def test_a_step_is_taken_back_where_it_was_applied_though_its_group_is_another_now(
+    applied: set[tuple[str, str]] | None, hosts: tuple[str, ...]
+) -> None:
+    """Servers that carried instances, of a site whose servers are the nodes themselves by now."""
+    found = catalogue()
+    first = found.stages[0].steps[0].model_copy(update={"hosts": "lxd_servers"})
+    stage = found.stages[0].model_copy(update={"steps": (first,)})
+    assert first.id == "00/10"
+    changed = Catalogue((stage,), "c0ffee", (), {})
+    step = plan(site(2, platform={"nodes": "servers"}), changed, back=applied).steps()[0]
+    assert step.hosts == hosts
+    assert bool(step.skipped) is (not hosts)

@@ -110,7 +110,7 @@ class Engine:
         also: tuple[str, ...] = ()
         if only is not None and self.action is Action.ROLLBACK:
             also = resting.stages(site, self.state, catalogue, only, self.run)
-        back = self.action is Action.ROLLBACK
+        back = Reader(self.state).applied(self.run) if self.action is Action.ROLLBACK else None
         planned = plan(
             site, catalogue, facts, history, only=only, start_at=start_at, also=also, secrets=secrets, back=back,
             places=places,

@@ -123,7 +123,7 @@ def look(site_file: Path, state: StateFolder, run: str | None = None) -> Remains
         only=request.only,
         start_at=request.start_at,
         secrets=Secrets(state.secrets).names(),
-        back=record.action is Action.ROLLBACK,
+        back=reader.applied(record.id) if record.action is Action.ROLLBACK else None,
         places=departure.places(state, request.servers, run or record.id),
     )
     return remains(

@@ -32,4 +32,5 @@ def stages(site: Site, state: StateFolder, catalogue: Catalogue, stage: str, run
 
     Raises StateError where the journal cannot be read, SiteError where the site has no server.
     """
-    return resting(plan(site, catalogue, known_facts(site, state), back=True), stage, Reader(state).applied(run))
+    applied = Reader(state).applied(run)
+    return resting(plan(site, catalogue, known_facts(site, state), back=applied), stage, applied)

@@ -137,13 +137,14 @@ def plan(
     also: Collection[str] = (),
     decided: Decided | None = None,
     secrets: Collection[str] | None = None,
-    back: bool = False,
+    back: Collection[tuple[str, str]] | None = None,
     places: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
     """The plan. `history` has the minutes that steps took before; `only` and `start_at` name stages, `also` those
     besides `only`; `decided` is what `decisions.decide` made of the same site and facts, where the caller has it
     already; `secrets` names those that the site has (None: nobody has looked, and no step is skipped for the lack of
-    one). `back` is a roll-back's: what was done is taken back, whatever answers and secrets were taken away since.
+    one). `back` makes it a roll-back's, and has the steps, by server, that were applied: what was done is taken back,
+    whatever answers and secrets were taken away since, also on a server that is in the step's group no more.
     `places` are the hosts of each step, in place of its group's; steps that it does not name run nowhere.
 
     Raises SiteError where there is no server, CatalogueError where a named stage is not in the catalogue.
@@ -238,13 +239,13 @@ def _stage(
     history: Mapping[str, float],
     chosen: Collection[str],
     secrets: Collection[str] | None,
-    back: bool,
+    back: Collection[tuple[str, str]] | None,
     places: Mapping[str, Sequence[str]] | None,
 ) -> PlanStage:
     skipped = ""
     if stage.id not in chosen:
         skipped = NOT_ASKED
-    elif stage.when is not None and not back and answer(site, stage.when) in (None, "", [], {}, False):
+    elif stage.when is not None and back is None and answer(site, stage.when) in (None, "", [], {}, False):
         skipped = f"{stage.when} is not set in the site"
     elif places is not None and not any(step.id in places for step in stage.steps):
         skipped = NOT_ASKED
@@ -259,14 +260,16 @@ def _step(
     facts: Mapping[str, HostFacts],
     history: Mapping[str, float],
     secrets: Collection[str] | None,
-    back: bool,
+    back: Collection[tuple[str, str]] | None,
     places: Mapping[str, Sequence[str]] | None,
 ) -> PlanStep:
     measured = history.get(step.id)
     hosts, skipped = members(step.hosts, site, facts), ""
     if places is not None:
         hosts = tuple(places.get(step.id, ()))
-    when, secret = (None, None) if back else (step.when, step.secret)
+    elif back is not None:
+        hosts += tuple(one.name for one in site.servers if one.name not in hosts and (step.id, one.name) in back)
+    when, secret = (None, None) if back is not None else (step.when, step.secret)
     if when is not None and answer(site, when) in (None, "", [], {}, False):
         hosts, skipped = (), f"{when} is not set in the site."
     elif secret is not None and secrets is not None and secret not in secrets:
