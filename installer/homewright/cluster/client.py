@@ -164,6 +164,35 @@ class Cluster:
             return False
         return True
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, Any],
+        body: Mapping[str, Any] | None = None,
+        *,
+        content: str = "application/json",
+        timeout: float | None = ANSWER_S,
+        stream: bool = False,
+    ) -> Any:
+        """One request and urllib3's answer to it, whatever its status; with `stream` the caller reads and closes it.
+
+        Raises urllib3's HTTPErrors and OSErrors as they are.
+        """
+        headers = {"Accept": "application/json, */*"} | ({"Content-Type": content} if body is not None else {})
+        url = f"{self._client.configuration.host}{path}" + (f"?{urlencode(parameters)}" if parameters else "")
+        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body, request_auth=None)
+        return self._client.rest_client.pool_manager.request(
+            method,
+            url,
+            body=None if body is None else json.dumps(body).encode(),
+            headers=headers,
+            timeout=urllib3.Timeout(connect=CONNECT_S, read=timeout),
+            retries=False,
+            redirect=False,
+            preload_content=not stream,
+        )
+
     def _path(self, data: bytes) -> str:
         descriptor = os.memfd_create("cluster", os.MFD_CLOEXEC)
         os.write(descriptor, data)
@@ -180,19 +209,8 @@ class Cluster:
         content: str = "application/json",
         timeout: float = ANSWER_S,
     ) -> bytes:
-        headers = {"Accept": "application/json, */*"} | ({"Content-Type": content} if body is not None else {})
-        url = f"{self._client.configuration.host}{path}" + (f"?{urlencode(parameters)}" if parameters else "")
         try:
-            self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body, request_auth=None)
-            answer = self._client.rest_client.pool_manager.request(
-                method,
-                url,
-                body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                timeout=urllib3.Timeout(connect=CONNECT_S, read=timeout),
-                retries=False,
-                redirect=False,
-            )
+            answer = self.send(method, path, parameters, body, content=content, timeout=timeout)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._away(error) from error
         if answer.status < 300:

@@ -1,7 +1,7 @@
-"""The one layer over the official Kubernetes package: its kubeconfigs, sign-in and TLS; JSON as the server writes it.
+"""What workspaces ask of the cluster's API: with patience, with preconditions, and with reasons that name the right.
 
-Its typed models are left alone: 5,000 pods take 4 to 6 processor seconds and 730 MB through them, 1.4 and 400 raw, and
-importing them takes longer than most verbs (measured with kubernetes 37).
+Signing in, TLS and the official package are `homewright.cluster`'s. Lists and watches are JSON as the server writes it:
+5,000 pods take 4 to 6 processor seconds and 730 MB through typed models, 1.4 and 400 raw (measured with kubernetes 37).
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
+from homewright.cluster.client import Cluster as Connection
+from homewright.cluster.kubeconfig import SECRET, Kubeconfig
 from homewright.errors import HomewrightError, Unreachable, visible
 from homewright.workspaces.backends.kubernetes.words import MANAGER
 from homewright.workspaces.errors import (
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 CHUNK = 500
 """Objects a page of a list."""
-CONNECT_S = 5.0
 ANSWER_S = 30.0
 PATIENCE_S = 30.0
 """How long a busy or silent API server is asked again."""
@@ -99,37 +99,38 @@ class Listed:
     """The resource version to watch from."""
 
 
-class Cluster:
+class Api:
     """One API server, over as many connections as there are threads.
 
     Every method raises Unreachable, MissingRight (which names the right), Refused, or what a failed part is called.
     """
 
-    def __init__(self, kubeconfig: Path, context: str | None = None, patience_s: float = PATIENCE_S) -> None:
-        self.kubeconfig = kubeconfig
-        self.context = context
+    def __init__(self, kubeconfig: Callable[[], Kubeconfig], patience_s: float = PATIENCE_S) -> None:
+        """`kubeconfig` is asked again when the server does not accept us any more: a token may have been renewed."""
+        self._kubeconfig = kubeconfig
         self.patience_s = patience_s
         self._lock = threading.Lock()
-        self._client: Any = None
+        self._connection: Connection | None = None
         self._age = 0
 
     def close(self) -> None:
         with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.rest_client.close()
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def get(self, kind: str, namespace: str | None, name: str) -> Manifest | None:
         """One object, or None."""
         return self._json("get", kind, namespace, name, missing=True)
 
-    def list(self, kind: str, namespace: str, selector: str = "") -> Listed:
+    def list(self, kind: str, namespace: str, selector: str = "", fields: str = "") -> Listed:
         """All objects of a kind, in pages."""
         items: list[Manifest] = []
         query = {"limit": str(CHUNK), **({"labelSelector": selector} if selector else {})}
+        query |= {"fieldSelector": fields} if fields else {}
         while True:
             page = self._json("list", kind, namespace, query=query) or {}
-            items += page.get("items") or []
+            items += [{"kind": kind, **one} for one in page.get("items") or ()]  # a list's items do not say their kind
             metadata = page.get("metadata") or {}
             if not metadata.get("continue"):
                 return Listed(tuple(items), metadata.get("resourceVersion", ""))
@@ -153,7 +154,7 @@ class Cluster:
             manifest = {**manifest, "metadata": {**metadata, "resourceVersion": version}}
         query = {"fieldManager": MANAGER, **({"force": "true"} if version is not None else {})}
         made = self._json(
-            "patch", manifest["kind"], metadata.get("namespace"), metadata["name"], body=manifest, query=query,
+            "apply", manifest["kind"], metadata.get("namespace"), metadata["name"], body=manifest, query=query,
             conflict=True,
         )  # fmt: skip
         return made or {}
@@ -170,6 +171,17 @@ class Cluster:
         )  # fmt: skip
         return done is not None
 
+    def mark(self, manifest: Manifest, annotations: Mapping[str, str | None]) -> Manifest:
+        """Set annotations of exactly this object, and nothing else of it. Raises Conflict where it has changed."""
+        metadata = manifest["metadata"]
+        change = {"metadata": {"annotations": dict(annotations), "uid": metadata["uid"],
+                               "resourceVersion": metadata["resourceVersion"]}}  # fmt: skip
+        made = self._json(
+            "patch", manifest["kind"], metadata.get("namespace"), metadata["name"], body=change,
+            query={"fieldManager": MANAGER}, conflict=True,
+        )  # fmt: skip
+        return made or {}
+
     def watch(
         self, kind: str, namespace: str, version: str, selector: str = "", opened: Callable[[Any], None] | None = None
     ) -> Iterator[tuple[str, Manifest]]:
@@ -180,13 +192,13 @@ class Cluster:
         query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true",
                  "timeoutSeconds": str(WATCH_S), **({"labelSelector": selector} if selector else {})}  # fmt: skip
         response = self._request(
-            "watch", kind, namespace, query=query, timeout=(CONNECT_S, WATCH_S * 1.25), patient=False
+            "watch", kind, namespace, query=query, timeout=WATCH_S * 1.25, patient=False, stream=True
         )
         if response.status >= 400:
             raise self._failure(response.status, response.read(), "watch", kind, namespace)
         if opened is not None:
-            opened(response.response)
-        for line in _lines(response.response):
+            opened(response)
+        for line in _lines(response):
             try:
                 event = json.loads(line)
             except ValueError:  # cut off in the middle of a line
@@ -198,11 +210,11 @@ class Cluster:
     def log(self, namespace: str, pod: str, container: str, lines: int, follow: bool) -> Iterator[str]:
         """The last lines of a container's output, and with `follow` what comes."""
         query = {"container": container, "tailLines": str(lines), **({"follow": "true"} if follow else {})}
-        timeout = (CONNECT_S, None if follow else ANSWER_S)
-        response = self._request("get", "Pod", namespace, pod, "log", query=query, timeout=timeout)
+        timeout = None if follow else ANSWER_S
+        response = self._request("get", "Pod", namespace, pod, "log", query=query, timeout=timeout, stream=True)
         if response.status >= 400:
             raise self._failure(response.status, response.read(), "get", "Pod", namespace, "log")
-        for line in _lines(response.response):
+        for line in _lines(response):
             yield line.decode("utf-8", "replace")
 
     def _json(
@@ -210,7 +222,7 @@ class Cluster:
         body: Manifest | None = None, missing: bool = False, conflict: bool = False,
     ) -> Manifest | None:  # fmt: skip
         response = self._request(verb, kind, namespace, name, query=query or {}, body=body)
-        data = response.read()
+        data = response.data
         if response.status < 300:
             found: Manifest = json.loads(data)
             return found
@@ -222,18 +234,22 @@ class Cluster:
 
     def _request(
         self, verb: str, kind: str, namespace: str | None, name: str = "", sub: str = "", *, query: Mapping[str, str],
-        body: Manifest | None = None, timeout: Any = (CONNECT_S, ANSWER_S), patient: bool = True,
+        body: Manifest | None = None, timeout: float | None = ANSWER_S, patient: bool = True, stream: bool = False,
     ) -> Any:  # fmt: skip
         """One request, asked again while the server is busy or does not answer, and once with fresh credentials."""
-        method = {"create": "POST", "patch": "PATCH", "delete": "DELETE"}.get(verb, "GET")
+        method = {"create": "POST", "apply": "PATCH", "patch": "PATCH", "delete": "DELETE"}.get(verb, "GET")
         path = RESOURCES[kind].path(namespace, name, sub)
-        text = json.dumps(body) if body is not None else None
+        content = {"apply": "application/apply-patch+yaml", "patch": "application/merge-patch+json"}.get(
+            verb, "application/json"
+        )
         until, pause, renewed = time.monotonic() + (self.patience_s if patient else 0.0), _FIRST_PAUSE_S, False
         while True:
             age = self._age
             wait = pause * random.uniform(0.5, 1.0)
             try:
-                response = self._send(method, path, query, text, verb == "patch", timeout)
+                response = self._connected().send(
+                    method, path, query, body, content=content, timeout=timeout, stream=stream
+                )
             except _transport_errors() as error:
                 if time.monotonic() + wait >= until:
                     raise self._silent(error) from error
@@ -245,46 +261,29 @@ class Cluster:
                 if response.status not in _RETRIED or time.monotonic() + wait >= until:
                     return response
                 wait = max(wait, _retry_after(response))
-                response.read()
+                response.close()
             time.sleep(min(wait, max(0.0, until - time.monotonic())))
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
-    def _send(
-        self, method: str, path: str, query: Mapping[str, str], body: str | None, patch: bool, timeout: Any
-    ) -> Any:
-        client = self._connected()
-        headers = {"Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = "application/apply-patch+yaml" if patch else "application/json"
-        client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-        url = f"{client.configuration.host}{path}{'?' if query else ''}{urlencode(query)}"
-        payload: Any = body
-        if body is not None and not patch:
-            payload = json.loads(body)  # the package serialises JSON itself
-        return client.rest_client.request(method, url, headers=headers, body=payload, _request_timeout=timeout)
-
-    def _connected(self) -> Any:
+    def _connected(self) -> Connection:
         with self._lock:
-            if self._client is None:
-                self._client = _client(self.kubeconfig, self.context)
+            if self._connection is None:
+                self._connection = _signed_in(self._kubeconfig())
                 self._age += 1
-            return self._client
+            return self._connection
 
     def _renew(self, age: int) -> None:
-        """Read the kubeconfig again: a token file was rotated, or its plugin has a new one."""
+        """Sign in anew: the secret was changed, or its program gives another token by now."""
         with self._lock:
             if self._age == age:
-                self._client = None
+                self._connection = None
 
     def _silent(self, error: Exception) -> Unreachable:
         reason = getattr(error, "reason", None) or error
         return Unreachable(
             "The cluster's API server does not answer.",
             f"{visible(str(reason))}.",
-            [
-                "see whether its machine is on",
-                f"try it yourself: kubectl --kubeconfig {self.kubeconfig} get --raw /readyz",
-            ],
+            ["see whether the control plane's server is on and reachable, then try again"],
         )
 
     def _failure(
@@ -299,8 +298,8 @@ class Cluster:
         if status == 401:
             return Unreachable(
                 "The cluster does not accept who we are.",
-                f"It says: {said}. The token or certificate in {self.kubeconfig} has expired or was withdrawn.",
-                ["get a new kubeconfig from the cluster's administrator"],
+                f"It says: {said}. What the kubeconfig holds has expired or was withdrawn.",
+                [f"give a kubeconfig that is valid: homewright site secret set {SECRET}"],
             )
         if status == 403 and (right := _RIGHT.search(said)):
             return MissingRight(
@@ -314,7 +313,7 @@ class Cluster:
                 f"It answered {status} for {self.patience_s:.0f} s: {said}.",
                 ["wait a little, then try again"],
             )
-        failure = _FAILURES.get(kind, Refused) if verb in ("create", "patch") else Refused
+        failure = _FAILURES.get(kind, Refused) if verb in ("create", "apply") else Refused
         if verb == "create" and kind == "ConfigMap" and status == 404:
             return Refused(
                 f"The cluster has no namespace {namespace}.",
@@ -322,16 +321,15 @@ class Cluster:
                 ["have it made: homewright workspace export --setup | kubectl apply -f -"],
             )
         return failure(
-            f"The cluster refuses to {'apply' if verb == 'patch' else verb} {resource}{where}.",
+            f"The cluster refuses to {verb} {resource}{where}.",
             f"It says: {said}.",
             ["see what it says: a quota, a policy of the cluster, or a value that it does not take"],
         )
 
 
-def _client(kubeconfig: Path, context: str | None) -> Any:
-    """The package's client for a kubeconfig, signed in. Raises Unreachable where it cannot be used."""
-    from kubernetes import config
-    from kubernetes.client import Configuration
+def _signed_in(config: Kubeconfig) -> Connection:
+    """A connection for a kubeconfig. Raises Unreachable where it cannot be used."""
+    from kubernetes.config import ConfigException
 
     said: list[str] = []
 
@@ -339,33 +337,26 @@ def _client(kubeconfig: Path, context: str | None) -> Any:
         def emit(self, record: logging.LogRecord) -> None:
             said.append(record.getMessage())
 
-    # The package tells only the root logger where a credential plugin failed, and would then go on as nobody.
+    # The package tells only the root logger that a credential plugin failed, and would then go on as nobody.
     listener, root = Listener(), logging.getLogger()
     root.addHandler(listener)
     try:
-        configuration = Configuration()
-        configuration.retries = False  # we ask again ourselves, and say so
-        configuration.connection_pool_maxsize = 32
-        client = config.new_client_from_config(
-            config_file=str(kubeconfig), context=context, client_configuration=configuration
-        )
-    except Exception as error:
-        if isinstance(error, config.ConfigException | OSError | ValueError | KeyError | TypeError):
-            raise _unusable(kubeconfig, f"{error}") from error
-        raise
+        connection = Connection(config)
+    except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+        raise _unusable(f"{error}") from error
     finally:
         root.removeHandler(listener)
-    settings = client.configuration
-    if said and not settings.api_key and not settings.cert_file:
-        raise _unusable(kubeconfig, f"Its credential plugin gave none: {'; '.join(said)}")
-    return client
+    if config.program and said:
+        connection.close()
+        raise _unusable(f"Its credential program {config.program} failed: {'; '.join(said)}")
+    return connection
 
 
-def _unusable(kubeconfig: Path, why: str) -> Unreachable:
+def _unusable(why: str) -> Unreachable:
     return Unreachable(
-        f"The kubeconfig {kubeconfig} cannot be used.",
+        "The site's kubeconfig cannot be used.",
         f"{visible(why)}.",
-        [f"try it yourself: kubectl --kubeconfig {kubeconfig} get namespaces"],
+        [f"give another: homewright site secret set {SECRET}"],
     )
 
 
