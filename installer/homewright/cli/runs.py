@@ -127,15 +127,15 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
     ring = coloured and not args.jsonl and not output.json and rings(args)
     presence = Presence(state, "attach", wants=args.take)
     presence.start()
+    control = InControl(presence, state, run, output) if args.take else None
+    if control is not None:
+        control.start()
     try:
         for event in follow(reader, run, after):
             if event.kind == Kind.RUN_STARTED:
                 code = None  # another engine has gone on since the last end
             if event.kind == Kind.RUN_FINISHED:
                 code = int(event.data.get("exit_code", 1))
-    control = InControl(presence, state, run, output) if args.take else None
-    if control is not None:
-        control.start()
             show(event, output, jsonl=args.jsonl, coloured=coloured)
             if ring and event.ts >= began:
                 attract(event)
@@ -144,14 +144,14 @@ def watch(args: argparse.Namespace, output: Output, state: StateFolder, run: str
         output.progress(f"To end it: {command('cancel')}")
         return DETACHED
     finally:
+        if control is not None:
+            control.stop()
         presence.stop()
     record = reader.run(run)
     if code is None:
         code = exit_code(reader, run, record.state)
     if not reader.kept(run):
         output.progress(f"Its events are not kept any more, only its states: {command(f'status --run {run}')}")
-        if control is not None:
-            control.stop()
     if record.state is State.INTERRUPTED and not args.jsonl:
         output.progress(f"The engine ended in the middle of the run. Go on with it: {command('resume')}")
     if output.json and not args.jsonl:
