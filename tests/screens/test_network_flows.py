@@ -97,6 +97,7 @@ def test_a_range_that_meets_another_is_told_and_refused(make_app: Make) -> None:
         assert pilot.app.focused is field(pilot, "pods").control_widget
         await type_in(pilot, "pods", "10.44.0.0/16")
         await until(pilot, shows(pilot, "No two ranges meet", "10.44.0.0/16"))
+        await until(pilot, lambda: "✗" not in text_of(pilot.app))
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "5/9 GPUs"))
 

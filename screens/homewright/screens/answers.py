@@ -136,21 +136,24 @@ class AnswersPage(Page):
         known = self._known
         if known is None or not self.fields:
             return
-        self._misfits = {}
+        misfits: dict[str, str] = {}
         try:
             site = self.home.services.answered(known.site, self.changes())
         except SiteError as error:
             for problem in error.problems:
-                self._misfits.setdefault(problem.field, problem.reason)
+                misfits.setdefault(problem.field, problem.reason)
             site = known.site
         for misfit in self.weigh(site):
-            self._misfits.setdefault(misfit.field, misfit.reason)
+            misfits.setdefault(misfit.field, misfit.reason)
+        self._misfits = misfits
         for field in self.query(Field):
             wrong = field.wrong
             if wrong and (field.query(Choice) or self._misfits.get(self.answer_of(field.field)) == wrong):
                 field.insist()  # it was right when it was typed
             else:
                 field.refresh_reason()
+        if self.about is not None and not self.about.display:
+            self.say("")
 
     def changes(self) -> dict[str, Any]:
         """The answers that are others than the site's; None where the default is to hold again."""
@@ -187,7 +190,7 @@ class AnswersPage(Page):
         self._weigh_now()
         wrong = first_wrong(self.fields)
         if wrong is not None:
-            self.say(f"{wrong.label}: {wrong.wrong}", "failed")
+            self.complain(wrong)
             return
         changes, secrets, services = self.changes(), self.secrets(), self.home.services
         if not changes and not secrets:

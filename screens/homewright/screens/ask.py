@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 from homewright.errors import HomewrightError
 from homewright.screens.page import Box, TooSmall
 from homewright.screens.widgets.field import Field, Rule, first_wrong
+from homewright.screens.widgets.line import Line
 
 
 class AskBox(Box[bool]):
@@ -40,7 +41,7 @@ class AskBox(Box[bool]):
                 yield Static(line, markup=False)
             if self._typed:
                 yield Static(f"\nType {self._typed} to go on:", markup=False)
-                yield Input(compact=True)
+                yield Line(compact=True)
                 yield Static("", id="mismatch")
             yield Static(
                 Content.assemble(("enter ", "bold"), f"{self._yes}    ", ("esc ", "bold"), self._no), classes="buttons"

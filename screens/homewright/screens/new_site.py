@@ -61,7 +61,7 @@ time: comments stay, and an edit made meanwhile is noticed and never overwritten
         field = self.query_one(Field)
         wrong = first_wrong([field])
         if wrong is not None:
-            self.say(f"Name: {wrong.wrong}", "failed")
+            self.complain(wrong)
             return
         name = field.value
         services = self.home.services

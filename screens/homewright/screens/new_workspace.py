@@ -240,7 +240,7 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         """Make it; or go to the first thing that is wrong."""
         wrong = first_wrong(list(self.query(Field)))
         if wrong is not None:
-            self.say(f"{wrong.label}: {wrong.wrong}", "failed")
+            self.complain(wrong)
             return
         spec, manager, preview = self._spec(), self._manager, self._preview
         accept = self.query_one("#accept", Tick)

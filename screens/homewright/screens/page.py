@@ -22,6 +22,7 @@ from homewright.screens.widgets.cells import fit
 
 if TYPE_CHECKING:
     from homewright.screens.app import HomewrightApp
+    from homewright.screens.widgets.field import Field
 
 STEPS = ("Servers", "Hardware", "Checks", "Network", "GPUs", "Instances", "Platform", "Plan", "Deploy")
 """The wizard's steps, in order. The page of each has its name in lowercase; Site comes before, Finished after."""
@@ -165,6 +166,8 @@ class Page(Screen[None]):
         super().__init__()
         self.jobs = Jobs(self)
         self._right = ""
+        self.about: Field | None = None
+        """The field that the line above the keys is about."""
 
     @property
     def home(self) -> HomewrightApp:
@@ -220,7 +223,20 @@ class Page(Screen[None]):
         style = {"failed": "$text-error", "ok": "$text-success", "warning": "$text-warning"}.get(tone, "")
         mark = {"failed": "failed", "ok": "done", "warning": "warning"}.get(tone)
         prefix = f"{look(mark).mark(self.ascii)} " if mark else ""
+        self.about = None
         self.query_one("#said", Static).update(Content.styled(f"{prefix}{text}", style) if style else Content(text))
+
+    def complain(self, field: Field) -> None:
+        """Say what is wrong with a field, for as long as that is so."""
+        self.say(f"{field.label}: {field.wrong}", "failed")
+        self.about = field
+
+    def on_field_judged(self, message: Field.Judged) -> None:
+        if message.judged is self.about:
+            if message.judged.wrong:
+                self.complain(message.judged)
+            else:
+                self.say("")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """No key acts on what cannot be seen."""

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from homewright.screens.page import Box, TooSmall
+from homewright.screens.widgets.line import Line
 from homewright.screens.widgets.table import Column, Row, Table
 
 
@@ -41,7 +42,7 @@ class PaletteBox(Box[str]):
         rows = [Row(key, (command.name, (command.key, "muted"))) for key, command in self._commands.items()]
         with Vertical(classes="box") as box:
             box.border_title = "what to do"
-            yield Input(placeholder="type a few letters", compact=True)
+            yield Line(placeholder="type a few letters", compact=True)
             table = Table([Column(), Column(width=12)], rows, empty="nothing is called that")
             table.can_focus = False
             yield table

@@ -18,6 +18,7 @@ from homewright.screens.ask import parts_of
 from homewright.screens.glyphs import look
 from homewright.screens.page import Box, TooSmall, WorkingBox, age_text, size_text
 from homewright.screens.widgets.field import Tick
+from homewright.screens.widgets.line import Line
 from homewright.screens.widgets.log_pane import clean
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class DeleteBox(Box[bool]):
             )
             yield Tick("its own settings and extensions go too")
             yield Static(f"\nType {self._word} to delete it:", markup=False)
-            yield Input(compact=True)
+            yield Line(compact=True)
             yield Static("", id="mismatch")
             yield Static(
                 Content.assemble(

@@ -14,6 +14,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
+from homewright.screens.widgets.line import Line
+
 Rule = Callable[[str], str]
 """A text in, the reason why it is wrong out; empty when it is right."""
 
@@ -116,6 +118,12 @@ class Field(Container):
 
     BINDINGS = [*AT_ONCE]
 
+    @dataclass
+    class Judged(Message):
+        """What is said beneath a field has changed."""
+
+        judged: Field
+
     def __init__(
         self,
         name: str,
@@ -147,7 +155,7 @@ class Field(Container):
             choice.set_reactive(Choice.at, next((i for i, o in enumerate(self._options) if o[0] == self._start), 0))
             yield choice
         else:
-            yield Input(self._start, password=self._secret, placeholder=self._placeholder, compact=True)
+            yield Line(self._start, password=self._secret, placeholder=self._placeholder, compact=True)
         yield Static()
         yield Static(self._hint, classes="reason", markup=False)
 
@@ -233,6 +241,7 @@ class Field(Container):
         reason = self.query_one(".reason", Static)
         reason.set_class(bool(wrong), "-wrong")
         reason.update(text)
+        self.post_message(self.Judged(self))
         self.call_after_refresh(self._come_into_view)  # it may have moved, or grown
 
 
