@@ -137,8 +137,8 @@ class Recorded(Services):
         reader = Reader(state)
         run = reader.run()
         place = Path("/home/alice/.local/state/homewright/sites/attic/ca/ca.crt")
-        due = self.export_due(state)
-        return Outcome(self.load(file), run, tuple(reader.steps(run.id)), place, ":".join(["A5"] * 32), due)
+        due, old = self.export_due(state), self.old_key(state)
+        return Outcome(self.load(file), run, tuple(reader.steps(run.id)), place, ":".join(["A5"] * 32), due, old)
 
     def manager(self, file: Path, state: StateFolder) -> Manager:  # type: ignore[override]
         return self.double

@@ -11,7 +11,7 @@ from piloting import Compare, Make, both, drive, open_page, opened, page, shows,
 from screen_doubles import write_run
 from textual.pilot import Pilot
 
-from homewright.access import engine_key
+from homewright.access import engine_key, key_change
 from homewright.errors import Busy, StateError
 from homewright.screens.finished import Finished
 from homewright.site.paths import StateFolder
@@ -42,6 +42,21 @@ def done(state: StateFolder) -> StateFolder:
     write_run(state, "succeeded")
     engine_key.ensure(state.key, "homewright attic")
     return state
+
+
+def test_finished_names_the_servers_that_the_old_controller_may_still_enter(
+    make_app: Make, site: Path, done: StateFolder
+) -> None:
+    key_change.begin(done.key, ["s1", "s2"], "x")
+    key_change.done(done.key, "s1")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "finished")
+        await until(pilot, shows(pilot, "Proved, 9 changed"))
+        await pilot.press("end")
+        await until(pilot, shows(pilot, "the old controller's key in"))
+
+    drive(make_app(), SIZE, flow)
 
 
 def test_finished_reminds_and_x_makes_the_export(

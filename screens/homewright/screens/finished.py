@@ -171,4 +171,6 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
             "  x makes one: an encrypted file, with which another machine goes on.",
             "  The same line by line: homewright site export --encrypt FILE",
         ]
+    if outcome.old_key:
+        lines.append(f"  {outcome.old_key}.")
     return lines

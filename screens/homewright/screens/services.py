@@ -92,6 +92,8 @@ class Outcome:
     fingerprint: str
     export_due: str = ""
     """Why a site export is worth making; empty where the last one is good."""
+    old_key: str = ""
+    """Which hosts may still let in the controller that this one took the place of; empty for none."""
 
 
 def answer_of(server: Server) -> ServerAnswer:
@@ -387,8 +389,8 @@ class Services(CheckServices, PlanningServices, RunServices):
         run = reader.run()
         authority = Authority.of(state.authority, site.name)
         certificate = state.authority / "ca.crt"
-        due = self.export_due(state)
-        return Outcome(site, run, tuple(reader.steps(run.id)), certificate, authority.fingerprint, due)
+        due, old = self.export_due(state), self.old_key(state)
+        return Outcome(site, run, tuple(reader.steps(run.id)), certificate, authority.fingerprint, due, old)
 
     # Workspaces
 
