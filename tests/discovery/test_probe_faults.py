@@ -11,7 +11,7 @@ import pytest
 
 from homewright.discovery import RawBundle, parse
 
-from .running import run_probe
+from .running import here, run_probe
 
 CANARY = "hunter2-canary"
 
@@ -34,6 +34,12 @@ def probe(tools: Path, **replaced: str) -> RawBundle:
     return run_probe(
         path=f"{tools}:{os.environ['PATH']}", more={"LOGNAME": "ann"}, instead={"timeout 5": "timeout 1", **replaced}
     )
+
+
+def as_somebody(tmp_path: Path) -> dict[str, str]:
+    """In place of what the kernel says of the shell: it is no root's."""
+    (tmp_path / "status").write_text("Name:\tsh\nUid:\t0\t1000\t1000\t1000\nCpus_allowed_list:\t0-1\n")
+    return {"/proc/self/status": f"{tmp_path}/status"}
 
 
 def test_a_tool_that_hangs_is_ended_and_the_rest_is_told(tools: Path) -> None:
@@ -81,11 +87,11 @@ def test_a_tool_that_prints_without_end_is_cut(tools: Path) -> None:
     assert [(one.port, one.protocol) for one in parse(bundle).listeners or ()] == [(22, "tcp")]
 
 
-def test_sudo_that_asks_for_a_password_is_not_waited_for(tools: Path) -> None:
-    tool(tools, "id", "echo 1000")
+def test_sudo_that_asks_for_a_password_is_not_waited_for(tools: Path, tmp_path: Path) -> None:
     tool(tools, "sudo", "echo 'sudo: a password is required' >&2; exit 1")
     tool(tools, "dmesg", "echo 'dmesg: read kernel buffer failed: Operation not permitted' >&2; exit 1")
-    bundle = probe(tools)
+    bundle = probe(tools, **as_somebody(tmp_path))
+    assert bundle.source("id-u").stdout == "1000\n", "the effective one, as id -u has it"
     facts = parse(bundle)
     assert facts.system.sudo is False
     assert facts.system.account == "ann"
@@ -98,10 +104,9 @@ def test_sudo_that_asks_for_a_password_is_not_waited_for(tools: Path) -> None:
 
 
 def test_with_sudo_the_sources_of_root_are_asked_once(tools: Path, tmp_path: Path) -> None:
-    tool(tools, "id", "echo 1000")
     tool(tools, "sudo", f'echo call >> {tmp_path}/calls; shift 2; exec "$@"')
     tool(tools, "dmesg", "echo '[ 1.0] NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus.'")
-    bundle = probe(tools)
+    bundle = probe(tools, **as_somebody(tmp_path))
     assert parse(bundle).system.sudo is True
     assert parse(bundle).kernel.xid == ("[ 1.0] NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus.",)
     assert (tmp_path / "calls").read_text() == "call\n"
@@ -290,3 +295,30 @@ def test_timedatectl_is_asked_where_it_can_know_more(
     )  # fmt: skip
     clock = parse(bundle).clock
     assert (clock.synchronised, clock.timezone) == ((True, "Europe/Berlin") if asked else (False, "Etc/UTC"))
+
+
+def test_an_ip_that_knows_no_batch_is_asked_twice(tools: Path) -> None:
+    real = shutil.which("ip")
+    tool(
+        tools,
+        "ip",
+        f'case $* in *batch*) echo "Option \\"-batch\\" is unknown" >&2; exit 255 ;; esac; exec {real} "$@"',
+    )
+    bundle = probe(tools)
+    assert bundle.source("ip-addr-json").exit_code == bundle.source("ip-route-json").exit_code == 0
+    assert bundle.source("ip-addr-json").stderr == ""
+    assert parse(bundle).nics == parse(here()).nics
+
+
+def test_packages_left_half_way_and_proxies_come_of_one_reading(tools: Path, tmp_path: Path) -> None:
+    (tmp_path / "environment").write_text("http_proxy=http://proxy.example:3128\n")
+    (tmp_path / "status").write_text(
+        "Package: a\nStatus: install ok installed\nDescription: x\n status: half-installed\n\n"
+        "Package: b\nStatus: install reinstreq half-installed\n\nPackage: c\nStatus: install ok unpacked\n"
+    )
+    bundle = probe(
+        tools, **{"/etc/environment": f"{tmp_path}/environment", "/var/lib/dpkg/status": f"{tmp_path}/status"}
+    )
+    assert bundle.said("dpkg-audit") == "Status: install reinstreq half-installed\nStatus: install ok unpacked\n"
+    assert bundle.said("proxies").splitlines()[-1] == "http_proxy=http://proxy.example:3128"
+    assert parse(bundle).software.packages_broken

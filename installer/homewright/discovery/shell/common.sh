@@ -45,7 +45,7 @@ capped() {
 captured() {
     begin "$1"
     shift
-    text=$(run "$@")
+    text=$(ready "$1" && exec "$@" </dev/null)
     code=$?
     capped "$text"
     end "$code"

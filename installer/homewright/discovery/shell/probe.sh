@@ -17,7 +17,11 @@ if [ -e /proc/sys/kernel/arch ]; then
 else
     kernel=$(uname -a)
 fi
-uid=$(id -u)
+uid=
+while read -r key real effective rest; do
+    case $key in Uid:) uid=$effective; break ;; esac
+done </proc/self/status
+uid=${uid:-$(id -u)}
 account=${LOGNAME:-$(id -un)}
 exec 5>&1
 # in one piece, the errors too: each piece is a packet for two programs to encrypt and to read

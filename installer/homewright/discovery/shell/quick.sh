@@ -1,4 +1,6 @@
 # What costs little and cannot hang: files, and tools that ask the kernel alone. It is printed in one piece.
+line_end='
+'
 begin clock-start
 date +%s.%N
 end $?
@@ -76,8 +78,6 @@ set --
 for f in fs/inotify/max_user_instances fs/inotify/max_user_watches fs/aio-nr fs/aio-max-nr net/ipv4/ip_forward; do
     [ -r "/proc/sys/$f" ] && set -- "$@" "/proc/sys/$f"
 done
-line_end='
-'
 read_at_once=$(sed -n -e '/^[Ss]erial/d' -e '1,/^ *$/{p;d;}' -e '/^processor/p' -e '/^physical id/p' \
     -e '/^core id/p' -e '/^ *$/p' -e '/^Cpus_allowed_list/p' -e '/^[0-9][0-9]*$/p' -e '/^Filename/,$p' \
     /proc/cpuinfo /proc/self/status "$@" /proc/swaps /proc/meminfo 2>/dev/null) || read_at_once=
@@ -167,11 +167,36 @@ if [ -e /sys/module/br_netfilter ] || [ -e /proc/sys/net/bridge/bridge-nf-call-i
 printf '%s\n' "$found"
 end 0
 
-source_of ip-addr-json run ip -d -j addr
-if [ "$code" != 0 ]; then source_of ip-addr run ip addr; fi
-# all of them: planning leaves alone what already leads somewhere
-captured ip-route-json ip -j route
-if [ "$code" != 0 ]; then captured ip-route ip route; fi
+# both answers of one program, where it gives each as a line of JSON. All routes: planning leaves alone what already
+# leads somewhere. Split by IFS: for a long text ${both%%...} takes a shell half a minute
+both=$(
+    exec 2>/dev/null
+    ready ip && exec ip -d -j -batch - <<'ASKED'
+addr
+route
+ASKED
+) || both=
+set -f
+IFS=$line_end
+set -- $both
+unset IFS
+set +f
+case $#$1 in
+'2['*)
+    begin ip-addr-json
+    printf '%s\n' "$1"
+    end 0
+    begin ip-route-json
+    capped "$2"
+    end 0
+    ;;
+*)
+    source_of ip-addr-json run ip -d -j addr
+    if [ "$code" != 0 ]; then source_of ip-addr run ip addr; fi
+    captured ip-route-json ip -j route
+    if [ "$code" != 0 ]; then captured ip-route ip route; fi
+    ;;
+esac
 
 begin sys-net
 for i in /sys/class/net/*; do
@@ -246,13 +271,17 @@ for name in http_proxy https_proxy ftp_proxy all_proxy no_proxy HTTP_PROXY HTTPS
     [ -n "$value" ] && printf '%s=%s\n' "$name" "$secret_free"
 done
 settings=
+# one program for the list of packages too
 if have grep; then
-    settings=$(grep -hsiE '^[[:space:]]*(export )?(http|https|ftp|all|no)_proxy=|^[^#/]*Acquire::(http|https)::Proxy' \
-        /etc/environment /etc/apt/apt.conf /etc/apt/apt.conf.d/*)
+    settings=$(grep -hsi -m 4000 -E \
+        -e '^[[:space:]]*(export )?(http|https|ftp|all|no)_proxy=|^[^#/]*Acquire::(http|https)::Proxy' \
+        -e '^Status: .*(reinstreq|half-installed|half-configured|unpacked|triggers-)' \
+        /etc/environment /etc/apt/apt.conf /etc/apt/apt.conf.d/* /var/lib/dpkg/status)
 fi
 [ -n "$settings" ] && while read -r line; do
     cut_secret "$line"
     case $line in
+    'Status: '*) continue ;;
     *'"'*://*@*) name=${line%%'"'*}; value=${line#*'"'}; cut_secret "$value"; secret_free="$name\"$secret_free" ;;
     *=*) name=${line%%=*}; cut_secret "${line#*=}"; secret_free=$name=$secret_free ;;
     esac
@@ -318,7 +347,11 @@ else
 fi
 begin dpkg-audit
 if [ -r /var/lib/dpkg/status ] && have grep; then
-    grep -m 4000 -E '^Status: .*(reinstreq|half-installed|half-configured|unpacked|triggers-)' /var/lib/dpkg/status
+    set -f
+    IFS=$line_end
+    for line in $settings; do case $line in 'Status: '*) printf '%s\n' "$line" ;; esac; done
+    unset IFS
+    set +f
     for f in /var/lib/dpkg/updates/[0-9]*; do [ -e "$f" ] && echo 'interrupted'; done
     end 0
 else

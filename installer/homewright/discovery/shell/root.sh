@@ -1,7 +1,7 @@
 # The half that tells more to root. Without sudo it runs all the same, as the account that signed in.
 # the newest Xid lines and the first lines on the IOMMU: a log of megabytes stays where it is
 begin kernel-log
-logged=$(run dmesg)
+logged=$(ready dmesg && exec dmesg </dev/null)
 code=$?
 case $logged in
 *'NVRM: Xid'* | *'fallen off the bus'*)
