@@ -50,6 +50,7 @@ VERBS: dict[str, Verb] = {
     "retry": Verb("homewright.cli.retry", "after a failure, try again"),
     "skip": Verb("homewright.cli.skip", "after a failure, go on without a step"),
     "stages": Verb("homewright.cli.stages", "catalogues of your own: new"),
+    "cluster": Verb("homewright.cli.cluster", "what the site's cluster is, what we may do there, and what it lacks"),
     "workspace": Verb("homewright.cli.workspace", "people's workspaces: create, list, show, start, stop, delete, …"),
     "support-bundle": Verb("homewright.cli.support", "one file without secrets that shows what went wrong"),
     "schema": Verb("homewright.cli.schema", "JSON schema of what --json prints"),

@@ -81,6 +81,4 @@ class ClusterSettings(Model):
     workloads_on_control_plane: bool = True
     """Whether the control plane's node also carries workspaces and services; on a site of one server it always does."""
     runtime: ContainerRuntime = ContainerRuntime()
-    kernel_modules: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], ...] = ("overlay", "br_netfilter")
-    """Modules of the kernel that every node loads; none where the nodes are containers, which cannot load any."""
     overrides: Overrides = Overrides()

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from homewright.engine.runners.host import Host
 from homewright.errors import HomewrightError
+from homewright.planning.instances import place
 from homewright.site import mirrored, mirrors
 from homewright.site.mirrored import Architecture
 from homewright.site.models import Site
-from homewright.stages import packages
+from homewright.stages import kernel_settings, packages
 from homewright.stages.cluster import documents
 from homewright.stages.cluster.look import ARCHITECTURES, FORMED, OWNER
 
 PACKAGES = (
     "containernetworking-plugins", "nftables", "iptables", "conntrack", "ethtool", "socat", "curl", "ca-certificates",
 )  # fmt: skip
-MODULES = "/etc/modules-load.d/homewright-cluster.conf"
-SYSCTL = "/etc/sysctl.d/90-homewright-cluster.conf"
+MODULES = "/etc/modules-load.d/homewright-pods.conf"
+SYSCTL = "/etc/sysctl.d/90-homewright-pods.conf"
 PROGRAMS = "/usr/local/lib/homewright/cluster"
 """Programs, each under its own digest; what is called by name are links to them."""
 BIN = "/usr/local/bin"
@@ -31,8 +32,7 @@ FOLDERS = (
     "/etc/homewright/containerd", documents.STORE, documents.RUNTIME, PROGRAMS, "/var/log/containers", "/var/log/pods",
 )  # fmt: skip
 """Folders that the cluster makes; they go with it where they were not there before."""
-EMPTY = ("/usr/local/lib/homewright", "/etc/homewright/cluster", "/etc/homewright", "/usr/libexec/kubernetes",
-         "/etc/modules-load.d", "/etc/sysctl.d")  # fmt: skip
+EMPTY = ("/usr/local/lib/homewright", "/etc/homewright/cluster", "/etc/homewright", "/usr/libexec/kubernetes")  # fmt: skip
 """Folders that others may share: they go only when they are empty and were not there before."""
 FETCH_S = 1200
 
@@ -45,13 +45,15 @@ def files(host: Host) -> dict[str, tuple[str, int]]:
     """Every file that a node has from us: text and mode by path."""
     site = host.site
     found: dict[str, tuple[str, int]] = {
-        SYSCTL: (_sysctl(site), 0o644),
         documents.CONTAINERD: (documents.containerd(site), 0o644),
         f"{UNITS}/{CONTAINERD_UNIT}": (_containerd_unit(site), 0o644),
         f"{UNITS}/{KUBELET_UNIT}": (_KUBELET, 0o644),
     }
-    if site.cluster.kernel_modules:
-        found[MODULES] = ("".join(f"{name}\n" for name in site.cluster.kernel_modules), 0o644)
+    if host.through is not None:
+        # An instance; a server itself has all this from step 10/00.
+        found[SYSCTL] = (_SYSCTL, 0o644)
+        if place(site, host.facts).kind == "virtual-machine":
+            found[MODULES] = ("".join(f"{name}\n" for name in kernel_settings.MODULES), 0o644)
     if site.cluster.runtime.script is not None:
         found[documents.SCRIPT] = (site.cluster.runtime.script, 0o755)
     if told := documents.registry(site.mirror):
@@ -100,7 +102,7 @@ def install(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]], owner: 
         changed = [path for path, (text, mode) in files(host).items() if host.write(path, text.encode(), mode=mode)]
         task.changed = bool(changed)
     with host.task("Kernel") as task:
-        task.changed = _kernel(host, bool({MODULES, SYSCTL} & set(changed)))
+        task.changed = _kernel(host, changed)
     with host.task("containerd") as task:
         task.changed = _start(host, restart=bool(changed))
 
@@ -135,13 +137,12 @@ def _programs(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]]) -> bo
     return changed
 
 
-def _kernel(host: Host, changed: bool) -> bool:
-    modules = shlex.join(host.site.cluster.kernel_modules)
-    if modules:
-        host.run(f"for module in {modules}; do modprobe $module; done")
-    if changed:
+def _kernel(host: Host, changed: Collection[str]) -> bool:
+    if MODULES in changed:
+        host.run(["modprobe", "--all", *kernel_settings.MODULES])
+    if SYSCTL in changed:
         host.run(["sysctl", "-q", "--load", SYSCTL])
-    return changed
+    return bool({MODULES, SYSCTL} & set(changed))
 
 
 def _start(host: Host, *, restart: bool) -> bool:
@@ -195,7 +196,7 @@ def remove(host: Host, captured: Mapping[str, Any]) -> None:
             ):
                 task.changed = host.remove(folder) or task.changed
         host.run("systemctl daemon-reload; systemctl reset-failed 2>/dev/null; true")
-        if captured.get("forward") == "0":
+        if captured.get("forward") == "0" and host.through is not None:
             host.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])
     with host.task("No packages") as task:
         task.changed = packages.remove(host, wanted_packages(host.site), captured.get("packages"))
@@ -204,13 +205,6 @@ def remove(host: Host, captured: Mapping[str, Any]) -> None:
         for folder in EMPTY:
             if folder not in captured.get("folders", EMPTY):
                 host.run(f"[ ! -d {folder} ] || rmdir --ignore-fail-on-non-empty {folder}")
-
-
-def _sysctl(site: Site) -> str:
-    lines = ["# Kept by Homewright: pods are reached through their node.", "net.ipv4.ip_forward = 1"]
-    if "br_netfilter" in site.cluster.kernel_modules:
-        lines.append("net.bridge.bridge-nf-call-iptables = 1")
-    return "\n".join(lines) + "\n"
 
 
 def _proxy(site: Site) -> str:
@@ -228,6 +222,7 @@ def _containerd_unit(site: Site) -> str:
     return _CONTAINERD.format(bin=f"{PROGRAMS}/bin", config=documents.CONTAINERD, proxy=more)
 
 
+_SYSCTL = "# Kept by Homewright: pods are reached through their node.\nnet.ipv4.ip_forward = 1\n"
 _CONTAINERD = """\
 [Unit]
 Description=containerd for this node of the cluster (Homewright)

@@ -1,0 +1,51 @@
+"""`homewright cluster`: what the site's cluster is, what we may do there, and what it lacks; changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from homewright.cli import runs
+from homewright.cli.output import Output
+
+if TYPE_CHECKING:
+    from homewright.cluster.report import ClusterDocument
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--context", metavar="NAME", help="another context of the kubeconfig")
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    _, site, state = runs.place(args)
+    from homewright.cluster import client, looking
+    from homewright.site.secrets import Secrets
+
+    config = client.of_site(Secrets(state.secrets), args.context or site.cluster.context)
+    with client.Cluster(config) as api:
+        found = looking.report(api)
+    for line in told(found):
+        output.line(line)
+    output.document(found.model_dump(mode="json"))
+    return 1 if any(lack.grave for lack in found.lacks) else 0
+
+
+def told(found: ClusterDocument) -> Iterator[str]:
+    """The report in words."""
+    yield f"Kubernetes {found.kubernetes} at {found.server}"
+    until = f", until {found.until[:10]}" if found.until else ""
+    yield f"  we are {found.user} there, by a {found.signed_in_by}{until} (context {found.context})"
+    for node in found.nodes:
+        role = "control plane" if node.control_plane else "worker"
+        gpus = f", {node.gpus} GPU{'s' if node.gpus > 1 else ''}" if node.gpus else ""
+        yield f"  {node.name}: {'ready' if node.ready else 'not ready'}, {role}, {node.version}{gpus}"
+    yield f"  storage: {', '.join(found.storage_classes) or 'none'}" + (
+        f" (default {found.default_storage})" if found.default_storage else ""
+    )
+    yield f"  ways in: {', '.join(found.ingress_classes) or 'none'}"
+    for lack in found.lacks:
+        yield f"{'!' if lack.grave else '-'} {lack.what} {lack.why}"
+        yield from (f"    {step}" for step in lack.do)
+    if not found.lacks:
+        yield "Nothing is missing."
