@@ -160,3 +160,11 @@ def test_an_instance_is_taken_away_and_the_others_keep_their_addresses() -> None
 def test_what_contradicts_itself_is_refused(answers: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         site(1, **answers)
+
+
+def test_what_is_proposed_anew_resizes_nothing() -> None:
+    """Proposals follow what is free, which an instance changes by being there: it keeps the size that it has."""
+    old, new = plan(site(3), catalogue(), FACTS), plan(site(3), catalogue(), FACTS)
+    smaller = [one.model_copy(update={"disk": 20}) for one in new.instances]
+    new = new.model_copy(update={"instances": tuple(smaller)})
+    assert shrunk(old, new) == () and instance_changes(old, new) == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,13 @@ def captures(file: Path) -> bool:
     return "capture" in names
 
 
+def proofs_at_a_time(context: Context, steps: Iterable[str]) -> int:
+    """How many of these steps may be proved side by side: all where their proofs share a process."""
+    known = [context.catalogue.step(step) for step in steps]
+    together = all(runner_kind(step, Action.VERIFY) == "python" for step in known)
+    return max(len(known), 1) if together else context.site.runs.side_by_side
+
+
 async def call(
     context: Context,
     step: Step,
@@ -93,8 +100,6 @@ async def call(
             controller=context.controller,
             facts_file=context.folder / "facts.json",
         )
-        file = folder / "request.json"
-        write_atomically(file, request.model_dump_json().encode())
 
         def take(event: Event) -> None:
             try:
@@ -104,6 +109,15 @@ async def call(
                 context.stop.set()
 
         kind = "rehearsed" if Rehearsed.of(context.state) else runner_kind(step, action)
+        file = folder / "request.json"
+        if action is Action.VERIFY and kind == "python" and not any(host.watched for host in request.hosts):
+            ending = await context.proofs.ask(request, folder, number, limits, take)
+            talk.close(ending)
+            shutil.rmtree(work, ignore_errors=True)
+            if context.failure is not None:
+                raise context.failure
+            return
+        write_atomically(file, request.model_dump_json().encode())
         process = RunnerProcess(
             module=f"homewright.engine.runners.{kind}",
             request=file,

@@ -13,6 +13,7 @@ from homewright.catalogue.models import Group
 from homewright.discovery.facts import HostFacts
 from homewright.engine.fence import Fences
 from homewright.engine.journal.writer import Writer
+from homewright.engine.proofs import Proofs
 from homewright.engine.redaction import Redactor
 from homewright.engine.runners.request import HostRequest, Watched, Way
 from homewright.errors import HomewrightError
@@ -67,6 +68,9 @@ class Context:
     """How many runner processes were started, those of earlier engines of this run included."""
     attempt: int = 1
     """How many engines have worked on this run, this one included."""
+
+    def __post_init__(self) -> None:
+        self.proofs = Proofs(self.state, self.run, self.stop)
 
     @property
     def folder(self) -> Path:

@@ -44,6 +44,8 @@ class Conversation:
         self._hosts = tuple(hosts)
         self.ends: dict[str, HostEnd] = {}
         self.verdicts: dict[str, tuple[Verdict, str]] = {}
+        self.idle: set[str] = set()
+        """Hosts where the step has nothing to do, so that its proof holds with and without it."""
         self.captures: dict[str, dict[str, Any]] = {}
         self.looks: dict[str, Seen] = {}
         """What was seen for the step's receipt."""
@@ -65,6 +67,8 @@ class Conversation:
             case Kind.VERIFY:
                 if known and event.data.get("verdict") in list(Verdict):
                     self.verdicts[event.host] = (Verdict(event.data["verdict"]), event.text)
+                    if event.data.get("idle") is True:
+                        self.idle.add(event.host)
                     self._writer.transition(event)
             case Kind.CAPTURE:
                 captured = event.data.get("captured")

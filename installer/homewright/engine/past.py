@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from homewright.engine import reboots
+from homewright.engine.calling import proofs_at_a_time
 from homewright.engine.context import Context
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.journal import Reader
@@ -70,7 +71,7 @@ class Past:
 
     async def _prove_all(self) -> None:
         """The first step alone: it finds out which servers are silent. Then as many at a time as may be at work."""
-        places = asyncio.Semaphore(self._context.site.runs.side_by_side)
+        places = asyncio.Semaphore(proofs_at_a_time(self._context, (step.id for step in self._steps)))
 
         async def prove(step: PlanStep) -> None:
             async with places:

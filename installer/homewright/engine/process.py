@@ -291,6 +291,8 @@ class Engine:
             try:
                 if self.at_boot:
                     await lost.silent(context, [server.name for server in context.site.servers])
+                if self.request.servers:  # what stays has a word in it: the cluster lets a member go
+                    await context.fences.hold(server.name for server in context.site.servers)
                 end = await schedule.carry_out()
                 departure.conclude(context, self.site_file, self.action, end.state)
                 if self.held:  # nothing but proofs: the run stands as it stood

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homewright.engine import lost, reboots
+from homewright.engine.calling import proofs_at_a_time
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.conversation import HostEnd
 from homewright.engine.events import Event, Kind
@@ -100,7 +101,7 @@ class Schedule:
         sharing = [step.id for step in self._steps if context.catalogue.step(step.id).shares_hosts]
         self._turns = turns(self._steps, sharing, back=back, proofs=proofs)
         self._by_id = {step.id: step for step in self._steps}
-        self._most = context.site.runs.side_by_side
+        self._most = proofs_at_a_time(context, self._by_id) if proofs else context.site.runs.side_by_side
         self._asks = request.ask_first or context.site.runs.pause_before_risks
         self._watch = SecretsWatch(context.state, context.writer)
 

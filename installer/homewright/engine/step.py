@@ -254,7 +254,7 @@ class StepWork:
                 elif verdict is None or verdict is Verdict.CANNOT_TELL:  # its file cannot even be loaded
                     self._fail(host, HostEnd(_failed(end), 0, f"Its proof failed: {end.reason}", end.code))
                 else:
-                    self._judge(host, verdict, why)
+                    self._judge(host, verdict, why, idle=host in talk.idle)
             if not unsure:
                 return
             if self._stopping:
@@ -268,13 +268,13 @@ class StepWork:
             await self._wait(unsure, unsure, attempt, pause)
             waiting = list(unsure)
 
-    def _judge(self, host: str, verdict: Verdict, why: str, code: str = "") -> None:
+    def _judge(self, host: str, verdict: Verdict, why: str, code: str = "", *, idle: bool = False) -> None:
         changed = self._done[host].changed if self._action is not Action.VERIFY else 0
         back = self._action is Action.ROLLBACK
         if verdict is Verdict.CANNOT_TELL:
             said = f"Its proof could not tell, and waiting did not help: {why}"
             self._fail(host, HostEnd(State.FAILED, changed, said, code))
-        elif back and verdict is Verdict.PROVED and not self._receipts.found_done(host):
+        elif back and verdict is Verdict.PROVED and not idle and not self._receipts.found_done(host):
             self._fail(host, HostEnd(State.FAILED, changed, "It was taken back, and yet its proof still holds."))
         elif back and (left := self._receipts.left_behind(host)):
             self._fail(host, HostEnd(State.FAILED, changed, left))

@@ -34,7 +34,9 @@ def instance_changes(old: Plan, new: Plan) -> tuple[InstanceChange, ...]:
 
 def shrunk(old: Plan | None, new: Plan) -> tuple[Misfit, ...]:
     """Disks that would become smaller than they are, which nothing can do to a disk with data on it."""
-    before = {node.name: node for node in old.instances} if old is not None and old.site == new.site else {}
+    # One that is there keeps its size unless somebody has chosen another: proposals follow what is free.
+    known = old is not None and old.site == new.site and _chosen(new)
+    before = {node.name: node for node in old.instances} if old is not None and known else {}
     return tuple(
         Misfit(
             field=f"instances.nodes.{node.name}.disk",
@@ -105,7 +107,7 @@ def _of_one(was: Instance, node: Instance, old: Plan, new: Plan) -> Iterator[Ins
     if was.address != node.address:
         say = f"{name} gets the address {node.address} in place of {was.address}, and is restarted for it."
         yield InstanceChange(name=name, fate="addressed", say=say)
-    if size(was) != size(node):
+    if size(was) != size(node) and _chosen(new):
         said = "a virtual machine is stopped for it" if _virtual(new) else "it goes on running"
         yield InstanceChange(name=name, fate="resized", say=f"{name} gets {size(node)}, not {size(was)}; {said}.")
 
@@ -113,6 +115,11 @@ def _of_one(was: Instance, node: Instance, old: Plan, new: Plan) -> Iterator[Ins
 def size(node: Instance) -> str:
     """An instance's size in words."""
     return f"{node.cpu} CPU, {node.memory} GiB, {node.disk} GiB disk"
+
+
+def _chosen(plan: Plan) -> bool:
+    """Whether somebody named the instances."""
+    return "instances.nodes (order)" in plan.answers
 
 
 def _virtual(plan: Plan) -> bool:

@@ -133,6 +133,14 @@ class WorkspaceSettings(Model):
     master: HostName | None = None
     """The server that gets no node workspaces; by default the first one, where there are several."""
     code_server: CodeServer = CodeServer()
+    storage_class: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")] | None = None
+    """What the storage of workspaces in the cluster is made of; by default the cluster's own default."""
+    ingress_class: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")] | None = None
+    """Which ingress controller leads to workspaces in the cluster; by default the cluster's own default."""
+    ingress_namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "ingress"
+    """The namespace of that ingress controller: nothing else may reach workspaces in the cluster."""
+    issuer: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")] | None = None
+    """The ClusterIssuer that signs their addresses; by default what the ingress controller shows for all of them."""
 
 
 class Origin:
@@ -244,6 +252,8 @@ class Site(Model):
         Nothing is planned on them.
         """
         back = tuple(one for one in self.leaving if one.name in names)
+        if not back:
+            return self
         plain = tuple(Server.model_validate(one.model_dump(exclude={"lost"})) for one in back)
         staying = tuple(one for one in self.leaving if one not in back)
         instances = self.instances

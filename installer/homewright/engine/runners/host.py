@@ -12,7 +12,7 @@ import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from homewright.discovery.facts import HostFacts
 from homewright.engine.runners.guard import REFUSED, REFUSED_TEXT, Guard
 from homewright.engine.runners.protocol import Cancel, Emitter
 from homewright.engine.runners.request import Watched
+from homewright.engine.runners.shared import SharedConnections
 from homewright.engine.states import Verdict
 from homewright.errors import Busy, Cancelled
 from homewright.site.models import Site
@@ -40,10 +41,12 @@ class Proof:
 
     verdict: Verdict
     reason: str
+    idle: bool = False
+    """The step has nothing to do here, so that this holds with and without it."""
 
 
-def proved(reason: str) -> Proof:
-    return Proof(Verdict.PROVED, reason)
+def proved(reason: str, *, idle: bool = False) -> Proof:
+    return Proof(Verdict.PROVED, reason, idle)
 
 
 def broken(reason: str) -> Proof:
@@ -90,6 +93,8 @@ class Host:
     through: Endpoint | None = None
     """The server that an instance is reached through."""
     facts_file: Path | None = None
+    shared: SharedConnections | None = field(default=None, repr=False)
+    """Connections that others use as well, in place of one of its own."""
     changed: int = 0
     """Tasks that changed this server."""
     error: Exception | None = None
@@ -102,12 +107,18 @@ class Host:
     @property
     def connection(self) -> Connection:
         """Raises Unreachable or HostKeyError."""
+        if self.shared is not None:
+            return self.shared.to(self.endpoint)
         with self._lock:
             if self._connection is None or not self._connection.alive:
-                place = (self.name, self.address, self.port, self.user)
-                endpoint = Endpoint(*place, self.key_file, self.known_hosts, self.through)
-                self._connection = Connection.open(endpoint)
+                self._connection = Connection.open(self.endpoint)
             return self._connection
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """How it is reached."""
+        place = (self.name, self.address, self.port, self.user)
+        return Endpoint(*place, self.key_file, self.known_hosts, self.through)
 
     @property
     def secrets(self) -> Secrets:
@@ -138,9 +149,10 @@ class Host:
         Raises CommandFailed (exit code other than 0 where `check` is set, or out of time), Unreachable, Busy where
         another run has taken this server.
         """
-        completed = self.connection.run(
-            self.guard.around(_shell(command)), sudo=sudo, stdin=stdin, timeout=timeout, check=False
-        )
+        with self.shared.turn(self.endpoint) if self.shared is not None else nullcontext():
+            completed = self.connection.run(
+                self.guard.around(_shell(command)), sudo=sudo, stdin=stdin, timeout=timeout, check=False
+            )
         self._refuse_if_fenced(completed.exit_code, completed.stderr)
         if check and completed.exit_code != 0:
             raise CommandFailed(self.name, _shell(command), completed)

@@ -52,10 +52,11 @@ def die_with_parent(parent: int | None = None) -> None:
 class Emitter:
     """Writes events; safe to use from several threads."""
 
-    def __init__(self, descriptor: int, step: str) -> None:
+    def __init__(self, descriptor: int, step: str, beside: Emitter | None = None) -> None:
+        """`beside` is another one that writes to the same descriptor: no line of theirs lies in the middle of ours."""
         self._descriptor = descriptor
         self._step = step
-        self._lock = native("_thread", "allocate_lock")()
+        self._lock: Any = beside._lock if beside is not None else native("_thread", "allocate_lock")()
 
     def emit(self, kind: Kind, text: str = "", *, host: str = "", level: Level = Level.INFO, **data: Any) -> None:
         """One event, its text cut at `MAX_TEXT`. Ends the process where nobody reads any more."""
@@ -97,9 +98,11 @@ class Emitter:
         """Something is tried once more; `attempt` is the number of the try to come."""
         self.emit(Kind.RETRY, why, host=host, level=Level.WARNING, attempt=attempt, wait_s=None)
 
-    def verdict(self, host: str, verdict: Verdict, reason: str) -> None:
+    def verdict(self, host: str, verdict: Verdict, reason: str, *, idle: bool = False) -> None:
+        """What a proof found; `idle` where the step has nothing to do there."""
         level = Level.INFO if verdict == Verdict.PROVED else Level.WARNING
-        self.emit(Kind.VERIFY, reason[:MAX_REASON], host=host, level=level, verdict=str(verdict))
+        more = {"idle": True} if idle else {}
+        self.emit(Kind.VERIFY, reason[:MAX_REASON], host=host, level=level, verdict=str(verdict), **more)
 
     def capture(self, host: str, captured: Mapping[str, Any]) -> None:
         """What rollback needs of the state before."""
@@ -148,7 +151,7 @@ def run(work: Callable[[StepRequest, Emitter, Cancel], None], arguments: list[st
         die_with_parent(request.parent)
     os.set_inheritable(EVENTS_DESCRIPTOR, False)
     emitter = Ledger(EVENTS_DESCRIPTOR, request.step)
-    settle = _catch_stray_output(emitter)
+    settle = catch_stray_output(emitter)
     reason = "The runner ended without saying how this host ended."
     try:
         work(request, emitter, Cancel())
@@ -163,8 +166,8 @@ def run(work: Callable[[StepRequest, Emitter, Cancel], None], arguments: list[st
 class Ledger(Emitter):
     """An emitter that knows which hosts have ended, so that none is forgotten."""
 
-    def __init__(self, descriptor: int, step: str) -> None:
-        super().__init__(descriptor, step)
+    def __init__(self, descriptor: int, step: str, beside: Emitter | None = None) -> None:
+        super().__init__(descriptor, step, beside)
         self.ended: dict[str, str] = {}
 
     def finished(self, host: str, state: State | str, *, changed: int = 0, reason: str = "") -> None:
@@ -177,7 +180,7 @@ class Ledger(Emitter):
             self.finished(host.name, State.FAILED, reason=reason)
 
 
-def _catch_stray_output(emitter: Emitter) -> Callable[[], None]:
+def catch_stray_output(emitter: Emitter) -> Callable[[], None]:
     """Whatever a library prints becomes line events: standard output and error lead into a pipe of our own.
 
     The function that comes back waits, a second at most, until all that was printed has been told.

@@ -14,6 +14,7 @@ from homewright.engine.runners.host import CommandFailed, Host, Proof, cannot_te
 from homewright.engine.runners.looking import look
 from homewright.engine.runners.protocol import UNREACHABLE, Cancel, Emitter, run
 from homewright.engine.runners.request import StepRequest
+from homewright.engine.runners.shared import SharedConnections
 from homewright.engine.runners.source import loaded, place_of
 from homewright.engine.states import Action, State
 from homewright.errors import Cancelled, HomewrightError, Unreachable
@@ -28,7 +29,9 @@ FUNCTIONS = {
 }
 
 
-def hosts_of(request: StepRequest, emitter: Emitter, cancel: Cancel) -> list[Host]:
+def hosts_of(
+    request: StepRequest, emitter: Emitter, cancel: Cancel, connections: SharedConnections | None = None
+) -> list[Host]:
     """All servers of the site as hosts, those that the request asks for first."""
     site = Site.model_validate(request.site)
     guard = Guard.of(request)
@@ -49,6 +52,7 @@ def hosts_of(request: StepRequest, emitter: Emitter, cancel: Cancel) -> list[Hos
             cancel=cancel,
             through=through.get(name),
             facts_file=request.facts_file,
+            shared=connections,
             **more,
         )
 
@@ -76,8 +80,8 @@ def hosts_of(request: StepRequest, emitter: Emitter, cancel: Cancel) -> list[Hos
     return everyone
 
 
-def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
-    """Carry the file's function out. Tells every host's end."""
+def work(request: StepRequest, emitter: Emitter, cancel: Cancel, connections: SharedConnections | None = None) -> None:
+    """Carry the file's function out, by connections of its own where it is given none. Tells every host's end."""
     if request.action is Action.LOOK:
         _only_look(request, emitter, cancel)
         return
@@ -98,7 +102,7 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
                 emitter.verdict(asked.name, cannot_tell("").verdict, problem)
             emitter.finished(asked.name, State.FAILED, reason=problem)
         return
-    everyone = hosts_of(request, emitter, cancel)
+    everyone = hosts_of(request, emitter, cancel, connections)
     hosts = [host for host in everyone if host.requested]
     for host in hosts:
         emitter.started(host.name)
@@ -151,7 +155,7 @@ def _verify(host: Host, function: Callable[[Host], Proof], file: Path) -> None:
     except Exception as error:  # a proof that could not be carried out has found nothing out
         proof = cannot_tell(_reason(error, file))
         state = _state(error) if isinstance(error, Unreachable | Cancelled) else State.SUCCEEDED
-    host.emitter.verdict(host.name, proof.verdict, proof.reason)
+    host.emitter.verdict(host.name, proof.verdict, proof.reason, idle=proof.idle)
     if state == State.SUCCEEDED:
         look(host)
     reason = proof.reason if state != State.SUCCEEDED else ""

@@ -92,3 +92,12 @@ class StepRequest(BaseModel):
         through = way.through if isinstance(way, HostRequest) else None
         below = self.endpoint(through) if through is not None else None
         return Endpoint(way.name, way.address, way.port, way.user, self.key_file, self.known_hosts, below)
+
+
+class ProofsRequest(BaseModel):
+    """The proofs of several steps, for one process."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: Literal[1] = 1
+    proofs: tuple[StepRequest, ...]

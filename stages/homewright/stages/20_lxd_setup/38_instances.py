@@ -38,7 +38,7 @@ def verify(host: Host) -> Proof:
     bad = [proof for proof in proofs if proof.verdict is not Verdict.PROVED]
     worst = [proof for proof in bad if proof.verdict is Verdict.BROKEN] or bad
     if not mine:
-        return proved(f"No instance is planned on {host.name}.")
+        return proved(f"No instance is planned on {host.name}.", idle=True)
     return worst[0] if worst else proved(" ".join(proof.reason for proof in proofs))
 
 

@@ -27,4 +27,6 @@ def verify(host: Host) -> Proof:
     except LxdAway as error:
         return cannot_tell(f"{error.what} {error.why}")
     count = sum(len(devices) for devices in wanted.values())
-    return proved(f"{count} devices are where they should be." if count else "No GPU goes to an instance.")
+    if not count:
+        return proved("No GPU goes to an instance.", idle=True)
+    return proved(f"{count} devices are where they should be.")
