@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from homewright.errors import LabError, UsageError
-from homewright.lab import commands, go
+from homewright.lab import cluster, go
 from homewright.lab.code_server import architecture
 from homewright.lab.programs import BUILDS, Build, named
 from homewright.site import mirrored
@@ -165,7 +165,7 @@ def test_a_disk_without_room_is_said_before_anything_is_fetched(cache: Path, mon
 
 def test_a_build_that_nobody_knows(cache: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        commands.build(["docker"], say=SILENT)
+        cluster.build(["docker"], say=SILENT)
     assert "kubernetes" in caught.value.why
 
 

@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     up = action("up", "make the practice servers, or what is missing of them, and the site practice")
     up.add_argument("--servers", type=int, metavar="N", help="how many (3 where there are none yet)")
+    up.add_argument(
+        "--cluster", action="store_true", help="with a mirror, and a Kubernetes cluster that the stages make on them"
+    )
     action("down", "remove them, their site, and everything made for them but the cached image")
     prepare = action("prepare", "fetch and build beforehand what takes minutes: packages, image, code-server")
     for child in (up, prepare):
@@ -78,7 +81,7 @@ def _agree(args: argparse.Namespace, output: Output, question: str) -> bool:
 def _up(args: argparse.Namespace, output: Output) -> int:
     from homewright import lab
 
-    status = lab.up(args.servers, say=output.progress, agree=partial(_agree, args, output))
+    status = lab.up(args.servers, cluster=args.cluster, say=output.progress, agree=partial(_agree, args, output))
     output.document(status)
     if not status.changed:
         output.line("Nothing changed: the practice servers are up.")

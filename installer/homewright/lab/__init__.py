@@ -19,17 +19,20 @@ SITE_NAME = "practice"
 def up(
     servers: int | None = None,
     *,
+    cluster: bool = False,
     say: Callable[[str], None],
     agree: Callable[[str], bool] = lambda question: False,
 ) -> LabStatus:
     """Make the practice servers, or whatever of them is missing, and their site; a second time nothing is changed.
 
-    `servers` is how many (3 where there is no lab yet). `agree` is asked before Debian packages are installed.
-    Raises LabError where this machine cannot run them, and Busy while another `lab` command works.
+    `servers` is how many (3 where there is no lab yet). With `cluster` they also get what a cluster on them is made of:
+    a mirror of its images and files, built first where that was not done yet, and a site that asks for it.
+    `agree` is asked before Debian packages are installed. Raises LabError where this machine cannot run them, and Busy
+    while another `lab` command works.
     """
     from homewright.lab.commands import up as act
 
-    return act(servers, say=say, agree=agree)
+    return act(servers, with_cluster=cluster, say=say, agree=agree)
 
 
 def down(*, say: Callable[[str], None]) -> bool:
@@ -57,7 +60,7 @@ def builds(names: Sequence[str] = (), *, say: Callable[[str], None]) -> dict[str
 
     Raises UsageError for a name that no build has, LabError where one fails.
     """
-    from homewright.lab.commands import build as act
+    from homewright.lab.cluster import build as act
 
     return act(names, say=say)
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from homewright.errors import LabError, StateError, UsageError
 from homewright.lab import (
     breaking,
+    cluster,
+    cluster_images,
     code_server,
     daemon,
-    go,
     image,
     machine,
     mirror,
@@ -24,8 +25,8 @@ from homewright.lab import (
     places,
     practice_site,
     privilege,
-    programs,
     record,
+    services,
 )
 from homewright.lab.acts import Act, Reply, Request, greets, is_plugged
 from homewright.lab.lxd import PlaceTaken
@@ -40,7 +41,7 @@ SERVERS = 3
 """How many servers a new lab has: the fewest that keep a quorum."""
 
 
-def up(wanted: int | None, *, say: Say, agree: Agree) -> LabStatus:
+def up(wanted: int | None, *, with_cluster: bool = False, say: Say, agree: Agree) -> LabStatus:
     """See `homewright.lab.up`."""
     if wanted is not None and not 1 <= wanted <= MOST_SERVERS:
         raise UsageError(
@@ -52,13 +53,20 @@ def up(wanted: int | None, *, say: Say, agree: Agree) -> LabStatus:
         lab = record.load() or _left_behind(say)
         practice_site.refuse_foreign(lab)
         count = _count(lab, wanted)
-        if lab is not None and lab.phase == "up" and len(lab.servers) == count and _is_whole(lab):
+        mirrored = with_cluster or (lab is not None and lab.cluster)
+        whole = lab is not None and lab.phase == "up" and len(lab.servers) == count and lab.cluster == mirrored
+        if lab is not None and whole and _is_whole(lab):
             _begin_bundle(say)
+            if lab.cluster:
+                cluster.raise_mirror(cluster.prepare(say), lab.place, say)
             return _status(lab).model_copy(update={"changed": False})
-        socket = _require(say, agree)
+        socket = _require(say, agree, mirrored=mirrored)
         _require_image(say)
         _begin_bundle(say)
-        lab = _raise_servers(lab, count, socket, say)
+        images = cluster.prepare(say) if mirrored else {}
+        lab = _raise_servers(lab, count, socket, mirrored, say)
+        if mirrored:
+            cluster.raise_mirror(images, lab.place, say)
         for name in lab.broken:
             _break_again(lab, name, say)
         return _status(lab).model_copy(update={"changed": True})
@@ -81,7 +89,7 @@ def _is_whole(lab: Record) -> bool:
     return known and _status(lab).state == "up" and practice_site.path().exists() and not lab.unplugged
 
 
-def _raise_servers(lab: Record | None, count: int, socket: str | None, say: Say) -> Record:
+def _raise_servers(lab: Record | None, count: int, socket: str | None, mirrored: bool, say: Say) -> Record:
     """Make what is missing. What is about to be done is on disk before it is done."""
     fresh = lab is None or lab.phase != "up"
     if lab is not None and lab.phase != "up":
@@ -102,6 +110,7 @@ def _raise_servers(lab: Record | None, count: int, socket: str | None, say: Say)
             password=lab.password if lab is not None else generate_password(),
             servers=servers,
             broken=lab.broken if lab is not None and not fresh else {},
+            cluster=mirrored,
             site_file=str(practice_site.path()),
         )
         record.save(lab)
@@ -170,12 +179,13 @@ def down(*, say: Say) -> bool:
     with record.alone():
         lab = record.load() or _left_behind(say)
         if lab is None:
-            return _end_bundle(say)
+            return cluster.end_mirror() | _end_bundle(say)
         practice_site.refuse_while_running()
         lab = lab.model_copy(update={"phase": "going down"})
         record.save(lab)
         say(f"taking down {', '.join(server.name for server in lab.servers) or 'the practice servers'}")
         _end_bundle(say)
+        cluster.end_mirror()
         _act("down", lab, say)
         practice_site.remove(say)
         record.known_hosts_file().unlink(missing_ok=True)
@@ -197,19 +207,6 @@ def prepare(*, say: Say, agree: Agree) -> None:
     code_server.ensure(say)
 
 
-def build(names: Sequence[str], *, say: Say) -> dict[str, Path]:
-    """See `homewright.lab.builds`."""
-    known = {one.name: one for one in programs.BUILDS}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise UsageError(
-            f"There is no build {unknown[0]}.", f"There are {', '.join(known)}.", ["homewright lab builds"]
-        )
-    wanted = [one for one in programs.BUILDS if not names or one.name in names]
-    go.ensure(wanted, say=say)
-    return {name: go.program(one, name) for one in wanted for name, _ in one.programs}
-
-
 def status() -> LabStatus:
     """See `homewright.lab.status`."""
     lab = record.load()
@@ -222,7 +219,8 @@ def status() -> LabStatus:
 
 def _status(lab: Record) -> LabStatus:
     servers = tuple(_server_status(lab, server) for server in lab.servers)
-    state, reason = judge(lab, servers, lab.daemon is None or daemon.ticks(lab.daemon[0]) == lab.daemon[1])
+    alive = lab.daemon is None or daemon.ticks(lab.daemon[0]) == lab.daemon[1]
+    state, reason = judge(lab, servers, alive, cluster.is_mirrored(lab))
     return LabStatus(
         state=state,
         backend=lab.backend,
@@ -230,12 +228,15 @@ def _status(lab: Record) -> LabStatus:
         network=lab.place.network,
         site_file=lab.site_file,
         servers=servers,
+        mirror=services.settings(lab.place).images if lab.cluster else None,
         reason=reason,
     )
 
 
-def judge(lab: Record, servers: tuple[ServerStatus, ...], alive: bool) -> tuple[State, str | None]:
-    """The lab's state out of its servers' and whether its daemon is alive, and why it is not `up`."""
+def judge(
+    lab: Record, servers: tuple[ServerStatus, ...], alive: bool, mirrored: bool = True
+) -> tuple[State, str | None]:
+    """The lab's state out of its servers', and whether its daemon and its mirror are alive; why it is not `up`."""
     if lab.phase != "up":
         cut = "up" if lab.phase == "going up" else "down"
         return (
@@ -254,7 +255,8 @@ def judge(lab: Record, servers: tuple[ServerStatus, ...], alive: bool) -> tuple[
         for server in servers
         if server.power == "on" and server.cable == "plugged" and server.ssh == "silent"
     ]
-    reasons = [
+    reasons = [] if mirrored else ["their mirror is gone, which `homewright lab up` starts again"]
+    reasons += [
         f"{', '.join(names)} {what}"
         for names, what in ((off, "without power"), (out, "unplugged"), (silent, "not answering yet"))
         if names
@@ -371,7 +373,7 @@ def _act(
     return privilege.act(request, say)
 
 
-def _require(say: Say, agree: Agree, *, bundle: bool = False) -> str | None:
+def _require(say: Say, agree: Agree, *, bundle: bool = False, mirrored: bool = False) -> str | None:
     """Whatever this machine lacks is named or installed; the socket of an LXD that is in use. Raises LabError."""
     here = machine.this_machine()
     reason = machine.obstacle(here)
@@ -385,6 +387,8 @@ def _require(say: Say, agree: Agree, *, bundle: bool = False) -> str | None:
     needed = [*(packages.SHARED if socket else packages.PRIVATE)]
     if bundle or not code_server.is_built():
         needed += code_server.PACKAGES
+    if mirrored:
+        needed += cluster_images.PACKAGES
     absent = packages.missing(needed)
     if absent:
         names = " ".join(absent)

@@ -84,6 +84,8 @@ class Record(Model):
     unplugged: tuple[str, ...] = ()
     broken: dict[str, tuple[Fault, ...]] = {}
     """What was broken on purpose and not mended yet, by server."""
+    cluster: bool = False
+    """Whether the lab has what a cluster needs: a mirror of images and files, and a site that says so."""
     daemon: tuple[int, int] | None = None
     """The private daemon's process id, and when it started in clock ticks since boot."""
     site_file: str
@@ -115,6 +117,8 @@ class LabStatus(Model):
     network: str | None = None
     site_file: str | None = None
     servers: tuple[ServerStatus, ...] = ()
+    mirror: str | None = None
+    """Where their cluster's images come from: the lab's own registry, HOST:PORT."""
     changed: bool | None = None
     """After `lab up`: whether anything had to be done."""
     reason: str | None = None

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from homewright.errors import Busy, LabError
-from homewright.lab import SITE_NAME, code_server, image
+from homewright.lab import SITE_NAME, code_server, image, nested, services
 from homewright.lab import record as records
 from homewright.lab.models import USER, Record
 from homewright.site import files
-from homewright.site.answers import InstanceSettings, Reserve
+from homewright.site.answers import InstanceSettings, PlatformSettings, Reserve
+from homewright.site.cluster import ClusterSettings
 from homewright.site.models import CodeServer, MirrorSettings, Server, Site, WorkspaceSettings
 from homewright.site.paths import StateFolder, config_home, state_home
 
@@ -51,11 +52,18 @@ def of(record: Record) -> Site:
         # They are containers on one machine, which keeps for itself what it needs.
         instances=InstanceSettings(reserve=Reserve(cpu=0, memory=0, disk=0)),
         # Their instances are made of what they are made of themselves: no image server is needed.
-        mirror=MirrorSettings(instances=_image()),
+        mirror=_mirror(record),
+        platform=PlatformSettings(cluster="kubeadm", nodes="servers") if record.cluster else PlatformSettings(),
+        cluster=nested.answers() if record.cluster else ClusterSettings(),
         workspaces=WorkspaceSettings(
             code_server=CodeServer(bundle=str(code_server.bundle_path()), version=code_server.VERSION)
         ),
     )
+
+
+def _mirror(record: Record) -> MirrorSettings:
+    own = services.settings(record.place) if record.cluster else MirrorSettings()
+    return own.model_copy(update={"instances": _image()})
 
 
 def _image() -> str | None:
@@ -96,9 +104,22 @@ def write(record: Record) -> bool:
     ours = f"{records.image_folder()}/"
     if (current.mirror.instances or "").startswith(ours) and current.mirror.instances != wanted.mirror.instances:
         changes["mirror.instances"] = wanted.mirror.instances  # the image was built anew, under another name
+    if record.cluster and (current.platform.cluster is None or _is_another_lab(current, wanted)):
+        # Answers that somebody has given since stay as they are.
+        for name in ("images", "plain_http", "files"):
+            changes[f"mirror.{name}"] = getattr(wanted.mirror, name)
+        if current.platform.cluster is None:
+            changes["platform.cluster"], changes["platform.nodes"] = wanted.platform.cluster, wanted.platform.nodes
+            changes["cluster"] = wanted.cluster.model_dump(mode="json", exclude_defaults=True)
     if changes:
         files.update(path(), changes)
     return bool(changes)
+
+
+def _is_another_lab(current: Site, wanted: Site) -> bool:
+    """Whether the site says a mirror of ours, at another place than it is now."""
+    known = current.mirror.images or ""
+    return known.startswith("198.18.") and known != wanted.mirror.images
 
 
 def refuse_while_running() -> None:

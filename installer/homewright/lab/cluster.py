@@ -1,0 +1,60 @@
+"""What the lab adds for a cluster on the practice servers: programs, images and files, and the mirror with them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from homewright.errors import UsageError
+from homewright.lab import cluster_files, cluster_images, go, programs, record, services
+from homewright.lab.models import Place, Record
+from homewright.mirror.layout import Descriptor, Layout
+
+Say = Callable[[str], None]
+
+
+def folder() -> Path:
+    """Where the lab's mirror runs."""
+    return record.folder() / "services"
+
+
+def build(names: Sequence[str], *, say: Say) -> dict[str, Path]:
+    """See `homewright.lab.builds`."""
+    known = {one.name: one for one in programs.BUILDS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"There is no build {unknown[0]}.", f"There are {', '.join(known)}.", ["homewright lab builds"]
+        )
+    wanted = [one for one in programs.BUILDS if not names or one.name in names]
+    go.ensure(wanted, say=say)
+    return {name: go.program(one, name) for one in wanted for name, _ in one.programs}
+
+
+def prepare(say: Say) -> dict[str, Descriptor]:
+    """Have everything made that the mirror gives out, which takes minutes the first time; the images by reference.
+
+    Raises LabError and MirrorError.
+    """
+    go.ensure(say=say)
+    cluster_files.ensure(say)
+    return cluster_images.ensure(say=say)
+
+
+def raise_mirror(images: dict[str, Descriptor], place: Place, say: Say) -> None:
+    """Have the mirror running, with these images in it. The bridge is there. Raises LabError and MirrorError."""
+    services.ensure(folder(), place, say)
+    services.push(images, Layout(cluster_images.folder()), place, say)
+
+
+def is_mirrored(lab: Record) -> bool:
+    """Whether the mirror runs, where this lab is to have one."""
+    return not lab.cluster or services.are_up(folder(), lab.place)
+
+
+def end_mirror() -> bool:
+    """End it, whoever has started it; whether it ran."""
+    found = services.stop(folder())
+    shutil.rmtree(folder(), ignore_errors=True)
+    return found

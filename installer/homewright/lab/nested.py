@@ -1,0 +1,45 @@
+"""What nodes need that are containers on this machine: the practice site's answers about its cluster, and nothing more.
+
+The kernel gives their trees of cgroup2 no controllers, so containers have none and limits are accounted, not enforced.
+No stage knows of this; a site with other machines has other answers.
+"""
+
+from __future__ import annotations
+
+from homewright.site.cluster import ClusterSettings, ContainerRuntime, Overrides
+
+RUNTIME = """\
+#!/bin/sh
+# Debian 12's crun knows version 1.0 of the runtime specification, and containerd 2 writes a later one.
+# The control groups of this machine give containers no controllers.
+previous=
+for word; do
+  if [ "$previous" = --bundle ]; then
+    sed -i '1s/"ociVersion":"[^"]*"/"ociVersion":"1.0.2"/' "$word/config.json"
+  fi
+  previous=$word
+done
+exec /usr/bin/crun --cgroup-manager=disabled "$@"
+"""
+
+
+def answers() -> ClusterSettings:
+    """The practice site's `cluster`."""
+    return ClusterSettings(
+        runtime=ContainerRuntime(package="crun", script=RUNTIME),
+        overrides=Overrides(
+            kubelet={
+                "cgroupDriver": "cgroupfs",
+                "cgroupsPerQOS": False,
+                # Not an empty list: kubeadm leaves that out of what it writes.
+                "enforceNodeAllocatable": ["none"],
+                "featureGates": {"KubeletInUserNamespace": True},
+                "failSwapOn": False,
+            },
+            kube_proxy={"mode": "nftables", "conntrack": {"maxPerCore": 0}},
+            # The servers' disks are one disk here, with everybody's fsync on it; a lab is made again in a minute.
+            etcd={"unsafe-no-fsync": "true"},
+            containerd={"restrict_oom_score_adj": True, "disable_apparmor": True, "disable_cgroup": True},
+            preflight=("all",),
+        ),
+    )
