@@ -172,6 +172,12 @@ def test_what_would_harm_is_refused_before_any_change(stage: LxdStage, tmp_path:
             update={"mirror": site.mirror.model_copy(update={"instances": str(tmp_path / "no.squashfs")})}
         )
         stage.assert_refused(INSTANCES, "There is no file", [victim], site=away.model_dump(mode="json"))
+        pool = "/var/lib/lxd/storage-pools/default"
+        stage.practice.on(victim, f"mount -t tmpfs -o size=64m none {pool}")
+        try:
+            stage.assert_refused(INSTANCES, f"The storage pool of {victim} is full", [victim])
+        finally:
+            stage.practice.on(victim, f"umount {pool}")
         stage.practice.on(other, "ip address add 10.100.0.4/32 dev br0")
         try:
             stage.assert_refused(INSTANCES, "The address 10.100.0.4 of", [victim])
