@@ -133,8 +133,8 @@ def load(folders: Sequence[Path]) -> Catalogue:
         found += [_at(file, tree, *wrong) for wrong in rules.wrong_files(stage, file.parent, root)]
         for playbook, line, reason in prompts.prompting(stage, file.parent):
             found.append(Problem(str(playbook), line, 1, "", reason, prompts.REMEDY))
-    for stage_id, *wrong in rules.wrong_requires(tuple(stages.values())):
-        found.append(_at(*places[stage_id], *wrong))  # type: ignore[arg-type]
+    for stage_id, path, reason, remedy in rules.wrong_requires(tuple(stages.values())):
+        found.append(_at(*places[stage_id], path, reason, remedy))
     if found:
         raise _wrong(found)
     ordered = rules.ordered(tuple(stages.values()))

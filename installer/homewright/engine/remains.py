@@ -233,16 +233,20 @@ def _fates(
     return outlook(hosts, rows, now, anew=False, new_machines=()).fates
 
 
+_BY_FATE: Mapping[Fate, Next] = {Fate.PROVE: "prove", Fate.RUN: "run", Fate.MEND: "mend"}
+_BY_PROOF: Mapping[Verdict, Next] = {Verdict.PROVED: "nothing", Verdict.BROKEN: "run", Verdict.CANNOT_TELL: "wait"}
+
+
 def _host(
     host: str, row: StepRecord | None, fate: Fate, verdict: tuple[Verdict, str] | None, skipped: str
 ) -> HostRemains:
     recorded = row.state if row is not None else State.PENDING
     said = row.reason if row is not None and recorded in (State.FAILED, *CUT) else ""
-    following: Next = {Fate.PROVE: "prove", Fate.RUN: "run", Fate.MEND: "mend"}[fate]  # type: ignore[assignment]
+    following = _BY_FATE[fate]
     judged = None
     if fate is Fate.PROVE and verdict is not None:
         judged, said = verdict
-        following = {Verdict.PROVED: "nothing", Verdict.BROKEN: "run", Verdict.CANNOT_TELL: "wait"}[judged]  # type: ignore[assignment]
+        following = _BY_PROOF[judged]
     if skipped:
         following = "skip"
     return HostRemains(

@@ -89,6 +89,19 @@ class LineBox(Box[str]):
             self.dismiss(self._field.value)
 
 
+class SkipBox(LineBox):
+    """Why a step is left out: its reason is kept with the run."""
+
+    def __init__(self, step: str, title: str) -> None:
+        super().__init__(
+            f"skip {step} {title}?",
+            "Reason",
+            rule=lambda value: "" if value.strip() else "say why, it is kept with the run",
+            hint="What depends on it runs only where its own proof holds",
+            yes="skip it",
+        )
+
+
 def parts_of(error: HomewrightError) -> Content:
     """What happened, why, and what to do, as the screens show them."""
     lines: list[Content] = [Content.styled(f"✗ {error.what}", "bold $text-error")]

@@ -319,7 +319,7 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
 
     def action_skip(self) -> None:
         """Leave the step under the cursor out, with a reason that is kept; or no longer."""
-        from homewright.screens.ask import LineBox
+        from homewright.screens.ask import SkipBox
 
         step = self._step()
         if step is None:
@@ -335,10 +335,7 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
                 self._skips[step.id] = reason.strip()
                 self._draw()
 
-        hint = "What depends on it runs only where its own proof holds"
-        rule = lambda value: "" if value.strip() else "say why, it is kept with the run"  # noqa: E731
-        box = LineBox(f"skip {step.id} {step.title}?", "Reason", rule=rule, hint=hint, yes="skip it")
-        self.app.push_screen(box, reasoned)
+        self.app.push_screen(SkipBox(step.id, step.title), reasoned)
 
     def action_accept(self) -> None:
         """Say that a server may be another machine: all its steps run again, and nothing old is put back on it."""

@@ -76,7 +76,10 @@ class RunControl(Viewing):
         services = self.home.services
         file = Path.home() / f"homewright-{sitting.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz"
         self.say("Packing …")
-        told = lambda made: self.say(f"Support bundle without secrets: {made}", "ok")  # noqa: E731
+
+        def told(made: Path) -> None:
+            self.say(f"Support bundle without secrets: {made}", "ok")
+
         self.start("bundle", lambda: services.support_bundle(sitting.file, sitting.state, file), told)
 
     def action_again(self) -> None:
@@ -141,7 +144,7 @@ class RunControl(Viewing):
 
     def action_skip(self) -> None:
         """Skip the step that failed, and go on: with a reason, which is kept with the run."""
-        from homewright.screens.ask import LineBox
+        from homewright.screens.ask import SkipBox
 
         sitting, run, step = self.home.sitting, self.run_shown, progress.failed_step(self.steps_shown)
         if sitting is None or run is None or step is None:
@@ -155,10 +158,7 @@ class RunControl(Viewing):
             skips = {step.step: reason.strip()}
             self.start("begin", lambda: services.go_on(sitting.file, sitting.state, run.id, skips), self._went_on)
 
-        hint = "What depends on it runs only where its own proof holds"
-        rule = lambda value: "" if value.strip() else "say why, it is kept with the run"  # noqa: E731
-        box = LineBox(f"skip {step.step} {step.title}?", "Reason", rule=rule, hint=hint, yes="skip it")
-        self.app.push_screen(box, reasoned)
+        self.app.push_screen(SkipBox(step.step, step.title), reasoned)
 
     def action_cancel(self) -> None:
         """End the run, after a question."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -109,7 +110,7 @@ State     reached: signed in by key, and sudo works without a password
                 if self._going and self.is_current and all(server.name in self._reach for server in site.servers):
                     self.action_next()
 
-            self.start(f"reach {name}", lambda server=server: services.reach(server, sitting.state), reached)  # type: ignore[misc]
+            self.start(f"reach {name}", partial(services.reach, server, sitting.state), reached)
         self._draw()
 
     def _draw(self) -> None:

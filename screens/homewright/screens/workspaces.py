@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -331,7 +332,7 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
     def action_start(self) -> None:
         for one in self._chosen():
             if str(one.state) in ("stopped", "error") and str(one.key) not in self._acting:
-                self._act(one, "starting", lambda one=one: self.manager.start(one.key), "runs")  # type: ignore[misc]
+                self._act(one, "starting", partial(self.manager.start, one.key), "runs")
 
     def action_stop(self) -> None:
         """Stop; where somebody is on, ask first and say who."""
@@ -343,7 +344,7 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
         def stop(yes: bool | None) -> None:
             if yes:
                 for one in chosen:
-                    self._act(one, "stopping", lambda one=one: manager.stop(one.key), "stopped")  # type: ignore[misc]
+                    self._act(one, "stopping", partial(manager.stop, one.key), "stopped")
 
         def seen(on: list[str]) -> None:
             self.say("")

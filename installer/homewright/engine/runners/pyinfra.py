@@ -67,7 +67,7 @@ def config_file(request: StepRequest, host: HostRequest) -> str:
     return str(file)
 
 
-class _Told(BaseStateCallback):  # type: ignore[misc]
+class _Told(BaseStateCallback):  # type: ignore[misc]  # pyinfra has no types
     """Turns pyinfra's callbacks into events and remembers why a host failed."""
 
     def __init__(self, emitter: Emitter, cancel: Cancel) -> None:
