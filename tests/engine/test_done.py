@@ -10,14 +10,17 @@ from homewright.site.paths import StateFolder
 NEVER_RUN: frozenset[str] = frozenset()
 
 
-def record(state: StateFolder, run: str, action: Action, **steps: State) -> None:
+def record(state: StateFolder, run: str, action: Action, hosts: tuple[str, ...] = ("s1",), **steps: State) -> None:
     writer = Writer(state, run)
     writer.change(writer.add_run(action=action, state=State.SUCCEEDED, created=0.0))
     for position, (name, outcome) in enumerate(steps.items()):
         step = name.replace("_", "/").removeprefix("s")
         writer.change(
             writer.add_step(step, "", stage="00", title=step, runner="python", position=position, state=outcome),
-            writer.add_step(step, "s1", stage="00", title=step, runner="python", position=position, state=outcome),
+            *(
+                writer.add_step(step, host, stage="00", title=step, runner="python", position=position, state=outcome)
+                for host in hosts
+            ),
         )
     writer.close()
 
@@ -33,3 +36,11 @@ def test_a_step_is_done_until_it_is_taken_back(state: StateFolder) -> None:
     assert done.steps(state) == {"00/20"}
     record(state, "r5", Action.RUN, s00_10=State.SUCCEEDED)
     assert done.steps(state) == {"00/10", "00/20"}
+
+
+def test_a_step_that_one_server_leaves_is_done_on_the_others(state: StateFolder) -> None:
+    record(state, "r1", Action.RUN, ("s1", "s2"), s00_10=State.SUCCEEDED)
+    record(state, "r2", Action.ROLLBACK, ("s2",), s00_10=State.ROLLED_BACK)
+    assert done.steps(state) == {"00/10"}
+    record(state, "r3", Action.ROLLBACK, ("s1",), s00_10=State.ROLLED_BACK)
+    assert done.steps(state) == NEVER_RUN

@@ -13,9 +13,16 @@ RUNS = 100
 def steps(state: StateFolder) -> frozenset[str]:
     """Ids of the steps that succeeded and were not taken back since. Raises StateError where the journal is damaged."""
     reader = Reader(state)
-    last: dict[str, bool] = {}
+    where: dict[str, set[str]] = {}
     for run in reversed(reader.runs(RUNS)):
-        for step in reader.steps(run.id) if run.action in (Action.RUN, Action.ROLLBACK) else ():
-            if not step.host and step.state in (State.SUCCEEDED, State.ROLLED_BACK):
-                last[step.step] = run.action is Action.RUN and step.state is State.SUCCEEDED
-    return frozenset(step for step, done in last.items() if done)
+        if run.action not in (Action.RUN, Action.ROLLBACK):
+            continue
+        rows = reader.steps(run.id)
+        whole = {row.step for row in rows if not row.host and row.state is State.SUCCEEDED}
+        for row in rows:
+            if row.host and run.action is Action.RUN and row.step in whole and row.state is State.SUCCEEDED:
+                where.setdefault(row.step, set()).add(row.host)
+            elif row.host and run.action is Action.ROLLBACK and row.state is State.ROLLED_BACK:
+                # Of one server that leaves, it is done on the others all the same.
+                where.get(row.step, set()).discard(row.host)
+    return frozenset(step for step, hosts in where.items() if hosts)
