@@ -48,7 +48,7 @@ def test_a_cluster_is_begun_only_where_there_is_certainly_none(
     }
     told: dict[str, list[str]] = {"first": [], "join": []}
     lxd = SimpleNamespace(get=lambda path: {"driver": "dir"} if "pools" in path else [])
-    monkeypatch.setattr(cluster, "identity", lambda host: SimpleNamespace(fingerprint="f" * 64))
+    monkeypatch.setattr(cluster, "identity", lambda host: SimpleNamespace(fingerprint="f" * 64, owner="f" * 16))
     monkeypatch.setattr(cluster, "_init", lambda host, preseed: told["first"].append(host.name))
     monkeypatch.setattr(cluster, "trust", lambda host, who: False)
     monkeypatch.setattr(cluster, "connect", lambda host: nullcontext(lxd))

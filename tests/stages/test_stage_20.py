@@ -21,8 +21,11 @@ from homewright.discovery import gather
 from homewright.discovery.facts import HostFacts
 from homewright.engine.remedies import match
 from homewright.engine.states import Action
+from homewright.lxd import succession
+from homewright.lxd.identity import Identity
 from homewright.planning.hosts import endpoint
 from homewright.site.answers import Instance
+from homewright.site.secrets import Secrets
 from homewright.stages.lxd import way
 
 pytestmark = pytest.mark.lab
@@ -112,6 +115,20 @@ def test_a_second_run_changes_nothing(stage: LxdStage, name: str) -> None:
 def test_what_was_made_keeps_its_range_when_it_is_looked_at_anew(stage: LxdStage) -> None:
     facts = facts_of(stage.practice)
     assert {nic.instances for one in facts.values() for nic in one.nics if nic.name == way.BRIDGE} == {"10.100.0.0/24"}
+
+
+def test_after_a_take_over_lxd_trusts_the_new_certificate_alone(stage: LxdStage) -> None:
+    """The first connection to LXD changes it; what the site has there stays the site's."""
+    practice = stage.practice
+    secrets = Secrets(practice.state.secrets)
+    old = Identity.of(secrets).fingerprint
+    succession.replace(secrets)
+    stage.assert_proved(CLUSTER)
+    listed = json.loads(practice.on(practice.names[0], f"{LXC}; {QUERY} /1.0/certificates?recursion=1"))
+    clients = {one["fingerprint"] for one in listed if one["type"] == "client"}
+    assert clients == {Identity.of(secrets).fingerprint} != {old}
+    assert secrets.get(succession.RETIRED) is None
+    assert set(stage.run(INSTANCES).changed.values()) == {0}
 
 
 LXC = "export LXD_CONF=/tmp/lxc"

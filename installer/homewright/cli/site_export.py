@@ -109,6 +109,8 @@ def take_over(file: Path, args: argparse.Namespace, output: Output) -> int:
         output.line(f"The site has a new key; the old one opens no longer: {', '.join(changed)}")
     if reminding.old_key(taken.old_key):
         output.line(reminding.old_key(taken.old_key))
+    if taken.old_certificate:
+        output.line("LXD may still trust the old controller's certificate, until the next run that works with LXD.")
     output.line(addressed("The export that you have is of no use any more: homewright site export --encrypt FILE"))
     output.line(addressed("Next: homewright verify"))
     output.document(
@@ -120,6 +122,7 @@ def take_over(file: Path, args: argparse.Namespace, output: Output) -> int:
             "fenced": list(taken.fenced),
             "not_fenced": {host: error.what for host, error in taken.not_fenced.items()},
             "old_key": list(taken.old_key),
+            "old_certificate": taken.old_certificate,
         }
     )
     return 0

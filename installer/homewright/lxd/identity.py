@@ -14,6 +14,8 @@ from homewright.site.secrets import Secrets
 
 SECRET = "lxd/client"
 """Its name among the site's secrets: the private key and the certificate, one after the other."""
+OWNER = "lxd/owner"
+"""Among the secrets too: what marks the site's things in LXD, where that is not its certificate's any more."""
 DAYS = 3650
 """As LXD's own client certificates: what ends it is the trust that LXD has in it."""
 _SKEW = timedelta(days=1)
@@ -26,13 +28,15 @@ class Identity:
 
     key_pem: bytes = field(repr=False)
     certificate_pem: bytes
+    mark: str = ""
+    """What its things in LXD are marked with, where the site was taken over; else its own."""
 
     @classmethod
     def of(cls, secrets: Secrets) -> Identity:
         """The site's; two callers get the same one. Raises StateError where the secrets cannot be used."""
-        text = secrets.ensure(SECRET, _make)
-        key, mark, certificate = text.partition("-----BEGIN CERTIFICATE-----")
-        return cls(key.encode(), f"{mark}{certificate}".encode())
+        text = secrets.ensure(SECRET, make)
+        key, begins, certificate = text.partition("-----BEGIN CERTIFICATE-----")
+        return cls(key.encode(), f"{begins}{certificate}".encode(), secrets.get(OWNER) or "")
 
     @property
     def fingerprint(self) -> str:
@@ -40,12 +44,18 @@ class Identity:
         return x509.load_pem_x509_certificate(self.certificate_pem).fingerprint(hashes.SHA256()).hex()
 
     @property
+    def owner(self) -> str:
+        """What marks the site's things in LXD: half a line of the first certificate that it worked with."""
+        return self.mark or self.fingerprint[:16]
+
+    @property
     def body(self) -> str:
         """The certificate without its frame, as LXD's API takes it."""
         return "".join(line for line in self.certificate_pem.decode().split("\n") if not line.startswith("-"))
 
 
-def _make() -> str:
+def make() -> str:
+    """A new private key and its certificate, as they are kept."""
     key = ec.generate_private_key(ec.SECP384R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "homewright")])
     now = datetime.now(UTC).replace(microsecond=0)

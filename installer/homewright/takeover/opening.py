@@ -17,14 +17,18 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from homewright.access import key_change, known_hosts
+from homewright.access.connection import Connection
+from homewright.access.endpoint import Endpoint
 from homewright.engine import succession
 from homewright.engine.succession import in_the_way
 from homewright.errors import Busy, HomewrightError, SiteError, StateError
+from homewright.lxd import succession as certificates
 from homewright.planning.hosts import endpoint, instance_names
 from homewright.planning.known import known_facts
 from homewright.site import files
-from homewright.site.models import Site
+from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder, config_home, make_folder, sync, sync_folder, write_atomically
+from homewright.site.secrets import Secrets
 from homewright.takeover import reminding, sealing
 from homewright.takeover.contents import ABOUT, JOURNAL, MOST_BYTES, SITE, STATE, Contents, safe
 
@@ -55,6 +59,8 @@ class Taken:
     """Servers that could not be reached: the next run takes them."""
     old_key: tuple[str, ...] = ()
     """Servers and instances that may still let the old controller's key in: the next connection to each changes it."""
+    old_certificate: bool = False
+    """LXD may still trust the old controller's certificate: the next run that works with LXD changes that."""
 
 
 def read(file: Path, passphrase: str) -> Opened:
@@ -109,6 +115,7 @@ def take_over(opened: Opened, site_file: Path, state: StateFolder, *, gone: bool
         write_atomically(staged / "site-file", str(site_file.absolute()).encode(errors="surrogateescape") + b"\n")
         reminding.made(StateFolder(staged), opened.file, opened.contents.made_at)
         _change_key(opened.site, StateFolder(staged), f"homewright@{state.root.name}")
+        certificates.replace(Secrets(staged / "secrets.json"))
         with contextlib.suppress(OSError):
             state.root.rmdir()  # an empty one may have been made for a look at the site
         # The answers first: were the power to fail between the two, the same import goes on from there.
@@ -128,6 +135,7 @@ def take_over(opened: Opened, site_file: Path, state: StateFolder, *, gone: bool
         tuple(host for host, answer in answers.items() if isinstance(answer, int)),
         {host: answer for host, answer in answers.items() if isinstance(answer, HomewrightError)},
         key_change.owed(state.key),
+        not _certificate_forgotten(opened.site, state, answers),
     )
 
 
@@ -140,6 +148,20 @@ def _change_key(site: Site, staged: StateFolder, comment: str) -> None:
     # The host key of an instance is on record once it was made: before that no key of ours lies in it.
     made = [way.name for way in ways if known_hosts.lookup(staged.known_hosts, way.address, way.port)]
     key_change.begin(staged.key, [*(server.name for server in site.servers), *made], comment)
+
+
+def _certificate_forgotten(site: Site, state: StateFolder, answers: Mapping[str, object]) -> bool:
+    """Have LXD trust the site's new certificate in place of the old controller's; who answered is asked first."""
+
+    def told(server: Server) -> certificates.Run:
+        def run(command: str) -> str:
+            with Connection.open(Endpoint.of(server, state)) as connection:
+                return connection.run(command, sudo=True).stdout
+
+        return run
+
+    servers = sorted(site.servers, key=lambda server: isinstance(answers.get(server.name), HomewrightError))
+    return certificates.settle_all(map(told, servers), Secrets(state.secrets))
 
 
 def _unpack(data: bytes, file: Path) -> dict[str, bytes]:

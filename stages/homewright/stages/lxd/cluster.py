@@ -13,6 +13,7 @@ from typing import Any
 from homewright.discovery.facts import HostFacts
 from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError
+from homewright.lxd import succession
 from homewright.lxd.client import PORT, Lxd, LxdError
 from homewright.lxd.identity import Identity
 from homewright.planning import platform
@@ -137,6 +138,7 @@ def certificate_of(host: Host) -> bytes | None:
 def connect(host: Host, folder: str | None = None) -> Lxd:
     """LXD's API on a server over HTTPS, as seen from here. Raises LxdError, and as `Host.run` does."""
     where = folder or (_FOLDERS[1] if host.exists(_FOLDERS[1]) else _FOLDERS[0])
+    succession.settle(lambda command: host.run(command).stdout, host.secrets)
     return Lxd(host.name, host.address, pinned(host, where), identity(host))
 
 

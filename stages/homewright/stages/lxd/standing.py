@@ -61,8 +61,8 @@ class Lxd:
 
 
 def owner_of(site: Site, identity: Identity) -> str:
-    """Whose a thing in LXD is: the site's name, and the certificate that it works with."""
-    return f"{site.name}/{identity.fingerprint[:16]}"
+    """Whose a thing in LXD is: the site's name, and the certificate that it first worked with."""
+    return f"{site.name}/{identity.owner}"
 
 
 def judge(name: str, found: Lxd, site: Site, identity: Identity, installed_before: bool) -> tuple[State, str]:
