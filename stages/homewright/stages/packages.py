@@ -47,8 +47,16 @@ def remove(host: Host, names: Iterable[str], before: Iterable[str] | None) -> bo
         return False
     by_itself = set(host.run(["apt-mark", "showauto", *came]).stdout.split())
     wanted = [name for name in came if name in mine or name in by_itself]
-    host.show(_PURGE.format(packages=shlex.join(wanted), mine=shlex.join(mine)), timeout=MINUTES * 60)
+    purge(host, wanted, mine)
     return True
+
+
+def purge(host: Host, names: Sequence[str], own: Sequence[str], *, what: str = "it", first: str = ":") -> None:
+    """Take packages away; where something else needs any of them by now, `own` alone. `first` is a line of shell before
+    that. Raises CommandFailed with apt's words.
+    """
+    script = _PURGE.format(packages=shlex.join(names), own=shlex.join(own), what=what, first=first)
+    host.show(script, timeout=MINUTES * 60)
 
 
 _PURGE = r"""set -e
@@ -59,11 +67,12 @@ others() {{
         case " $* " in *" $name "*) ;; *) echo "$name" ;; esac
     done
 }}
+{first}
 packages="{packages}"
 needing=$(others $packages)
 if [ -n "$needing" ]; then
-    echo "what came with it stays, because something else needs it by now:" $needing
-    packages="{mine}"
+    echo "what came with {what} stays, because something else needs it by now:" $needing
+    packages="{own}"
 fi
 get $packages
 """

@@ -9,6 +9,7 @@ from typing import Any
 from homewright.engine.runners.host import Host
 from homewright.errors import HomewrightError
 from homewright.site import mirrors
+from homewright.stages import packages
 from homewright.stages.lxd.standing import Lxd
 
 DEB = ("lxd", "lxd-client", "iptables")
@@ -111,14 +112,15 @@ def remove(host: Host, found: Lxd, before: Mapping[str, Any]) -> bool:
         host.run(f"set -e\nPATH=$PATH:/snap/bin\nsnap stop lxd\n{release}", timeout=180)
         host.show("snap remove --purge lxd", timeout=900)
         return True
-    there, known = set(_names(host)), before.get("packages")
+    there, known = set(packages.installed(host)), before.get("packages")
     # Where nobody has written down what was there, nothing but LXD's own goes.
     came = sorted(there - set(known) if known is not None else there & set(DEB))
     # What an administrator installed meanwhile was asked for by name, and stays.
     by_itself = host.run(["apt-mark", "showauto", *came]).stdout.split() if came else []
     wanted = [name for name in came if name in (*DEB, *by_itself)]
     host.run(_RESET.format(folder=found.folder), timeout=180)
-    host.show(_PURGE.format(packages=" ".join(wanted)), timeout=900)
+    stop = "systemctl stop lxd.service lxd.socket lxcfs.service 2>/dev/null || true"
+    packages.purge(host, wanted, ("lxd", "lxd-client"), what="LXD", first=stop)
     return True
 
 
@@ -186,19 +188,12 @@ def before(host: Host) -> dict[str, Any]:
     accounts = host.run("getent passwd _lxd lxd; true").stdout.split("\n")
     groups = host.run("getent group _lxd lxd; true").stdout.split("\n")
     return {
-        "packages": _names(host),
+        "packages": packages.installed(host),
         "ids": {file: None if text is None else text.decode() for file, text in found.items()},
         "passwd": [line.split(":")[0] for line in accounts if line],
         "group": [line.split(":")[0] for line in groups if line],
         "folders": [folder for folder in (*FOLDERS, *WITH_OTHERS, SHARED) if host.exists(folder)],
     }
-
-
-def _names(host: Host) -> list[str]:
-    """The installed packages; none where packages are not Debian's."""
-    asked = "command -v dpkg-query >/dev/null || exit 0; dpkg-query -W -f '${db:Status-Abbrev} ${Package}\\n'"
-    lines = host.run(asked).stdout.splitlines()
-    return sorted({line.split()[1] for line in lines if line.startswith("ii ")})
 
 
 _PATH = "PATH=$PATH:/snap/bin"
@@ -241,20 +236,3 @@ sync {folder}
 if ! snap list lxd >/dev/null 2>&1; then systemctl start lxd.socket; fi
 """
 )
-_PURGE = r"""set -e
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-get() {{ apt-get -q -y -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 -o APT::Get::AutomaticRemove=false purge "$@"; }}
-systemctl stop lxd.service lxd.socket lxcfs.service 2>/dev/null || true
-others() {{
-    get -s "$@" | sed -n 's/^\(Purg\|Remv\) \([^ ]*\).*/\2/p' | while read -r name; do
-        case " $* " in *" $name "*) ;; *) echo "$name" ;; esac
-    done
-}}
-packages="{packages}"
-needing=$(others $packages)
-if [ -n "$needing" ]; then
-    echo "what came with LXD stays, because something else needs it by now:" $needing
-    packages="lxd lxd-client"
-fi
-get $packages
-"""
