@@ -327,3 +327,18 @@ def test_both_commands_take_the_passphrase_from_a_file_or_a_descriptor(
     assert found["file"] == str(tmp_path / "config" / "homewright" / "attic" / "site.yaml")
     assert (found["fenced"], list(found["not_fenced"])) == ([], ["s1"])
     assert CANARY not in out + err
+
+
+def test_status_names_the_servers_that_may_still_let_the_old_controller_in(
+    site: Path, state: StateFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key_change.begin(state.key, ["s1", "s2"], "x")
+    key_change.done(state.key, "s1")
+    words = ["--site", str(site), "--state", str(state.root), "status"]
+    assert main(words) == 0
+    assert "May still let the old controller's key in, until next reached: s2" in capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["old_key"] == ["s2"]
+    key_change.done(state.key, "s2")
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["old_key"] == []
