@@ -7,8 +7,8 @@ SIGKILL and at once: nothing gets to say or to tidy up anything.
 
 A boundary is one commit to one of the journal's two files, called by what it records: `events step-started 00/10`,
 `states step-started 00/10`, `states row 00/10 s1 succeeded`. Commits of lines and of progress alone are none: what they
-record is nothing that a resume looks at. `line TEXT` is the commit of a line with that text: a cut in the middle of a
-step is asked for by what the step says there.
+record is nothing that a resume looks at. `line TEXT` is the commit of a line with that text, `begun s2 TEXT` and
+`ended s2 TEXT` those of a task's beginning and end there: a cut in the middle of a step is asked for by what it says.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from homewright.engine.events import Event, Kind
 from homewright.engine.journal.writer import Writer
 
 QUIET = (Kind.PROGRESS, Kind.LINE, Kind.DRIFT, Kind.RETRY)
+SAID = {Kind.LINE: "line", Kind.TASK_STARTED: "begun", Kind.TASK_FINISHED: "ended"}
 
 
 class CutWriter(Writer):
@@ -50,7 +51,7 @@ class CutWriter(Writer):
             self._event = None
 
     def flush(self) -> None:
-        self._lines = tuple(event.text for event in self._waiting if event.kind == Kind.LINE)
+        self._lines = tuple(_said(event) for event in self._waiting if event.kind in SAID)
         super().flush()
 
     def set_step(self, step: str, host: str, **values: Any) -> Callable[[sqlite3.Connection], object]:
@@ -67,20 +68,29 @@ class CutWriter(Writer):
         elif event is None and not lines:
             self._met(f"states {', '.join(dict.fromkeys(self._rows)) or 'of the engine'}")
         if lines:
-            self._cut(f"line {text}" for text in self._lines)
+            self._cut(self._lines)
         else:
             self._rows = ()
 
     def _met(self, name: str) -> None:
-        with self.boundaries.open("a") as file:
-            file.write(f"{name}\n")
+        if name not in self.cuts:
+            with self.boundaries.open("a") as file:
+                file.write(f"{name}\n")
         self._cut([name], new=self.spared is not None and name not in self.spared)
 
     def _cut(self, met: Iterable[str], *, new: bool = False) -> None:
-        if new or not self.cuts.isdisjoint(met):
+        here = [name for name in met if name in self.cuts]
+        if here:
+            with self.boundaries.open("a") as file:
+                file.write(f"{here[0]}\n")
+        if new or here:
             for pid in leftovers.found(leftovers.site_mark(self.state)):
                 os.kill(pid, signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _said(event: Event) -> str:
+    return f"line {event.text}" if event.kind == Kind.LINE else f"{SAID[event.kind]} {event.host} {event.text}"
 
 
 if __name__ == "__main__":

@@ -101,6 +101,18 @@ class Cutting:
         assert not self._next(only=only)
         self._ended_well()
 
+    def cut_among(self, *cuts: str, only: str | None = None) -> list[str]:
+        """One run, each of whose engines is cut off at the first of these that none before it was cut off at.
+
+        Where they were: what an engine has done before its cut, the next one may not come by any more.
+        """
+        self._begin()
+        made: list[str] = []
+        while self._next(*(cut for cut in cuts if cut not in made), only=only):
+            made.append(self.met()[-1])
+        self._ended_well()
+        return made
+
     def cut_at_new_ones(self, made: Collection[str], most: int, only: str | None = None) -> list[str]:
         """One run, each of whose engines is cut off at the first boundary that none before it was cut off at.
 
