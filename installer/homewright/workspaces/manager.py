@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ from homewright.workspaces.names_here import NamesHere
 from homewright.workspaces.observation import NodeReport, Observation, Record
 from homewright.workspaces.placement import Place
 from homewright.workspaces.states import judge, notes
-from homewright.workspaces.templates import NodeTemplate, on_servers
+from homewright.workspaces.templates import NodeTemplate, Template, on_servers
 
 Say = Callable[[str], None]
 _POLL_TIMEOUT_S = 5.0
@@ -109,7 +109,7 @@ class Manager:
         for connection in connections:
             connection.close()
 
-    def templates(self) -> dict[str, NodeTemplate]:
+    def templates(self) -> Mapping[str, Template]:
         """The templates by name."""
         return on_servers()
 
@@ -133,7 +133,7 @@ class Manager:
 
     def preview(self, spec: Specification) -> Preview:
         """Where a workspace would go and what would be said, without doing anything."""
-        template = require_template(self.templates(), spec.template)
+        template = require_template(on_servers(), spec.template)
         template.preset(spec.preset)
         place, existing, _ = self._place(spec.key)
         return Preview(
@@ -149,7 +149,7 @@ class Manager:
         Repeatable: what an earlier try left undone is done. Raises NeedsAcceptance where it would be a second owner's
         on a node and names of the site's zone are not found here, unless that is accepted.
         """
-        template = require_template(self.templates(), spec.template)
+        template = require_template(on_servers(), spec.template)
         template.preset(spec.preset)
         place, existing, report = self._place(spec.key)
         server = self.site.server(place.node)
@@ -199,7 +199,7 @@ class Manager:
         record = seen.record
         if verdict.state is WorkspaceState.STARTING:
             with self._backend(server) as backend:  # somebody else's start is not disturbed
-                backend.wait_ready(record, require_template(self.templates(), record.template), say)
+                backend.wait_ready(record, require_template(on_servers(), record.template), say)
             return self.show(_on(key, server))
         if not record.complete or seen.unit.loadstate == "not-found":
             raise UsageError(
@@ -207,7 +207,7 @@ class Manager:
                 f"{verdict.reason}.",
                 [f"homewright workspace create {shlex.quote(f'{key.user}/{key.name}')}"],
             )
-        template = require_template(self.templates(), record.template)
+        template = require_template(on_servers(), record.template)
         with self._backend(server) as backend:
             if seen.unit.activestate not in ("inactive", "failed"):
                 backend.stop(record)

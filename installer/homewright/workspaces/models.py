@@ -115,6 +115,28 @@ class WorkspacesDocument(WorkspaceModel):
     polled_at: float = 0.0
 
 
+class WorkspaceEvent(WorkspaceModel):
+    """Something that happened to a workspace."""
+
+    at: float
+    """Unix seconds."""
+    what: str
+    """A word: the cluster's own, such as FailedScheduling, or what somebody did."""
+    about: str
+    """`workspace`, or the kind of the object in the cluster."""
+    message: str = ""
+    count: int = 1
+    warning: bool = False
+
+
+class EventsDocument(WorkspaceModel):
+    """What `homewright workspace events --json` prints."""
+
+    version: Literal[1] = 1
+    workspace: str
+    events: tuple[WorkspaceEvent, ...] = ()
+
+
 class Session(WorkspaceModel):
     """One computer that has the workspace open."""
 

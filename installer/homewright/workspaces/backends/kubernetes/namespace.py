@@ -31,7 +31,8 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("", ("pods",), ("get", "list", "watch", "delete")),
     ("", ("pods/log",), ("get",)),
     ("", ("pods/portforward",), ("create",)),
-    ("", ("events",), ("list", "watch", "create")),
+    ("", ("events",), ("list", "watch")),
+    ("", ("namespaces",), ("get",)),  # of a Role: this very namespace
 )
 """API group, resources, verbs: what every verb together needs, in the namespaces of workspaces alone."""
 

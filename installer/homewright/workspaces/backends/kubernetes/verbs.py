@@ -1,0 +1,383 @@
+"""Every verb on one workspace in the cluster, as steps that may be cut off after any of them and be done again.
+
+A verb first writes the intent record, with the version that it read as a precondition: of two managers one is refused.
+Then it makes the cluster be so. Whatever it overwrites carries the version that was read after that; what has another
+one by then is looked at again, the record first: the verb whose record is the newest wins, whoever writes last.
+"""
+
+from __future__ import annotations
+
+import base64
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from homewright.site.secrets import generate_password
+from homewright.workspaces import naming
+from homewright.workspaces.backends.kubernetes import intent as intents
+from homewright.workspaces.backends.kubernetes import manifests
+from homewright.workspaces.backends.kubernetes.api import Api, Conflict
+from homewright.workspaces.backends.kubernetes.intent import Intent, workload
+from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
+from homewright.workspaces.backends.kubernetes.observed import Claim, Event, Pod, Seen, Workload
+from homewright.workspaces.backends.kubernetes.states import Finding, judge
+from homewright.workspaces.backends.kubernetes.words import DELETED_AT, DIGEST, WORKSPACE
+from homewright.workspaces.errors import ChangedMeanwhile, InstanceFailed, NotOurs, StorageFailed
+from homewright.workspaces.models import Key, Specification, WorkspaceState
+from homewright.workspaces.template_models import PodTemplate
+
+Say = Callable[[str], None]
+Hash = Callable[[str], str]
+
+_LOOK_EVERY_S = 0.5
+_SURE_AFTER_S = 3.0
+"""An error that lasts so long while a workspace starts is no race of controllers."""
+_END_S = 150.0
+"""A pod has 30 seconds to end; a node that is busy takes longer."""
+_TRIES = 8
+
+
+@dataclass(frozen=True)
+class Held:
+    """An intent record as this verb has read or written it."""
+
+    intent: Intent
+    uid: str
+    version: str
+
+
+@dataclass
+class ClusterBackend:
+    """The workspaces of one template. `hashed` makes the Argon2id hash of a password."""
+
+    api: Api
+    template: PodTemplate
+    surroundings: Surroundings
+    who: str
+    hashed: Hash
+    clock: Callable[[], float] = time.time
+    pause_s: float = field(default=_LOOK_EVERY_S)
+
+    # The record
+
+    def find(self, key: Key) -> Held | None:
+        """The workspace of a key, or None. Raises NotOurs where something else has its name."""
+        slug = naming.slug(key.user, key.name)
+        found = self.api.get("ConfigMap", self.template.namespace, workload(self.template, slug))
+        if found is None:
+            return None
+        held = _held(found)
+        if (held.intent.user, held.intent.name) != (key.user, key.name):
+            raise NotOurs(
+                f"{key} cannot be told from {held.intent.key}.",
+                f"Both are called {slug}, and that one was there first.",
+                ["choose another name for it"],
+            )
+        return held
+
+    def claim(self, spec: Specification) -> tuple[Held, bool]:
+        """Write the record of a new workspace, or find the one that is there; whether it is new."""
+        intent = intents.new(spec, self.template, self.clock(), self.who)
+        self._require_no_tombstones(intent)
+        try:
+            return _held(self.api.create(manifests.record(self.template, intent))), True
+        except Conflict:
+            held = self.find(spec.key)
+            if held is None:
+                raise ChangedMeanwhile(f"{spec.key} is being deleted.", "", ["wait a little, then try again"]) from None
+            return held, False
+
+    def change(self, held: Held, what: str, **changes: object) -> Held:
+        """Write the record anew, with one more deed. Raises ChangedMeanwhile where somebody was faster."""
+        intent = held.intent.with_deed(self.clock(), self.who, what, **changes)
+        manifest = manifests.record(self.template, intent)
+        manifest["metadata"]["uid"] = held.uid
+        try:
+            return _held(self.api.apply(manifest, held.version))
+        except Conflict as error:
+            raise _faster(held.intent) from error
+
+    def _require_still(self, held: Held) -> None:
+        """Raises ChangedMeanwhile where the record is another by now."""
+        found = self.api.get("ConfigMap", self.template.namespace, workload(self.template, held.intent.slug))
+        metadata = (found or {}).get("metadata") or {}
+        if (metadata.get("uid"), metadata.get("resourceVersion")) != (held.uid, held.version):
+            raise _faster(held.intent)
+
+    # What it is made of
+
+    def converge(self, held: Held) -> None:
+        """Make everything of a workspace be as its record wants it; nothing is done twice."""
+        intent = held.intent
+        for claim in manifests.claims(self.template, intent, self.surroundings):
+            self._have_claim(claim, intent)
+        self._have_secret(held)
+        *parts, stateful = manifests.parts(self.template, intent, held.uid, self.surroundings)
+        for part in parts:
+            self._put(held, part)
+        self.scale(held, stateful)
+
+    def scale(self, held: Held, stateful: Manifest | None = None) -> None:
+        """The workload with as many pods as the record wants: none until it is known that the record still stands."""
+        if stateful is None:
+            stateful = manifests.parts(self.template, held.intent, held.uid, self.surroundings)[-1]
+        name = stateful["metadata"]["name"]
+        there = self.api.get("StatefulSet", self.template.namespace, name)
+        if there is None and stateful["spec"]["replicas"]:
+            self._put(held, {**stateful, "spec": {**stateful["spec"], "replicas": 0}})
+            self._require_still(held)
+        self._put(held, stateful)
+
+    def _have_claim(self, claim: Manifest, intent: Intent) -> None:
+        """A claim that is there stays as it is: most of it cannot be changed, and its data is what counts."""
+        there = self.api.get("PersistentVolumeClaim", self.template.namespace, claim["metadata"]["name"])
+        if there is None:
+            try:
+                self.api.apply(claim)
+                return
+            except Conflict:
+                there = self.api.get("PersistentVolumeClaim", self.template.namespace, claim["metadata"]["name"])
+        if there is None or there["metadata"].get("deletionTimestamp"):
+            raise StorageFailed(
+                f"The storage {claim['metadata']['name']} is being removed.",
+                "Something outside of Homewright removes it.",
+                ["wait until it is gone, then try again"],
+            )
+        if not intents.belongs_to(there, intent.key):
+            raise _foreign(there)
+
+    def _have_secret(self, held: Held) -> None:
+        name, namespace = workload(self.template, held.intent.slug), self.template.namespace
+        there = self.api.get("Secret", namespace, name)
+        kept = there if there is not None and self._is_of(there, held) else None
+        data = (kept or {}).get("data") or {}
+        wanted = {manifests.PASSWORD, *(f"file.{name}" for name in self.template.files)}
+        marks = ((kept or {}).get("metadata") or {}).get("annotations") or {}
+        if wanted <= set(data) and marks.get(DIGEST) == held.intent.digest:
+            return
+        known = data.get(manifests.PASSWORD)
+        password = base64.b64decode(known).decode() if known else generate_password()
+        filled = manifests.secret_data(self.template, password, self.hashed(password))
+        secret = manifests.secret(self.template, held.intent, held.uid, filled)
+        secret["metadata"]["annotations"][DIGEST] = held.intent.digest
+        self._put(held, secret)
+
+    def _put(self, held: Held, manifest: Manifest) -> Manifest:
+        """Server-side apply of one part, over nothing that is not ours and nothing that has changed since the look."""
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        for _ in range(_TRIES):
+            there = self.api.get(kind, self.template.namespace, name)
+            try:
+                if there is None:
+                    return self.api.apply(manifest)
+                if self._is_of(there, held):
+                    return self.api.apply(manifest, there["metadata"]["resourceVersion"])
+            except Conflict:
+                self._require_still(held)
+                continue
+            self._clear(there, held)
+        raise ChangedMeanwhile(
+            f"{kind} {name} keeps being changed by somebody else.",
+            "It was another one at each of several tries.",
+            ["see who does it: kubectl get with --show-managed-fields", "then try again"],
+        )
+
+    def _is_of(self, there: Manifest, held: Held) -> bool:
+        owners = {owner.get("uid") for owner in there["metadata"].get("ownerReferences") or ()}
+        return intents.belongs_to(there, held.intent.key) and held.uid in owners
+
+    def _clear(self, there: Manifest, held: Held) -> None:
+        """What is left of an earlier workspace of this very key goes; anything else is not ours. Raises NotOurs."""
+        if not intents.belongs_to(there, held.intent.key):
+            raise _foreign(there)
+        try:
+            self.api.delete(there)
+        except Conflict:
+            return  # it is another one by now: look again
+        name = there["metadata"]["name"]
+        self._until(lambda: self.api.get(there["kind"], self.template.namespace, name) is None, f"{name} to be gone")
+
+    # Waiting
+
+    def wait_running(self, held: Held, say: Say) -> Finding:
+        """Wait until it answers. Raises InstanceFailed with the reason as soon as one is certain."""
+        limit = time.monotonic() + self.template.probe.start_timeout_s
+        failing_since: float | None = None
+        said = ""
+        while True:
+            seen = self.look(held)
+            finding = judge(seen, self.clock(), self.template.probe.start_timeout_s)
+            now = time.monotonic()
+            if finding.state is WorkspaceState.RUNNING and _is_current(seen.pod, held.intent):
+                return finding
+            if finding.state is WorkspaceState.STOPPED:
+                raise _faster(held.intent)
+            failing_since = None if finding.state is not WorkspaceState.ERROR else failing_since or now
+            if (failing_since is not None and now - failing_since >= _SURE_AFTER_S) or now >= limit:
+                reason = finding.reason or "it does not answer"
+                raise InstanceFailed(
+                    f"{held.intent.key} does not start.",
+                    f"{reason[:1].upper()}{reason[1:]}.",
+                    [finding.remedy or "look at its log and events, then start it again"],
+                )
+            if finding.reason and finding.reason != said:
+                said = finding.reason
+                say(f"waiting: {said}")
+            time.sleep(self.pause_s)
+
+    def wait_stopped(self, held: Held) -> None:
+        """Wait until nothing of it runs any more. Raises InstanceFailed where its pod does not end."""
+        limit = time.monotonic() + _END_S
+        while True:
+            seen = self.look(held, events=False)
+            if not seen.pods and (seen.workload is None or seen.workload.replicas == 0):
+                return
+            if seen.workload is not None and seen.workload.replicas:
+                self._require_still(held)
+                self.scale(held)  # a start that was under way wrote after us
+            finding = judge(seen, self.clock(), self.template.probe.start_timeout_s)
+            if finding.state is WorkspaceState.ERROR or time.monotonic() >= limit:
+                why = finding.reason or "its pod takes too long to end"
+                raise InstanceFailed(
+                    f"{held.intent.key} does not stop.",
+                    f"{why[:1].upper()}{why[1:]}.",
+                    [finding.remedy or "look at its events, then try again"],
+                )
+            time.sleep(self.pause_s)
+
+    def end_outdated(self, held: Held) -> None:
+        """End pods of before the last restart: a StatefulSet leaves a pod that never worked (kubernetes#67250)."""
+        for pod in self._pods(held.intent.slug):
+            seen = Pod.of(pod)
+            if not _is_current(seen, held.intent) and seen.deleting_since is None:
+                try:
+                    self.api.delete(pod)
+                except Conflict:
+                    continue  # it is another pod by now
+
+    def look(self, held: Held, *, events: bool = True, always: bool = False) -> Seen:
+        """Everything of one workspace now."""
+        namespace, intent = self.template.namespace, held.intent
+        name = workload(self.template, intent.slug)
+        stateful = self.api.get("StatefulSet", namespace, name)
+        pods = tuple(Pod.of(pod) for pod in self._pods(intent.slug))
+        claims = self.claims(intent.key)
+        found: list[Event] = []
+        if always or (events and not (pods and all(pod.running for pod in pods))):
+            for about in (name, f"{name}-0", *(claim["metadata"]["name"] for claim in claims)):
+                listed = self.api.list("Event", namespace, fields=f"involvedObject.name={about}")
+                found += [Event.of(one) for one in listed.items]
+        return Seen(
+            intent,
+            Workload.of(stateful, held.uid) if stateful is not None else None,
+            pods,
+            tuple(Claim.of(claim) for claim in claims),
+            tuple(sorted(found, key=lambda event: event.at)),
+        )
+
+    def _pods(self, slug: str) -> tuple[Manifest, ...]:
+        return self.api.list("Pod", self.template.namespace, f"{WORKSPACE}={slug}").items
+
+    def claims(self, key: Key) -> tuple[Manifest, ...]:
+        """The claims of a key that are there, given up or not."""
+        slug = naming.slug(key.user, key.name)
+        listed = self.api.list("PersistentVolumeClaim", self.template.namespace, f"{WORKSPACE}={slug}")
+        return tuple(claim for claim in listed.items if intents.belongs_to(claim, key))
+
+    def _until(self, done: Callable[[], bool], what: str) -> None:
+        limit = time.monotonic() + _END_S
+        while not done():
+            if time.monotonic() >= limit:
+                raise InstanceFailed(f"Waiting for {what} took too long.", "", ["look at the cluster, then try again"])
+            time.sleep(self.pause_s)
+
+    # Deletion
+
+    def remove(self, held: Held) -> tuple[str, ...]:
+        """Take everything away but the claims, the record last; the claims that stay. The pod has ended before."""
+        intent = held.intent
+        names = []
+        for claim in self.claims(intent.key):
+            names.append(claim["metadata"]["name"])
+            if intent.deleting == "with-storage" and Claim.of(claim).deleted_at is None:
+                self.give_up(claim, str(round(self.clock())))
+        secret = manifests.secret(self.template, intent, held.uid, {})
+        for part in reversed((secret, *manifests.parts(self.template, intent, held.uid, self.surroundings))):
+            there = self.api.get(part["kind"], self.template.namespace, part["metadata"]["name"])
+            if there is not None and self._is_of(there, held):
+                try:
+                    self.api.delete(there)
+                except Conflict as error:
+                    raise _faster(intent) from error
+        record = manifests.record(self.template, intent)
+        record["metadata"]["uid"] = held.uid
+        try:
+            self.api.delete(record, held.version)
+        except Conflict as error:
+            raise _faster(intent) from error
+        return tuple(names)
+
+    def give_up(self, claim: Manifest, at: str | None) -> None:
+        """Give a claim up, or take it back. Raises ChangedMeanwhile."""
+        try:
+            self.api.mark(claim, {DELETED_AT: at})
+        except Conflict as error:
+            name = claim["metadata"]["name"]
+            raise ChangedMeanwhile(f"{name} was changed meanwhile.", f"{error}", ["try again"]) from error
+
+    def _require_no_tombstones(self, intent: Intent) -> None:
+        given_up = [claim for claim in map(Claim.of, self.claims(intent.key)) if claim.deleted_at is not None]
+        if given_up:
+            names = ", ".join(claim.name for claim in given_up)
+            raise StorageFailed(
+                f"The storage of {intent.key} was given up.",
+                f"{names} is kept for seven days after the deletion, and holds what was there.",
+                [
+                    f"take it back: homewright workspace undelete {_quoted(intent.key)}",
+                    f"or be rid of it: homewright workspace purge {_quoted(intent.key)}",
+                ],
+            )
+
+    # What is shown
+
+    def password(self, held: Held) -> str | None:
+        """Its password; None where it has none yet."""
+        found = self.api.get("Secret", self.template.namespace, workload(self.template, held.intent.slug))
+        value = ((found or {}).get("data") or {}).get(manifests.PASSWORD)
+        return base64.b64decode(value).decode() if found is not None and self._is_of(found, held) and value else None
+
+    def logs(self, held: Held, lines: int, follow: bool) -> Iterator[str]:
+        """The output of its container."""
+        name = f"{workload(self.template, held.intent.slug)}-0"
+        yield from self.api.log(self.template.namespace, name, manifests.CONTAINER, lines, follow)
+
+
+def _held(manifest: Manifest) -> Held:
+    metadata = manifest["metadata"]
+    return Held(intents.read(manifest), metadata["uid"], metadata["resourceVersion"])
+
+
+def _is_current(pod: Pod | None, intent: Intent) -> bool:
+    return pod is not None and pod.restart == str(intent.restarts)
+
+
+def _faster(intent: Intent) -> ChangedMeanwhile:
+    return ChangedMeanwhile(
+        f"Somebody else changed {intent.key} meanwhile.",
+        "What they asked for stands; this did not overwrite it.",
+        [f"look at it: homewright workspace show {_quoted(intent.key)}", "then try again, where it is still wanted"],
+    )
+
+
+def _foreign(there: Manifest) -> NotOurs:
+    metadata = there["metadata"]
+    return NotOurs(
+        f"There is a {there['kind']} {metadata['namespace']}/{metadata['name']} that is not this workspace's.",
+        "Somebody else made it, and Homewright takes over nothing of others.",
+        ["rename or remove it, or choose another name for the workspace"],
+    )
+
+
+def _quoted(key: Key) -> str:
+    return shlex.quote(str(key))

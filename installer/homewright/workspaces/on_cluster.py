@@ -1,0 +1,436 @@
+"""The workspaces of the site's cluster: every verb on them, over all templates."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from homewright.errors import HomewrightError, UsageError
+from homewright.site.models import Site
+from homewright.workspaces.backends.kubernetes import intent as intents
+from homewright.workspaces.backends.kubernetes import manifests, namespace
+from homewright.workspaces.backends.kubernetes.api import Api, Conflict
+from homewright.workspaces.backends.kubernetes.intent import Intent
+from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
+from homewright.workspaces.backends.kubernetes.observed import Claim, Event, Pod, Seen, Workload
+from homewright.workspaces.backends.kubernetes.states import Finding, judge
+from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend, Held
+from homewright.workspaces.backends.kubernetes.words import MADE_FOR, NAMESPACE, WORKSPACE
+from homewright.workspaces.errors import InstanceNotFound, NotOurs
+from homewright.workspaces.models import Key, Specification, Workspace, WorkspaceEvent, WorkspaceState
+from homewright.workspaces.template_models import PodTemplate
+from homewright.workspaces.templates import Template, digest
+
+Say = Callable[[str], None]
+
+KEPT_S = 7 * 86400.0
+"""How long storage that was given up is kept before `purge` removes it."""
+_OURS = f"{MADE_FOR[0]}={MADE_FOR[1]},{WORKSPACE}"
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What `purge` did: claims, each as NAMESPACE/NAME."""
+
+    removed: tuple[str, ...]
+    kept: tuple[str, ...]
+    """Given up, and not due yet."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A workspace that runs, or that was there before."""
+
+    workspace: Workspace
+    existed: bool
+
+
+class ClusterWorkspaces:
+    """Every verb. Its methods may be called from several threads; all raise HomewrightErrors."""
+
+    def __init__(
+        self, site: Site, api: Api, templates: Mapping[str, Template], who: str, hashed: Callable[[str], str]
+    ) -> None:
+        self.api = api
+        self.templates = {name: one for name, one in templates.items() if isinstance(one, PodTemplate)}
+        self.surroundings = surroundings(site)
+        self.walls = walls(site)
+        self._backends = {
+            name: ClusterBackend(api, template, self.surroundings, who, hashed)
+            for name, template in self.templates.items()
+        }
+
+    def close(self) -> None:
+        self.api.close()
+
+    # Looking
+
+    def list(self) -> tuple[Workspace, ...]:
+        """All of them. Every kind of object is listed once a namespace, side by side."""
+        now = time.time()
+        found: list[Workspace] = []
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            for seen, template in pool.map(self._seen_of, self.templates.values()):
+                found += [self._workspace(one, template, now) for one in seen]
+        return tuple(sorted(found, key=lambda one: (one.key.user, one.key.name)))
+
+    def has(self, key: Key) -> bool:
+        """Whether there is a workspace of this key."""
+        return self._find(key) is not None
+
+    def show(self, key: Key) -> Workspace:
+        """One workspace as it is now."""
+        backend, held = self._require(key)
+        return self._show(backend, held)
+
+    def existing(self, key: Key) -> Workspace | None:
+        """The workspace of a key as it is now; None where there is none."""
+        found = self._find(key)
+        return self._show(*found) if found is not None else None
+
+    def events(self, key: Key) -> tuple[WorkspaceEvent, ...]:
+        """What the cluster said about it, and who did what; the oldest first."""
+        backend, held = self._require(key)
+        seen = backend.look(held, always=True)
+        told = [
+            WorkspaceEvent(at=one.at, what=one.reason, about=one.about[0], message=one.message, count=one.count,
+                           warning=one.warning)
+            for one in seen.events
+        ]  # fmt: skip
+        done = [
+            WorkspaceEvent(at=deed.at, what=deed.what, about="workspace", message=f"by {deed.who}")
+            for deed in held.intent.history
+        ]
+        return tuple(sorted((*told, *done), key=lambda event: event.at))
+
+    def password(self, key: Key) -> str:
+        """Its password, from its Secret."""
+        backend, held = self._require(key)
+        found = backend.password(held)
+        if found is None:
+            raise InstanceNotFound(
+                f"{key} has no password yet.",
+                "Making it was cut off.",
+                [f"create it again to finish that: homewright workspace create {shlex.quote(str(key))}"],
+            )
+        return found
+
+    def logs(self, key: Key, lines: int, follow: bool) -> Iterator[str]:
+        """The output of its container."""
+        backend, held = self._require(key)
+        if not backend.look(held).pods:
+            raise UsageError(
+                f"{key} has no log now.", "It is stopped, and a pod's log goes with the pod.", ["start it"]
+            )
+        yield from backend.logs(held, lines, follow)
+
+    def export(self, key: Key) -> tuple[Manifest, ...]:
+        """The objects that it is made of, for any other tool; without the password."""
+        backend, held = self._require(key)
+        return self._objects(backend.template, held.intent, held.uid)
+
+    def setup(self) -> tuple[Manifest, ...]:
+        """What an administrator makes once: namespaces, walls and rights."""
+        return tuple(one for template in self.templates.values() for one in namespace.objects(template, self.walls))
+
+    def forward(self, workspace: Workspace) -> tuple[str, tuple[str, ...]]:
+        """Where it opens through the API, and the command that must run meanwhile."""
+        template = self.templates[workspace.template]
+        port = next(port for port in template.ports if port.name == template.web)
+        name = intents.workload(template, workspace.slug)
+        words = ("kubectl", "-n", template.namespace, "port-forward", f"service/{name}", f"8080:{port.service}")
+        return "http://localhost:8080/", words
+
+    # Doing
+
+    def create(self, spec: Specification, say: Say) -> Made:
+        """Make one and wait until it answers; one that is there already is returned as it is."""
+        backend = self._backend_for(spec)
+        other = self._find(spec.key)
+        if other is not None and other[1].intent.template != spec.template:
+            return Made(self._show(*other), True)
+        self._prepare(backend.template, say)
+        held, new = backend.claim(spec)
+        if not new:
+            intent = held.intent
+            if intent.deleting:
+                say("finishing its deletion first")
+                self._delete(backend, held, intent.deleting == "with-storage")
+                held, new = backend.claim(spec)
+            elif intent.complete and (intent.wanted == "stopped" or self._is_whole(backend, held)):
+                return Made(self._show(backend, held), True)
+            else:
+                held = backend.change(held, "created again", wanted="running", digest=digest(backend.template))
+        say(f"making {spec.key} in namespace {backend.template.namespace}")
+        backend.converge(held)
+        return Made(self._wait(backend, held, say), False)
+
+    def start(self, key: Key, say: Say) -> Workspace:
+        """Start it and wait until it answers. One that runs stays as it is; what is missing of it is made again."""
+        backend, held = self._require(key)
+        self._refuse_deleted(held)
+        seen = self._show(backend, held)
+        if seen.state is WorkspaceState.RUNNING:
+            return seen
+        restarts = held.intent.restarts + (seen.state is WorkspaceState.ERROR)
+        held = backend.change(held, "started", wanted="running", restarts=restarts, digest=digest(backend.template))
+        backend.converge(held)
+        backend.end_outdated(held)
+        return self._wait(backend, held, say)
+
+    def restart(self, key: Key, say: Say) -> Workspace:
+        """End its pod and wait until the next one answers."""
+        backend, held = self._require(key)
+        self._refuse_deleted(held)
+        held = backend.change(
+            held, "restarted", wanted="running", restarts=held.intent.restarts + 1, digest=digest(backend.template)
+        )
+        backend.converge(held)
+        backend.end_outdated(held)
+        return self._wait(backend, held, say)
+
+    def stop(self, key: Key) -> Workspace:
+        """Stop it; returns once its pod is gone. Its storage stays."""
+        backend, held = self._require(key)
+        self._refuse_deleted(held)
+        if held.intent.wanted == "running":
+            held = backend.change(held, "stopped", wanted="stopped")
+        backend.scale(held)
+        backend.wait_stopped(held)
+        return self._show(backend, held)
+
+    def delete(self, key: Key, with_storage: bool) -> tuple[str, ...]:
+        """Take it away. Its claims stay, or are given up: kept for seven days, then due for `purge`. Their names."""
+        backend, held = self._require(key)
+        return self._delete(backend, held, with_storage)
+
+    def undelete(self, key: Key) -> tuple[str, ...]:
+        """Take back the storage that was given up, for the next workspace of this name. The claims' names."""
+        found = [(backend, claim) for backend, claim in self._given_up() if intents.belongs_to(claim, key)]
+        if not found:
+            raise InstanceNotFound(
+                f"No storage of {key} was given up.", "", ["homewright workspace list shows what there is"]
+            )
+        for backend, claim in found:
+            backend.give_up(claim, None)
+        return tuple(claim["metadata"]["name"] for _, claim in found)
+
+    def purge(self, key: Key | None) -> Purged:
+        """Remove the storage that was given up seven days ago; with a key that one's, however long ago."""
+        removed, kept = [], []
+        for _, claim in self._given_up():
+            name = f"{claim['metadata']['namespace']}/{claim['metadata']['name']}"
+            if key is not None and not intents.belongs_to(claim, key):
+                continue
+            due = (Claim.of(claim).deleted_at or 0.0) + KEPT_S
+            if key is None and due > time.time():
+                kept.append(name)
+                continue
+            try:
+                self.api.delete(claim, claim["metadata"]["resourceVersion"])
+            except Conflict:
+                kept.append(name)  # somebody took it back meanwhile
+            else:
+                removed.append(name)
+        return Purged(tuple(removed), tuple(kept))
+
+    # Parts of these
+
+    def _delete(self, backend: ClusterBackend, held: Held, with_storage: bool) -> tuple[str, ...]:
+        wanted = "with-storage" if with_storage or held.intent.deleting == "with-storage" else "keep"
+        if held.intent.deleting != wanted:
+            held = backend.change(held, "deleted", wanted="stopped", deleting=wanted)
+        backend.scale(held)
+        backend.wait_stopped(held)
+        return backend.remove(held)
+
+    def _wait(self, backend: ClusterBackend, held: Held, say: Say) -> Workspace:
+        say("waiting until it answers")
+        backend.wait_running(held, say)
+        if not held.intent.complete:
+            held = backend.change(held, "answered", complete=True)
+        return self._show(backend, held)
+
+    def _is_whole(self, backend: ClusterBackend, held: Held) -> bool:
+        state = self._show(backend, held).state
+        return state in (WorkspaceState.RUNNING, WorkspaceState.STARTING)
+
+    def _refuse_deleted(self, held: Held) -> None:
+        if held.intent.deleting:
+            raise UsageError(
+                f"{held.intent.key} is being deleted.",
+                "",
+                [
+                    f"finish that: homewright workspace delete {shlex.quote(str(held.intent.key))}",
+                    "then create it again",
+                ],
+            )
+
+    def _backend_for(self, spec: Specification) -> ClusterBackend:
+        backend = self._backends[spec.template]
+        backend.template.preset(spec.preset)
+        if spec.key.node is not None:
+            raise UsageError(
+                f"{spec.template} workspaces choose no server.",
+                "The cluster's scheduler finds a node with room.",
+                ["leave --node out"],
+            )
+        return backend
+
+    def _prepare(self, template: PodTemplate, say: Say) -> None:
+        """The namespace with its walls, made where they are missing: no workspace is ever without them."""
+        found = self.api.get("Namespace", None, template.namespace)
+        if found is not None and (found["metadata"].get("labels") or {}).get(NAMESPACE) != "true":
+            raise NotOurs(
+                f"The namespace {template.namespace} is there, and is not Homewright's.",
+                f"It does not carry the label {NAMESPACE}=true.",
+                ["give the template a namespace of its own", "or set it up: homewright workspace export --setup"],
+            )
+        if found is not None and self.api.get("NetworkPolicy", template.namespace, template.policy) is not None:
+            return
+        say(f"setting up namespace {template.namespace}")
+        for manifest in namespace.objects(template, self.walls):
+            metadata = manifest["metadata"]
+            there = self.api.get(manifest["kind"], metadata.get("namespace"), metadata["name"])
+            try:
+                self.api.apply(manifest, there["metadata"]["resourceVersion"] if there is not None else None)
+            except Conflict as error:
+                raise NotOurs(
+                    f"{manifest['kind']} {metadata['name']} of namespace {template.namespace} is somebody else's.",
+                    f"{error}.",
+                    ["look at it, and remove or rename it"],
+                ) from error
+
+    def _find(self, key: Key) -> tuple[ClusterBackend, Held] | None:
+        for backend in self._backends.values():
+            held = backend.find(key)
+            if held is not None:
+                return backend, held
+        return None
+
+    def _require(self, key: Key) -> tuple[ClusterBackend, Held]:
+        found = self._find(key)
+        if found is None:
+            raise InstanceNotFound(f"There is no workspace {key}.", "", ["homewright workspace list"])
+        return found
+
+    def _show(self, backend: ClusterBackend, held: Held) -> Workspace:
+        held = backend.find(held.intent.key) or held
+        return self._workspace(backend.look(held), backend.template, time.time())
+
+    def _given_up(self) -> Iterator[tuple[ClusterBackend, Manifest]]:
+        for backend in self._backends.values():
+            for claim in self.api.list("PersistentVolumeClaim", backend.template.namespace, _OURS).items:
+                if Claim.of(claim).deleted_at is not None:
+                    yield backend, claim
+
+    def _objects(self, template: PodTemplate, intent: Intent, uid: str) -> tuple[Manifest, ...]:
+        return (
+            manifests.record(template, intent),
+            *manifests.claims(template, intent, self.surroundings),
+            *manifests.parts(template, intent, uid, self.surroundings),
+        )
+
+    def _seen_of(self, template: PodTemplate) -> tuple[tuple[Seen, ...], PodTemplate]:
+        """Every workspace of a template at one look."""
+        kinds = {
+            "ConfigMap": _OURS,
+            "StatefulSet": _OURS,
+            "Pod": WORKSPACE,
+            "PersistentVolumeClaim": _OURS,
+            "Event": "",
+        }
+        with ThreadPoolExecutor(max_workers=len(kinds)) as pool:
+            lists = pool.map(lambda kind: self.api.list(kind, template.namespace, kinds[kind]).items, kinds)
+            listed = dict(zip(kinds, lists, strict=True))
+        return assembled(listed, template), template
+
+    def _workspace(self, seen: Seen, template: PodTemplate, now: float) -> Workspace:
+        intent, pod = seen.intent, seen.pod
+        finding: Finding = judge(seen, now, template.probe.start_timeout_s)
+        running = [one.running_since for one in pod.containers if one.running_since] if pod is not None else []
+        notes = []
+        if intent.digest != digest(template):
+            notes.append("Its template has changed since it was made: its next start brings what it says now.")
+        return Workspace(
+            key=intent.key,
+            slug=intent.slug,
+            template=intent.template,
+            preset=intent.preset,
+            state=finding.state,
+            reason=finding.reason,
+            remedy=finding.remedy,
+            whose=finding.whose,
+            node=pod.node if pod is not None else "",
+            address=manifests.address(template, intent.slug, self.surroundings),
+            created_at=intent.created_at,
+            started_at=min(running) if running else None,
+            notes=tuple(notes),
+        )
+
+
+def assembled(listed: Mapping[str, Sequence[Manifest]], template: PodTemplate) -> tuple[Seen, ...]:
+    """What was listed, put together by workspace. Pure; a record that cannot be read belongs to nobody's workspace."""
+
+    def by_slug(kind: str) -> dict[str, list[Manifest]]:
+        found: dict[str, list[Manifest]] = defaultdict(list)
+        for one in listed[kind]:
+            found[(one["metadata"].get("labels") or {}).get(WORKSPACE, "")].append(one)
+        return found
+
+    workloads, pods, claims = by_slug("StatefulSet"), by_slug("Pod"), by_slug("PersistentVolumeClaim")
+    events: dict[str, list[Event]] = defaultdict(list)
+    for manifest in listed["Event"]:
+        event = Event.of(manifest)
+        events[event.about[1]].append(event)
+    seen = []
+    for manifest in listed["ConfigMap"]:
+        try:
+            intent = intents.read(manifest)
+        except HomewrightError:
+            continue
+        slug, uid = intent.slug, manifest["metadata"]["uid"]
+        own = [Claim.of(claim) for claim in claims[slug] if intents.belongs_to(claim, intent.key)]
+        name = intents.workload(template, slug)
+        told = [event for about in (name, f"{name}-0", *(claim.name for claim in own)) for event in events[about]]
+        workload: Any = next((one for one in workloads[slug] if one["metadata"]["name"] == name), None)
+        seen.append(
+            Seen(
+                intent,
+                Workload.of(workload, uid) if workload is not None else None,
+                tuple(Pod.of(pod) for pod in pods[slug]),
+                tuple(own),
+                tuple(sorted(told, key=lambda event: event.at)),
+            )
+        )
+    return tuple(seen)
+
+
+def surroundings(site: Site) -> Surroundings:
+    """What the site says that templates do not."""
+    settings = site.workspaces
+    return Surroundings(
+        zone=site.zone,
+        ingress_class=settings.ingress_class,
+        issuer=settings.issuer,
+        storage_class=settings.storage_class,
+        mirror=site.mirror,
+    )
+
+
+def walls(site: Site) -> namespace.Walls:
+    """What workspaces may be reached by, and what they may not reach."""
+    network = site.network
+    ranges = (network.lan, network.lxd, network.pods, network.services, network.load_balancer, network.overlay.range)
+    return namespace.Walls((site.workspaces.ingress_namespace,), tuple(str(one) for one in ranges if one is not None))
+
+
+def written(objects: Sequence[Manifest]) -> str:
+    """Objects as one JSON List, which kubectl takes like any other file."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}, indent=2, ensure_ascii=False)

@@ -1,0 +1,180 @@
+"""The one manager of all workspaces: those on servers and those in the site's cluster, by the same verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from homewright.cluster.kubeconfig import SECRET, read
+from homewright.errors import HomewrightError, Unreachable, UsageError
+from homewright.site.models import Site
+from homewright.site.paths import StateFolder
+from homewright.workspaces import templates
+from homewright.workspaces.backends.node import hashed, who
+from homewright.workspaces.errors import InstanceNotFound
+from homewright.workspaces.manager import Created, Listing, Manager, Preview, Say
+from homewright.workspaces.models import Key, Session, Specification, Workspace, WorkspaceEvent
+from homewright.workspaces.template_models import PodTemplate
+
+if TYPE_CHECKING:
+    from homewright.workspaces.backends.kubernetes.manifests import Manifest
+    from homewright.workspaces.on_cluster import ClusterWorkspaces, Purged
+
+Answer = TypeVar("Answer")
+THE_CLUSTER = "the cluster"
+"""What a cluster that does not answer is called among the places that do not."""
+
+
+class OneManager(Manager):
+    """Every verb on every workspace. A key without a node is the cluster's where the cluster has one of it."""
+
+    def __init__(self, site: Site, state: StateFolder) -> None:
+        super().__init__(site, state)
+        self._templates = templates.load(templates.folder_of(state.site) if state.site is not None else None)
+        self._cluster: ClusterWorkspaces | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+    @property
+    def cluster(self) -> ClusterWorkspaces | None:
+        """The site's cluster; None where it has none."""
+        if self._cluster is None and self._secrets.get(SECRET) is not None:
+            from homewright.workspaces.backends.kubernetes.api import Api
+            from homewright.workspaces.on_cluster import ClusterWorkspaces
+
+            api = Api(lambda: read(self._secrets.get(SECRET) or "", self.site.cluster.context))
+            self._cluster = ClusterWorkspaces(self.site, api, self._templates, who(), hashed)
+        return self._cluster
+
+    def require_cluster(self) -> ClusterWorkspaces:
+        """The site's cluster. Raises UsageError where it has none."""
+        if self.cluster is None:
+            raise UsageError(
+                "This site has no cluster.",
+                "Its kubeconfig is kept by stage 40, or given for a cluster that is there already.",
+                ["make the cluster: homewright apply", f"or give its kubeconfig: homewright site secret set {SECRET}"],
+            )
+        return self.cluster
+
+    def templates(self) -> Mapping[str, templates.Template]:
+        """The templates by name; those of the cluster only where there is one."""
+        return {name: one for name, one in self._templates.items() if self.cluster or not isinstance(one, PodTemplate)}
+
+    @property
+    def places(self) -> int:
+        """How many places may not answer."""
+        return len(self.site.servers) + (self.cluster is not None)
+
+    def list(self) -> Listing:
+        listing = super().list()
+        if self.cluster is None:
+            return listing
+        try:
+            found = self.cluster.list()
+        except HomewrightError as error:
+            why = " ".join(filter(None, (error.what, error.why)))
+            return Listing(listing.workspaces, {**listing.unreachable, THE_CLUSTER: why}, listing.polled_at)
+        every = sorted((*listing.workspaces, *found), key=lambda one: (one.key.user, one.key.name, one.node))
+        return Listing(tuple(every), listing.unreachable, listing.polled_at)
+
+    def show(self, key: Key) -> Workspace:
+        return self._by_place(key, lambda there: there.show(key), lambda: super(OneManager, self).show(key))
+
+    def preview(self, spec: Specification) -> Preview:
+        template = templates.require(dict(self._templates), spec.template)
+        if not isinstance(template, PodTemplate):
+            return super().preview(spec)
+        template.preset(spec.preset)
+        there = self.require_cluster()
+        warnings = [template.warning] if template.warning else []
+        if self.site.zone is None:
+            warnings.append("The site has no zone, so it gets no address: it is opened by a port-forward.")
+        return Preview(THE_CLUSTER, tuple(warnings), "", there.existing(spec.key))
+
+    def create(self, spec: Specification, say: Say, *, accept_shared_node: bool = False) -> Created:
+        template = templates.require(dict(self._templates), spec.template)
+        if not isinstance(template, PodTemplate):
+            return super().create(spec, say, accept_shared_node=accept_shared_node)
+        made = self.require_cluster().create(spec, say)
+        return Created(made.workspace, made.existed, (template.warning,) if template.warning else ())
+
+    def start(self, key: Key, say: Say = lambda _: None) -> Workspace:
+        return self._by_place(key, lambda there: there.start(key, say), lambda: super(OneManager, self).start(key, say))
+
+    def restart(self, key: Key, say: Say = lambda _: None) -> Workspace:
+        """End it and start it again."""
+
+        def on_server() -> Workspace:
+            super(OneManager, self).stop(key)
+            return super(OneManager, self).start(key, say)
+
+        return self._by_place(key, lambda there: there.restart(key, say), on_server)
+
+    def stop(self, key: Key) -> Workspace:
+        return self._by_place(key, lambda there: there.stop(key), lambda: super(OneManager, self).stop(key))
+
+    def delete(self, key: Key, with_storage: bool) -> str:
+        return self._by_place(
+            key,
+            lambda there: ", ".join(there.delete(key, with_storage)),
+            lambda: super(OneManager, self).delete(key, with_storage),
+        )
+
+    def undelete(self, key: Key) -> tuple[str, ...]:
+        """Take back storage that was given up. The names of the claims."""
+        return self.require_cluster().undelete(key)
+
+    def purge(self, key: Key | None) -> Purged:
+        """Remove storage that was given up: what is due, or a key's however long ago."""
+        return self.require_cluster().purge(key)
+
+    def password(self, key: Key) -> str:
+        return self._by_place(key, lambda there: there.password(key), lambda: super(OneManager, self).password(key))
+
+    def sessions(self, key: Key) -> tuple[Session, ...]:
+        """Who is on, as far as that is known: of a pod it is not."""
+        return self._by_place(key, lambda there: (), lambda: super(OneManager, self).sessions(key))
+
+    def logs(self, key: Key, lines: int = 100, follow: bool = False) -> Iterator[str]:
+        yield from self._by_place(
+            key,
+            lambda there: there.logs(key, lines, follow),
+            lambda: super(OneManager, self).logs(key, lines, follow),
+        )
+
+    def events(self, key: Key) -> tuple[WorkspaceEvent, ...]:
+        """What happened to a workspace of the cluster."""
+        return self.require_cluster().events(key)
+
+    def export(self, key: Key | None) -> tuple[Manifest, ...]:
+        """The objects of a workspace; without a key what an administrator makes once for all of them."""
+        there = self.require_cluster()
+        return there.setup() if key is None else there.export(key)
+
+    def forward(self, workspace: Workspace) -> tuple[str, tuple[str, ...]]:
+        if self.cluster is not None and workspace.key.node is None:
+            return self.cluster.forward(workspace)
+        return super().forward(workspace)
+
+    def _by_place(
+        self, key: Key, there: Callable[[ClusterWorkspaces], Answer], on_server: Callable[[], Answer]
+    ) -> Answer:
+        """A verb where its workspace is. While the cluster does not answer, what is on servers can still be had."""
+        silent: HomewrightError | None = None
+        if key.node is None and self.cluster is not None:
+            in_cluster = False
+            try:
+                in_cluster = self.cluster.has(key)
+            except Unreachable as error:
+                silent = error
+            if in_cluster:
+                return there(self.cluster)
+        try:
+            return on_server()
+        except InstanceNotFound:
+            if silent is not None:
+                raise silent from None
+            raise
