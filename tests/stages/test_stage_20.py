@@ -227,3 +227,41 @@ def test_an_instance_that_was_cut_off_is_made_anew(stage: LxdStage) -> None:
     stage.run(INSTANCES, hosts=[victim])
     stage.assert_proved(INSTANCES, victim)
     assert stage.practice.on(victim, f"{LXC}; lxc exec {node} -- ls /half", check=False) == ""
+
+
+@pytest.mark.long
+def test_an_instance_moves_grows_and_is_taken_away(stage: LxdStage) -> None:
+    """Other answers on a cluster that runs: what is in an instance goes with it, and nothing goes without a word."""
+    first, victim = stage.practice.names[0], stage.practice.names[-1]
+    node, site = f"{victim}-node", stage.practice.site
+    nodes = site.instances.nodes or ()
+
+    def with_last(*last: Instance, **more: Any) -> dict[str, Any]:
+        settings = site.instances.model_copy(update={"nodes": (*nodes[:-1], *last), **more})
+        return {"site": site.model_copy(update={"instances": settings}).model_dump(mode="json")}
+
+    stage.practice.on(victim, f"{LXC}; lxc exec {node} -- touch /kept")
+    elsewhere = with_last(nodes[-1].model_copy(update={"host": first, "memory": 3, "disk": 25}))
+    try:
+        assert stage.verdicts(INSTANCES, **elsewhere)[first][0] == "broken"
+        assert stage.run(INSTANCES, **elsewhere).changed[first]
+        assert {verdict for verdict, _ in stage.verdicts(INSTANCES, **elsewhere).values()} == {"proved"}
+        assert set(stage.run(INSTANCES, **elsewhere).changed.values()) == {0}
+        told = stage.practice.on(
+            first, f"{LXC}; lxc list -f csv -c nL; lxc config get {node} limits.memory; lxc exec {node} -- ls /kept"
+        )
+        assert f"{node},{first}" in told and "3GiB" in told and "/kept" in told
+        smaller = with_last(nodes[-1].model_copy(update={"host": first, "memory": 3, "disk": 20}))
+        stage.assert_refused(INSTANCES, "cannot become smaller", [first], **smaller)
+        unnamed = with_last()
+        stage.run(INSTANCES, **unnamed)
+        assert node in stage.practice.on(first, f"{LXC}; lxc list -f csv -c n"), "nobody said that it may go"
+        named = with_last(gone=(node,))
+        assert "still there" in stage.verdicts(INSTANCES, **named)[first][1]
+        stage.run(INSTANCES, **named)
+        assert {verdict for verdict, _ in stage.verdicts(INSTANCES, **named).values()} == {"proved"}
+        assert node not in stage.practice.on(first, f"{LXC}; lxc list -f csv -c n")
+    finally:
+        stage.practice.on(first, f"{LXC}; lxc delete -f {node} 2>/dev/null; true")
+        stage.run(INSTANCES)
+        stage.assert_proved(INSTANCES)

@@ -1,0 +1,136 @@
+"""Proofs that are asked for together are one process, and each step ends with its own hosts."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homewright.access.endpoint import Endpoint
+from homewright.catalogue.models import Limits
+from homewright.engine.events import Event, Kind
+from homewright.engine.proofs import Proofs
+from homewright.engine.runner_process import Ending
+from homewright.engine.runners import shared
+from homewright.engine.runners.request import HostRequest, StepRequest
+from homewright.engine.runners.shared import SESSIONS, SharedConnections
+from homewright.engine.states import Action
+from homewright.errors import Unreachable
+from homewright.site.models import Server, Site
+from homewright.site.paths import StateFolder, make_folder
+
+SITE = Site(name="attic", servers=(Server(name="s1", address="192.0.2.1", user="ann"),))
+WHO = "import os\nfrom homewright.engine.runners.host import proved\n"
+
+
+def request(tmp_path: Path, step: str, text: str) -> StepRequest:
+    file = tmp_path / f"{step.replace('/', '_')}.py"
+    file.write_text(text)
+    return StepRequest(
+        run="r1", step=step, action=Action.VERIFY, file=file,
+        hosts=(HostRequest(name="s1", address="192.0.2.1", port=22, user="ann"),),
+        site=SITE.model_dump(mode="json"), key_file=tmp_path / "key", known_hosts=tmp_path / "known_hosts",
+        secrets_file=tmp_path / "secrets", work=tmp_path, fence=1, controller="c",
+    )  # fmt: skip
+
+
+async def ask(state: StateFolder, *requests: StepRequest) -> tuple[list[Ending], dict[str, list[Event]], list[str]]:
+    proofs = Proofs(state, "r1", asyncio.Event())
+    heard: dict[str, list[Event]] = {one.step: [] for one in requests}
+    order: list[str] = []
+
+    async def one(number: int, wanted: StepRequest) -> Ending:
+        folder = state.root / f"call-{number}"
+        make_folder(folder)
+        ending = await proofs.ask(wanted, folder, number, Limits(), heard[wanted.step].append)
+        order.append(wanted.step)
+        return ending
+
+    return await asyncio.gather(*(one(number, each) for number, each in enumerate(requests))), heard, order
+
+
+def said(events: list[Event]) -> tuple[str, str]:
+    return next((str(one.data["verdict"]), one.text) for one in events if one.kind == Kind.VERIFY)
+
+
+def test_one_process_proves_them_all_and_a_broken_file_breaks_no_other(state: StateFolder, tmp_path: Path) -> None:
+    wanted = [
+        request(tmp_path, "00/10", f"{WHO}def verify(host): return proved(str(os.getpid()))"),
+        request(tmp_path, "00/20", f"{WHO}def verify(host): return proved(str(os.getpid()), idle=True)"),
+        request(tmp_path, "00/30", "import no_such_module"),
+        request(tmp_path, "00/40", "def verify(host): raise ValueError('odd')"),
+    ]
+    endings, heard, _ = asyncio.run(ask(state, *wanted))
+    assert {one.exit_code for one in endings} == {0}
+    first, second = said(heard["00/10"]), said(heard["00/20"])
+    assert first == second and first[0] == "proved"
+    assert any(one.data.get("idle") for one in heard["00/20"])
+    assert "no_such_module" in said(heard["00/30"])[1] and "odd" in said(heard["00/40"])[1]
+    assert all({one.step for one in events} == {step} for step, events in heard.items())
+
+
+def test_a_step_waits_for_no_other(state: StateFolder, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    until = f"while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)"
+    waits = f"{WHO}import pathlib, time\ndef verify(host):\n    {until}\n"
+    slow = request(tmp_path, "00/10", f"{waits}    return proved('late')")
+    quick = request(tmp_path, "00/20", f"{WHO}def verify(host): return proved('now')")
+
+    async def both() -> list[str]:
+        proofs = Proofs(state, "r1", asyncio.Event())
+        order: list[str] = []
+
+        async def one(number: int, wanted: StepRequest) -> None:
+            folder = state.root / f"call-{number}"
+            make_folder(folder)
+            await proofs.ask(wanted, folder, number, Limits(), lambda _: None)
+            order.append(wanted.step)
+            gate.touch()  # only now may the slow one end
+
+        await asyncio.gather(one(0, slow), one(1, quick))
+        return order
+
+    assert asyncio.run(both()) == ["00/20", "00/10"]
+
+
+def test_a_process_that_dies_ends_every_wait(state: StateFolder, tmp_path: Path) -> None:
+    dead = request(tmp_path, "00/10", "import os\ndef verify(host): os._exit(9)")
+    endings, _, _ = asyncio.run(ask(state, dead))
+    assert [one.exit_code for one in endings] == [9]
+
+
+class Link:
+    """A connection that only says whether it lives."""
+
+    def __init__(self) -> None:
+        self.alive = True
+
+    def close(self) -> None:
+        self.alive = False
+
+
+def test_one_connection_to_each_host_and_no_second_try_at_one_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened: list[str] = []
+
+    def open_(endpoint: Endpoint) -> Any:
+        opened.append(endpoint.name)
+        if endpoint.name == "s2":
+            raise Unreachable("s2 cannot be reached.")
+        return Link()
+
+    monkeypatch.setattr(shared.Connection, "open", open_)
+    here, there = (Endpoint(name, "192.0.2.1", 22, "ann", tmp_path, tmp_path) for name in ("s1", "s2"))
+    connections = SharedConnections()
+    link = connections.to(here)
+    assert connections.to(here) is link
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            connections.to(there)
+    assert opened == ["s1", "s2"]
+    connections.close()
+    assert not link.alive and connections.to(here) is not link, "one that was lost is opened anew"
+    assert SESSIONS < 10
