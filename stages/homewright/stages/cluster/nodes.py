@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
 from typing import Any, cast
 
 from homewright.engine.runners.host import Host
@@ -32,7 +33,9 @@ FOLDERS = (
     "/etc/homewright/containerd", documents.STORE, documents.RUNTIME, PROGRAMS, "/var/log/containers", "/var/log/pods",
 )  # fmt: skip
 """Folders that the cluster makes; they go with it where they were not there before."""
-EMPTY = ("/usr/local/lib/homewright", "/etc/homewright/cluster", "/etc/homewright", "/usr/libexec/kubernetes")  # fmt: skip
+OWN = (PROGRAMS, documents.STORE, documents.RUNTIME)
+"""Those of them that are nobody else's."""
+EMPTY = ("/usr/local/lib/homewright", "/etc/homewright/cluster", "/etc/homewright", "/usr/libexec/kubernetes")
 """Folders that others may share: they go only when they are empty and were not there before."""
 FETCH_S = 1200
 
@@ -92,6 +95,8 @@ def checksums(host: Host, architecture: str) -> dict[str, tuple[mirrors.Fetch, s
 
 def install(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]], owner: str) -> None:
     """Make the server ready to become a node; what is so already stays as it is."""
+    folders = sorted({str(PurePosixPath(path).parent) for path in (*files(host), OWNER)})
+    host.run(f"umask 022; mkdir -p {shlex.join(folders)}")
     with host.task("Whose node it is") as task:
         task.changed = host.write(OWNER, f"{owner}\n".encode())
     with host.task("Packages") as task:
@@ -179,32 +184,19 @@ def remove(host: Host, captured: Mapping[str, Any]) -> None:
         task.changed = found == ["active"] or host.exists(f"{UNITS}/{CONTAINERD_UNIT}")
         host.run(_STOP, timeout=180)
     with host.task("No files") as task:
-        gone = [
-            *files(host),
-            MODULES,
-            documents.SCRIPT,
-            *(f"{BIN}/{name}" for name in ("kubeadm", "kubelet", "kubectl")),
-            FORMED,
-        ]
-        for path in gone:
-            task.changed = host.remove(path) or task.changed
-        for folder in FOLDERS:
-            if folder not in captured.get("folders", FOLDERS) or folder in (
-                PROGRAMS,
-                documents.STORE,
-                documents.RUNTIME,
-            ):
-                task.changed = host.remove(folder) or task.changed
-        host.run("systemctl daemon-reload; systemctl reset-failed 2>/dev/null; true")
+        own = [*files(host), MODULES, SYSCTL, documents.SCRIPT, FORMED]
+        own += [f"{BIN}/{name}" for name in ("kubeadm", "kubelet", "kubectl")]
+        there = captured.get("folders", FOLDERS)
+        own += [folder for folder in FOLDERS if folder not in there or folder in OWN]
+        task.changed = bool(host.run(["sh", "-euc", _GONE, "sh", *own], timeout=300).stdout.strip())
         if captured.get("forward") == "0" and host.through is not None:
             host.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])
     with host.task("No packages") as task:
         task.changed = packages.remove(host, wanted_packages(host.site), captured.get("packages"))
     with host.task("Nobody's node") as task:
         task.changed = host.remove(OWNER)
-        for folder in EMPTY:
-            if folder not in captured.get("folders", EMPTY):
-                host.run(f"[ ! -d {folder} ] || rmdir --ignore-fail-on-non-empty {folder}")
+        gone = [folder for folder in EMPTY if folder not in captured.get("folders", EMPTY)]
+        host.run(["sh", "-euc", _EMPTIED, "sh", *gone])
 
 
 def _proxy(site: Site) -> str:
@@ -263,6 +255,16 @@ RestartSec=5
 
 [Install]
 WantedBy=multi-user.target
+"""
+_GONE = """for path; do
+    [ -e "$path" ] || [ -L "$path" ] || continue
+    rm -rf -- "$path"
+    echo "$path"
+done
+systemctl daemon-reload
+systemctl reset-failed 2>/dev/null || true
+"""
+_EMPTIED = """for folder; do [ ! -d "$folder" ] || rmdir --ignore-fail-on-non-empty "$folder"; done
 """
 _STOP = f"""
 systemctl disable -q --now {KUBELET_UNIT} 2>/dev/null
