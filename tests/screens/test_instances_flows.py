@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from piloting import Compare, Make, both, drive, page, shows, until
 from recorded_sites import lay_out
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from homewright.catalogue import load, shipped
+from homewright.planning import Plan, kept, plan
+from homewright.planning.known import known_facts
 from homewright.screens.widgets.capacity import bar, legend
 from homewright.screens.widgets.field import Field
 from homewright.screens.widgets.table import Table
 from homewright.site import files
 from homewright.site.answers import Instance
+from homewright.site.paths import StateFolder
 
 SIZE = (80, 24)
 
@@ -42,6 +48,14 @@ def test_bars_are_told_apart_in_ascii() -> None:
 
 def field(pilot: Pilot[object], name: str) -> Field:
     return pilot.app.screen.query_one(f"#field-{name}", Field)
+
+
+def applied(file: Path, state: StateFolder) -> Plan:
+    """The site as if it had been applied."""
+    site = files.load(file)
+    made = plan(site, load([shipped()]), known_facts(site, state))
+    kept.apply(state, made)
+    return made
 
 
 def test_an_instance_that_asks_for_too_much_is_refused_while_it_is_typed(make_app: Make) -> None:
@@ -158,6 +172,78 @@ def test_servers_that_are_nodes_themselves_have_no_instances(make_app: Make) -> 
         await until(pilot, shows(pilot, "7/9 Platform"))
 
     drive(make_app(), SIZE, flow)
+
+
+def test_storage_and_image_are_chosen(make_app: Make) -> None:
+    file, _ = lay_out("attic")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("instances", ("3 instances",), file=file, name="attic")(pilot)
+        await pilot.press("s")
+        await until(pilot, shows(pilot, "Storage", "One kind on all servers"))
+        await pilot.press("right")
+        await until(pilot, shows(pilot, "Snapshots, and disks that end where they should"))
+        field(pilot, "image").value = "http://images.example.org"
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "✗ must look like"))
+        field(pilot, "image").value = "https://images.example.org/releases#24.04"
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "Saved in site.yaml"))
+
+    drive(make_app(), SIZE, flow)
+    site = files.load(file)
+    assert (site.instances.storage, site.mirror.instances) == ("zfs", "https://images.example.org/releases#24.04")
+
+
+def test_practice_servers_have_no_disks_for_a_pool(make_app: Make) -> None:
+    file, _ = lay_out("practice")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("instances", ("without room",), file=file, name="practice")(pilot)
+        await pilot.press("s")
+        await until(pilot, shows(pilot, "dir (proposed)"))
+        await pilot.press("right", "ctrl+s")
+        await until(pilot, shows(pilot, "✗ not possible", "without disks"))
+
+    drive(make_app(), SIZE, flow)
+    assert files.load(file).instances.storage is None
+
+
+def test_one_that_was_made_is_taken_away_by_its_name_and_the_others_stay_as_they_are(make_app: Make) -> None:
+    file, state = lay_out("attic")
+    applied(file, state)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("instances", ("3 instances",), file=file, name="attic")(pilot)
+        await pilot.press("down", "D")
+        await until(pilot, shows(pilot, "take birch-node away?", "nothing else is a copy"))
+        await pilot.press(*"cedar", "enter")
+        await until(pilot, shows(pilot, "that is not birch-node"))
+        await pilot.press(*["backspace"] * 5, *"birch-node", "enter")
+        await until(pilot, shows(pilot, "2 instances", "Saved"))
+
+    before = {one.name: one.address for one in applied(file, state).instances}
+    drive(make_app(), SIZE, flow)
+    instances = files.load(file).instances
+    assert instances.gone == ("birch-node",) and instances.nodes is not None
+    assert {one.name: one.address for one in instances.nodes} == {
+        name: address for name, address in before.items() if name != "birch-node"
+    }
+
+
+@both
+def test_where_instances_are_kept(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
+    file, _ = lay_out("attic")
+    act = page("instances", ("maple-node",), "s", ("One kind",), file=file, name="attic")
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+def test_an_instance_that_was_made_goes(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
+    file, state = lay_out("attic")
+    applied(file, state)
+    act = page("instances", ("maple-node",), "down", "D", ("take birch-node away",), file=file, name="attic")
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 
 @both

@@ -17,6 +17,7 @@ from homewright.screens.page import Box, Result, TooSmall
 from homewright.screens.widgets.field import Choice, Field, Rule, first_wrong
 
 if TYPE_CHECKING:
+    from homewright.planning.pools import StorageChoice
     from homewright.screens.services_planning import Known
     from homewright.site.answers import Instance, Reserve
 
@@ -153,6 +154,58 @@ class InstanceBox(FormBox["Instance"]):
         made = self._made()
         if first_wrong(list(self.query(Field))) is None and made is not None:
             self.dismiss(made)
+
+
+class SourcesBox(FormBox["dict[str, str | None]"]):
+    """What the instances' disks are kept in, and the image that they are made of."""
+
+    def __init__(self, known: Known) -> None:
+        super().__init__()
+        self._known = known
+        self._choices: dict[str, StorageChoice] = {}
+
+    def compose(self) -> ComposeResult:
+        site = self._known.site
+        self._choices = {str(choice.kind): choice for choice in self.home.services.storage(self._known)}
+        best = next((kind for kind, choice in self._choices.items() if choice.possible), "")
+        only = all(choice.possible is False for kind, choice in self._choices.items() if kind != best)
+        proposed = f"{best} (proposed)" if only else "the best there is (proposed)"
+        options = [("", proposed), *((kind, kind) for kind in self._choices)]
+        with Vertical(classes="box") as box:
+            box.border_title = "where instances are kept, and what they are made of"
+            with VerticalScroll(can_focus=False):
+                yield Field(
+                    "storage", "Storage", value=site.instances.storage or "", rule=self._storage, options=options
+                )
+                hint = "https://SERVER/PATH#IMAGE or a file; else Ubuntu's"
+                yield Field("image", "Image", value=site.mirror.instances or "", rule=self._image, hint=hint)
+            yield self.buttons()
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.call_after_refresh(self._tell)
+
+    def _storage(self, value: str) -> str:
+        choice = self._choices.get(value)
+        return f"not possible: {choice.why}" if choice is not None and choice.possible is False else ""
+
+    def _image(self, value: str) -> str:
+        return self.home.services.reason("mirror", "instances", value) if value else ""
+
+    @on(Choice.Changed)
+    def _tell(self) -> None:
+        """What the chosen storage means."""
+        field = self.query_one("#field-storage", Field)
+        choice = self._choices.get(field.value)
+        field.hint(choice.why if choice is not None else "One kind on all servers: zfs, btrfs, lvm or dir")
+        field.insist()
+
+    def action_save(self) -> None:
+        fields = list(self.query(Field))
+        if first_wrong(fields) is None:
+            storage, image = (field.value or None for field in fields)
+            self.dismiss({"instances.storage": storage, "mirror.instances": image})
 
 
 class ReserveBox(FormBox["Reserve"]):

@@ -47,7 +47,8 @@ it keeps for itself, what its instances take, what is free; beneath it stand its
 
 a       another instance, on the server under the cursor
 enter   on an instance: its name, server, role and size; on a server: what every server keeps for itself
-D       remove the instance under the cursor from the plan
+D       remove the instance under the cursor from the plan; one that was made is taken away with all that is in it
+s       storage and image: what the instances' disks are kept in, and what they are made of
 k       kind: virtual machines (isolated, can be given a GPU), or containers (lighter; the only ones possible
         where the processor cannot run virtual machines), or what is proposed
 p       propose again: forget the instances named here, and take one on each server that has room
@@ -55,14 +56,19 @@ p       propose again: forget the instances named here, and take one on each ser
 An instance has at least 2 CPUs, 2 GiB of memory and 20 GiB of disk. More than a server has is refused. With
 three servers or more there are three control planes, else one: two cannot form a quorum.
 
-Where it ends up in site.yaml: instances.kind, instances.reserve, instances.nodes. Nothing is made before the
-plan is approved. Line by line: homewright site set instances.nodes '[…]', or instances.nodes.NAME.cpu 8
+On a site that runs, another server moves an instance with all that is in it, and another size is given to it; a
+disk never becomes smaller. Plan says what each means before anything is done.
+
+Where it ends up in site.yaml: instances.kind, instances.reserve, instances.nodes, instances.gone,
+instances.storage, mirror.instances. Nothing is made before the plan is approved. Line by line:
+homewright site set instances.nodes '[…]', or instances.nodes.NAME.cpu 8
 """
     BINDINGS = [
         Binding("a", "add", "add"),
         Binding("enter", "edit", "edit", key_display="enter"),
         Binding("D", "remove", "remove"),
         Binding("k", "kind", "kind"),
+        Binding("s", "sources", "storage, image"),
         Binding("p", "propose", "propose again"),
         Binding("ctrl+n", "next", "next", key_display="ctrl+n"),
         Binding("escape", "back", "back", key_display="esc"),
@@ -207,7 +213,7 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         known, placed = self._known, self._placed
-        if action in ("add", "edit", "remove", "kind", "propose"):
+        if action in ("add", "edit", "remove", "kind", "propose", "sources"):
             if known is None or placed is None or not self._wanted(known.site):
                 return False
             if action == "remove" and self._under(placed)[1] is None:
@@ -222,7 +228,9 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
         assert known is not None and placed is not None
         if known.site.instances.nodes is not None:
             return list(known.site.instances.nodes)
-        return [node.model_copy(update={"address": None}) for node in placed.nodes]
+        # One that was made keeps its address, whatever becomes of the others.
+        made = {node.name for node in known.there}
+        return [node if node.name in made else node.model_copy(update={"address": None}) for node in placed.nodes]
 
     def action_add(self) -> None:
         from homewright.screens.instance_boxes import InstanceBox
@@ -277,11 +285,14 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
     def action_remove(self) -> None:
         from homewright.screens.ask import AskBox
 
-        placed = self._placed
+        known, placed = self._known, self._placed
         node = self._under(placed)[1] if placed is not None else None
-        if node is None:
+        if node is None or known is None:
             return
         name = node.name
+        if name in {one.name for one in known.there}:
+            self._take_away(known, node)
+            return
         nodes = [one for one in self._named() if one.name != name]
 
         def answer(yes: bool | None) -> None:
@@ -290,6 +301,34 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
 
         lines = [f"{name} leaves the plan; nothing is changed on {node.host} before the plan is approved."]
         self.app.push_screen(AskBox(f"remove {name}?", lines, "remove"), answer)
+
+    def _take_away(self, known: Known, node: Instance) -> None:
+        """One that was made goes with all that is in it, so its name has to be typed."""
+        from homewright.screens.ask import AskBox
+
+        changes = self.home.services.without_instance(known, node.name)
+
+        def answer(yes: bool | None) -> None:
+            if yes:
+                self._put(changes, f"host {node.host}")
+
+        lines = [
+            f"{node.name} was made on {node.host}. Once the plan is carried out it is taken away with all that is in "
+            "it: nothing else is a copy of that. To keep that, open it and give it another server."
+        ]
+        self.app.push_screen(AskBox(f"take {node.name} away?", lines, "take it away", typed=node.name), answer)
+
+    def action_sources(self) -> None:
+        from homewright.screens.instance_boxes import SourcesBox
+
+        known = self._known
+        assert known is not None
+
+        def done(answers: dict[str, str | None] | None) -> None:
+            if answers is not None:
+                self._put({field: value for field, value in answers.items() if value != _at(known.site, field)})
+
+        self.app.push_screen(SourcesBox(known), done)
 
     def action_kind(self) -> None:
         """The next kind: proposed, virtual machines, containers."""
@@ -306,7 +345,7 @@ plan is approved. Line by line: homewright site set instances.nodes '[…]', or 
         assert known is not None and sitting is not None
 
         def saved(site: Site) -> None:
-            self._loaded(type(known)(site, known.facts, known.secrets))
+            self._loaded(known.on(site))
             self.say(f"{told} Saved in site.yaml.".strip(), "ok")
             if cursor:
                 self.query_one(Table).move_to(cursor)
@@ -355,3 +394,7 @@ def _free(share: HostShare) -> str:
 
 def _amount(value: float | None, unit: str) -> str:
     return f"unknown {unit}" if value is None else f"{value:g} {unit}"
+
+
+def _at(site: Site, field: str) -> str | None:
+    return site.instances.storage if field == "instances.storage" else site.mirror.instances

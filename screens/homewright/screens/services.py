@@ -423,6 +423,7 @@ def _adapter(model: str, field: str) -> Any:
         "overlay": answers.Overlay,
         "instance": answers.Instance,
         "reserve": answers.Reserve,
+        "mirror": models.MirrorSettings,
         "tls": answers.Tls,
         "administrator": answers.Administrator,
         "key": Key,

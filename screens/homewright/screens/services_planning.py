@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from homewright.planning.decisions import Decided
     from homewright.planning.difference import Difference
     from homewright.planning.documents import Misfit
+    from homewright.planning.pools import StorageChoice
     from homewright.site.accounts import Account
+    from homewright.site.answers import Instance
     from homewright.site.models import Site
     from homewright.site.passwords import Strength
     from homewright.site.paths import StateFolder
@@ -30,6 +32,12 @@ class Known:
     facts: Mapping[str, HostFacts]
     secrets: frozenset[str]
     """Names of the secrets that are kept."""
+    there: tuple[Instance, ...] = ()
+    """The instances that were made."""
+
+    def on(self, site: Site) -> Known:
+        """The same with other answers."""
+        return replace(self, site=site)
 
 
 @dataclass(frozen=True)
@@ -69,18 +77,27 @@ class PlanningServices:
 
     def answers(self, file: Path, state: StateFolder) -> Known:
         """Site, facts and names of secrets. Raises SiteError, StateError."""
+        from homewright.planning import kept
         from homewright.planning.known import known_facts
         from homewright.site import files
         from homewright.site.secrets import Secrets
 
         site = files.load(file)
-        return Known(site, known_facts(site, state), frozenset(Secrets(state.secrets).names()))
+        made = kept.applied(state)
+        there = made.instances if made is not None else ()
+        return Known(site, known_facts(site, state), frozenset(Secrets(state.secrets).names()), there)
 
     def answered(self, site: Site, changes: Mapping[str, Any]) -> Site:
         """The site as it would be with these answers; a field that is None has its default again. Raises SiteError."""
         from homewright.site import files
 
         return files.changed(site, _unset(changes))
+
+    def without_instance(self, known: Known, name: str) -> Mapping[str, Any]:
+        """The answers by which an instance that was made is taken away with all that is in it."""
+        from homewright.planning.leaving import without_instance
+
+        return without_instance(known.site, known.facts, name)
 
     def answer_at(self, site: Site, field: str) -> Any:
         """The answer in force for a field, as plain data."""
@@ -107,6 +124,12 @@ class PlanningServices:
         from homewright.planning.bridges import candidates
 
         return candidates(known.site.server(host), known.facts[host]) if host in known.facts else ()
+
+    def storage(self, known: Known) -> Sequence[StorageChoice]:
+        """What the instances' disks can be kept in, with the reasons; the best first."""
+        from homewright.planning.pools import choices
+
+        return choices(known.site, known.facts)
 
     def outlook(self, site: Site, plan: Plan, state: StateFolder) -> Outlook:
         """What bears on approving this plan. Raises StateError."""

@@ -31,9 +31,9 @@ def verify(host: Host) -> Proof:
     ]
     # Trying ansible must leave no ~/.ansible behind.
     before = "cd /; d=$(mktemp -d); trap 'rm -rf $d' EXIT; export ANSIBLE_HOME=$d; "
-    script = before + "; ".join(
-        f"{command} >/dev/null 2>$d/said || {{ echo {name}; cat $d/said; exit 1; }}" for name, command in tried
-    )
+    # Side by side: each takes a second of one processor.
+    tries = " ".join(f"{{ {command} >/dev/null 2>$d/{name} || echo {name} >>$d/wrong; }} &" for name, command in tried)
+    script = f"{before}{tries} wait; [ ! -e $d/wrong ] || {{ n=$(head -n 1 $d/wrong); echo $n; cat $d/$n; exit 1; }}"
     used = host.run(script, sudo=False, timeout=120, check=False)
     if used.exit_code != 0:
         name, _, said = used.stdout.partition("\n")
