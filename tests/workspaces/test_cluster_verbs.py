@@ -1,0 +1,412 @@
+"""Every verb on workspaces in a cluster: done, cut off after each of its calls, raced, and without a right."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homewright.errors import HomewrightError, Unreachable, UsageError
+from homewright.site.models import Site
+from homewright.workspaces.backends.kubernetes import namespace
+from homewright.workspaces.backends.kubernetes.api import Api
+from homewright.workspaces.errors import (
+    ChangedMeanwhile,
+    InstanceFailed,
+    InstanceNotFound,
+    MissingRight,
+    NotOurs,
+    StorageFailed,
+)
+from homewright.workspaces.models import Key, Specification
+from homewright.workspaces.on_cluster import ClusterWorkspaces
+from homewright.workspaces.templates import PodTemplate, shipped
+
+from .api_stand_in import StandIn, stand_in
+
+ALICE = Key(user="alice")
+SITE = Site(name="attic", zone="home.internal")
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with stand_in() as made:
+        yield made
+
+
+def manager(server: StandIn, api: type[Api] = Api, **options: Any) -> ClusterWorkspaces:
+    made = ClusterWorkspaces(
+        SITE, api(server.kubeconfig, patience_s=2.0, **options), shipped(), "root@here", lambda _: "$argon2id$x"
+    )
+    for backend in made._backends.values():
+        backend.pause_s = 0.01
+    return made
+
+
+def spec(key: Key = ALICE, template: str = "code-server") -> Specification:
+    return Specification(key=key, template=template, preset="standard")
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+class Dead(BaseException):
+    """The manager was killed: nothing of it runs on."""
+
+
+class Dying(Api):
+    """Dies right after its call of this number has been answered."""
+
+    def __init__(self, *arguments: Any, dies_after: int = 0, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.calls = 0
+        self.dies_after = dies_after
+
+    def _request(self, *arguments: Any, **options: Any) -> Any:
+        answer = super()._request(*arguments, **options)
+        self.calls += 1
+        if self.calls == self.dies_after:
+            raise Dead
+        return answer
+
+
+def kinds(server: StandIn) -> dict[str, int]:
+    """How many of each kind belong to workspaces."""
+    counted: dict[str, int] = {}
+    for (kind, _, _), one in server.objects.items():
+        if "homewright.dev/workspace" in (one["metadata"].get("labels") or {}):
+            counted[kind] = counted.get(kind, 0) + 1
+    return counted
+
+
+WHOLE = {"ConfigMap": 1, "PersistentVolumeClaim": 1, "Secret": 1, "ServiceAccount": 1, "Service": 1,
+         "NetworkPolicy": 1, "Ingress": 1, "StatefulSet": 1}  # fmt: skip
+RUNS, RESTS, KEPT = {**WHOLE, "Pod": 1}, WHOLE, {"PersistentVolumeClaim": 1}
+
+
+def test_a_life(server: StandIn) -> None:
+    there = manager(server)
+    made = there.create(spec(), quiet)
+    assert not made.existed and made.workspace.state == "running"
+    assert made.workspace.address == "https://code-alice.home.internal/"
+    assert kinds(server) == RUNS
+    again = there.create(spec(), quiet)
+    assert again.existed and again.workspace.state == "running"
+    password = there.password(ALICE)
+    assert len(password) > 20
+    assert [one.key for one in there.list()] == [ALICE] and there.list()[0].state == "running"
+    assert there.stop(ALICE).state == "stopped" and kinds(server) == RESTS
+    assert there.stop(ALICE).state == "stopped", "twice does no harm"
+    assert there.start(ALICE, quiet).state == "running"
+    before = server.all("Pod")[0]["metadata"]["uid"]
+    assert there.restart(ALICE, quiet).state == "running"
+    assert server.all("Pod")[0]["metadata"]["uid"] != before, "another pod"
+    assert there.password(ALICE) == password, "the same after all of that"
+    assert list(there.logs(ALICE, 10, False)) == ["one", "two"]
+    assert there.events(ALICE)[0].what == "created"
+    assert there.delete(ALICE, with_storage=False) == ("workspace-alice",)
+    assert kinds(server) == KEPT
+    with pytest.raises(InstanceNotFound):
+        there.show(ALICE)
+
+
+def test_storage_is_kept_given_up_taken_back_and_removed(server: StandIn) -> None:
+    there = manager(server)
+    there.create(spec(), quiet)
+    claim = server.all("PersistentVolumeClaim")[0]["metadata"]["uid"]
+    there.delete(ALICE, with_storage=True)
+    assert kinds(server) == KEPT, "nothing is removed by a deletion"
+    assert there.purge(None).removed == () and kinds(server) == KEPT, "it is not due"
+    with pytest.raises(StorageFailed) as refused:
+        there.create(spec(), quiet)
+    assert "undelete alice" in refused.value.as_text() and "purge alice" in refused.value.as_text()
+    assert there.undelete(ALICE) == ("workspace-alice",)
+    there.create(spec(), quiet)
+    assert server.all("PersistentVolumeClaim")[0]["metadata"]["uid"] == claim, "with what was there"
+    there.delete(ALICE, with_storage=True)
+    assert there.purge(Key(user="bob")).removed == ()
+    assert there.purge(ALICE).removed == ("codeserver-instances/workspace-alice",)
+    assert kinds(server) == {}
+    with pytest.raises(InstanceNotFound):
+        there.undelete(ALICE)
+
+
+def test_storage_that_is_due_goes_by_purge_alone(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = manager(server)
+    there.create(spec(), quiet)
+    there.delete(ALICE, with_storage=True)
+    monkeypatch.setattr("homewright.workspaces.on_cluster.KEPT_S", -1.0)
+    there.list()
+    assert kinds(server) == KEPT
+    assert there.purge(None).removed == ("codeserver-instances/workspace-alice",)
+
+
+def _running(server: StandIn) -> None:
+    manager(server).create(spec(), quiet)
+
+
+def _stopped(server: StandIn) -> None:
+    _running(server)
+    manager(server).stop(ALICE)
+
+
+def _nothing(_: StandIn) -> None:
+    pass
+
+
+Verb = Callable[[ClusterWorkspaces], object]
+VERBS: dict[str, tuple[Callable[[StandIn], None], Verb, dict[str, int]]] = {
+    "create": (_nothing, lambda there: there.create(spec(), quiet), RUNS),
+    "stop": (_running, lambda there: there.stop(ALICE), RESTS),
+    "start": (_stopped, lambda there: there.start(ALICE, quiet), RUNS),
+    "restart": (_running, lambda there: there.restart(ALICE, quiet), RUNS),
+    "delete": (_running, lambda there: there.delete(ALICE, False), KEPT),
+    "delete with storage": (_running, lambda there: there.delete(ALICE, True), KEPT),
+}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_manager_killed_after_any_call_is_repaired_by_doing_it_again(server: StandIn, name: str) -> None:
+    before, verb, expected = VERBS[name]
+    before(server)
+    start = copy.deepcopy(server.objects)
+    whole = manager(server, Dying)
+    verb(whole)
+    assert isinstance(whole.api, Dying)
+    calls = whole.api.calls
+    assert 4 <= calls < 60, calls
+    for dies_after in range(1, calls + 1):
+        server.objects = copy.deepcopy(start)
+        claims = {claim["metadata"]["uid"] for claim in server.all("PersistentVolumeClaim")}
+        dying = manager(server, Dying, dies_after=dies_after)
+        with pytest.raises(Dead):
+            verb(dying)
+        with suppress(InstanceNotFound):  # of a deletion the last call was its last
+            verb(manager(server))
+        assert kinds(server) == expected, f"{name}, killed after call {dies_after} of {calls}"
+        kept = {claim["metadata"]["uid"] for claim in server.all("PersistentVolumeClaim")}
+        assert claims <= kept, "no volume is lost"
+        if name == "delete with storage":
+            assert "homewright.dev/deleted-at" in server.all("PersistentVolumeClaim")[0]["metadata"]["annotations"]
+
+
+def test_what_is_not_ours_is_never_taken_over(server: StandIn) -> None:
+    there = manager(server)
+    there._prepare(there.templates["code-server"], quiet)
+    for kind, version in (
+        ("ConfigMap", "v1"), ("Service", "v1"), ("Secret", "v1"), ("StatefulSet", "apps/v1"),
+        ("PersistentVolumeClaim", "v1"),
+    ):  # fmt: skip
+        name = "workspace-alice" if kind == "PersistentVolumeClaim" else "code-server-alice"
+        metadata = {"name": name, "namespace": "codeserver-instances"}
+        foreign = server.put({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": {"replicas": 0}})
+        with pytest.raises(NotOurs) as refused:
+            there.create(spec(), quiet)
+        assert name in refused.value.as_text() and refused.value.do
+        assert [one for one in server.all(kind) if one["metadata"]["name"] == name] == [foreign], "untouched"
+        del server.objects[kind, "codeserver-instances", name]
+    assert there.create(spec(), quiet).workspace.state == "running"
+
+
+def test_a_namespace_of_somebody_else_s_is_left_alone(server: StandIn) -> None:
+    server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "codeserver-instances"}})
+    with pytest.raises(NotOurs, match="is not Homewright's"):
+        manager(server).create(spec(), quiet)
+    assert kinds(server) == {}
+
+
+def test_of_two_managers_one_is_told(server: StandIn) -> None:
+    one, other = manager(server), manager(server)
+    one.create(spec(), quiet)
+    backend, held = one._require(ALICE)
+    other.stop(ALICE)
+    with pytest.raises(ChangedMeanwhile) as refused:
+        backend.change(held, "started", wanted="running")
+    assert "alice" in refused.value.what and refused.value.do
+    assert other.show(ALICE).state == "stopped"
+
+
+def test_a_start_that_is_overtaken_by_a_stop_starts_nothing(server: StandIn) -> None:
+    """The stop comes between the start's record and its write to the workload."""
+    _stopped(server)
+    slow = manager(server)
+    backend, held = slow._require(ALICE)
+    held = backend.change(held, "started", wanted="running")
+    manager(server).stop(ALICE)
+    with suppress(ChangedMeanwhile):
+        backend.converge(held)
+    backend_now, now = manager(server)._require(ALICE)
+    assert now.intent.wanted == "stopped"
+    backend_now.scale(now)
+    backend_now.wait_stopped(now)
+    assert kinds(server) == RESTS
+
+
+def test_what_is_left_of_a_deleted_workspace_makes_way_for_the_next(server: StandIn) -> None:
+    there = manager(server)
+    there.create(spec(), quiet)
+    record = server.all("ConfigMap")[0]
+    with server.lock:  # its garbage has not been collected yet
+        del server.objects["ConfigMap", "codeserver-instances", record["metadata"]["name"]]
+    assert there.create(spec(), quiet).workspace.state == "running"
+    assert kinds(server) == RUNS
+
+
+def test_a_workspace_is_one_whatever_its_template(server: StandIn) -> None:
+    there = manager(server)
+    there.create(spec(), quiet)
+    other = there.create(spec(template="devenv"), quiet)
+    assert other.existed and other.workspace.template == "code-server"
+
+
+def test_it_says_why_it_does_not_start(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homewright.workspaces.backends.kubernetes.verbs._SURE_AFTER_S", 0.05)
+    there = manager(server)
+    there._prepare(there.templates["code-server"], quiet)
+    server.pods_work = False
+    about = {"kind": "StatefulSet", "name": "code-server-alice", "uid": "x"}
+    message = "create Pod x failed error: exceeded quota: team, requested: pods=1, used: pods=9, limited: pods=9"
+    server.put(
+        {"kind": "Event", "metadata": {"name": "e", "namespace": "codeserver-instances"}, "involvedObject": about,
+         "reason": "FailedCreate", "message": message, "type": "Warning", "count": 3}
+    )  # fmt: skip
+    with pytest.raises(InstanceFailed) as failed:
+        there.create(spec(), quiet)
+    assert "quota team has no room" in failed.value.why and "smaller preset" in failed.value.as_text()
+    assert there.show(ALICE).whose == "user"
+    assert there.list()[0].reason == there.show(ALICE).reason, "the list says the same"
+
+
+@pytest.mark.parametrize(("verb", "resource"), [
+    ("create", "configmaps"), ("get", "secrets"), ("patch", "statefulsets"), ("patch", "persistentvolumeclaims"),
+    ("list", "pods"), ("patch", "ingresses"), ("get", "namespaces"),
+])  # fmt: skip
+def test_a_missing_right_names_itself(server: StandIn, verb: str, resource: str) -> None:
+    manager(server)._prepare(manager(server).templates["code-server"], quiet)
+    server.denied = {(verb, resource)}
+    with pytest.raises(MissingRight) as refused:
+        manager(server).create(spec(), quiet)
+    assert f"does not let us {verb} {resource}" in refused.value.what
+    assert "export --setup" in refused.value.as_text()
+
+
+def test_the_shipped_role_has_every_right_that_is_used(server: StandIn) -> None:
+    there = manager(server)
+    there._prepare(there.templates["code-server"], quiet)  # an administrator's
+    server.calls.clear()
+    there.create(spec(), quiet)
+    there.list()
+    list(there.logs(ALICE, 1, False))
+    there.events(ALICE), there.password(ALICE), there.export(ALICE)
+    there.stop(ALICE), there.start(ALICE, quiet), there.restart(ALICE, quiet)
+    there.delete(ALICE, True), there.undelete(ALICE)
+    there.create(spec(), quiet), there.delete(ALICE, True), there.purge(ALICE)
+    granted = {(verb, one) for _, resources, verbs in namespace.RIGHTS for one in resources for verb in verbs}
+    assert set(server.calls) - granted == set()
+
+
+@pytest.mark.parametrize("user", ["a.b", "a_b", "a@b", "u" * 200, "日本", "..\u2044x"])
+def test_hard_names_live_side_by_side(server: StandIn, user: str) -> None:
+    there = manager(server)
+    there.create(spec(Key(user="a-b")), quiet)
+    made = there.create(spec(Key(user=user)), quiet)
+    assert made.workspace.key.user == user and not made.existed
+    assert len({claim["metadata"]["name"] for claim in server.all("PersistentVolumeClaim")}) == 2
+    there.delete(Key(user=user), with_storage=False)
+    assert [one.key.user for one in there.list()] == ["a-b"]
+
+
+# What the API server does besides: faults on demand
+
+
+def test_a_busy_server_is_asked_again(server: StandIn) -> None:
+    server.faults = [
+        (429, "busy", {"Retry-After": "0"}),
+        (503, "starting", {}),
+        (500, "etcdserver: leader changed", {}),
+    ]
+    assert manager(server).list() == ()
+    assert server.faults == []
+
+
+def test_a_server_that_stays_busy_is_said(server: StandIn) -> None:
+    server.faults = [(503, "no endpoints", {})] * 100
+    with pytest.raises(Unreachable) as busy:
+        manager(server).show(ALICE)
+    assert "503" in busy.value.why and "no endpoints" in busy.value.why
+
+
+def test_a_token_that_was_renewed_is_taken_up(server: StandIn) -> None:
+    tokens = iter(["first", "second"])
+    api = Api(lambda: server.kubeconfig(next(tokens)), patience_s=1.0)
+    assert api.get("ConfigMap", "x", "y") is None
+    server.token = "second"
+    assert api.get("ConfigMap", "x", "y") is None
+
+
+def test_a_token_that_has_expired_is_said(server: StandIn) -> None:
+    server.token = "another"
+    with pytest.raises(Unreachable, match="does not accept who we are") as refused:
+        manager(server).list()
+    assert refused.value.exit_code == 5
+
+
+def test_no_server_at_all_is_said() -> None:
+    with stand_in() as gone:
+        there = manager(gone)
+    there.api.patience_s = 0.3
+    with pytest.raises(Unreachable, match="does not answer"):
+        there.list()
+
+
+def test_a_list_comes_in_pages(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homewright.workspaces.backends.kubernetes.api.CHUNK", 3)
+    for number in range(10):
+        server.put({"kind": "ConfigMap", "metadata": {"name": f"c{number}", "namespace": "x"}})
+    listed = Api(server.kubeconfig).list("ConfigMap", "x")
+    assert [one["metadata"]["name"] for one in listed.items] == [f"c{number}" for number in range(10)]
+    assert {one["kind"] for one in listed.items} == {"ConfigMap"}
+
+
+def test_a_credential_program_is_run_and_its_failure_told(server: StandIn, tmp_path: Path) -> None:
+    program = tmp_path / "sign-in"
+    program.write_text(
+        '#!/bin/sh\necho \'{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",'
+        '"status":{"token":"first"}}\'\n'
+    )
+    program.chmod(0o755)
+    plain = server.kubeconfig()
+
+    def config(command: str) -> Any:
+        executed = {"apiVersion": "client.authentication.k8s.io/v1", "command": command, "interactiveMode": "Never"}
+        users = [{"name": "u", "user": {"exec": executed}}]
+        return dataclasses.replace(plain, document={**plain.document, "users": users}, program=command)
+
+    assert Api(lambda: config(str(program))).get("ConfigMap", "x", "y") is None
+    with pytest.raises(Unreachable) as failed:
+        Api(lambda: config(str(tmp_path / "missing"))).get("ConfigMap", "x", "y")
+    assert "missing" in failed.value.why
+
+
+def test_a_stopped_workspace_has_no_log_and_no_server_is_chosen(server: StandIn) -> None:
+    _stopped(server)
+    with pytest.raises(UsageError, match="no log now"):
+        list(manager(server).logs(ALICE, 5, False))
+    with pytest.raises(HomewrightError, match="choose no server"):
+        manager(server).create(spec(Key(user="bob", node="s1")), quiet)
+
+
+def test_setup_and_export_are_what_a_tool_can_apply(server: StandIn) -> None:
+    _running(server)
+    there = manager(server)
+    made = [one["kind"] for one in there.setup()]
+    assert made.count("Namespace") == sum(isinstance(one, PodTemplate) for one in shipped().values())
+    exported = there.export(ALICE)
+    assert {one["kind"] for one in exported} == set(WHOLE) - {"Secret"}
+    assert there.password(ALICE) not in repr(exported)
