@@ -52,6 +52,7 @@ VERBS: dict[str, Verb] = {
     "stages": Verb("homewright.cli.stages", "catalogues of your own: new"),
     "cluster": Verb("homewright.cli.cluster", "what the site's cluster is, what we may do there, and what it lacks"),
     "workspace": Verb("homewright.cli.workspace", "people's workspaces: create, list, show, start, stop, delete, …"),
+    "mirror": Verb("homewright.cli.mirror", "what a cluster fetches: list it, have it in a folder, verify it"),
     "support-bundle": Verb("homewright.cli.support", "one file without secrets that shows what went wrong"),
     "schema": Verb("homewright.cli.schema", "JSON schema of what --json prints"),
     "completions": Verb("homewright.cli.completions", "completions for bash, zsh or fish"),

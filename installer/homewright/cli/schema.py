@@ -33,6 +33,7 @@ SCHEMAS: dict[str, str] = {
     "site-export": "homewright.takeover.contents:Contents",
     "support-bundle": "homewright.support.contents:Contents",
     "trust": "homewright.access.report:TrustDocument",
+    "mirror": "homewright.mirror.models:MirrorDocument",
 }
 """Each document's model, as module:class. Every one has a field `version`, raised where its shape changes."""
 

@@ -97,7 +97,7 @@ class Registry:
             return
         path = f"blobs/{blob.digest}"
         with self._open(repository, path, accept="*/*") as answer, layout.receiving(blob.digest) as receiver:
-            for data in _pieces(answer, f"{self.host}/{repository}"):
+            for data in pieces(answer, f"{self.host}/{repository}"):
                 receiver.write(data)
 
     def push(self, repository: str, tag: str, image: Descriptor, layout: Layout) -> bool:
@@ -226,12 +226,17 @@ def away(what: str, error: Exception) -> MirrorAway:
     )
 
 
-def _pieces(answer: Any, what: str) -> Iterator[bytes]:
+def pieces(answer: Any, what: str) -> Iterator[bytes]:
+    """An HTTP answer's body, piece by piece. Raises MirrorAway where it breaks off."""
+    left = int(answer.headers.get("Content-Length") or 0)
     while True:
         try:
             data = answer.read(CHUNK)
         except (HTTPException, OSError) as error:
             raise away(what, error) from error
         if not data:
+            if left > 0:  # http.client says nothing of it where it was asked for pieces
+                raise MirrorAway(f"{what} broke off.", f"{left} bytes had still to come.", ["try again"])
             return
+        left -= len(data)
         yield data

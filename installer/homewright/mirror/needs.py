@@ -1,0 +1,46 @@
+"""What a site fetches, out of its answers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from homewright.mirror.models import Item
+from homewright.site import mirrored, mirrors
+from homewright.site.mirrored import Architecture
+from homewright.site.models import Site
+
+
+def needs(
+    site: Site, architectures: Sequence[Architecture] = ("amd64",), digests: Mapping[str, str] | None = None
+) -> tuple[Item, ...]:
+    """Every image and file that the site's cluster is made of. Raises SiteError for a version that is not known.
+
+    `digests` are those by reference that are known from before.
+    """
+    known = digests or {}
+    images = [
+        Item(
+            kind="image",
+            name=image.name,
+            version=image.version,
+            reference=image.reference,
+            source=mirrors.image(site.mirror, image.reference),
+            digest=known.get(image.reference),
+        )
+        for image in mirrored.images(site.cluster.version)
+    ]
+    files = [
+        Item(
+            kind="file",
+            name=program.name,
+            version=program.version,
+            architecture=architecture,
+            reference=program.url,
+            source=mirrors.file(site.mirror, program.url),
+            checksum=mirrors.file(site.mirror, program.checksum),
+            digest=known.get(program.url),
+        )
+        for architecture in architectures
+        for program in mirrored.programs(site.cluster.version, architecture)
+    ]
+    return (*images, *files)
