@@ -53,10 +53,11 @@ class LxdStage(StageOnServers):
                 super().begin(name)
 
     def assert_taken_back(self, name: str) -> None:
-        """What a second installation of LXD's package makes, after a damage, is 20/10's to take away, not theirs."""
+        """LXD's package makes a link at its first installation alone: after a damage it is gone, and that is not theirs."""
         if name != CLUSTER:
             for server, lines in self.listing().items():
-                self.listings[name][server] |= {line for line in lines if " ./etc/dnsmasq.d/lxd " in line}
+                before = self.listings[name][server]
+                before -= {line for line in before - lines if " ./etc/dnsmasq.d/lxd " in line}
         super().assert_taken_back(name)
 
     def listing(self, hashed: str = "./etc ./usr/local") -> dict[str, set[str]]:
