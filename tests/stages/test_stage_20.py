@@ -53,7 +53,7 @@ class LxdStage(StageOnServers):
                 super().begin(name)
 
     def assert_taken_back(self, name: str) -> None:
-        """LXD's package makes a link at its first installation alone: after a damage it is gone, and that is not theirs."""
+        """LXD's package makes a link at its first installation alone: after a damage it is gone for good."""
         if name != CLUSTER:
             for server, lines in self.listing().items():
                 before = self.listings[name][server]
