@@ -73,7 +73,7 @@ BUILDS = (
     Build(
         "registry",
         "3.1.2",
-        (("registry", "github.com/distribution/distribution/v3/cmd/registry"),),
+        (("registry", "."),),
         (("github.com/distribution/distribution/v3/version.version", "v3.1.2"),),
     ),
     Build(

@@ -7,6 +7,7 @@ of them. So what a killed command has left is found without a list of process id
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -43,7 +44,7 @@ version: 0.1
 log: {{level: warn, accesslog: {{disabled: true}}}}
 storage:
   filesystem: {{rootdirectory: {storage}}}
-  maintenance: {{uploadpurging: {{enabled: true, age: 1h, interval: 1h}}}}
+  maintenance: {{uploadpurging: {{enabled: true, age: 1h, interval: 1h, dryrun: false}}}}
 http:
   addr: {address}
 """
@@ -128,7 +129,7 @@ def ensure(folder: Path, place: Place, say: Say) -> bool:
     stop(folder)
     for needed in (folder, storage(), files()):
         make_folder(needed)
-    text = _CONFIGURATION.format(storage=storage(), address=f"{place.gateway}:{REGISTRY_PORT}")
+    text = _CONFIGURATION.format(storage=json.dumps(str(storage())), address=f"{place.gateway}:{REGISTRY_PORT}")
     write_atomically(folder / "registry.yml", text.encode())
     say(f"starting the practice servers' mirror: {settings(place).images}")
     for service in wanted:
