@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from ruamel.yaml import YAML
 
 from homewright.catalogue import load, shipped
 from homewright.site.models import Site
-from homewright.stages import bridge
+from homewright.stages import bridge, bridge_effect
 from homewright.stages.bridge import CLOUD, FILE, Refused, Seen, Wanted, astray, put_back, refuse_used, wanted
 from homewright.stages.bridge_effect import SETTLE
 from homewright.stages.netplan import Link
@@ -378,6 +379,40 @@ def test_a_bridge_that_carries_instances_is_not_taken_back() -> None:
     tap = dataclasses.replace(later, links={**later.links, "veth7": link("veth7", kind="veth", master="br0")})
     with pytest.raises(Refused, match="carries others: veth7"):
         refuse_used(server, tap, "eno1")
+
+
+def test_a_bridge_that_moved_is_wrong_as_long_as_its_old_interface_is_a_port_too() -> None:
+    """Two ports on one cable are a loop. What an instance has on the bridge is no matter of this step."""
+    given = seen()
+    there = after(given, made(given))
+    there = dataclasses.replace(there, mark="eno1")
+    to_be = made(there, site("eno2"))
+    assert to_be.nic == "eno2"
+    moved = after(there, to_be)
+    instance = link("veth1", kind="veth", master="br0", network_file="")
+    both = dataclasses.replace(moved.links["eno1"], master="br0")
+    moved = dataclasses.replace(moved, links={**moved.links, "veth1": instance})
+    assert (
+        astray(dataclasses.replace(moved, links={**moved.links, "eno1": both}), to_be)
+        == "br0 still has the port eno1 beside eno2"
+    )
+    free = dataclasses.replace(moved.links["eno1"], master="")
+    moved = dataclasses.replace(moved, links={**moved.links, "eno1": free}, mark="eno1")
+    assert astray(moved, to_be) == ""
+    assert bridge.port_of(moved) == "eno2", "what is written down is of before, where the server took the move back"
+
+
+@pytest.mark.parametrize(("holder", "taken"), [("eno1", False), ("eno2", False), ("", True)])
+def test_a_server_with_two_cables_in_one_network_hears_itself(
+    holder: str, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux answers on each interface for the addresses of all: that is no other machine."""
+    given = seen()
+    mac = given.links[holder].mac.upper() if holder else "02:00:00:00:99:99"
+    monkeypatch.setattr(bridge_effect, "who_has", lambda *_: {"192.168.1.11": mac, "192.168.1.1": "02:00:00:00:00:01"})
+    host: Any = SimpleNamespace(name="s1")
+    with pytest.raises(Refused, match="another machine") if taken else nullcontext():
+        bridge_effect.refuse_conflicts(host, given, made(given))
 
 
 def test_the_server_itself_does_what_the_step_does() -> None:

@@ -6,20 +6,23 @@ import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from driving import Practice
-from practice_lab import as_root
+from practice_lab import Lab, as_root
 from server_listing import SYSTEM, listing, unlike
 from stage_on_servers import StageOnServers, seldom
 
 from homewright.catalogue import load, shipped
 from homewright.engine.states import Action
 from homewright.stages.bridge import FILE, MARK
+from homewright.stages.restart import BOOT_ID, RECORD, WAITS
 
 pytestmark = pytest.mark.lab
 
-KERNEL, BRIDGE = "10/00", "10/10"
+KERNEL, BRIDGE, RESTART = "10/00", "10/10", "10/30"
 
 
 def system(stage: StageOnServers) -> dict[str, set[str]]:
@@ -103,6 +106,38 @@ def test_where_no_time_service_is_there_one_is_installed_and_goes_again(stage: S
         stage.run(KERNEL, hosts=[victim])
 
 
+@pytest.mark.long
+def test_a_record_of_a_restart_that_is_broken_is_seen_and_made_anew(stage: StageOnServers) -> None:
+    """10/30 makes nothing but that record. What waits is done by a restart alone, and a second run asks for it anew."""
+    victim = stage.practice.names[-1]
+
+    def verdict() -> tuple[str, str]:
+        return stage.verdicts(RESTART, hosts=[victim])[victim]
+
+    assert stage.run(RESTART, hosts=[victim]).changed == {victim: 0}
+    stage.assert_proved(RESTART, victim)
+    boot = stage.practice.on(victim, f"cat {BOOT_ID}").strip()
+    for command, why in (
+        (f"rm {RECORD}", "was not looked yet"),
+        (f"head -c 20 {RECORD} >{RECORD}.cut; mv {RECORD}.cut {RECORD}", "was not looked yet"),
+        (f"echo '[]' >{RECORD}", "was not looked yet"),
+        (f": >{RECORD}", "was not looked yet"),
+        (f"""echo '{{"boot": "{boot}", "why": "a new kernel"}}' >{RECORD}""", "is still in the boot of before"),
+    ):
+        stage.practice.on(victim, command)
+        told, reason = verdict()
+        stage.run(RESTART, hosts=[victim])
+        assert (told, why in reason) == ("broken", True), (command, reason)
+        stage.assert_proved(RESTART, victim)
+        assert stage.run(RESTART, hosts=[victim]).changed == {victim: 0}
+    stage.practice.on(victim, f"mkdir -p {Path(WAITS).parent}; echo 'a new kernel' >{WAITS}")
+    assert "something waits for it: a new kernel" in verdict()[1]
+    assert stage.run(RESTART, hosts=[victim]).changed == {victim: 1}
+    stage.practice.on(victim, f"rm {WAITS}")
+    stage.carry_out(RESTART, Action.ROLLBACK, hosts=[victim])
+    assert stage.practice.on(victim, f"ls {RECORD}", check=False) == ""
+
+
 @contextlib.contextmanager
 def taken_back(stage: StageOnServers, server: str) -> Iterator[None]:
     """One server without its bridge for a while."""
@@ -127,6 +162,56 @@ def test_a_bridge_of_somebody_else_is_refused(stage: StageOnServers) -> None:
             assert stage.practice.on(victim, f"ls {FILE} {MARK}", check=False) == ""
         finally:
             stage.practice.on(victim, "ip link delete br0")
+
+
+@contextlib.contextmanager
+def second_interface(lab: Lab, server: str) -> Iterator[str]:
+    """Another cable of a server to the same network."""
+    place = lab.record()["place"]
+    assert isinstance(place, dict)
+    # LXD itself gives a server one cable to a network of its own and no more.
+    ends = (f"hwmove{place['number']}a", f"hwmove{place['number']}b")
+    for words in (
+        ["add", ends[0], "type", "veth", "peer", "name", ends[1]],
+        ["set", ends[0], "master", f"hwlab{place['number']}"],
+    ):
+        subprocess.run(as_root(["ip", "link", *words]), check=True)
+    subprocess.run(as_root(["ip", "link", "set", ends[0], "up"]), check=True)
+    try:
+        lab.lxc("config", "device", "add", server, "eth1", "nic", "nictype=physical", f"parent={ends[1]}", "name=eth1")
+        lab.on(server, "n=0; until ip link set eth1 up; do n=$((n+1)); [ $n -lt 50 ]; sleep 0.1; done")
+        yield "eth1"
+    finally:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            lab.lxc("config", "device", "remove", server, "eth1")
+        subprocess.run(as_root(["ip", "link", "delete", ends[0]]), check=True)
+
+
+@pytest.mark.long
+def test_a_bridge_moves_to_another_interface_and_leaves_the_first_one(stage: StageOnServers, trusted_lab: Lab) -> None:
+    victim = stage.practice.names[-1]
+    site = stage.practice.site
+
+    def on(nic: str) -> dict[str, Any]:
+        servers = tuple(one.model_copy(update={"nic": nic}) if one.name == victim else one for one in site.servers)
+        return site.model_copy(update={"servers": servers}).model_dump(mode="json")
+
+    def ports() -> str:
+        return stage.practice.on(victim, "ls /sys/class/net/br0/brif").strip()
+
+    with second_interface(trusted_lab, victim) as second:
+        try:
+            for nic in (second, "eth0"):
+                given = on(nic)
+                assert stage.run(BRIDGE, hosts=[victim], site=given).changed[victim] > 0
+                assert ports() == nic, "two ports on one cable are a loop"
+                verdicts = stage.verdicts(BRIDGE, hosts=[victim], site=given)
+                assert verdicts[victim][0] == "proved", verdicts
+                assert stage.run(BRIDGE, hosts=[victim], site=given).changed == {victim: 0}
+        finally:
+            stage.run(BRIDGE, hosts=[victim], site=on("eth0"))
+    stage.run(BRIDGE, hosts=[victim])
+    stage.assert_proved(BRIDGE, victim)
 
 
 @contextlib.contextmanager

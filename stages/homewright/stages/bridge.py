@@ -161,6 +161,8 @@ def astray(seen: Seen, to_be: Wanted) -> str:
         return "there is no bridge br0"
     if nic is None or nic.master != BRIDGE:
         return f"{to_be.nic} is no port of br0"
+    if others := [name for name in _ports(seen) if name != nic.name]:
+        return f"br0 still has the port {others[0]} beside {nic.name}"
     if to_be.address not in bridge.addresses:
         return f"br0 does not have {to_be.address} but {' '.join(bridge.addresses) or 'no address'}"
     if nic.addresses:
@@ -177,10 +179,22 @@ def astray(seen: Seen, to_be: Wanted) -> str:
     return ""
 
 
+def own_addresses(seen: Seen) -> frozenset[str]:
+    """The hardware addresses that are the server's own: with two cables in one network it hears itself, since Linux
+    answers on each of its interfaces for the addresses of all."""
+    return frozenset(link.mac.lower() for link in seen.links.values())
+
+
 def port_of(seen: Seen) -> str:
     """The interface that our bridge took over; empty where there is none."""
-    ports = sorted(link.name for link in seen.links.values() if link.master == BRIDGE and link.network_file)
-    return next((name for name in (seen.mark, *ports) if name in seen.links), "")
+    ports = _ports(seen)
+    marked = [seen.mark] if seen.mark in ports or not ports else []
+    return next((name for name in (*marked, *ports) if name in seen.links), "")
+
+
+def _ports(seen: Seen) -> list[str]:
+    """The interfaces of the server itself that are ports of br0: an instance's end has no file of networkd's."""
+    return sorted(link.name for link in seen.links.values() if link.master == BRIDGE and link.network_file)
 
 
 def refuse_used(server: Server, seen: Seen, port: str) -> None:

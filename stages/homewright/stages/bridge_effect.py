@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from homewright.engine.runners.host import Host
 from homewright.errors import HomewrightError
-from homewright.stages.bridge import BRIDGE, CLOUD, FILE, MARK, Refused, Seen, Wanted
+from homewright.stages.bridge import BRIDGE, CLOUD, FILE, MARK, Refused, Seen, Wanted, own_addresses
 from homewright.stages.network_look import who_has
 
 WAIT_S = 15
@@ -21,6 +21,10 @@ if [ -e {MARK} ] && [ ! -e {FILE} ]; then
   [ ! -d /sys/class/net/{BRIDGE}/bridge ] || ip link delete {BRIDGE}
   rm -f {MARK}
 fi
+for port in $(ls /sys/class/net/{BRIDGE}/brif 2>/dev/null); do
+  file=$(networkctl status --no-pager --lines=0 "$port" 2>/dev/null | sed -n 's/^ *Network File: //p')
+  case $file in /*) grep -qx Bridge={BRIDGE} "$file" 2>/dev/null || ip link set "$port" nomaster;; esac
+done
 networkctl reload
 if [ -e {FILE} ] && [ -e {MARK} ]; then
   port=$(cat {MARK})
@@ -35,6 +39,9 @@ fi
 """
 """Makes the network be what the files say, whichever way they were changed. The same stands in stage.yaml, where the
 server itself does it when nobody could confirm the bridge. It deletes no br0 that is not ours.
+
+An interface that the bridge had before is let go of before another one is taken: networkd leaves it where it is, and
+two ports on one cable are a loop. What has no file of networkd's, an instance's end, stays.
 
 What the files changed is set up anew by `networkctl reload` alone. A `reconfigure` on top of that, in the same instant,
 made systemd 252 lose the address that it had just got (seen once in four on practice servers); so that is for what was
@@ -52,7 +59,7 @@ def refuse_conflicts(host: Host, seen: Seen, wanted: Wanted) -> None:
     address = wanted.address.partition("/")[0]
     asked = [address, *([wanted.gateway] if wanted.gateway else [])]
     found = who_has(host, wanted.asked_on(seen), asked)
-    if address in found and found[address].lower() != wanted.mac.lower():
+    if address in found and found[address].lower() not in {wanted.mac.lower(), *own_addresses(seen)}:
         raise Refused(
             f"{host.name} can have no bridge br0: another machine ({found[address]}) has {address} too.",
             "Nothing was changed.",
