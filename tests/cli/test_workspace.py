@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from api_stand_in import StandIn, stand_in
 
 from homewright.cli import main
+from homewright.cluster.kubeconfig import SECRET
+from homewright.site.secrets import Secrets
 from homewright.workspaces.manager import Created, Manager
-from homewright.workspaces.models import Key, Session, Workspace, WorkspaceDocument, WorkspaceState
+from homewright.workspaces.models import EventsDocument, Key, Session, Workspace, WorkspaceDocument, WorkspaceState
+from homewright.workspaces.templates import shipped
 
 
 @pytest.fixture
@@ -104,3 +108,79 @@ def test_open_says_last_what_opens_here_and_the_name_for_others(
     assert main([*options, "workspace", "open", "alice", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["address"], told["by_name"]) == (said.splitlines()[-1], by_name)
+
+
+@pytest.fixture
+def cluster(options: list[str], tmp_path: Path) -> Iterator[StandIn]:
+    """The site has a cluster: its kubeconfig is among its secrets."""
+    with stand_in() as server:
+        document = dict(server.kubeconfig().document)
+        Secrets(tmp_path / "state" / "secrets.json").set(SECRET, json.dumps(document))
+        yield server
+
+
+def test_the_verbs_reach_the_cluster(options: list[str], cluster: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    def homewright(*words: str) -> str:
+        assert main([*options, "workspace", *words]) == 0
+        return capsys.readouterr().out
+
+    made = WorkspaceDocument.model_validate_json(homewright("create", "alice", "--template", "code-server", "--json"))
+    assert made.workspace.state is WorkspaceState.RUNNING and made.existed is False
+    assert "code-server" in homewright("list") and "✓ running" in homewright("list")
+    assert json.loads(homewright("list", "--json"))["workspaces"][0]["template"] == "code-server"
+    assert len(json.loads(homewright("show", "alice", "--password", "--json"))["password"]) > 20
+    assert "kubectl -n codeserver-instances port-forward" in homewright("open", "alice")
+    assert "created" in homewright("events", "alice")
+    assert EventsDocument.model_validate_json(homewright("events", "alice", "--json")).events[0].what == "created"
+    assert json.loads(homewright("export", "alice"))["kind"] == "List"
+    assert "Role" in {one["kind"] for one in json.loads(homewright("export", "--setup"))["items"]}
+    assert "running" in homewright("restart", "alice", "--yes")
+    assert "· stopped" in homewright("stop", "alice", "--yes")
+    assert "✓ running" in homewright("start", "alice")
+    assert "workspace-alice" in homewright("delete", "alice", "--with-storage", "--yes")
+    assert "not due yet: codeserver-instances/workspace-alice" in homewright("purge", "--yes")
+    assert "is taken back: workspace-alice" in homewright("undelete", "alice")
+    assert json.loads(homewright("purge", "alice", "--yes", "--json"))["removed"] == []
+    assert json.loads(homewright("list", "--json"))["workspaces"] == []
+
+
+def test_a_cluster_that_does_not_answer_is_one_place_of_several(
+    options: list[str], cluster: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.token = "withdrawn"
+    assert main([*options, "workspace", "list", "--json"]) == 5, "it is the only place of this site"
+    told = json.loads(capsys.readouterr().out)["unreachable"]
+    assert "does not accept who we are" in told["the cluster"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["create", "ann", "--template", "code-server"], "This site has no cluster"),
+        (["undelete", "ann"], "This site has no cluster"), (["export"], "What is to be exported?"),
+        (["restart", "ann"], "say --yes"), (["purge"], "say --yes"), (["events", "ann"], "This site has no cluster"),
+    ],
+)  # fmt: skip
+def test_verbs_of_the_cluster_say_what_they_need(
+    options: list[str], words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*options, "workspace", *words]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_templates_are_told_with_those_of_the_site(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*options, "workspace", "templates", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["templates"]
+    assert [one["name"] for one in told] == ["code-server", "devenv", "node"]
+    own = shipped()["code-server"].model_dump(mode="json") | {"name": "own", "prefix": "own", "host": "own"}
+    own["volumes"][0]["claim"] = "own-{slug}"
+    (tmp_path / "workspace-templates").mkdir()
+    (tmp_path / "workspace-templates" / "own.yaml").write_text(json.dumps(own))
+    assert main([*options, "workspace", "templates"]) == 0
+    assert "own: VS Code in the cluster" in capsys.readouterr().out
+    (tmp_path / "workspace-templates" / "own.yaml").write_text(json.dumps(own | {"image": "editor"}))
+    assert main([*options, "workspace", "templates"]) == 2
+    said = capsys.readouterr().err
+    assert "own.yaml, line 1, column " in said and "image" in said and "needs a tag" in said

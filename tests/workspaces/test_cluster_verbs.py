@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_stand_in import StandIn, stand_in
 
 from homewright.errors import HomewrightError, Unreachable, UsageError
 from homewright.site.models import Site
@@ -26,8 +27,6 @@ from homewright.workspaces.errors import (
 from homewright.workspaces.models import Key, Specification
 from homewright.workspaces.on_cluster import ClusterWorkspaces
 from homewright.workspaces.templates import PodTemplate, shipped
-
-from .api_stand_in import StandIn, stand_in
 
 ALICE = Key(user="alice")
 SITE = Site(name="attic", zone="home.internal")

@@ -10,12 +10,13 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from homewright.cli import workspace_cluster
 from homewright.cli.output import Output
 from homewright.errors import Cancelled, UsageError, addressed
 
 if TYPE_CHECKING:
-    from homewright.workspaces.manager import Manager
     from homewright.workspaces.models import Key, Session, Workspace
+    from homewright.workspaces.one_manager import OneManager as Manager
 
 _GLYPHS = {
     "pending": "·",
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     logs.add_argument("-n", "--lines", type=_count, default=100, metavar="N", help="how many lines (100)")
     logs.add_argument("-f", "--follow", action="store_true", help="and what comes, until ctrl+c")
     action("open", "where to open it, and how to get there")
+    workspace_cluster.add_actions(action)
     action("templates", "what workspaces can be made from", key=False)
 
 
@@ -77,16 +79,18 @@ def _count(text: str) -> int:
 def run(args: argparse.Namespace, output: Output) -> int:
     from homewright.site import files
     from homewright.site.paths import StateFolder, site_file
-    from homewright.workspaces.manager import Manager
+    from homewright.workspaces.one_manager import OneManager
 
     if args.action == "templates":
-        return _templates(output)
+        return _templates(args, output)
     file = site_file(args.site)
     site = files.load(file)
     state = StateFolder.of(site.name, args.state, file).create()
-    with Manager(site, state) as manager:
+    with OneManager(site, state) as manager:
         if args.action == "list":
             return _list(manager, output)
+        if args.action in workspace_cluster.ACTIONS:
+            return workspace_cluster.run(manager, args, output)
         from homewright.workspaces.naming import parse_key
 
         key = parse_key(args.workspace, args.node)
@@ -94,10 +98,10 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 
 def _create(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
-    from homewright.workspaces.backends.node import require_template
     from homewright.workspaces.models import Specification, WorkspaceDocument
+    from homewright.workspaces.templates import require
 
-    template = require_template(manager.templates(), args.template)
+    template = require(manager.known_templates, args.template)
     spec = Specification(key=key, template=template.name, preset=args.preset or template.default_preset)
     began = time.monotonic()
     said: set[str] = set()
@@ -128,9 +132,18 @@ def _create(manager: Manager, key: Key, args: argparse.Namespace, output: Output
 def _list(manager: Manager, output: Output) -> int:
     listing = manager.list()
     if listing.workspaces:
-        rows = [("user", "name", "node", "preset", "state", "memory", "address")]
+        rows = [("user", "name", "template", "node", "preset", "state", "memory", "address")]
         rows += [
-            (one.key.user, one.key.name, one.node, one.preset, _state(one), _size(one.memory), one.address)
+            (
+                one.key.user,
+                one.key.name,
+                one.template,
+                one.node,
+                one.preset,
+                _state(one),
+                _size(one.memory),
+                one.address,
+            )
             for one in listing.workspaces
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -141,7 +154,7 @@ def _list(manager: Manager, output: Output) -> int:
     for node, why in listing.unreachable.items():
         output.line(f"? {node} does not answer, so what lives there is not in this list: {why}")
     output.document(listing.document())
-    return 5 if listing.unreachable and len(listing.unreachable) == len(manager.site.servers) else 0
+    return 5 if listing.unreachable and len(listing.unreachable) == manager.places else 0
 
 
 def _show(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
@@ -157,6 +170,7 @@ def _show(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
     rows = {
         "workspace": str(workspace.key),
         "state": _state(workspace),
+        "whose": f"the {workspace.whose}'s problem" if workspace.whose else "",
         "what to do": workspace.remedy,
         "address": workspace.address,
         "by name": "" if workspace.by_name == workspace.address else workspace.by_name,
@@ -205,7 +219,12 @@ def _delete(manager: Manager, key: Key, args: argparse.Namespace, output: Output
         raise Cancelled(f"{workspace.key} was not deleted.")
     storage = manager.delete(workspace.key, args.with_storage)
     output.line(f"{workspace.key} is deleted.")
-    if storage and args.with_storage:
+    if storage and workspace.key.node is None:
+        output.line(f"Its data stays in the cluster: {storage}")
+        if args.with_storage:
+            whose = shlex.quote(str(workspace.key))
+            output.line(addressed(f"It is kept for seven days: homewright workspace undelete {whose} takes it back."))
+    elif storage and args.with_storage:
         output.line(f"Its data was moved aside on {workspace.node}: {storage}")
         output.line(f"To be rid of it for good: sudo rm -r {shlex.quote(storage)}")
     elif storage:
@@ -246,14 +265,21 @@ def _open(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
     return 0
 
 
-def _templates(output: Output) -> int:
-    from homewright.workspaces.templates import TemplatesDocument, shipped
+def _templates(args: argparse.Namespace, output: Output) -> int:
+    from homewright.errors import SiteError
+    from homewright.site.paths import site_file
+    from homewright.workspaces.templates import TemplatesDocument, folder_of, load
 
-    templates = shipped()
+    try:
+        folder = folder_of(site_file(args.site))
+    except SiteError:
+        folder = None  # what comes with Homewright needs no site
+    templates = load(folder)
     for template in templates.values():
         output.line(f"{template.name}: {template.title}")
         output.line(f"  {template.summary}")
-        output.line(f"  {template.warning}")
+        if template.warning:
+            output.line(f"  {template.warning}")
         for name, preset in template.presets.items():
             default = " (default)" if name == template.default_preset else ""
             output.line(f"  preset {name}: {preset.title}{default}")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Self
 
 from homewright.access import openssh
 from homewright.access.connection import Connection, Endpoint
@@ -94,7 +95,7 @@ class Manager:
         self._busy: dict[str, tuple[float, float]] = {}
         """Of each workspace's uid: processor seconds and when they were read."""
 
-    def __enter__(self) -> Manager:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections import defaultdict
@@ -429,8 +428,3 @@ def walls(site: Site) -> namespace.Walls:
     network = site.network
     ranges = (network.lan, network.lxd, network.pods, network.services, network.load_balancer, network.overlay.range)
     return namespace.Walls((site.workspaces.ingress_namespace,), tuple(str(one) for one in ranges if one is not None))
-
-
-def written(objects: Sequence[Manifest]) -> str:
-    """Objects as one JSON List, which kubectl takes like any other file."""
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}, indent=2, ensure_ascii=False)

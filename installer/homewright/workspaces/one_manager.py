@@ -59,6 +59,11 @@ class OneManager(Manager):
             )
         return self.cluster
 
+    @property
+    def known_templates(self) -> dict[str, templates.Template]:
+        """All templates by name, whether or not there is a cluster for them."""
+        return self._templates
+
     def templates(self) -> Mapping[str, templates.Template]:
         """The templates by name; those of the cluster only where there is one."""
         return {name: one for name, one in self._templates.items() if self.cluster or not isinstance(one, PodTemplate)}
@@ -84,7 +89,7 @@ class OneManager(Manager):
         return self._by_place(key, lambda there: there.show(key), lambda: super(OneManager, self).show(key))
 
     def preview(self, spec: Specification) -> Preview:
-        template = templates.require(dict(self._templates), spec.template)
+        template = templates.require(self._templates, spec.template)
         if not isinstance(template, PodTemplate):
             return super().preview(spec)
         template.preset(spec.preset)
@@ -95,7 +100,7 @@ class OneManager(Manager):
         return Preview(THE_CLUSTER, tuple(warnings), "", there.existing(spec.key))
 
     def create(self, spec: Specification, say: Say, *, accept_shared_node: bool = False) -> Created:
-        template = templates.require(dict(self._templates), spec.template)
+        template = templates.require(self._templates, spec.template)
         if not isinstance(template, PodTemplate):
             return super().create(spec, say, accept_shared_node=accept_shared_node)
         made = self.require_cluster().create(spec, say)
