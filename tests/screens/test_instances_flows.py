@@ -234,7 +234,7 @@ def test_one_that_was_made_is_taken_away_by_its_name_and_the_others_stay_as_they
 @both
 def test_where_instances_are_kept(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
     file, _ = lay_out("attic")
-    act = page("instances", ("maple-node",), "s", ("One kind",), file=file, name="attic")
+    act = page("instances", ("maple-node",), "s", ("One kind", "kept by the server"), file=file, name="attic")
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 
@@ -242,7 +242,7 @@ def test_where_instances_are_kept(snap_compare: Compare, make_app: Make, size: t
 def test_an_instance_that_was_made_goes(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
     file, state = lay_out("attic")
     applied(file, state)
-    act = page("instances", ("maple-node",), "down", "D", ("take birch-node away",), file=file, name="attic")
+    act = page("instances", ("maple-node",), "down", "D", ("take birch-node away", "kept by the server"), file=file, name="attic")
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 
