@@ -47,9 +47,13 @@ class Labelled(Widget):
 
     def show_lines(self, lines: Sequence[Line]) -> None:
         """Show these lines from now on."""
-        if tuple(lines) != self.lines:
-            self.lines = tuple(lines)
-            self.refresh(layout=True)
+        if tuple(lines) == self.lines:
+            return
+        width = self.content_size.width
+        before = len(self._at(width)) if width else -1
+        self.lines = tuple(lines)
+        # A screen is laid out anew in the time of three frames, and most texts are as long as the one before.
+        self.refresh(layout=not width or len(self._at(width)) != before)
 
     @property
     def plain(self) -> str:

@@ -84,8 +84,9 @@ class Matrix(Table):
     def action_aside(self, by: int) -> None:
         at = min(max(self._at + by, 0), max(len(self._across) - 1, 0))
         if at != self._at and self.cursor_key not in self._wide:
-            self._at = at
-            self.refresh()
+            self._at, first = at, self._first
+            self._room(self.scrollable_content_region.width)
+            self.refresh(*([self.region_of_cursor()] if self._first == first else []))  # else the columns move
             self._tell(by_hand=True)
 
     def key_enter(self) -> None:

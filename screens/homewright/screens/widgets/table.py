@@ -85,6 +85,7 @@ class Table(ScrollView, can_focus=True):
         self._rows: list[Row] = list(self._all)
         self._cursor = -1
         self._needle = ""
+        self._tones: dict[tuple[str, Style | None], Style] = {}
         self._move_to(0, 1)
 
     # What is shown
@@ -293,12 +294,21 @@ class Table(ScrollView, can_focus=True):
         segments.append(Segment(" " * max(width - used, 0), self._style("plain", under)))
         return Strip(segments).crop(0, width)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._tones.clear()  # what stands behind us may have another colour by now
+        return super().render_lines(crop)
+
     def _style(self, tone: str, under: Style | None = None) -> Style:
-        if under and tone == "muted":
-            tone = "plain"  # quiet letters would be hard to read on the cursor's ground
-        name = "table--head" if tone == "head" else f"tone--{tone}"
-        style = self.rich_style + self.get_component_rich_style(name, partial=True)
-        return style + under if under else style
+        """Made once a frame for each tone: Textual puts `rich_style` together of all that stands behind us, and a
+        matrix has 300 cells.
+        """
+        if (tone, under) not in self._tones:
+            # quiet letters would be hard to read on the cursor's ground
+            shown = "plain" if under and tone == "muted" else tone
+            name = "table--head" if shown == "head" else f"tone--{shown}"
+            style = self.rich_style + self.get_component_rich_style(name, partial=True)
+            self._tones[tone, under] = style + under if under else style
+        return self._tones[tone, under]
 
     def region_of_cursor(self) -> Region:
         """Where the cursor's row is, in cells of this widget."""
