@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     up = action("up", "make the practice servers, or what is missing of them, and the site practice")
     up.add_argument("--servers", type=int, metavar="N", help="how many (3 where there are none yet)")
     up.add_argument(
-        "--cluster", action="store_true", help="with a mirror, and a Kubernetes cluster that the stages make on them"
+        "--cluster",
+        action="store_true",
+        help="with what a Kubernetes cluster on them is made of: a mirror of its images and programs, built here once",
     )
     action("down", "remove them, their site, and everything made for them but the cached image")
     prepare = action("prepare", "fetch and build beforehand what takes minutes: packages, image, code-server")
@@ -87,6 +89,8 @@ def _up(args: argparse.Namespace, output: Output) -> int:
         output.line("Nothing changed: the practice servers are up.")
     for server in status.servers:
         output.line(f"{server.name}  {server.address}  user {server.user}")
+    if status.mirror:
+        output.line(f"mirror    {status.mirror}")
     output.line(f"site      {status.site_file}")
     output.line("password  homewright lab status --password")
     output.line(f"next      {_NEXT}")

@@ -101,7 +101,7 @@ BUILDS = (
             for name, folder in (("etcd", "server"), ("etcdctl", "etcdctl"), ("etcdutl", "etcdutl"))
         ),
     ),
-    Build("coredns", mirrored.COREDNS, (("coredns", "github.com/coredns/coredns"),)),
+    Build("coredns", mirrored.COREDNS, (("coredns", "."),)),
     Build("pause", "1", (("pause", "."),)),
     Build("flannel-cni", "1", (("flannel", "."),)),
     Build(
