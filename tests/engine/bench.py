@@ -28,6 +28,38 @@ def run(host):
         time.sleep(0.05)
 """
 
+SLOW = """
+import time
+
+def run(host):
+    number = 0
+    while host.read("/tmp/homewright-slow") is not None:
+        host.say(f"tick {number}")
+        number += 1
+        time.sleep(0.1)
+"""
+"""Takes as long as a test wants it to: until the file is gone."""
+
+
+def keeping(file: str) -> tuple[str, str, str]:
+    """A step that makes this file on each server, its proof, and how it is taken back."""
+    return (
+        f'''
+def run(host):
+    host.write("{file}", b"made", mode=0o644)
+''',
+        f'''
+from homewright.engine.runners.host import broken, proved
+
+def verify(host):
+    return proved("it is there") if host.read("{file}") == b"made" else broken("the file is gone")
+''',
+        f'''
+def rollback(host):
+    host.remove("{file}")
+''',
+    )
+
 
 class Bench:
     """A site of practice servers, and a catalogue of the test's own."""

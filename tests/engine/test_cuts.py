@@ -125,6 +125,7 @@ def test_cut_off_at_every_boundary(finished: Finished, together: int) -> None:
     pytest.skip(f"{len(set(finished.boundaries) - set(table.proved))} boundaries are left for another day")
 
 
+# the pauses are the place of the cut: the engine is ended at a line before anything that follows it has begun
 ONCE = """
 import time
 

@@ -11,41 +11,17 @@ from tmux_terminal import TmuxTerminal, homewright
 from homewright.engine import lock
 from homewright.engine.states import State
 
-from .bench import Bench
+from .bench import SLOW, Bench, keeping
 from .conftest import wait_for
 
 pytestmark = pytest.mark.lab
 
-MADE = """
-def run(host):
-    host.write("/tmp/homewright-shown", b"made", mode=0o644)
-"""
-PROVED = """
-from homewright.engine.runners.host import broken, proved
-
-def verify(host):
-    return proved("it is there") if host.read("/tmp/homewright-shown") == b"made" else broken("the file is gone")
-"""
-BACK = """
-def rollback(host):
-    host.remove("/tmp/homewright-shown")
-"""
-SLOW = """
-import time
-
-def run(host):
-    number = 0
-    while host.read("/tmp/homewright-slow") is not None:
-        host.say(f"tick {number}")
-        number += 1
-        time.sleep(0.1)
-"""
-"""Takes as long as a test wants it to: until the file is gone."""
+FILE = "/tmp/homewright-shown"
 LIMIT_S = 120.0
 
 
 def test_an_unfinished_run_is_opened_proved_and_gone_on_with(bench: Bench) -> None:
-    bench.tiny.step(1, MADE, PROVED, BACK).step(2, SLOW)
+    bench.tiny.step(1, *keeping(FILE)).step(2, SLOW)
     for host in bench.hosts:
         bench.on(host, "touch /tmp/homewright-slow")
     started = bench.run("apply", "--yes", "--detach")
@@ -56,7 +32,7 @@ def test_an_unfinished_run_is_opened_proved_and_gone_on_with(bench: Bench) -> No
     os.kill(holder.pid, signal.SIGKILL)
     wait_for(lambda: lock.holder(bench.state) is None, "the engine's end")
     drifted = bench.hosts[-1]
-    bench.on(drifted, "rm /tmp/homewright-shown")
+    bench.on(drifted, f"rm {FILE}")
     for host in bench.hosts:
         bench.on(host, "rm /tmp/homewright-slow")
 
@@ -67,7 +43,7 @@ def test_an_unfinished_run_is_opened_proved_and_gone_on_with(bench: Bench) -> No
         terminal.wait("was cut off in 90/20", limit=LIMIT_S)
         terminal.wait(lambda text: "Drifted since: 90/10" in text and f"broken {drifted}" in text, limit=LIMIT_S)
         terminal.wait("the file is gone", limit=LIMIT_S)
-        assert bench.on(drifted, "ls /tmp/homewright-shown 2>/dev/null") == "", "nothing is done before a word"
+        assert bench.on(drifted, f"ls {FILE} 2>/dev/null") == "", "nothing is done before a word"
         terminal.press("C-q")
         terminal.wait("ended with 0", limit=LIMIT_S)
     finally:
@@ -85,4 +61,4 @@ def test_an_unfinished_run_is_opened_proved_and_gone_on_with(bench: Bench) -> No
         terminal.close()
     assert bench.end_of(run) is State.SUCCEEDED
     for host in bench.hosts:
-        assert bench.on(host, "cat /tmp/homewright-shown; rm /tmp/homewright-shown") == "made"
+        assert bench.on(host, f"cat {FILE}; rm {FILE}") == "made"

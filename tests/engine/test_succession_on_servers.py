@@ -19,36 +19,12 @@ from homewright.engine.journal import Reader
 from homewright.engine.runners.guard import FENCE_FILE
 from homewright.site.paths import StateFolder
 
-from .bench import Bench
+from .bench import SLOW, Bench, keeping
 from .conftest import wait_for
 
 pytestmark = pytest.mark.lab
 
-MADE = """
-def run(host):
-    host.write("/tmp/homewright-moved", b"made", mode=0o644)
-"""
-PROVED = """
-from homewright.engine.runners.host import broken, proved
-
-def verify(host):
-    return proved("it is there") if host.read("/tmp/homewright-moved") == b"made" else broken("it is gone")
-"""
-BACK = """
-def rollback(host):
-    host.remove("/tmp/homewright-moved")
-"""
-SLOW = """
-import time
-
-def run(host):
-    number = 0
-    while host.read("/tmp/homewright-slow") is not None:
-        host.say(f"tick {number}")
-        number += 1
-        time.sleep(0.1)
-"""
-"""Takes as long as a test wants it to: until the file is gone."""
+FILE = "/tmp/homewright-moved"
 
 
 class Elsewhere:
@@ -76,7 +52,7 @@ def there(bench: Bench, tmp_path: Path) -> Iterator[Elsewhere]:
     yield Elsewhere(bench, folder)
     let_in_again(bench)
     for host in bench.hosts:  # the servers are other tests', too
-        bench.on(host, f"rm -f {FENCE_FILE} /tmp/homewright-moved /tmp/homewright-slow")
+        bench.on(host, f"rm -f {FENCE_FILE} {FILE} /tmp/homewright-slow")
 
 
 def let_in_again(bench: Bench) -> None:
@@ -100,7 +76,7 @@ def export(bench: Bench, folder: Path) -> tuple[Path, Path]:
 def test_the_site_goes_on_elsewhere_and_the_old_controller_is_refused(
     bench: Bench, there: Elsewhere, tmp_path: Path
 ) -> None:
-    bench.tiny.step(1, MADE, PROVED, BACK)
+    bench.tiny.step(1, *keeping(FILE))
     applied = bench.run("apply", "--yes")
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert "No site export has been made" in bench.run("status").stdout
@@ -131,13 +107,13 @@ def test_the_site_goes_on_elsewhere_and_the_old_controller_is_refused(
     back = there.run("rollback", "90", *stages, "--yes")
     assert back.returncode == 0, back.stdout + back.stderr
     for host in bench.hosts:
-        assert bench.on(host, "ls /tmp/homewright-moved 2>/dev/null") == ""
+        assert bench.on(host, f"ls {FILE} 2>/dev/null") == ""
     assert bench.run("apply", "--yes").returncode == 3, "refused also where every server was given back"
 
 
 def test_a_run_that_died_with_its_controller_goes_on_elsewhere(bench: Bench, there: Elsewhere, tmp_path: Path) -> None:
     """The old controller never gave its servers back: whoever knows that it is gone says so."""
-    bench.tiny.step(1, MADE, PROVED, BACK).step(2, SLOW)
+    bench.tiny.step(1, *keeping(FILE)).step(2, SLOW)
     for host in bench.hosts:
         bench.on(host, "touch /tmp/homewright-slow")
     started = bench.run("apply", "--yes", "--detach")
