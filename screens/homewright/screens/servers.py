@@ -21,6 +21,7 @@ from homewright.screens.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from homewright.screens.services import Reach, ServerAnswer
+    from homewright.screens.services_planning import Known
     from homewright.site.models import Server, Site
 
 
@@ -39,6 +40,9 @@ Address   its fixed IPv4 address (servers.address)
 User      the account that Homewright signs in as (servers.user)
 Port      the port of its SSH server, usually 22 (servers.port)
 Host key  its fingerprint, if you know it already (servers.host_key); else it is shown and you compare it
+
+D takes a server out of the site. Where something was put on it already, it is asked what becomes of its
+instances: Plan drains it, then homewright rollback --server NAME takes back what is on it.
 
 State     reached: signed in by key, and sudo works without a password
           no first contact yet: press c
@@ -227,12 +231,45 @@ State     reached: signed in by key, and sudo works without a password
         self.app.push_screen(ImportBox(taken), done)
 
     def action_remove(self) -> None:
-        from homewright.screens.ask import AskBox
-
-        site = self._site
+        site, sitting = self._site, self.home.sitting
         name = self.query_one(Table).cursor_key
-        if site is None or not name:
+        if site is None or sitting is None or not name:
             return
+        services = self.home.services
+
+        def look() -> tuple[Known, Sequence[str] | None]:
+            known = services.answers(sitting.file, sitting.state)
+            return known, services.instances_on(known, sitting.state, name)
+
+        def looked(found: tuple[Known, Sequence[str] | None]) -> None:
+            known, instances = found
+            if instances is None:
+                self._ask_to_remove(site, name)
+            else:
+                self._ask_to_leave(known, name, instances)
+
+        self.start("look", look, looked)
+
+    def _ask_to_leave(self, known: Known, name: str, instances: Sequence[str]) -> None:
+        """Something was put on it: it is drained, and taken back, or it is lost."""
+        from homewright.screens.leaving import Departure, LeaveBox
+
+        sitting, services = self.home.sitting, self.home.services
+        assert sitting is not None
+
+        def saved(site: Site) -> None:
+            self.say("Saved in site.yaml. Plan says what is done, before anything is.", "ok")
+            self._loaded(site)
+
+        def done(how: Departure | None) -> None:
+            if how is not None:
+                self.start("leave", lambda: services.let_leave(sitting.file, known, name, how), saved)
+
+        others = [server.name for server in known.site.servers if server.name != name]
+        self.app.push_screen(LeaveBox(known.site.server(name), instances, others), done)
+
+    def _ask_to_remove(self, site: Site, name: str) -> None:
+        from homewright.screens.ask import AskBox
 
         def answer(yes: bool | None) -> None:
             if yes:

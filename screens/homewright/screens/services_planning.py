@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from homewright.planning.difference import Difference
     from homewright.planning.documents import Misfit
     from homewright.planning.pools import StorageChoice
+    from homewright.screens.leaving import Departure
     from homewright.site.accounts import Account
     from homewright.site.answers import Instance
     from homewright.site.models import Site
@@ -98,6 +99,24 @@ class PlanningServices:
         from homewright.planning.leaving import without_instance
 
         return without_instance(known.site, known.facts, name)
+
+    def instances_on(self, known: Known, state: StateFolder, server: str) -> Sequence[str] | None:
+        """The instances of a server that something was put on; None where nothing was. Raises StateError."""
+        from homewright.engine import departure
+        from homewright.planning.leaving import named
+
+        if not state.journal.exists() or not departure.begun_on(state, server):
+            return None
+        return [node.name for node in named(known.site, known.facts) if node.host == server]
+
+    def let_leave(self, file: Path, known: Known, server: str, how: Departure) -> Site:
+        """Write the answers by which a server leaves. Raises SiteError, StateError, UsageError."""
+        from homewright.planning.leaving import Fates, without_server
+        from homewright.site import files
+
+        fates = Fates(how.moved, how.gone)
+        changes = without_server(known.site, known.facts, server, fates, applied=True, lost=how.lost)
+        return files.update(file, changes, since=known.site)
 
     def answer_at(self, site: Site, field: str) -> Any:
         """The answer in force for a field, as plain data."""

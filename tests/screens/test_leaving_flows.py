@@ -1,0 +1,73 @@
+"""A server leaves a site that runs: what becomes of its instances is asked, and its name has to be typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from piloting import Compare, Make, both, drive, page, shows, until
+from recorded_sites import lay_out
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from homewright.engine.journal.writer import Writer
+from homewright.engine.states import Action, State
+from homewright.screens.widgets.field import Field
+from homewright.site import files
+from homewright.site.paths import StateFolder
+
+SIZE = (80, 24)
+
+
+def running_site() -> Path:
+    """Recorded machines, as if step 20/30 had been carried out on them."""
+    file, state = lay_out("attic")
+    record(state)
+    return file
+
+
+def record(state: StateFolder) -> None:
+    writer = Writer(state, "r1")
+    writer.change(writer.add_run(action=Action.RUN, state=State.SUCCEEDED, created=0.0))
+    for host in ("", "birch", "cedar", "maple"):
+        row = {"stage": "20", "title": "Instances", "runner": "python", "position": 0, "state": State.SUCCEEDED}
+        writer.change(writer.add_step("20/30", host, **row))
+    writer.close()
+
+
+def field(pilot: Pilot[object], name: str) -> Field:
+    return pilot.app.screen.query_one(f"#field-{name}", Field)
+
+
+def test_a_server_leaves_with_its_instance_moved_or_lost(make_app: Make) -> None:
+    file = running_site()
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("servers", ("maple",), "end", "D", ("maple leaves the site", "goes to birch"), file=file)(pilot)
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "that is not maple"))
+        field(pilot, "name").query_one(Input).value = "maple"
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "Plan says what is done"))
+        await pilot.press("end", "D")
+        await until(pilot, shows(pilot, "cedar leaves the site", "cedar-node"))
+        field(pilot, "to-0").control_widget.focus()
+        await pilot.press("left")
+        await until(pilot, shows(pilot, "is taken away", "nothing else is a copy"))
+        field(pilot, "name").query_one(Input).value = "cedar"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: len(files.load(file).leaving) == 2)
+
+    drive(make_app(), SIZE, flow)
+    site = files.load(file)
+    assert [one.name for one in site.servers] == ["birch"]
+    assert [(one.name, one.lost) for one in site.leaving] == [("maple", False), ("cedar", False)]
+    assert site.instances.gone == ("cedar-node",) and site.instances.nodes is not None
+    assert {one.name: one.host for one in site.instances.nodes} == {"birch-node": "birch", "maple-node": "birch"}
+
+
+@both
+def test_a_server_that_leaves(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
+    file = running_site()
+    words = ("maple leaves the site", "stopped, copied", "birch")
+    act = page("servers", ("maple",), "end", "D", words, file=file)
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
