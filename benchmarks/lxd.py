@@ -22,10 +22,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from driving import Practice  # noqa: E402 - the tests drive runners as the engine does; they are no package
-from playbook import practice_site  # noqa: E402
+from playbook import practice_site  # noqa: E402 - as above
 
-from homewright.access import openssh  # noqa: E402
-from homewright.access.endpoint import Endpoint  # noqa: E402
+from homewright.access import openssh  # noqa: E402 - as above
+from homewright.access.endpoint import Endpoint  # noqa: E402 - as above
 
 GOAL = 1.15
 COMMAND = [sys.executable, "-c", "import sys; from homewright.cli import main; sys.exit(main())"]

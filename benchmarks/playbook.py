@@ -21,10 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from driving import Practice  # noqa: E402 - the tests drive runners as the engine does; they are no package
-from practice_lab import own_lab  # noqa: E402
+from practice_lab import own_lab  # noqa: E402 - as above
 
-from homewright.access import openssh  # noqa: E402
-from homewright.access.endpoint import Endpoint  # noqa: E402
+from homewright.access import openssh  # noqa: E402 - as above
+from homewright.access.endpoint import Endpoint  # noqa: E402 - as above
 
 ROUNDS = 3
 TASKS = 20

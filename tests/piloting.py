@@ -6,14 +6,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from screen_doubles import facts_of
+from textual.app import App
 from textual.pilot import Pilot
 
 from homewright.discovery.facts import HostFacts
 from homewright.screens.app import HomewrightApp
 from homewright.screens.services import Services
+from homewright.screens.widgets.field import Field
 from homewright.site.paths import StateFolder
 
 SIZES = [(80, 24), (120, 40)]
@@ -36,10 +39,15 @@ async def until(pilot: Pilot[object], condition: Callable[[], bool], limit: floa
     await pilot.pause()
 
 
-def text_of(app: object) -> str:
+def text_of(app: App[Any]) -> str:
     """What the screen in front shows, as plain text."""
-    lines = app.screen._compositor.render_strips()  # type: ignore[attr-defined]
+    lines = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in lines)
+
+
+def complains(field: Field, reason: str) -> Callable[[], bool]:
+    """The condition that a field says this of what is typed there."""
+    return lambda: reason in field.wrong
 
 
 def shows(pilot: Pilot[object], *words: str) -> Callable[[], bool]:

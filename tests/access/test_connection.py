@@ -94,7 +94,7 @@ def test_lines_come_as_they_are_printed(connection: Connection, account: Account
 def test_nobody_watching_ends_an_endless_command(connection: Connection, account: Account) -> None:
     lines = connection.stream(["sh", "-c", "while echo tick; do sleep 0.1; done"])
     assert next(lines) == "tick"
-    lines.close()  # type: ignore[attr-defined]
+    lines.close()  # type: ignore[attr-defined]  # it is a generator
     deadline = time.monotonic() + 10
     while account.practice.sh(f"pgrep -u {account.user} -f 'echo tick'"):
         assert time.monotonic() < deadline

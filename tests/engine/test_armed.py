@@ -40,7 +40,7 @@ class Machine:
         return Answer.from_json(done.stdout)
 
     def arm(self, systemctl: str = "true", **more: object) -> Answer:
-        orders = dataclasses.replace(self.orders, **more)  # type: ignore[arg-type]
+        orders = dataclasses.replace(self.orders, **more)  # type: ignore[arg-type]  # names of its own fields
         return self.ask(armed.arming(orders, str(self.base), str(self.units), systemctl))
 
     def say(self, what: str, token: str = "t0ken") -> Answer:

@@ -139,7 +139,7 @@ def test_another_controller_keeps_us_off_its_server(bench: Bench) -> None:
         assert f"Another controller holds {host}" in refused.stdout
         assert "far-away" in refused.stdout
         assert not [e for e in bench.events(bench.latest()) if e.text == "tick 0" and e.host == host]
-        other["released"] = True  # type: ignore[assignment]
+        other["released"] = True  # type: ignore[assignment]  # read from JSON
         bench.on(host, f"printf '%s' '{json.dumps(other)}' > {FENCE_FILE}")
         assert bench.run("apply", "--yes").returncode == 0
         assert json.loads(bench.on(host, f"cat {FENCE_FILE}"))["fence"] > 10**6

@@ -24,7 +24,7 @@ from homewright.site.paths import StateFolder
 
 
 def line(number: int, **more: str) -> Event:
-    return Event(Kind.LINE, f"line {number}", **more)  # type: ignore[arg-type]
+    return Event(Kind.LINE, f"line {number}", **more)  # type: ignore[arg-type]  # names of its own fields
 
 
 def test_lines_wait_for_the_batch_and_are_there_before_any_later_transition(state: StateFolder, writer: Writer) -> None:

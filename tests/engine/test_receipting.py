@@ -202,7 +202,7 @@ def test_a_run_that_changes_nothing_looks_at_nothing_new(server: Server1) -> Non
         else:
             answer(talk, action, watch)
 
-    server.answer = unchanged  # type: ignore[method-assign]
+    server.answer = unchanged  # type: ignore[method-assign]  # for one test
     assert server.engine(Action.RUN).state is State.SUCCEEDED
     assert server.receipt() == before
 

@@ -70,7 +70,7 @@ def stand(
     verdicts: dict[tuple[str, str], tuple[Verdict, str]] | None = None,
     **request: object,
 ) -> Remains:
-    asked = RunRequest("apply", **request)  # type: ignore[arg-type]
+    asked = RunRequest("apply", **request)  # type: ignore[arg-type]  # names of its own fields
     return remains(RUN, records, site, earlier, catalogue, plan(site, catalogue), verdicts or {}, asked)
 
 

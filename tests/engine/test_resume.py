@@ -199,11 +199,11 @@ def commits(world: World) -> int:
         counted += 1
         before(self, connection, work, lines=lines)
 
-    Cuttable._commit = count  # type: ignore[method-assign]
+    Cuttable._commit = count  # type: ignore[method-assign]  # for one test
     try:
         assert world.engine().state is State.SUCCEEDED
     finally:
-        Cuttable._commit = before  # type: ignore[method-assign]
+        Cuttable._commit = before  # type: ignore[method-assign]  # for one test
     return counted
 
 

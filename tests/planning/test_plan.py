@@ -118,7 +118,7 @@ def test_the_digest_is_of_site_catalogue_and_who_the_servers_are() -> None:
 )
 def test_groups(group: str, servers: int, names: tuple[str, ...]) -> None:
     known = {"s1": facts("s1", "a"), "s2": facts("s2", "b", gpu=True)}
-    assert members(group, site(servers), known) == names  # type: ignore[arg-type]
+    assert members(group, site(servers), known) == names  # type: ignore[arg-type]  # a group each
 
 
 @pytest.mark.parametrize(

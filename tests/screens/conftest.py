@@ -140,7 +140,7 @@ class Recorded(Services):
         due, old = self.export_due(state), self.old_key(state)
         return Outcome(self.load(file), run, tuple(reader.steps(run.id)), place, ":".join(["A5"] * 32), due, old)
 
-    def manager(self, file: Path, state: StateFolder) -> Manager:  # type: ignore[override]
+    def manager(self, file: Path, state: StateFolder) -> Manager:  # type: ignore[override]  # it has what the pages use
         return self.double
 
 

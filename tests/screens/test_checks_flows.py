@@ -43,7 +43,7 @@ def test_servers_appear_as_they_answer(make_app: Make, services: Recorded, site:
         assert go_on.wait(20)
         return report
 
-    services.check = check  # type: ignore[method-assign]
+    services.check = check  # type: ignore[method-assign]  # for one test
 
     async def flow(pilot: Pilot[object]) -> None:
         await page("checks", ("1 of 3 answered", "✗ failed", "· …"))(pilot)
@@ -155,9 +155,9 @@ def test_a_repair_that_fails_says_so_and_keeps_no_other_from_being_made(
     def refused(file: Path, state: StateFolder, finding: object, say: Callable[[str], None]) -> None:
         if getattr(finding, "check", "") == "host.clock":
             raise HomewrightError("The clock of s2 was not set.", "date: operation not permitted", ["set it by hand"])
-        fix(file, state, finding, say)  # type: ignore[arg-type]
+        fix(file, state, finding, say)  # type: ignore[arg-type]  # nobody is asked
 
-    services.fix = refused  # type: ignore[method-assign]
+    services.fix = refused  # type: ignore[method-assign]  # for one test
 
     async def flow(pilot: Pilot[object]) -> None:
         await page("checks", ("3✗ 1? 3!",), "F", ("fix 2 things?",), "enter", ("was not set", "set it by hand"))(pilot)

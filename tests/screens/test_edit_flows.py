@@ -62,7 +62,7 @@ def test_an_answer_on_a_page_is_edited_and_the_run_goes_on_with_it(
         await until(pilot, shows(pilot, "4/9 Network"))
         files.update(site, {"zone": "home.internal"})
         await until(pilot, lambda: "Looking" not in text_of(pilot.app))
-        pilot.app.screen.onward()  # type: ignore[attr-defined]
+        pilot.app.screen.onward()  # type: ignore[attr-defined]  # of the page that is open
         await until(pilot, shows(pilot, "8/9 Plan", "00/10"))
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "retry with this plan?", "proved first"))

@@ -117,7 +117,7 @@ def test_the_sites_are_looked_at_once_at_the_start(make_app: Make, services: Rec
         looked.append(chosen)
         return sites(chosen)
 
-    services.sites = counted  # type: ignore[method-assign]
+    services.sites = counted  # type: ignore[method-assign]  # for one test
 
     async def flow(pilot: Pilot[object]) -> None:
         await until(pilot, shows(pilot, "attic", "all answer"))
@@ -196,7 +196,7 @@ def test_help_over_the_servers_tries_none_of_them_again(make_app: Make, services
         tried.append(server.name)
         return reach(server, state)
 
-    services.reach = counted  # type: ignore[method-assign]
+    services.reach = counted  # type: ignore[method-assign]  # for one test
 
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "servers")

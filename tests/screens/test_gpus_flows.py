@@ -187,7 +187,7 @@ def test_the_table_has_the_keys_from_the_start(make_app: Make, services: Recorde
         assert come.wait(20)
         return answers(file, state)
 
-    services.answers = slow  # type: ignore[method-assign]
+    services.answers = slow  # type: ignore[method-assign]  # for one test
 
     async def flow(pilot: Pilot[object]) -> None:
         app = pilot.app

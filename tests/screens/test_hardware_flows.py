@@ -45,7 +45,7 @@ def test_a_silent_server_holds_up_no_other(make_app: Make, services: Recorded, s
         assert answered.wait(20)
         on_facts("s3", LOST)
 
-    services.look = look  # type: ignore[method-assign]
+    services.look = look  # type: ignore[method-assign]  # for one test
 
     async def flow(pilot: Pilot[object]) -> None:
         await page("hardware", ("2 of 3 known", "GeForce"))(pilot)

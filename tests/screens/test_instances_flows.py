@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from piloting import Compare, Make, both, drive, page, shows, until
+from piloting import Compare, Make, both, complains, drive, page, shows, until
 from recorded_sites import lay_out
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -87,7 +87,7 @@ def test_an_instance_that_asks_for_too_much_is_refused_while_it_is_typed(make_ap
             one = field(pilot, name)
             before, one.value = one.value, text
             field(pilot, "cpu").value = text if name == "cpu" else "4"
-            await until(pilot, lambda one=one, reason=reason: reason in one.wrong)  # type: ignore[misc]
+            await until(pilot, complains(one, reason))
             one.value = before
         field(pilot, "cpu").value = "6"
         await until(pilot, lambda: not field(pilot, "name").wrong)
@@ -242,7 +242,15 @@ def test_where_instances_are_kept(snap_compare: Compare, make_app: Make, size: t
 def test_an_instance_that_was_made_goes(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
     file, state = lay_out("attic")
     applied(file, state)
-    act = page("instances", ("maple-node",), "down", "D", ("take birch-node away", "kept by the server"), file=file, name="attic")
+    act = page(
+        "instances",
+        ("maple-node",),
+        "down",
+        "D",
+        ("take birch-node away", "kept by the server"),
+        file=file,
+        name="attic",
+    )
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 

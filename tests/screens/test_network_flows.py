@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from piloting import closed, drive, page, shows, text_of, until
+from piloting import closed, complains, drive, page, shows, text_of, until
 from recorded_sites import lay_out
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -132,7 +132,7 @@ def test_wrong_answers_are_told_beneath_their_field(make_app: Make) -> None:
         for name, text, reason in WRONG:
             one = field(pilot, name)
             one.value = text
-            await until(pilot, lambda one=one, reason=reason: reason in one.wrong)  # type: ignore[misc]
+            await until(pilot, complains(one, reason))
             await pilot.press("ctrl+n")
             await until(pilot, shows(pilot, f"✗ {one.label}: ", "4/9 Network"))
             assert pilot.app.focused is one.control_widget, name

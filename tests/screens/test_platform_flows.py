@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from piloting import Compare, Make, both, closed, drive, page, shows, text_of, until
+from piloting import Compare, Make, both, closed, complains, drive, page, shows, text_of, until
 from recorded_sites import lay_out
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -114,7 +114,7 @@ def test_wrong_answers_are_told_beneath_their_field(make_app: Make) -> None:
         for name, text, reason in WRONG:
             one = field(pilot, name)
             right, one.value = one.value, text
-            await until(pilot, lambda one=one, reason=reason: reason in one.wrong)  # type: ignore[misc]
+            await until(pilot, complains(one, reason))
             await pilot.press("ctrl+n")
             await until(pilot, shows(pilot, f"✗ {one.label}: ", "7/9 Platform"))
             assert pilot.app.focused is one.control_widget, name

@@ -53,7 +53,7 @@ def test_practice_servers_are_up(
     snap_compare: Compare, make_app: Make, services: Services, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = Path("/home/alice/.config/homewright/practice/site.yaml")
-    services.lab_up = lambda *_: ("practice", shown, "practice-1")  # type: ignore[method-assign]
+    services.lab_up = lambda *_: ("practice", shown, "practice-1")  # type: ignore[method-assign]  # for one test
     monkeypatch.setattr(Practice, "_may_be_root", lambda self: True)
     act = to(("Practise on this machine",), "p", ("enter makes them",), "enter", ("first contact asks",))
     assert snap_compare(make_app(), terminal_size=SIZES[0], run_before=act)
@@ -101,7 +101,7 @@ def test_servers_with_another_host_key(snap_compare: Compare, make_app: Make, se
             f"only if that prints SHA256:{'b' * 43}: homewright trust s1 --fingerprint SHA256:{'b' * 43}",
         ],
     )
-    services.reached |= {"s1": Reach(False, error.what, error=error)}  # type: ignore[attr-defined]
+    services.reached |= {"s1": Reach(False, error.what, error=error)}  # type: ignore[attr-defined]  # of FakeServices
     act = page("servers", ("has changed", "Then r tries again"))
     assert snap_compare(make_app(), terminal_size=SIZES[0], run_before=act)
 

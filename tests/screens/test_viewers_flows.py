@@ -149,7 +149,7 @@ def test_control_is_wanted_still_where_the_engine_does_not_know_us_yet(
     make_app: Make, services: Recorded, site: Path, going: StateFolder
 ) -> None:
     present = SimpleNamespace(viewer="", wants=True, stop=lambda: None)
-    services.presence = lambda state: present  # type: ignore[method-assign, assignment, return-value]
+    services.presence = lambda state: present  # type: ignore[method-assign, assignment, return-value]  # for one test
     looked_at(going, Viewers(RUN, ()))
 
     async def flow(pilot: Pilot[object]) -> None:
@@ -175,7 +175,7 @@ def test_picture_control_is_asked_for(
 ) -> None:
     ann = Viewer("ann-1", "ann", 4700, "pts/1", "", "screens", NOW)
     present = SimpleNamespace(viewer="ann-1", wants=True, stop=lambda: None)
-    services.presence = lambda state: present  # type: ignore[method-assign, assignment, return-value]
+    services.presence = lambda state: present  # type: ignore[method-assign, assignment, return-value]  # for one test
     looked_at(going, Viewers(RUN, (ann, BOB), holder="ann-1", asking=BOB.id, until=NOW + 30))
     act = page("deploy", ("control is asked for",))
     assert snap_compare(make_app(), terminal_size=size, run_before=act)

@@ -40,6 +40,9 @@ class Wizard:
     def press(self, *keys: str) -> None:
         self.terminal.press(*keys)
 
+    def shows(self, *words: str) -> Callable[[], bool]:
+        return lambda: all(word in self.terminal.text() for word in words)
+
     def answer(self, field: str, *tries: tuple[str, str]) -> None:
         """Type each of these into the field that has the keys, in place of what is in it, and see what is said then."""
         # A field below the fold is scrolled into view some time after it got the focus.
@@ -50,8 +53,11 @@ class Wizard:
                 # The toolkit carries a key's action out behind letters that were typed after it.
                 self.until(lambda: self.value(field) in EMPTY, f"{field} is empty")
             self.terminal.type(text)
-            self.until(lambda text=text: self.value(field) in (text, "•" * len(text)), f"{field} has {text}")  # type: ignore[misc]
+            self.until(self._has(field, text), f"{field} has {text}")
             self.see(said)
+
+    def _has(self, field: str, text: str) -> Callable[[], bool]:
+        return lambda: self.value(field) in (text, "•" * len(text))
 
     def press_until(self, key: str, shown: str) -> None:
         """Press a key once, and once more where a page was not ready for it: until this is shown."""
@@ -180,7 +186,7 @@ def fill(wizard: Wizard, page: str, fields: tuple[tuple[int, str, str, str, str]
         wizard.answer(field, (wrong, said))
         wizard.press("C-n")
         said = f"✗ {field}: "
-        wizard.until(lambda said=said: page in wizard.terminal.text() and said in wizard.terminal.text(), said)  # type: ignore[misc]
+        wizard.until(wizard.shows(page, said), said)
         wizard.answer(field, (right, page))
 
 

@@ -32,7 +32,7 @@ def test_workspaces_update_in_place(make_app: Make, site: Path, manager: Manager
         manager.now = replace(
             manager.now, workspaces=(workspace("aaron", WorkspaceState.STOPPED), *manager.now.workspaces)
         )
-        pilot.app.screen.poll()  # type: ignore[attr-defined]
+        pilot.app.screen.poll()  # type: ignore[attr-defined]  # of the page that is open
         await until(pilot, shows(pilot, "aaron"))
         assert table.cursor_key == "carol/default@s3"
 

@@ -119,4 +119,4 @@ def test_a_member_that_has_just_joined_is_waited_for_until_it_trusts_us(monkeypa
     assert answers == []
     answers += [LxdError("never")]
     with pytest.raises(LxdError, match="never"):
-        cluster.heard(SimpleNamespace(name="s2"), limit=-1.0)  # type: ignore[arg-type]
+        cluster.heard(SimpleNamespace(name="s2"), limit=-1.0)  # type: ignore[arg-type]  # nor here

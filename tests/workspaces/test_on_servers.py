@@ -121,7 +121,11 @@ def test_a_controller_that_dies_at_a_word_is_repaired_by_doing_it_again(
     if every:
         manager.create(spec, quiet, accept_shared_node=True)  # a node that has code-server already is told of less
         manager.delete(key, with_storage=True)
-        survived = next(count for count in itertools.count(1) if not dies(lambda said, _, at=count: said == at))  # type: ignore[misc]
+
+        def at(count: int) -> Callable[[int, str], bool]:
+            return lambda said, _: said == count
+
+        survived = next(count for count in itertools.count(1) if not dies(at(count)))
         assert survived > 5
     else:
         assert dies(lambda said, _: said == 1)
@@ -288,7 +292,7 @@ def test_its_log_has_lines_and_goes_on(manager: Manager, alice: Key, root: Root)
     assert next(lines)
     root(f"systemctl restart {naming.unit('alice')}")
     assert any("HTTPS server listening" in line for line in lines), "until the line was seen"
-    lines.close()  # type: ignore[attr-defined]
+    lines.close()  # type: ignore[attr-defined]  # it is a generator
     eventually("journalctl is gone", lambda: root("pgrep -c journalctl || true") == "0\n")
     eventually("it answers again", lambda: manager.show(alice).state == "running")
 

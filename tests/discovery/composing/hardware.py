@@ -269,7 +269,7 @@ class Host:
     """Commands that are not installed."""
 
     def but(self, **changes: object) -> Host:
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return replace(self, **changes)  # type: ignore[arg-type]  # names of its own fields
 
 
 def bound(pci: Iterable[Pci], driver: str, *addresses: str) -> tuple[Pci, ...]:
