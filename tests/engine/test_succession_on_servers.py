@@ -86,15 +86,19 @@ def test_the_site_goes_on_elsewhere_and_the_old_controller_is_refused(
     taken = there.run("site", "import", str(file), "--passphrase-file", str(phrase), "--json")
     assert taken.returncode == 0, taken.stderr
     found = json.loads(taken.stdout)
-    assert (sorted(found["fenced"]), found["old_key"]) == (sorted(bench.hosts), [])
+    # One that is slow to answer is left to the next contact, and named.
+    assert sorted([*found["fenced"], *found["not_fenced"]]) == sorted(bench.hosts)
+    assert sorted(found["not_fenced"]) == sorted(found["old_key"])
+
+    stages = ("--stages", str(bench.tiny.root))
+    verified = there.run("verify", *stages, "--only", "90")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert json.loads(there.run("status", "--json").stdout)["old_key"] == []
     closed = bench.run("apply", "--yes")
     assert closed.returncode == 1, closed.stdout + closed.stderr
     assert "takes the site over" in closed.stdout + closed.stderr, "its key opens nothing any more"
     let_in_again(bench)  # whatever way it finds back in: no server is its own any more
 
-    stages = ("--stages", str(bench.tiny.root))
-    verified = there.run("verify", *stages, "--only", "90")
-    assert verified.returncode == 0, verified.stdout + verified.stderr
     listed = there.run("workspace", "list", "--json")
     assert listed.returncode == 0, listed.stderr
     assert "workspaces" in json.loads(listed.stdout)
