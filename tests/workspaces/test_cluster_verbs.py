@@ -59,6 +59,10 @@ class Dead(BaseException):
     """The manager was killed: nothing of it runs on."""
 
 
+def _die() -> None:
+    raise Dead
+
+
 class Dying(Api):
     """Dies right after its call of this number has been answered."""
 
@@ -66,12 +70,13 @@ class Dying(Api):
         super().__init__(*arguments, **options)
         self.calls = 0
         self.dies_after = dies_after
+        self.then: Callable[[], object] = _die
 
     def _request(self, *arguments: Any, **options: Any) -> Any:
         answer = super()._request(*arguments, **options)
         self.calls += 1
         if self.calls == self.dies_after:
-            raise Dead
+            self.then()
         return answer
 
 
@@ -170,6 +175,7 @@ VERBS: dict[str, tuple[Callable[[StandIn], None], Verb, dict[str, int]]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", VERBS)
 def test_a_manager_killed_after_any_call_is_repaired_by_doing_it_again(server: StandIn, name: str) -> None:
     before, verb, expected = VERBS[name]
@@ -232,19 +238,29 @@ def test_of_two_managers_one_is_told(server: StandIn) -> None:
 
 
 def test_a_start_that_is_overtaken_by_a_stop_starts_nothing(server: StandIn) -> None:
-    """The stop comes between the start's record and its write to the workload."""
+    """The stop comes between the start's record and its write to the workload, after any of the calls in between."""
     _stopped(server)
-    slow = manager(server)
-    backend, held = slow._require(ALICE)
-    held = backend.change(held, "started", wanted="running")
-    manager(server).stop(ALICE)
-    with suppress(ChangedMeanwhile):
-        backend.converge(held)
-    backend_now, now = manager(server)._require(ALICE)
-    assert now.intent.wanted == "stopped"
-    backend_now.scale(now)
-    backend_now.wait_stopped(now)
-    assert kinds(server) == RESTS
+    start = copy.deepcopy(server.objects)
+    calls = 0
+    for meanwhile in range(100):
+        server.objects = copy.deepcopy(start)
+        slow = manager(server, Dying)
+        assert isinstance(slow.api, Dying)
+        backend, held = slow._require(ALICE)
+        held = backend.change(held, "started", wanted="running")
+        slow.api.calls, slow.api.dies_after = 0, meanwhile
+        slow.api.then = lambda: manager(server).stop(ALICE)
+        if meanwhile == 0:
+            backend.converge(held)
+            calls = slow.api.calls
+            continue
+        if meanwhile == calls:
+            break
+        with suppress(ChangedMeanwhile):
+            backend.converge(held)
+        assert server.all("StatefulSet")[0]["spec"]["replicas"] == 0, f"after call {meanwhile} of {calls}"
+        assert kinds(server) == RESTS
+    assert calls > 5
 
 
 def test_what_is_left_of_a_deleted_workspace_makes_way_for_the_next(server: StandIn) -> None:

@@ -303,13 +303,17 @@ def _ask_who_is_on(manager: Manager, key: Key, yes: bool, output: Output, questi
     if yes:
         return
     sessions = manager.sessions(key)
-    question = f"{key} is open on {_who(sessions)}. {question}"
+    known = any(session.connections for session in sessions)
+    question = f"{key} {'is' if known else 'may be'} open on {_who(sessions)}. {question}"
     if sessions and not output.confirm(question, yes=False, otherwise="say --yes"):
         raise Cancelled(f"{key} goes on.")
 
 
 def _who(sessions: Sequence[Session]) -> str:
-    return ", ".join(f"{session.address} (connections: {session.connections})" for session in sessions)
+    return ", ".join(
+        f"{session.address} (connections: {session.connections})" if session.connections else session.address
+        for session in sessions
+    )
 
 
 def _type_the_name(name: str) -> None:

@@ -143,6 +143,7 @@ class Session(WorkspaceModel):
     address: str
     """Where from."""
     connections: int
+    """0 where it cannot be told whether anybody is on: `address` says why."""
 
 
 class WorkspaceDocument(WorkspaceModel):

@@ -22,7 +22,7 @@ from homewright.workspaces.backends.kubernetes.states import Finding, judge
 from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend, Held
 from homewright.workspaces.backends.kubernetes.words import MADE_FOR, NAMESPACE, WORKSPACE
 from homewright.workspaces.errors import InstanceNotFound, NotOurs
-from homewright.workspaces.models import Key, Specification, Workspace, WorkspaceEvent, WorkspaceState
+from homewright.workspaces.models import Key, Session, Specification, Workspace, WorkspaceEvent, WorkspaceState
 from homewright.workspaces.template_models import PodTemplate
 from homewright.workspaces.templates import Template, digest
 
@@ -92,6 +92,13 @@ class ClusterWorkspaces:
         """The workspace of a key as it is now; None where there is none."""
         found = self._find(key)
         return self._show(*found) if found is not None else None
+
+    def sessions(self, key: Key) -> tuple[Session, ...]:
+        """Who is on cannot be told of a pod: of one that runs it is said that somebody may be."""
+        backend, held = self._require(key)
+        if not backend.look(held, events=False).pods:
+            return ()
+        return (Session(address="unknown: a pod does not tell who is on", connections=0),)
 
     def events(self, key: Key) -> tuple[WorkspaceEvent, ...]:
         """What the cluster said about it, and who did what; the oldest first."""

@@ -140,8 +140,8 @@ class OneManager(Manager):
         return self._by_place(key, lambda there: there.password(key), lambda: super(OneManager, self).password(key))
 
     def sessions(self, key: Key) -> tuple[Session, ...]:
-        """Who is on, as far as that is known: of a pod it is not."""
-        return self._by_place(key, lambda there: (), lambda: super(OneManager, self).sessions(key))
+        """Who is on, as far as that can be told."""
+        return self._by_place(key, lambda there: there.sessions(key), lambda: super(OneManager, self).sessions(key))
 
     def logs(self, key: Key, lines: int = 100, follow: bool = False) -> Iterator[str]:
         yield from self._by_place(

@@ -401,10 +401,10 @@ class Services(CheckServices, PlanningServices, RunServices):
         return getpass.getuser()
 
     def manager(self, file: Path, state: StateFolder) -> Manager:
-        """The manager of a site's workspaces. Raises SiteError."""
-        from homewright.workspaces.manager import Manager
+        """The manager of a site's workspaces, on servers and in its cluster. Raises SiteError."""
+        from homewright.workspaces.one_manager import OneManager
 
-        return Manager(self.load(file), state)
+        return OneManager(self.load(file), StateFolder(state.root, file))
 
 
 @functools.lru_cache(maxsize=64)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 LOG_LINES = 300
 
 
+def _from(session: Session) -> str:
+    return f"{session.address} ({session.connections})" if session.connections else session.address
+
+
 class DetailBox(WorkingBox[None]):
     """All of one workspace."""
 
@@ -53,7 +57,7 @@ class DetailBox(WorkingBox[None]):
         self.jobs.start("on", lambda: manager.sessions(key), self._seen, self._unseen)
 
     def _seen(self, sessions: tuple[Session, ...]) -> None:
-        who = ", ".join(f"{session.address} ({session.connections})" for session in sessions) or "nobody"
+        who = ", ".join(_from(session) for session in sessions) or "nobody"
         self.query_one("#on", Static).update(f"On now    {who}")
 
     def _unseen(self, error: HomewrightError) -> None:

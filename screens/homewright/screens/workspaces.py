@@ -37,8 +37,8 @@ class Workspaces(Page):
     CSS_PATH = ["widgets/frame.tcss", "workspaces.tcss"]
     WHERE = "workspaces"
     HELP = """
-Every workspace of the site: a VS Code in the browser, on one of the servers, for one user. The nodes are
-looked at every 5 seconds, and what is shown is what they say.
+Every workspace of the site, on one of the servers or in its cluster, each for one user. Servers and cluster
+are looked at every 5 seconds, and what is shown is what they say.
 
 cpu    processors in use
 mem    memory in use
@@ -431,5 +431,6 @@ def _who(manager: Manager, chosen: list[Workspace]) -> list[str]:
     for one in chosen:
         for session in manager.sessions(one.key):
             count = "1 connection" if session.connections == 1 else f"{session.connections} connections"
-            lines.append(f"  {one.key}: from {session.address}, {count}")
+            known = f"from {session.address}, {count}" if session.connections else session.address
+            lines.append(f"  {one.key}: {known}")
     return lines

@@ -22,7 +22,7 @@ from homewright.workspaces.backends.kubernetes.intent import Intent, workload
 from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
 from homewright.workspaces.backends.kubernetes.observed import Claim, Event, Pod, Seen, Workload
 from homewright.workspaces.backends.kubernetes.states import Finding, judge
-from homewright.workspaces.backends.kubernetes.words import DELETED_AT, DIGEST, WORKSPACE
+from homewright.workspaces.backends.kubernetes.words import DELETED_AT, DIGEST, RECORD, WORKSPACE
 from homewright.workspaces.errors import ChangedMeanwhile, InstanceFailed, NotOurs, StorageFailed
 from homewright.workspaces.models import Key, Specification, WorkspaceState
 from homewright.workspaces.template_models import PodTemplate
@@ -119,15 +119,21 @@ class ClusterBackend:
         self.scale(held, stateful)
 
     def scale(self, held: Held, stateful: Manifest | None = None) -> None:
-        """The workload with as many pods as the record wants: none until it is known that the record still stands."""
+        """The workload with as many pods as the record wants, as long as that record stands.
+
+        It is looked at, then the record, then it is written as what was looked at: a verb that came in between has
+        changed the record by our second look, or the workload by our write. That it surely changes the workload, even
+        where the number of pods was right already, is what the record's version in its annotation is for.
+        """
         if stateful is None:
             stateful = manifests.parts(self.template, held.intent, held.uid, self.surroundings)[-1]
-        name = stateful["metadata"]["name"]
+        metadata = stateful["metadata"]
+        marks = {**metadata["annotations"], RECORD: held.version}
+        stateful, name = {**stateful, "metadata": {**metadata, "annotations": marks}}, metadata["name"]
         there = self.api.get("StatefulSet", self.template.namespace, name)
         if there is None and stateful["spec"]["replicas"]:
             self._put(held, {**stateful, "spec": {**stateful["spec"], "replicas": 0}})
-            self._require_still(held)
-        self._put(held, stateful)
+        self._put(held, stateful, while_it_stands=True)
 
     def _have_claim(self, claim: Manifest, intent: Intent) -> None:
         """A claim that is there stays as it is: most of it cannot be changed, and its data is what counts."""
@@ -163,11 +169,13 @@ class ClusterBackend:
         secret["metadata"]["annotations"][DIGEST] = held.intent.digest
         self._put(held, secret)
 
-    def _put(self, held: Held, manifest: Manifest) -> Manifest:
+    def _put(self, held: Held, manifest: Manifest, *, while_it_stands: bool = False) -> Manifest:
         """Server-side apply of one part, over nothing that is not ours and nothing that has changed since the look."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         for _ in range(_TRIES):
             there = self.api.get(kind, self.template.namespace, name)
+            if while_it_stands:
+                self._require_still(held)
             try:
                 if there is None:
                     return self.api.apply(manifest)
