@@ -293,5 +293,11 @@ for tool in iptables ip6tables; do
     $tool-save 2>/dev/null | grep -E 'KUBE-|CNI-|FLANNEL' >/dev/null || continue
     $tool-save | grep -vE 'KUBE-|CNI-|FLANNEL' | $tool-restore
 done
+# kubelet lets a shutdown wait for its pods, and tells logind so in a file of its own.
+if [ -e /etc/systemd/logind.conf.d/99-kubelet.conf ]; then
+    rm /etc/systemd/logind.conf.d/99-kubelet.conf
+    rmdir --ignore-fail-on-non-empty /etc/systemd/logind.conf.d
+    systemctl reload systemd-logind.service 2>/dev/null || true
+fi
 rm -f /etc/homewright/cluster/formed
 """
