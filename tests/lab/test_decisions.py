@@ -209,7 +209,9 @@ def test_the_labs_state(phase: str, server: ServerStatus, state: str, word: str)
     assert word in (reason or "")
 
 
-def test_a_daemon_that_is_gone() -> None:
+def test_a_daemon_or_a_mirror_that_is_gone() -> None:
+    found, reason = judge(LAB.model_copy(update={"cluster": True}), (status("s1"),), True, mirrored=False)
+    assert (found, "mirror" in (reason or "")) == ("broken", True)
     found, reason = judge(LAB.model_copy(update={"daemon": (7, 8)}), (status("s1"),), False)
     assert found == "broken"
     assert "daemon is gone" in (reason or "")

