@@ -12,6 +12,7 @@ from homewright.engine.states import Action, State
 from homewright.errors import HomewrightError, SiteError
 from homewright.planning import Plan
 from homewright.planning.instance_changes import shrunk
+from homewright.planning.plan import NOT_ASKED
 from homewright.site import files
 from homewright.site.paths import StateFolder
 
@@ -44,13 +45,16 @@ def refuse(before: Plan | None, planned: Plan) -> None:
         raise SiteError(f"{misfit.field} cannot be carried out.", f"{misfit.reason}.", list(misfit.do))
 
 
-def conclude(context: Context, site_file: Path, action: Action, state: State) -> None:
-    """Take the servers that have left out of the site's file: taken back, or lost and forgotten by the cluster."""
+def conclude(context: Context, site_file: Path, action: Action, state: State, planned: Plan) -> None:
+    """Take the servers that have left out of the site's file: taken back, or lost and forgotten by the cluster.
+
+    A run that left out the steps which forget them (those that read `leaving`) leaves the entry where it is.
+    """
     site = context.site
     if action is Action.ROLLBACK and state is State.ROLLED_BACK:
         known = {one.name for one in files.load(site_file).leaving}
         over = [one.name for one in site.servers if one.name in known and not begun_on(context.state, one.name)]
-    elif action is Action.RUN and state is State.SUCCEEDED:
+    elif action is Action.RUN and state is State.SUCCEEDED and _forgets(planned):
         over = [one.name for one in site.leaving if one.lost]
     else:
         return
@@ -62,3 +66,9 @@ def conclude(context: Context, site_file: Path, action: Action, state: State) ->
             text = f"{name} has left the site, and could not be taken out of {site_file}: {error.what}"
             said = Event(Kind.LINE, text, host=name, level=Level.WARNING)
         context.writer.transition(said)
+
+
+def _forgets(planned: Plan) -> bool:
+    """Whether nothing that forgets a lost server was left out of the run."""
+    forgetting = [stage for stage in planned.stages if any("leaving" in step.reads for step in stage.steps)]
+    return all(stage.skipped != NOT_ASKED for stage in forgetting)

@@ -294,7 +294,7 @@ class Engine:
                 if self.request.servers:  # what stays has a word in it: the cluster lets a member go
                     await context.fences.hold(server.name for server in context.site.servers)
                 end = await schedule.carry_out()
-                departure.conclude(context, self.site_file, self.action, end.state)
+                departure.conclude(context, self.site_file, self.action, end.state, self._frozen[1])
                 if self.held:  # nothing but proofs: the run stands as it stood
                     state, reason = self.before
                     end = dataclasses.replace(end, state=state, reason=reason)

@@ -1,0 +1,74 @@
+"""When a server that leaves is taken out of the site's file, and where a roll-back of one server works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from homewright.engine import departure
+from homewright.engine.journal.writer import Writer
+from homewright.engine.states import Action, State
+from homewright.planning.plan import NOT_ASKED
+from homewright.site import files
+from homewright.site.models import Leaving, Server, Site
+from homewright.site.paths import StateFolder
+
+SITE = Site(
+    name="attic",
+    servers=(Server(name="s1", address="192.0.2.1", user="ann"),),
+    leaving=(
+        Leaving(name="s2", address="192.0.2.2", user="ann"),
+        Leaving(name="s3", address="192.0.2.3", user="ann", lost=True),
+    ),
+)
+
+
+def planned(skipped: str = "") -> Any:
+    forgets = SimpleNamespace(reads=("servers", "leaving"))
+    return SimpleNamespace(stages=[SimpleNamespace(skipped=skipped, steps=[forgets])])
+
+
+def recorded(state: StateFolder, run: str, action: Action, step: str, host: str, outcome: State) -> Writer:
+    writer = Writer(state, run)
+    row = {"stage": "20", "title": step, "runner": "python", "position": 0, "state": outcome}
+    writer.change(writer.add_run(action=action, state=State.SUCCEEDED, created=0.0), writer.add_step(step, host, **row))
+    return writer
+
+
+@pytest.mark.parametrize(
+    ("action", "state_", "skipped", "left"),
+    [
+        (Action.RUN, State.SUCCEEDED, "", ["s2"]),
+        (Action.RUN, State.SUCCEEDED, NOT_ASKED, ["s2", "s3"]),
+        (Action.RUN, State.FAILED, "", ["s2", "s3"]),
+        (Action.VERIFY, State.SUCCEEDED, "", ["s2", "s3"]),
+    ],
+)
+def test_one_that_is_lost_goes_once_the_cluster_has_forgotten_it(
+    state: StateFolder, tmp_path: Path, action: Action, state_: State, skipped: str, left: list[str]
+) -> None:
+    file = tmp_path / "site.yaml"
+    files.save(file, SITE)
+    context: Any = SimpleNamespace(site=SITE, state=state, writer=Writer(state, "r1"))
+    departure.conclude(context, file, action, state_, planned(skipped))
+    context.writer.close()
+    assert [one.name for one in files.load(file).leaving] == left
+
+
+def test_one_that_leaves_goes_once_nothing_is_left_on_it(state: StateFolder, tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    files.save(file, SITE)
+    recorded(state, "r1", Action.RUN, "20/10", "s2", State.SUCCEEDED).close()
+    recorded(state, "r2", Action.RUN, "20/10", "s1", State.SUCCEEDED).close()
+    assert departure.places(state, ["s2"], "r3") == {"20/10": ["s2"]} and departure.places(state, [], "r3") is None
+    context: Any = SimpleNamespace(site=SITE.with_back(["s2"]), state=state, writer=Writer(state, "r3"))
+    departure.conclude(context, file, Action.ROLLBACK, State.ROLLED_BACK, planned())
+    assert [one.name for one in files.load(file).leaving] == ["s2", "s3"], "something is on it still"
+    context.writer.close()
+    context.writer = recorded(state, "r4", Action.ROLLBACK, "20/10", "s2", State.ROLLED_BACK)
+    departure.conclude(context, file, Action.ROLLBACK, State.ROLLED_BACK, planned())
+    context.writer.close()
+    assert [one.name for one in files.load(file).leaving] == ["s3"]
