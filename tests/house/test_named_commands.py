@@ -82,3 +82,15 @@ def test_commands_that_are_named_exist() -> None:
 )
 def test_a_command_that_does_not_exist_is_seen(line: str, word: str) -> None:
     assert wrong(line.split()) == word
+
+
+def test_what_make_is_asked_for_in_documents_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        (path.name, word)
+        for path in committed()
+        if path.suffix == ".md"
+        for word in re.findall(r"(?:^    |`)make ([a-z-]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert len(named) > 10, "the pattern finds them"
+    assert {(file, word) for file, word in named if word not in targets} == set()
