@@ -137,7 +137,6 @@ def main() -> int:
         homewright(site, state, "apply", "--only", "10", "--yes", "--plain")
         apply = ("apply", "--only", "20", "--yes", "--plain")
         ours = timed("homewright apply --only 20", lambda: homewright(site, state, *apply))
-        timed("homewright verify", lambda: homewright(site, state, "verify"))
         homewright(site, state, "rollback", "20", "--yes", "--plain")
         plain = timed("lxd init --preseed, lxc launch", lambda: script.carry_out(Path(image)))
         script.everywhere(AWAY)
