@@ -89,14 +89,19 @@ def test_who_comes_second_reads_along_until_control_is_handed_over(
     drive(make_app(), SIZE, flow)
 
 
+async def asked_by_bob(pilot: Pilot[object], site: Path, desk: control.Desk) -> None:
+    """We are in control, and Bob has asked for it: the question is open."""
+    await open_page(pilot, site, "deploy")
+    await until(pilot, shows(pilot, "you are in control"))
+    desk.look(BOB, wants=True)
+    desk.say(BOB.id, "ask")
+    await until(pilot, boxed(pilot))
+
+
 def test_who_is_in_control_is_asked(make_app: Make, site: Path, going: StateFolder) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         async with engine(going, []) as desk:
-            await open_page(pilot, site, "deploy")
-            await until(pilot, shows(pilot, "you are in control"))
-            desk.look(BOB, wants=True)
-            desk.say(BOB.id, "ask")
-            await until(pilot, boxed(pilot))
+            await asked_by_bob(pilot, site, desk)
             assert "bob at pts/2" in text_of(pilot.app)
             await pilot.press("escape")
             await until(pilot, lambda: not desk.now.asking)
@@ -115,11 +120,7 @@ def test_who_is_in_control_is_asked(make_app: Make, site: Path, going: StateFold
 def test_a_question_that_lapsed_takes_its_box_along(make_app: Make, site: Path, going: StateFolder) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         async with engine(going, []) as desk:
-            await open_page(pilot, site, "deploy")
-            await until(pilot, shows(pilot, "you are in control"))
-            desk.look(BOB, wants=True)
-            desk.say(BOB.id, "ask")
-            await until(pilot, boxed(pilot))
+            await asked_by_bob(pilot, site, desk)
             desk._lapse()
             await until(pilot, shows(pilot, "is in control now; you read along"))
             assert not isinstance(pilot.app.screen, HandOver)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import pytest
-from driving import Outcome, Practice
-from server_listing import CHANGEABLE, files_command, listing
+from driving import Practice
+from stage_on_servers import StageOnServers, seldom
 
-from homewright.catalogue import Catalogue, Step, load, shipped
-from homewright.engine.calling import runner_kind
+from homewright.catalogue import load, shipped
 from homewright.engine.remedies import match
 from homewright.engine.states import Action
 
@@ -19,70 +15,21 @@ pytestmark = pytest.mark.lab
 STEPS = ("00/10", "00/20", "00/30", "00/40")
 
 
-@dataclass
-class Stage:
-    """The stage on all practice servers."""
-
-    practice: Practice
-    catalogue: Catalogue
-    captures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    listings: dict[str, dict[str, set[str]]] = field(default_factory=dict)
-    """The servers before each step."""
-
-    def step(self, name: str) -> Step:
-        return self.catalogue.step(name)
-
-    def carry_out(self, name: str, action: Action, **more: Any) -> Outcome:
-        step = self.step(name)
-        part = {Action.RUN: "run", Action.ROLLBACK: "rollback"}.get(action, "verify")
-        captures = self.captures.get(name) if action is Action.ROLLBACK else None
-        file = self.catalogue.file(step, part)
-        return self.practice.drive(runner_kind(step, action), file, action, captures=captures, **more)
-
-    def run(self, name: str, **more: Any) -> Outcome:
-        outcome = self.carry_out(name, Action.RUN, **more)
-        assert set(outcome.states.values()) == {"succeeded"}, outcome.reasons
-        return outcome
-
-    def verdicts(self, name: str, **more: Any) -> dict[str, tuple[str, str]]:
-        return self.carry_out(name, Action.VERIFY, **more).verdicts
-
-    def assert_proved(self, name: str, *hosts: str) -> None:
-        wanted = hosts or self.practice.names
-        verdicts = self.verdicts(name, hosts=wanted)
-        assert {verdict for verdict, _ in verdicts.values()} == {"proved"}, verdicts
-        assert sorted(verdicts) == sorted(wanted)
-
-    def listing(self, hashed: str = CHANGEABLE) -> dict[str, set[str]]:
-        """The servers' files, with the contents of those in the folders `hashed`."""
-        return listing(self.practice.on, self.practice.names, files_command(hashed))
-
-
 @pytest.fixture(scope="module")
-def stage(practice: Practice) -> Stage:
+def stage(practice: Practice) -> StageOnServers:
     """The stage done once, from servers that know nothing of it."""
-    stage = Stage(practice, load([shipped()]))
+    stage = StageOnServers(practice, load([shipped()]))
     if any(practice.on(name, "ls -d /etc/homewright 2>/dev/null", check=False) for name in practice.names):
         for name in reversed(STEPS):  # other tests use the same servers
             stage.carry_out(name, Action.ROLLBACK)
     stage.listings["whole"] = stage.listing("./")
-    for name in STEPS:
-        stage.listings[name] = stage.listing()
-        stage.captures[name] = stage.carry_out(name, Action.CAPTURE).captures
-        outcome = stage.run(name)
-        assert all(outcome.changed.values()), outcome.changed
-        stage.assert_proved(name)
+    stage.begin(*STEPS)
     return stage
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_second_run_changes_nothing(stage: Stage, name: str) -> None:
+def test_second_run_changes_nothing(stage: StageOnServers, name: str) -> None:
     assert set(stage.run(name).changed.values()) == {0}
-
-
-def seldom(*case: str) -> Any:
-    """One of several of its step that the proof sees in the same way: tried by the campaigns."""
-    return pytest.param(*case, marks=pytest.mark.long)
 
 
 BREAKS = [
@@ -112,7 +59,7 @@ MENDED_BY_HAND = {"echo 'homewright-peer ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.
 
 
 @pytest.mark.parametrize(("name", "command", "why"), BREAKS)
-def test_what_is_broken_is_seen_and_made_good(stage: Stage, name: str, command: str, why: str) -> None:
+def test_what_is_broken_is_seen_and_made_good(stage: StageOnServers, name: str, command: str, why: str) -> None:
     victim, other = stage.practice.names[-1], stage.practice.names[0]
     filled = command.replace("{other}", other)
     stage.practice.on(victim, filled)
@@ -129,7 +76,7 @@ def test_what_is_broken_is_seen_and_made_good(stage: Stage, name: str, command: 
 
 
 @pytest.mark.long
-def test_a_full_disk_fails_its_server_alone_with_a_remedy(stage: Stage) -> None:
+def test_a_full_disk_fails_its_server_alone_with_a_remedy(stage: StageOnServers) -> None:
     """The folder of the environment becomes a file system of 24 MB: room for a beginning, not for the packages."""
     victim, other = stage.practice.names[:2]
     venv = f"/home/{stage.practice.site.server(victim).user}/.venv"
@@ -147,7 +94,7 @@ def test_a_full_disk_fails_its_server_alone_with_a_remedy(stage: Stage) -> None:
     stage.assert_proved("00/40", victim)
 
 
-def test_somebody_elses_environment_is_left_alone(stage: Stage) -> None:
+def test_somebody_elses_environment_is_left_alone(stage: StageOnServers) -> None:
     victim = stage.practice.names[0]
     venv = f"/home/{stage.practice.site.server(victim).user}/.venv"
     stage.practice.on(victim, f"mv {venv} {venv}-kept && mkdir {venv} && echo mine >{venv}/file")
@@ -164,7 +111,7 @@ MADE_ANEW = {"00/10": " ./etc/hostname ", "00/20": "/homewright-peer/.ssh/"}
 
 
 @pytest.mark.parametrize("name", reversed(STEPS))
-def test_taken_back_the_servers_are_as_before(stage: Stage, name: str) -> None:
+def test_taken_back_the_servers_are_as_before(stage: StageOnServers, name: str) -> None:
     outcome = stage.carry_out(name, Action.ROLLBACK)
     assert set(outcome.states.values()) == {"succeeded"}, outcome.reasons
     assert {verdict for verdict, _ in stage.verdicts(name).values()} == {"broken"}
@@ -177,6 +124,6 @@ def test_taken_back_the_servers_are_as_before(stage: Stage, name: str) -> None:
     assert set(stage.carry_out(name, Action.ROLLBACK).changed.values()) == {0}
 
 
-def test_after_all_of_it_no_file_on_the_servers_differs(stage: Stage) -> None:
+def test_after_all_of_it_no_file_on_the_servers_differs(stage: StageOnServers) -> None:
     for server, lines in stage.listing("./").items():
         assert sorted(lines ^ stage.listings["whole"][server])[:20] == []
