@@ -346,7 +346,7 @@ class Manager:
     def _servers(self, key: Key) -> tuple[Server, ...]:
         """Where a workspace of this key may be. Raises UsageError where its node is no server of the site."""
         servers = tuple(server for server in self.site.servers if key.node in (None, server.name))
-        if not servers:
+        if not servers and key.node is not None:
             raise UsageError(f"There is no server {key.node} in this site.", "", ["homewright site show"])
         return servers
 

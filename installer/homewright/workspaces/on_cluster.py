@@ -157,7 +157,7 @@ class ClusterWorkspaces:
 
     def create(self, spec: Specification, say: Say) -> Made:
         """Make one and wait until it answers; one that is there already is returned as it is."""
-        backend = self._backend_for(spec)
+        backend = self.backend_for(spec)
         other = self._find(spec.key)
         if other is not None and other[1].intent.template != spec.template:
             return Made(self._show(*other), True)
@@ -278,7 +278,8 @@ class ClusterWorkspaces:
                 ],
             )
 
-    def _backend_for(self, spec: Specification) -> ClusterBackend:
+    def backend_for(self, spec: Specification) -> ClusterBackend:
+        """What makes such a workspace. Raises UsageError where it asks for what there is none of."""
         backend = self._backends[spec.template]
         backend.template.preset(spec.preset)
         if spec.key.node is not None:

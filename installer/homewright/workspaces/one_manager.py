@@ -92,8 +92,8 @@ class OneManager(Manager):
         template = templates.require(self._templates, spec.template)
         if not isinstance(template, PodTemplate):
             return super().preview(spec)
-        template.preset(spec.preset)
         there = self.require_cluster()
+        there.backend_for(spec)
         warnings = [template.warning] if template.warning else []
         if self.site.zone is None:
             warnings.append("The site has no zone, so it gets no address: it is opened by a port-forward.")

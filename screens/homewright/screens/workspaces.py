@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -395,7 +396,14 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
         from homewright.screens.workspace_boxes import CopyBox
 
         one = self._here()
-        if one is not None:
+        if one is not None and not one.address:
+            address, command = self.manager.forward(one)
+            lines = [
+                "It has no address of its own. While this command runs, that one leads to it:",
+                shlex.join(command),
+            ]
+            self.app.push_screen(CopyBox(f"address of {one.key}", address, lines, "address"))
+        elif one is not None:
             lines = [
                 "Open it in a browser. The browser must trust this site's certificate authority once:",
                 "t on the workspaces screen says how.",
