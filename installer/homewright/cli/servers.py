@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from homewright.errors import UsageError
-from homewright.site.models import Server, Site
+
+if TYPE_CHECKING:
+    from homewright.site.models import Server, Site
 
 
 def chosen(site: Site, names: Sequence[str]) -> tuple[Server, ...]:
