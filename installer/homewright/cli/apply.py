@@ -8,7 +8,6 @@ from pathlib import Path
 from homewright.cli import plan as plan_verb
 from homewright.cli import preflight, runs
 from homewright.cli.output import Output
-from homewright.cli.servers import chosen
 from homewright.errors import Cancelled
 
 
@@ -28,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
+    from homewright.cli.servers import chosen
     from homewright.planning import kept
 
     file, site, state = runs.place(args)
