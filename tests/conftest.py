@@ -91,7 +91,6 @@ def _have(lab: Lab, count: int) -> None:
     if not lab.lab_folder.exists() or len(lab.servers) < count:
         done = lab.run("lab", "up", "--servers", str(count), "--yes")
         assert done.returncode == 0, done.stderr
-        lab.install_from_wheels()
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,20 +16,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import wheelhouse
-
 from homewright.access.connection import Connection, Endpoint
 from homewright.engine.runners.guard import FENCE_FILE
 from homewright.errors import HomewrightError
 from homewright.site import files
-from homewright.site.models import HostVenv, Server
+from homewright.site.models import Server
 from homewright.site.paths import StateFolder
 
 SLOTS = 8
 """Test runs that may go on at the same time on one machine."""
-
-WHEELS = "/var/cache/homewright-tests/wheels"
-"""On a practice server."""
 
 MAKES_OWN = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "PYTHONWARNINGS", "YES")
 MAKE_TRY = ["make", "--silent", "-C", str(Path(__file__).parents[1]), "try"]
@@ -152,22 +145,6 @@ class Lab:
         """Standard output of a script on a server, as root there, past SSH."""
         return self.lxc("exec", server, "--", "sh", "-c", script, stdin=stdin).stdout
 
-    def install_from_wheels(self) -> None:
-        """From now on pip on the servers takes its packages from a folder there, as on a site without an index.
-
-        Fetching the same ones anew for every test takes ten times as long as installing them. Kept packages are found
-        by the servers' own setting; what a stage does is the same.
-        """
-        folder = wheelhouse.for_practice_servers(HostVenv().packages)
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            for wheel in folder.iterdir():
-                archive.add(wheel, wheel.name)
-        setting = f"[global]\nno-index = true\nfind-links = {WHEELS}\n"
-        for server in self.servers:
-            self.on(server, f"mkdir -p {WHEELS} && tar -x -C {WHEELS}", packed.getvalue())
-            self.on(server, "cat >/etc/pip.conf", setting.encode())
-
     def remove_workspaces(self) -> None:
         """Take away every workspace, with its data."""
         listed = self.run("workspace", "list", "--json")
@@ -185,7 +162,6 @@ class Lab:
             count = len(self.servers)
             self.run("lab", "down").check_returncode()
             self.run("lab", "up", "--servers", str(count), "--yes").check_returncode()
-            self.install_from_wheels()
         self.run("lab", "up").check_returncode()
         self.remove_workspaces()
         for server in self.servers:

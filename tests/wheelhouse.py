@@ -25,21 +25,12 @@ def uv() -> str:
     return found
 
 
-def for_practice_servers(requirements: Sequence[str]) -> Path:
-    """What pip on a practice server installs these requirements from."""
-    return _for_practice_servers("\n".join(requirements), requirements)
-
-
 def for_our_wheel_there(wheel: Path, lock: Path) -> Path:
     """What our own wheel needs on a practice server."""
-    return _for_practice_servers(lock.read_text(), [str(wheel)])
-
-
-def _for_practice_servers(key: str, requirements: Sequence[str]) -> Path:
     machine = platform.machine()
     choice = ["--python-version", PRACTICE_PYTHON, "--only-binary", ":all:", "--platform", "any"]
     choice += [word for kind in ("2014", "_2_28") for word in ("--platform", f"manylinux{kind}_{machine}")]
-    return _fetched("\n".join((key, machine, PRACTICE_PYTHON)), [*choice, *requirements])
+    return _fetched("\n".join((lock.read_text(), machine, PRACTICE_PYTHON)), [*choice, str(wheel)])
 
 
 def for_interpreter(python: str, lock: Path, wheel: Path) -> Path:

@@ -59,12 +59,12 @@ def test_the_wrong_interface_cuts_a_server_off_and_it_is_back_by_itself(practice
     place = practice.names.index(victim)
     try:
         with another_network(trusted_lab, victim, gateway) as nic:
-            for field, value in ((f"servers.{place}.nic", nic), ("runs.revert_minutes", "0.6")):
+            for field, value in ((f"servers.{place}.nic", nic), ("runs.revert_minutes", "0.4")):
                 trusted_lab.run("site", "set", field, value).check_returncode()
             done = trusted_lab.run("apply", "--only", "10", "--yes", "--plain")
             assert done.returncode == 1, done.stdout
             # Who is proved only after that is taken back as well, so nothing is said here of the others.
-            assert f"{victim}: failed: Nobody could get in afresh within 36 s, so the server put" in done.stdout
+            assert f"{victim}: failed: Nobody could get in afresh within 24 s, so the server put" in done.stdout
             assert "Correct the interface or the gateway in the wizard's Network screen" in done.stdout
             assert "10/10 Bridge: failed on " in done.stdout
         assert unlike(before, listing(practice.on, [victim], SYSTEM), ["failed "]) == []

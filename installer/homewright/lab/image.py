@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homewright.errors import LabError
+from homewright.lab import pip_index
 from homewright.lab.mirror import SUITE, Mirror, Source
 from homewright.lab.shell import run
+from homewright.site.models import HostVenv
 
 ALIAS = "practice"
 
@@ -77,6 +79,10 @@ _HOSTNAME = "{{ container.name }}\n"
 _MACHINE_ID = '{{ config_get("volatile.uuid", "")|cut:"-" }}\n'
 """Left alone, systemd takes the id of the machine below, and all practice servers have the same."""
 
+_LEFT_OUT = ("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man", "var/lib/apt/lists")
+"""What debootstrap brings and dpkg would not: a third of all files, each of which is unpacked, and given to another
+account, for each server and each instance. Folders stay, since packages link into them; lists come again, packed."""
+
 _SERVICES = ("systemd-networkd", "ssh", "hostkeys", "systemd-timesyncd")
 
 Say = Callable[[str], None]
@@ -107,6 +113,7 @@ class Image:
 def image(folder: Path, mirror: Mirror) -> Image:
     """The image that belongs to this recipe and this mirror, built or not."""
     told = hashlib.sha256(mirror.digest().encode())
+    told.update(repr((_LEFT_OUT, pip_index.FETCH, HostVenv().packages)).encode())
     for part in (INCLUDED, _NETWORK, _HOST_KEYS, _DPKG, _APT, _METADATA, _HOSTNAME, _MACHINE_ID, _TIME, _SERVICES):
         told.update(repr(part).encode())
     return Image(folder, told.hexdigest()[:16])
@@ -215,6 +222,10 @@ def _configure(root: Path, mirror: Mirror) -> None:
         file.write_text(text, encoding="utf-8")
     for key in root.glob("etc/ssh/ssh_host_*"):
         key.unlink()
+    for name in _LEFT_OUT:
+        for path in (root / name).rglob("*"):
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
     folder = root / "usr/local/share/ca-certificates"
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in mirror.authorities:
@@ -227,5 +238,10 @@ def _configure(root: Path, mirror: Mirror) -> None:
     shutil.copyfile("/etc/resolv.conf", resolver)
     _isolated(["chroot", root, "apt-get", "update", "-qq"], proxies=dict(mirror.proxies))
     _isolated(["chroot", root, "apt-get", "upgrade", "-y", "-qq"], proxies=dict(mirror.proxies))
+    _isolated(["chroot", root, "sh", "-c", pip_index.FETCH, "sh", *HostVenv().packages], proxies=dict(mirror.proxies))
+    there = root / pip_index.FOLDER.relative_to("/")
+    for name, text in pip_index.index(path.name for path in (there / "wheels").iterdir()).items():
+        (there / name).parent.mkdir(parents=True, exist_ok=True)
+        (there / name).write_text(text, encoding="utf-8")
     _isolated(["chroot", root, "apt-get", "clean"])
     resolver.write_text("", encoding="ascii")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from homewright.errors import Busy, LabError
-from homewright.lab import SITE_NAME, code_server, image, nested, services
+from homewright.lab import SITE_NAME, code_server, image, nested, pip_index, services
 from homewright.lab import record as records
 from homewright.lab.models import USER, Record
 from homewright.site import files
@@ -51,7 +51,7 @@ def of(record: Record) -> Site:
         ),
         # They are containers on one machine, which keeps for itself what it needs.
         instances=InstanceSettings(reserve=Reserve(cpu=0, memory=0, disk=0)),
-        # Their instances are made of what they are made of themselves: no image server is needed.
+        # Their instances are made of what they are made of themselves, and it has the Python packages of stage 00.
         mirror=_mirror(record),
         platform=PlatformSettings(cluster="kubeadm", nodes="servers") if record.cluster else PlatformSettings(),
         cluster=nested.answers() if record.cluster else ClusterSettings(),
@@ -63,7 +63,7 @@ def of(record: Record) -> Site:
 
 def _mirror(record: Record) -> MirrorSettings:
     own = services.settings(record.place) if record.cluster else MirrorSettings()
-    return own.model_copy(update={"instances": _image()})
+    return own.model_copy(update={"instances": _image(), "pip_index": pip_index.INDEX})
 
 
 def _image() -> str | None:
