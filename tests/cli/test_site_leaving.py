@@ -1,0 +1,65 @@
+"""Servers and instances leave by commands: what would be lost has to be named, and nothing happens without that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from homewright.engine.journal.writer import Writer
+from homewright.engine.states import Action, State
+from homewright.site import files
+from homewright.site.paths import StateFolder
+
+Run = Callable[..., "CompletedProcess[str]"]
+SERVERS = ("--server", "s1=ann@10.0.0.1", "--server", "s2=ann@10.0.0.2", "--server", "s3=ann@10.0.0.3")
+
+
+@pytest.fixture
+def site(homewright: Run, tmp_path: Path) -> Path:
+    """A site of three servers, on which step 20/30 was carried out."""
+    assert homewright("site", "new", "attic", "--here", *SERVERS).returncode == 0
+    state = tmp_path / "state"
+    writer = Writer(StateFolder(state).create(), "r1")
+    writer.change(writer.add_run(action=Action.RUN, state=State.SUCCEEDED, created=0.0))
+    for host in ("", "s1", "s2", "s3"):
+        row = {"stage": "20", "title": "Instances", "runner": "python", "position": 0, "state": State.SUCCEEDED}
+        writer.change(writer.add_step("20/30", host, **row))
+    writer.close()
+    return tmp_path / "here" / "site.yaml"
+
+
+def test_a_server_leaves_once_it_is_said_what_becomes_of_its_instances(homewright: Run, site: Path) -> None:
+    state = ("--state", str(site.parent.parent / "state"))
+    for words, said in (
+        (("s3",), "What becomes of s3-node on s3?"),
+        (("s3", "--move", "s3-node"), "INSTANCE=SERVER"),
+        (("s3", "--move", "s3-node=s3"), "cannot go to s3"),
+    ):
+        refused = homewright("site", "remove-server", *words, *state)
+        assert refused.returncode == 2 and said in refused.stderr, refused
+    assert files.load(site).leaving == ()
+    left = homewright("site", "remove-server", "s3", "--move", "s3-node=s1", *state, "--json")
+    assert json.loads(left.stdout)["leaving"] is True
+    found = files.load(site)
+    assert [one.name for one in found.leaving] == ["s3"] and found.instances.nodes is not None
+    assert {one.name: one.host for one in found.instances.nodes}["s3-node"] == "s1"
+    again = homewright("site", "remove-server", "s3", *state)
+    assert again.returncode == 2 and "rollback --server s3" in again.stderr
+    for words, said in ((("s2",), "does not leave"), (("s9",), "does not leave")):
+        assert said in homewright("rollback", "--server", *words, "--yes", *state).stderr
+
+
+def test_an_instance_is_taken_away_by_its_name_alone(homewright: Run, site: Path) -> None:
+    state = ("--state", str(site.parent.parent / "state"))
+    for words in ((), ("--take-away", "s2-node")):
+        refused = homewright("site", "remove-instance", "s1-node", *words, *state)
+        assert refused.returncode == 2 and "s1-node would be lost" in refused.stderr
+    assert files.load(site).instances.gone == ()
+    assert homewright("site", "remove-instance", "s1-node", "--take-away", "s1-node", *state).returncode == 0
+    assert files.load(site).instances.gone == ("s1-node",)
+    resized = homewright("site", "set", "instances.nodes.s2-node.cpu", "8", *state)
+    assert resized.returncode == 0 and "instances.nodes.s2-node.cpu: 8" in resized.stdout
