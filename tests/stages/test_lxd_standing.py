@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socketserver
@@ -16,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from homewright.lxd.client import LxdError
+from homewright.errors import Unreachable
+from homewright.lxd.client import LxdAway, LxdError
 from homewright.stages.lxd import cluster, standing
 from homewright.stages.lxd.standing import Lxd
 
@@ -120,3 +122,65 @@ def test_a_member_that_has_just_joined_is_waited_for_until_it_trusts_us(monkeypa
     answers += [LxdError("never")]
     with pytest.raises(LxdError, match="never"):
         cluster.heard(SimpleNamespace(name="s2"), limit=-1.0)  # type: ignore[arg-type]  # nor here
+
+
+@dataclasses.dataclass
+class Member:
+    """A member's API that answers, or fails, as it is told."""
+
+    answers: list[Any]
+    closed: int = 0
+
+    def __enter__(self) -> Member:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def get(self, path: str) -> Any:
+        answer = self.answers.pop(0)
+        if isinstance(answer, LxdError):
+            raise answer
+        return answer
+
+
+NO_LEADER = LxdAway("LXD cannot tell.", "LXD says: no available dqlite leader server found.")
+
+
+def test_a_cluster_whose_members_come_back_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    member = Member([NO_LEADER, NO_LEADER, []])
+    monkeypatch.setattr(cluster, "everyone", lambda hosts: hosts)
+    monkeypatch.setattr(cluster, "connect", lambda host: member)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    hosts: list[Any] = [SimpleNamespace(name="s1")]
+    assert cluster.any_member(hosts) is member
+    assert (member.answers, member.closed) == ([], 2)
+    member.answers += [NO_LEADER]
+    with pytest.raises(LxdAway):
+        cluster.any_member(hosts, limit=-1.0)
+    member.answers += [LxdError("It does not trust us.")]
+    with pytest.raises(LxdError, match="trust"):
+        cluster.any_member(hosts)
+
+
+def test_what_is_lost_with_a_server_that_went_away_is_waited_for_as_it_is() -> None:
+    """The engine goes by this kind of error, and by its code: 0027."""
+    assert isinstance(NO_LEADER, Unreachable)
+    assert (NO_LEADER.code, NO_LEADER.exit_code) == (Unreachable.code, Unreachable.exit_code)
+    assert not isinstance(LxdError("no"), Unreachable)
+
+
+def test_a_member_that_was_started_is_waited_for_until_its_cluster_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    offline = {"status": "Offline", "message": "No heartbeat for 31 s"}
+    member = Member([NO_LEADER, offline, {"status": "Online", "message": ""}])
+    monkeypatch.setattr(cluster, "connect", lambda host: member)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    host: Any = SimpleNamespace(name="s2")
+    cluster.online(host)
+    assert member.answers == []
+    member.answers += [offline]
+    with pytest.raises(LxdError, match="does not hear of s2"):
+        cluster.online(host, limit=-1.0)

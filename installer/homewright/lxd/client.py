@@ -23,7 +23,7 @@ import pylxd.client
 import pylxd.exceptions
 import requests
 
-from homewright.errors import HomewrightError
+from homewright.errors import HomewrightError, Unreachable
 from homewright.lxd.identity import Identity
 from homewright.lxd.recorded import Said, execute
 
@@ -47,10 +47,17 @@ class LxdMissing(LxdError):
     code = "lxd-missing"
 
 
-class LxdAway(LxdError):
-    """LXD does not answer, or not as the one that was pinned."""
+NO_MAJORITY = ("no available dqlite leader", "database is locked", "context deadline exceeded")
+"""What LXD says while most members of its cluster are away, and for a moment after they are back."""
 
-    code = "lxd-away"
+
+class LxdAway(LxdError, Unreachable):
+    """LXD does not answer, or not as the one that was pinned, or for its cluster most of whose members are away.
+
+    To the engine that is a server that went away: it is waited for, and the step goes on there.
+    """
+
+    code = "unreachable"
 
 
 class Lxd:
@@ -211,7 +218,9 @@ class Lxd:
         except pylxd.exceptions.NotFound as error:
             raise LxdMissing(what, f"LXD says: {_reason(error)}.") from error
         except pylxd.exceptions.LXDAPIException as error:
-            raise LxdError(what, f"LXD says: {_reason(error)}.") from error
+            reason = _reason(error)
+            kind = LxdAway if any(sign in reason for sign in NO_MAJORITY) else LxdError
+            raise kind(what, f"LXD says: {reason}.") from error
         except LxdError as error:
             if error.what != "LXD says":
                 raise

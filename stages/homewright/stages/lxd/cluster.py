@@ -14,7 +14,7 @@ from homewright.discovery.facts import HostFacts
 from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError
 from homewright.lxd import succession
-from homewright.lxd.client import PORT, Lxd, LxdError
+from homewright.lxd.client import PORT, Lxd, LxdAway, LxdError
 from homewright.lxd.identity import Identity
 from homewright.planning import platform
 from homewright.planning.instances import InstancePlan, place
@@ -142,15 +142,30 @@ def connect(host: Host, folder: str | None = None) -> Lxd:
     return Lxd(host.name, host.address, pinned(host, where), identity(host))
 
 
-def any_member(hosts: Sequence[Host]) -> Lxd:
-    """The cluster's API on the first of its servers that answers. Raises LxdError where none does."""
-    error: HomewrightError | None = None
-    for host in everyone(hosts):
-        try:
-            return connect(host)
-        except HomewrightError as failure:
-            error = error or failure
-    raise error or LxdError("The site has no server with LXD.")
+def any_member(hosts: Sequence[Host], limit: float = HEARD_S) -> Lxd:
+    """The cluster's API on the first of its servers that answers: LXD comes up a while after its server does.
+
+    Raises LxdError where none does within the limit, at once where that is for another reason.
+    """
+    until = time.monotonic() + limit
+    while True:
+        errors: list[HomewrightError] = []
+        for host in everyone(hosts):
+            try:
+                lxd = connect(host)
+            except HomewrightError as failure:
+                errors.append(failure)
+                continue
+            try:
+                lxd.get("cluster/members")  # not before most of its members are back
+            except LxdError as error:
+                lxd.close()
+                errors.append(error)
+            else:
+                return lxd
+        if not any(isinstance(one, LxdAway) for one in errors) or time.monotonic() > until:
+            raise next(iter(errors), LxdError("The site has no server with LXD."))
+        time.sleep(1.0)
 
 
 _FOLDERS = ("/var/lib/lxd", "/var/snap/lxd/common/lxd")
