@@ -204,6 +204,10 @@ class Manager:
         self.asked.append(("delete", str(key), with_storage))
         return ""
 
+    def forward(self, one: Workspace) -> tuple[str, tuple[str, ...]]:
+        words = "kubectl -n codeserver-instances port-forward service/code-server-erin 8080:80"
+        return "http://localhost:8080/", tuple(words.split())
+
     def password(self, key: Key) -> str:
         return "correct horse battery"
 

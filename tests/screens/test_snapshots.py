@@ -16,7 +16,7 @@ from homewright.screens.practice import Practice
 from homewright.screens.services import Reach, Services
 from homewright.screens.terminal import Terminal
 from homewright.site.paths import StateFolder
-from homewright.workspaces.models import WorkspaceState
+from homewright.workspaces.models import Key, WorkspaceState
 
 
 @both
@@ -218,6 +218,26 @@ def test_workspace_with_a_name_that_is_not_found_here(
     alice = workspace("alice", WorkspaceState.RUNNING, by_name=BY_NAME)
     manager.now = replace(manager.now, workspaces=(alice, *manager.now.workspaces[1:]))
     act = page("workspaces", ("alice",), key, (BY_NAME, waits))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@both
+@pytest.mark.parametrize(
+    ("key", "waits"), [("home", "stop another GPU"), ("o", "port-forward")], ids=["list", "address"]
+)
+def test_workspaces_of_the_cluster(
+    snap_compare: Compare, make_app: Make, site: Path, manager: Manager, size: tuple[int, int], key: str, waits: str
+) -> None:
+    short = {"reason": "no node has room: too few GPUs on 3 of 3 nodes", "whose": "user", "node": "",
+             "remedy": "stop another GPU workspace, or take a smaller preset"}  # fmt: skip
+    pulling = {"reason": "pulling its image", "node": "n1"}
+    of_it = {"template": "code-server", "preset": "standard", "port": None, "address": ""}
+    erin = workspace("erin", WorkspaceState.ERROR).model_copy(update={**of_it, **short, "key": Key(user="erin")})
+    frank = workspace("frank", WorkspaceState.STARTING).model_copy(
+        update={**of_it, **pulling, "key": Key(user="frank")}
+    )
+    manager.now = replace(manager.now, workspaces=(erin, frank))
+    act = page("workspaces", ("erin",), key, (waits,))
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 

@@ -232,12 +232,14 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
     def _short(self, one: Workspace) -> list[Content]:
         lines: list[Content] = []
         if one.reason:
-            lines.append(Content.assemble(("Why      ", "$quiet"), one.reason))
+            whose = f" · the {one.whose}'s to solve" if one.whose else ""
+            lines.append(Content.assemble(("Why      ", "$quiet"), one.reason, whose))
         if one.remedy:
             lines.append(Content.assemble(("To do    ", "$quiet"), one.remedy))
         lines.append(Content.assemble(("Address  ", "$quiet"), one.address or "none"))
         count = f"{one.connections} connection{'' if one.connections == 1 else 's'} open"
-        on = count if one.connections else "nobody is on"
+        unknown = one.key.node is None and bool(one.node)  # a pod does not tell
+        on = count if one.connections else "who is on cannot be told" if unknown else "nobody is on"
         lines.append(Content.assemble(("Now      ", "$quiet"), f"{on} · preset {one.preset}"))
         lines += [Content(f"! {note}") for note in one.notes]
         return lines
