@@ -170,7 +170,7 @@ def _show(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
     rows = {
         "workspace": str(workspace.key),
         "state": _state(workspace),
-        "whose": f"the {workspace.whose}'s problem" if workspace.whose else "",
+        "whose": f"{workspace.whose_words} problem" if workspace.whose else "",
         "what to do": workspace.remedy,
         "address": workspace.address,
         "by name": "" if workspace.by_name == workspace.address else workspace.by_name,

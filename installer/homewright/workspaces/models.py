@@ -84,6 +84,13 @@ class Workspace(WorkspaceModel):
     """What to do about it; empty when there is nothing to do."""
     whose: Whose | None = None
     """Whose problem it is, where that is known."""
+
+    @property
+    def whose_words(self) -> str:
+        """`the user's`; empty where it is not known."""
+        words = {"user": "the user's", "cluster": "the cluster's", "homewright": "Homewright's"}
+        return words[self.whose] if self.whose else ""
+
     node: str = ""
     port: int | None = None
     address: str = ""

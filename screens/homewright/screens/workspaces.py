@@ -232,7 +232,7 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
     def _short(self, one: Workspace) -> list[Content]:
         lines: list[Content] = []
         if one.reason:
-            whose = f" · the {one.whose}'s to solve" if one.whose else ""
+            whose = f" · {one.whose_words} to solve" if one.whose else ""
             lines.append(Content.assemble(("Why      ", "$quiet"), one.reason, whose))
         if one.remedy:
             lines.append(Content.assemble(("To do    ", "$quiet"), one.remedy))

@@ -1,6 +1,6 @@
 """What workspaces ask of the cluster's API: with patience, with preconditions, and with reasons that name the right.
 
-Signing in, TLS and the official package are `homewright.cluster`'s. Lists and watches are JSON as the server writes it:
+Signing in, TLS and the official package are `homewright.cluster`'s. Lists are JSON as the server writes it:
 5,000 pods take 4 to 6 processor seconds and 730 MB through typed models, 1.4 and 400 raw (measured with kubernetes 37).
 """
 
@@ -38,8 +38,6 @@ CHUNK = 500
 ANSWER_S = 30.0
 PATIENCE_S = 30.0
 """How long a busy or silent API server is asked again."""
-WATCH_S = 60
-"""A watch is ended by the server after so long, and by us where it says nothing for a quarter longer."""
 _RETRIED = {429, 500, 502, 503, 504}
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
@@ -86,17 +84,13 @@ class Conflict(Exception):
     """Somebody else changed the object since it was read, has other fields of it, or made it first."""
 
 
-class Gone(Exception):
-    """The version that a watch asked for is too old (410): list again."""
-
-
 @dataclass(frozen=True)
 class Listed:
     """All objects of a kind, as of one moment."""
 
     items: tuple[Manifest, ...]
     version: str
-    """The resource version to watch from."""
+    """The resource version of that moment."""
 
 
 class Api:
@@ -182,31 +176,6 @@ class Api:
         )  # fmt: skip
         return made or {}
 
-    def watch(
-        self, kind: str, namespace: str, version: str, selector: str = "", opened: Callable[[Any], None] | None = None
-    ) -> Iterator[tuple[str, Manifest]]:
-        """What happens since a version, until the server ends it. Raises Gone where the version is too old.
-
-        `opened` gets the response, whose `shutdown()` ends the watch from another thread.
-        """
-        query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true",
-                 "timeoutSeconds": str(WATCH_S), **({"labelSelector": selector} if selector else {})}  # fmt: skip
-        response = self._request(
-            "watch", kind, namespace, query=query, timeout=WATCH_S * 1.25, patient=False, stream=True
-        )
-        if response.status >= 400:
-            raise self._failure(response.status, response.read(), "watch", kind, namespace)
-        if opened is not None:
-            opened(response)
-        for line in _lines(response):
-            try:
-                event = json.loads(line)
-            except ValueError:  # cut off in the middle of a line
-                return
-            if event["type"] == "ERROR":
-                raise self._failure(event["object"].get("code", 500), event["object"], "watch", kind, namespace)
-            yield event["type"], event["object"]
-
     def log(self, namespace: str, pod: str, container: str, lines: int, follow: bool) -> Iterator[str]:
         """The last lines of a container's output, and with `follow` what comes."""
         query = {"container": container, "tailLines": str(lines), **({"follow": "true"} if follow else {})}
@@ -234,7 +203,7 @@ class Api:
 
     def _request(
         self, verb: str, kind: str, namespace: str | None, name: str = "", sub: str = "", *, query: Mapping[str, str],
-        body: Manifest | None = None, timeout: float | None = ANSWER_S, patient: bool = True, stream: bool = False,
+        body: Manifest | None = None, timeout: float | None = ANSWER_S, stream: bool = False,
     ) -> Any:  # fmt: skip
         """One request, asked again while the server is busy or does not answer, and once with fresh credentials."""
         method = {"create": "POST", "apply": "PATCH", "patch": "PATCH", "delete": "DELETE"}.get(verb, "GET")
@@ -242,7 +211,7 @@ class Api:
         content = {"apply": "application/apply-patch+yaml", "patch": "application/merge-patch+json"}.get(
             verb, "application/json"
         )
-        until, pause, renewed = time.monotonic() + (self.patience_s if patient else 0.0), _FIRST_PAUSE_S, False
+        until, pause, renewed = time.monotonic() + self.patience_s, _FIRST_PAUSE_S, False
         while True:
             age = self._age
             wait = pause * random.uniform(0.5, 1.0)
@@ -293,8 +262,6 @@ class Api:
         said = visible(_message(data))
         resource = "/".join(filter(None, (RESOURCES[kind].plural, sub)))
         where = f" in namespace {namespace}" if namespace else ""
-        if status == 410:
-            return Gone(said)
         if status == 401:
             return Unreachable(
                 "The cluster does not accept who we are.",
