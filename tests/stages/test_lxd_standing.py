@@ -19,7 +19,7 @@ import pytest
 
 from homewright.errors import Unreachable
 from homewright.lxd.client import LxdAway, LxdError
-from homewright.stages.lxd import cluster, standing
+from homewright.stages.lxd import cluster, instances, standing
 from homewright.stages.lxd.standing import Lxd
 
 ANSWERS: dict[str, Any] = {
@@ -184,3 +184,11 @@ def test_a_member_that_was_started_is_waited_for_until_its_cluster_hears_of_it(m
     member.answers += [offline]
     with pytest.raises(LxdError, match="does not hear of s2"):
         cluster.online(host, limit=-1.0)
+
+
+def test_an_instance_whose_member_is_away_is_nobodys_until_it_is_back() -> None:
+    """LXD lists it without its settings, as seen after all members had lost power."""
+    with pytest.raises(LxdAway, match="whose s2-node is"):
+        instances.is_ours({"name": "s2-node", "config": None}, "home/1")
+    assert instances.is_ours({"name": "s2-node", "config": {standing.OWNER: "home/1"}}, "home/1")
+    assert not instances.is_ours({"name": "s2-node", "config": {}}, "home/1")

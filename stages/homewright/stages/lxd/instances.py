@@ -15,7 +15,7 @@ from homewright.access.endpoint import Endpoint
 from homewright.access.known_hosts import HostKey
 from homewright.engine.runners.host import Host
 from homewright.errors import Cancelled, HomewrightError, Unreachable
-from homewright.lxd.client import Lxd, LxdError
+from homewright.lxd.client import Lxd, LxdAway, LxdError
 from homewright.planning.hosts import SSH_PORT
 from homewright.planning.networks import propose
 from homewright.planning.pools import POOL
@@ -94,7 +94,9 @@ def _holder(host: Host, one: Planned) -> str:
 
 
 def is_ours(found: Mapping[str, Any], owner: str) -> bool:
-    """Whether an instance was made by this site."""
+    """Whether an instance was made by this site. Raises LxdAway where its member is away, so that nobody can tell."""
+    if found["config"] is None:
+        raise LxdAway(f"LXD cannot tell yet whose {found['name']} is.", "The member that has it is away.")
     return bool(found["config"].get(OWNER) == owner)
 
 
