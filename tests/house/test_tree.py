@@ -16,6 +16,8 @@ REGISTRIES = (
     "archive.ubuntu" + ".com", "proxy.golang" + ".org", "docker" + ".io/", "ghcr" + ".io",
 )  # fmt: skip
 MACHINE = ("/wo" + "rk/", "/tmp/h" + "w", "/home/" + "runner")
+IMAGES = "installer/homewright/site/mirrored.py"
+"""The one table of what a cluster fetches: a site without a mirror gets an image from the one place where it is."""
 LOCKS = ("uv.lock",)
 """Written by a package manager, addresses and all."""
 
@@ -42,7 +44,11 @@ def texts() -> list[tuple[str, str]]:
 @pytest.mark.parametrize("words", [REGISTRIES, MACHINE], ids=["registries", "paths"])
 def test_no_file_names_a_registry_or_a_machine(words: tuple[str, ...]) -> None:
     named = [
-        f"{name}: {word}" for name, text in texts() if Path(name).name not in LOCKS for word in words if word in text
+        f"{name}: {word}"
+        for name, text in texts()
+        if Path(name).name not in LOCKS
+        for word in words
+        if word in text and (name, word) != (IMAGES, REGISTRIES[-1])
     ]
     assert not named
 

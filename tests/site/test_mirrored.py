@@ -17,12 +17,12 @@ DEEP = MirrorSettings(images="registry.lan/copies/", files="https://mirror.lan")
     ("mirror", "reference", "pulled"),
     [
         (NONE, "registry.k8s.io/pause:3.10.2", "registry.k8s.io/pause:3.10.2"),
-        (NONE, "busybox:1.36", "docker.io/library/busybox:1.36"),
-        (NONE, "rancher/local-path-provisioner:v1", "docker.io/rancher/local-path-provisioner:v1"),
+        (NONE, "busybox:1.36", f"{mirrored.DOCKER}/library/busybox:1.36"),
+        (NONE, "rancher/local-path-provisioner:v1", f"{mirrored.DOCKER}/rancher/local-path-provisioner:v1"),
         (LAN, "registry.k8s.io/pause:3.10.2", "registry.lan:5000/registry.k8s.io/pause:3.10.2"),
-        (LAN, "busybox", "registry.lan:5000/docker.io/library/busybox"),
+        (LAN, "busybox", f"registry.lan:5000/{mirrored.DOCKER}/library/busybox"),
         (LAN, "localhost:5000/a", "registry.lan:5000/localhost:5000/a"),
-        (DEEP, "ghcr.io/a/b@sha256:" + "0" * 64, "registry.lan/copies/ghcr.io/a/b@sha256:" + "0" * 64),
+        (DEEP, "images.example/a/b@sha256:" + "0" * 64, "registry.lan/copies/images.example/a/b@sha256:" + "0" * 64),
     ],
 )
 def test_an_image_is_pulled_from_the_mirror(mirror: MirrorSettings, reference: str, pulled: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from homewright.planning.cluster import planned
+from homewright.site import mirrored
 from homewright.site.models import Site
 from homewright.stages.cluster import documents, network
 
@@ -115,7 +116,10 @@ def test_flannel_takes_the_nodes_own_address_and_the_planned_range() -> None:
     assert json.loads(config["data"]["net-conf.json"])["Network"] == "10.5.0.0/16"
     pod = next(body for body in made.values() if body["kind"] == "DaemonSet")["spec"]["template"]["spec"]
     images = [one["image"] for one in (*pod["initContainers"], *pod["containers"])]
-    assert all(image.startswith("mirror.lan:5000/ghcr.io/flannel-io/") for image in images)
+    assert all(
+        image.startswith(f"mirror.lan:5000/{mirrored.reference('flannel').partition('/')[0]}/flannel-io/")
+        for image in images
+    )
     assert "--iface=$(HOST_ADDRESS)" in pod["containers"][0]["args"]
 
 

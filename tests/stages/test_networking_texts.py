@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from homewright.planning import zone
-from homewright.site import mirrors
+from homewright.site import mirrored, mirrors
 from homewright.site.models import MirrorSettings, Server, Site
 from homewright.stages import dns_query, dns_server, resolvers
 from homewright.stages.resolvers import Seen
@@ -174,8 +174,8 @@ def test_answers_of_dns_are_read() -> None:
 @pytest.mark.parametrize(
     ("reference", "whole"),
     [
-        ("postgres:16", f"{mirrors.DOCKER}/library/postgres:16"),
-        ("codercom/code-server:4", f"{mirrors.DOCKER}/codercom/code-server:4"),
+        ("postgres:16", f"{mirrored.DOCKER}/library/postgres:16"),
+        ("codercom/code-server:4", f"{mirrored.DOCKER}/codercom/code-server:4"),
         ("images.example.org/a/b@sha256:0", "images.example.org/a/b@sha256:0"),
         ("localhost:5000/a", "localhost:5000/a"),
     ],

@@ -49,7 +49,7 @@ def pod(
         state = {"running": {"startedAt": stamp(running)}}
     container = {
         "name": "seed" if init else "workspace", "ready": ready, "started": started, "restartCount": restarts,
-        "image": "docker.io/codercom/code-server:4.139.1", "state": state,
+        "image": "images.example/codercom/code-server:4.139.1", "state": state,
         "lastState": {"terminated": ended} if ended else {},
     }  # fmt: skip
     conditions: list[dict[str, Any]] = [{"type": "Ready", "status": "True" if ready else "False"}]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from homewright.site import mirrored
 from homewright.site.models import MirrorSettings
 from homewright.workspaces.backends.kubernetes import intent as intents
 from homewright.workspaces.backends.kubernetes import manifests, namespace
@@ -187,8 +188,8 @@ def test_the_claim_that_is_remembered_is_used_whatever_the_template_says_now() -
 @pytest.mark.parametrize(
     ("reference", "mirror", "pulled"),
     [
-        ("docker.io/codercom/code-server:4.139.1", None, "docker.io/codercom/code-server:4.139.1"),
-        ("docker.io/a/b:1", "registry.lan:5000", "registry.lan:5000/docker.io/a/b:1"),
+        ("codercom/code-server:4.139.1", None, f"{mirrored.DOCKER}/codercom/code-server:4.139.1"),
+        ("a/b:1", "registry.lan:5000", f"registry.lan:5000/{mirrored.DOCKER}/a/b:1"),
         ("localhost/homewright/devenv:1", "registry.lan:5000", "localhost/homewright/devenv:1"),
     ],
 )

@@ -40,17 +40,21 @@ COMPANIONS = {
 }
 """By minor version."""
 
+DOCKER = "docker.io"
+"""The registry of references that name none."""
+_GITHUB = "ghcr.io"
+
 OF_KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 PROGRAMS = ("kubeadm", "kubelet", "kubectl", "containerd")
 
 _OTHERS = {
-    "flannel": f"ghcr.io/flannel-io/flannel:v{FLANNEL}",
-    "flannel-cni-plugin": f"ghcr.io/flannel-io/flannel-cni-plugin:v{FLANNEL_CNI}",
-    "contour": f"ghcr.io/projectcontour/contour:v{CONTOUR}",
-    "envoy": f"docker.io/envoyproxy/envoy:distroless-v{ENVOY}",
-    "local-path-provisioner": f"docker.io/rancher/local-path-provisioner:v{LOCAL_PATH}",
+    "flannel": f"{_GITHUB}/flannel-io/flannel:v{FLANNEL}",
+    "flannel-cni-plugin": f"{_GITHUB}/flannel-io/flannel-cni-plugin:v{FLANNEL_CNI}",
+    "contour": f"{_GITHUB}/projectcontour/contour:v{CONTOUR}",
+    "envoy": f"{DOCKER}/envoyproxy/envoy:distroless-v{ENVOY}",
+    "local-path-provisioner": f"{DOCKER}/rancher/local-path-provisioner:v{LOCAL_PATH}",
     "metrics-server": f"registry.k8s.io/metrics-server/metrics-server:v{METRICS_SERVER}",
-    "busybox": f"docker.io/library/busybox:{BUSYBOX}",
+    "busybox": f"{DOCKER}/library/busybox:{BUSYBOX}",
 }
 """What the cluster's other components are; busybox makes local-path's folders and is what proofs from inside run."""
 

@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 from homewright.site import mirrored
 from homewright.site.models import MirrorSettings
 
-DOCKER = "docker.io"
-"""The registry of references that name none."""
 _COMPONENTS = {"ubuntu": "main universe"}
 """Of a system's own archive, what our packages are in; Debian's are in main."""
 _DRIVERS = {"ubuntu": "restricted", "debian": "contrib non-free non-free-firmware"}
@@ -38,7 +36,7 @@ def image(mirror: MirrorSettings, reference: str) -> str:
     as registry.lan:5000/images.example.org/app:2. Short names are Docker's, as everywhere."""
     registry, slash, rest = reference.partition("/")
     if not slash or not _REGISTRY.fullmatch(registry):
-        registry, rest = DOCKER, reference if slash else f"library/{reference}"
+        registry, rest = mirrored.DOCKER, reference if slash else f"library/{reference}"
     if not mirror.images:
         return f"{registry}/{rest}"
     return f"{mirror.images.rstrip('/')}/{registry}/{rest}"

@@ -77,7 +77,7 @@ def checksums(host: Host, architecture: str) -> dict[str, tuple[mirrors.Fetch, s
         known = cast(Architecture, ARCHITECTURES[architecture])
         fetch = mirrors.program(host.site.mirror, name, version, known)
         asked = host.run(
-            f"{_proxy(host.site)}curl -fsSL -m 60 --retry 2 {shlex.quote(fetch.checksum)}", check=False, timeout=200
+            f"{_proxy(host.site)}curl -fsSL -m 20 --retry 1 {shlex.quote(fetch.checksum)}", check=False, timeout=60
         )
         digest = asked.stdout.split()[0] if asked.stdout.split() else ""
         if asked.exit_code != 0 or len(digest) != 64 or set(digest) - set("0123456789abcdef"):
@@ -188,7 +188,7 @@ def remove(host: Host, captured: Mapping[str, Any]) -> None:
         own += [f"{BIN}/{name}" for name in ("kubeadm", "kubelet", "kubectl")]
         there = captured.get("folders", FOLDERS)
         own += [folder for folder in FOLDERS if folder not in there or folder in OWN]
-        task.changed = bool(host.run(["sh", "-euc", _GONE, "sh", *own], timeout=300).stdout.strip())
+        task.changed = bool(host.run(["sh", "-euc", _GONE, "sh", *own], timeout=180).stdout.strip())
         if captured.get("forward") == "0" and host.through is not None:
             host.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])
     with host.task("No packages") as task:
