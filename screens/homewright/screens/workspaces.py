@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.content import Content
-from textual.widgets import Static
 
 from homewright.errors import HomewrightError
 from homewright.screens.glyphs import look
 from homewright.screens.page import Page, age_text, size_text
 from homewright.screens.widgets.cells import Cell
+from homewright.screens.widgets.labelled import Labelled, Line
 from homewright.screens.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
@@ -80,9 +79,9 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
 
     def body(self) -> ComposeResult:
         columns = [
-            Column("user", 14),
-            Column("name", 9),
-            Column("template", 9),
+            Column("user", 13),
+            Column("name", 8),
+            Column("template", 11),
             Column("state"),
             Column("node", 6),
             Column("cpu", 5, right=True),
@@ -90,11 +89,11 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
             Column("idle", 4, right=True),
         ]
         yield Table(columns, id="workspaces", empty="Looking at the nodes …")
-        yield Static(id="workspace", classes="frame")
+        yield Labelled(id="workspace", label=8, classes="frame")
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#workspace").border_subtitle = f"the nodes are looked at every {POLL_S:.0f} s"
+        self.query_one("#workspace").border_subtitle = f"all are looked at every {POLL_S:.0f} s"
         sitting = self.home.sitting
         assert sitting is not None
         services = self.home.services
@@ -219,29 +218,29 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
 
     @on(Table.Highlighted)
     def _about(self) -> None:
-        box = self.query_one("#workspace", Static)
+        box = self.query_one("#workspace", Labelled)
         one = self._here()
         if one is None:
             box.border_title = "workspaces"
-            box.update(Content("Make the first one: n." if self._listing is not None else ""))
+            box.show_lines([Line("", "Make the first one: n." if self._listing is not None else "", whole=True)])
             return
         box.border_title = str(one.key)
-        box.update(Content("\n").join(self._short(one)))
+        box.show_lines(self._short(one))
         self.refresh_bindings()
 
-    def _short(self, one: Workspace) -> list[Content]:
-        lines: list[Content] = []
+    def _short(self, one: Workspace) -> list[Line]:
+        lines: list[Line] = []
         if one.reason:
             whose = f" · {one.whose_words} to solve" if one.whose else ""
-            lines.append(Content.assemble(("Why      ", "$quiet"), one.reason, whose))
+            lines.append(Line("Why", f"{one.reason}{whose}"))
         if one.remedy:
-            lines.append(Content.assemble(("To do    ", "$quiet"), one.remedy))
-        lines.append(Content.assemble(("Address  ", "$quiet"), one.address or "none"))
+            lines.append(Line("To do", one.remedy))
+        lines.append(Line("Address", one.address or "none"))
         count = f"{one.connections} connection{'' if one.connections == 1 else 's'} open"
         unknown = one.key.node is None and bool(one.node)  # a pod does not tell
         on = count if one.connections else "who is on cannot be told" if unknown else "nobody is on"
-        lines.append(Content.assemble(("Now      ", "$quiet"), f"{on} · preset {one.preset}"))
-        lines += [Content(f"! {note}") for note in one.notes]
+        lines.append(Line("Now", f"{on} · preset {one.preset}"))
+        lines += [Line("", f"! {note}", whole=True) for note in one.notes]
         return lines
 
     def _here(self) -> Workspace | None:
