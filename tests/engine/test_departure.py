@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from homewright.engine import departure
+from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
 from homewright.engine.states import Action, State
+from homewright.errors import SiteError
 from homewright.planning.plan import NOT_ASKED
 from homewright.site import files
 from homewright.site.models import Leaving, Server, Site
@@ -72,3 +74,41 @@ def test_one_that_leaves_goes_once_nothing_is_left_on_it(state: StateFolder, tmp
     departure.conclude(context, file, Action.ROLLBACK, State.ROLLED_BACK, planned())
     context.writer.close()
     assert [one.name for one in files.load(file).leaving] == ["s3"]
+
+
+def with_disk(gib: int) -> Any:
+    """A plan for one instance n1 with a disk of this size, made in 20/30 and given its GPUs in 20/40."""
+    steps = [
+        SimpleNamespace(id="20/20", reads=("servers",)),
+        *(SimpleNamespace(id=f"20/{n}", reads=("instances",)) for n in (30, 40)),
+    ]
+    node = SimpleNamespace(name="n1", host="s1", disk=gib)
+    answers = {"instances.nodes (order)": "n1"}
+    return SimpleNamespace(
+        site="attic", answers=answers, machines=(), instances=(node,), stages=[SimpleNamespace(steps=steps)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "refused"),
+    [
+        ([], False),
+        ([State.SUCCEEDED], True),
+        ([State.SUCCEEDED, State.FAILED], False),  # the larger one was never made; where it was, the step refuses
+        ([State.SUCCEEDED, State.PENDING], False),
+        ([State.SUCCEEDED, State.CANCELLED], False),
+        ([State.FAILED, State.SUCCEEDED], True),
+        ([State.SUCCEEDED, State.SKIPPED], True),  # a run of another stage
+        ([State.FAILED, State.SKIPPED], False),
+    ],
+)
+def test_a_size_that_was_only_asked_for_can_be_set_back(state: StateFolder, before: list[State], refused: bool) -> None:
+    for number, outcome in enumerate(before):
+        recorded(state, f"r{number}", Action.RUN, "20/30", "", outcome).close()
+        recorded(state, f"v{number}", Action.VERIFY, "20/30", "", State.SUCCEEDED).close()
+    if refused:
+        with pytest.raises(SiteError, match=r"n1\.disk"):
+            departure.refuse(with_disk(500), with_disk(50), Reader(state))
+    else:
+        departure.refuse(with_disk(500), with_disk(50), Reader(state))
+    departure.refuse(with_disk(50), with_disk(500), Reader(state))

@@ -39,8 +39,14 @@ def places(state: StateFolder, servers: Sequence[str], run: str) -> Mapping[str,
     return found
 
 
-def refuse(before: Plan | None, planned: Plan) -> None:
-    """Raises SiteError where a disk would become smaller than it was made."""
+def refuse(before: Plan | None, planned: Plan, reader: Reader) -> None:
+    """Raises SiteError where a disk would become smaller than it was made.
+
+    What a run that did not come to its end has made of the disks is known to the servers alone: the step that makes
+    the instances looks there, and refuses then. Raises StateError where the journal cannot be read.
+    """
+    if not _made_instances(planned, reader):
+        return
     for misfit in shrunk(before, planned):
         raise SiteError(f"{misfit.field} cannot be carried out.", f"{misfit.reason}.", list(misfit.do))
 
@@ -66,6 +72,19 @@ def conclude(context: Context, site_file: Path, action: Action, state: State, pl
             text = f"{name} has left the site, and could not be taken out of {site_file}: {error.what}"
             said = Event(Kind.LINE, text, host=name, level=Level.WARNING)
         context.writer.transition(said)
+
+
+def _made_instances(planned: Plan, reader: Reader) -> bool:
+    """Whether the step that makes the instances, the first that reads what they are to be, succeeded when it ran last.
+
+    Raises StateError.
+    """
+    makes = next((step.id for stage in planned.stages for step in stage.steps if "instances" in step.reads), None)
+    for run in reader.runs():
+        for row in reader.steps(run.id) if run.action is Action.RUN else ():
+            if row.step == makes and not row.host and row.state is not State.SKIPPED:
+                return row.state is State.SUCCEEDED
+    return False
 
 
 def _forgets(planned: Plan) -> bool:

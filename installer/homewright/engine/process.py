@@ -116,7 +116,7 @@ class Engine:
             places=places,
         )  # fmt: skip
         if self.action is Action.RUN:
-            departure.refuse(kept_plans.applied(self.state), planned)
+            departure.refuse(kept_plans.applied(self.state), planned, Reader(self.state))
         if not goes_on and self.request.plan_digest not in (None, planned.digest):
             raise PlanMismatch(
                 "The plan that was approved no longer fits.",
