@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from homewright.engine import departure
+from homewright.engine import departure, process
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
+from homewright.engine.launch import RunRequest
+from homewright.engine.process import Engine
 from homewright.engine.states import Action, State
-from homewright.errors import SiteError
+from homewright.errors import SiteError, UsageError
 from homewright.planning.plan import NOT_ASKED
 from homewright.site import files
 from homewright.site.models import Leaving, Server, Site
-from homewright.site.paths import StateFolder
+from homewright.site.paths import StateFolder, make_folder
+
+from .catalogues import NOTHING, Tiny
 
 SITE = Site(
     name="attic",
@@ -112,3 +118,51 @@ def test_a_size_that_was_only_asked_for_can_be_set_back(state: StateFolder, befo
     else:
         departure.refuse(with_disk(500), with_disk(50), Reader(state))
     departure.refuse(with_disk(50), with_disk(500), Reader(state))
+
+
+@pytest.mark.parametrize(
+    ("host", "only", "servers", "attempt", "refused"),
+    [
+        ("s2", None, (), 1, True),
+        ("s2", "90", (), 1, True),
+        ("s2", "80", (), 1, False),  # nothing of that stage is there
+        ("s2", None, ("s2",), 1, False),
+        ("s2", None, (), 2, False),  # one that has begun is ended
+        ("s3", None, (), 1, False),  # lost: nothing can be taken back there
+        ("s1", None, (), 1, False),
+    ],
+)
+def test_nothing_is_taken_back_from_under_a_server_that_leaves(
+    state: StateFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    only: str | None,
+    servers: tuple[str, ...],
+    attempt: int,
+    refused: bool,
+) -> None:
+    file, folder = tmp_path / "site.yaml", state.run("r2")
+    files.save(file, SITE)
+    recorded(state, "r1", Action.RUN, "90/10", host, State.SUCCEEDED).close()
+    roots = [Tiny(tmp_path / name, name).step(1, NOTHING.format(name="run")).root for name in ("80", "90")]
+    for made in (state.runs, folder, folder / "catalogue"):
+        make_folder(made)
+    for number, root in enumerate(roots if attempt > 1 else []):
+        root.rename(folder / "catalogue" / str(number))
+    request = RunRequest("rollback", only, stages=(str(roots[1]),), servers=servers, attempt=attempt)
+    (folder / "request.json").write_text(json.dumps(asdict(request)))
+    writer = Writer(state, "r2")
+    if attempt > 1:
+        writer.change(writer.add_run(action=Action.ROLLBACK, state=State.FAILED, created=0.0))
+    monkeypatch.setattr(process, "shipped", lambda: roots[0])
+    engine = Engine(file, state, "r2")
+    try:
+        if refused:
+            with pytest.raises(UsageError, match="s2 would be left behind") as error:
+                engine._prepare(writer)
+            assert error.value.do[0] == "first: homewright rollback --server s2"
+        else:
+            engine._prepare(writer)
+    finally:
+        writer.close()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.journal import Reader
 from homewright.engine.states import Action, State
-from homewright.errors import HomewrightError, SiteError
+from homewright.errors import HomewrightError, SiteError, UsageError
 from homewright.planning import Plan
 from homewright.planning.instance_changes import shrunk
 from homewright.planning.plan import NOT_ASKED
@@ -17,7 +17,9 @@ from homewright.site import files
 from homewright.site.paths import StateFolder
 
 if TYPE_CHECKING:
+    from homewright.catalogue import Catalogue
     from homewright.engine.context import Context
+    from homewright.site.models import Site
 
 
 def begun_on(state: StateFolder, server: str, besides: str = "") -> tuple[str, ...]:
@@ -49,6 +51,25 @@ def refuse(before: Plan | None, planned: Plan, reader: Reader) -> None:
         return
     for misfit in shrunk(before, planned):
         raise SiteError(f"{misfit.field} cannot be carried out.", f"{misfit.reason}.", list(misfit.do))
+
+
+def refuse_to_strand(site: Site, state: StateFolder, catalogue: Catalogue, stages: Collection[str]) -> None:
+    """Raises UsageError where these stages would be taken back from under a server that leaves.
+
+    What is on it is taken back with the others' help: alone it has no majority, and nobody who lets it go. Raises
+    StateError where the journal cannot be read.
+    """
+    steps = {step.id for stage in catalogue.stages if stage.id in stages for step in stage.steps}
+    names = [one.name for one in site.leaving if not one.lost and steps.intersection(begun_on(state, one.name))]
+    if names:
+        raise UsageError(
+            f"{', '.join(names)} would be left behind, with what is on it.",
+            "A server that leaves is taken back alone, and needs the others for it as they are.",
+            [
+                *(f"first: homewright rollback --server {name}" for name in names),
+                *(f"or, where it does not come back: homewright site remove-server {name} --lost" for name in names),
+            ],
+        )
 
 
 def conclude(context: Context, site_file: Path, action: Action, state: State, planned: Plan) -> None:

@@ -110,6 +110,9 @@ class Engine:
         also: tuple[str, ...] = ()
         if only is not None and self.action is Action.ROLLBACK:
             also = resting.stages(site, self.state, catalogue, only, self.run)
+        if self.action is Action.ROLLBACK and not self.request.servers and not goes_on:
+            every = [stage.id for stage in catalogue.stages]
+            departure.refuse_to_strand(site, self.state, catalogue, [only, *also] if only is not None else every)
         back = Reader(self.state).applied(self.run) if self.action is Action.ROLLBACK else None
         planned = plan(
             site, catalogue, facts, history, only=only, start_at=start_at, also=also, secrets=secrets, back=back,
