@@ -194,14 +194,14 @@ class Manager:
         self.now = Listing((*self.now.workspaces, made), {}, NOW)
         return Created(made, False)
 
-    def start(self, key: Key) -> None:
-        self.asked.append(("start", str(key)))
+    def start(self, key: Key, *, in_cluster: bool) -> None:
+        self.asked.append(("start", str(key), in_cluster))
 
-    def stop(self, key: Key) -> None:
-        self.asked.append(("stop", str(key)))
+    def stop(self, key: Key, *, in_cluster: bool) -> None:
+        self.asked.append(("stop", str(key), in_cluster))
 
-    def delete(self, key: Key, with_storage: bool) -> str:
-        self.asked.append(("delete", str(key), with_storage))
+    def delete(self, key: Key, with_storage: bool, *, in_cluster: bool) -> str:
+        self.asked.append(("delete", str(key), with_storage, in_cluster))
         return ""
 
     def forward(self, one: Workspace) -> tuple[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from homewright.screens.app import HomewrightApp
 from homewright.screens.widgets.table import Table
-from homewright.workspaces.models import Session, WorkspaceState
+from homewright.workspaces.models import Key, Session, WorkspaceState
 
 if TYPE_CHECKING:
     pass
@@ -73,7 +73,7 @@ def test_stopping_asks_only_where_somebody_is_on(make_app: Make, site: Path, man
         await until(pilot, shows(pilot, "alice/default@s2: stopped"))
 
     drive(make_app(), SIZE, flow)
-    assert manager.asked == [("stop", "alice/default@s2")]
+    assert manager.asked == [("stop", "alice/default@s2", False)]
 
 
 def test_marked_workspaces_are_started_together(make_app: Make, site: Path, manager: Manager) -> None:
@@ -99,7 +99,28 @@ def test_deleting_keeps_the_storage_unless_it_is_ticked(make_app: Make, site: Pa
         await until(pilot, shows(pilot, "alice/default@s2: deleted"))
 
     drive(make_app(), SIZE, flow)
-    assert manager.asked == [("delete", "alice/default@s2", False)]
+    assert manager.asked == [("delete", "alice/default@s2", False, False)]
+
+
+def test_verbs_on_a_row_of_the_cluster_never_reach_a_server(make_app: Make, site: Path, manager: Manager) -> None:
+    """The row may be stale, and a server may have a workspace of that very user and name."""
+    one = workspace("erin", WorkspaceState.ERROR)
+    manager.now = replace(manager.now, workspaces=(one.model_copy(update={"key": Key(user="erin")}),))
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "erin"))
+        await pilot.press("s")
+        await until(pilot, shows(pilot, "erin: runs"))
+        await pilot.press("x")
+        await until(pilot, shows(pilot, "erin: stopped"))
+        await pilot.press("D")
+        await until(pilot, shows(pilot, "Type erin"))
+        await pilot.press(*"erin", "enter")
+        await until(pilot, shows(pilot, "erin: deleted"))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == [("start", "erin", True), ("stop", "erin", True), ("delete", "erin", False, True)]
 
 
 def test_filter_password_and_log(make_app: Make, site: Path, manager: Manager) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from api_stand_in import StandIn, stand_in
 
-from homewright.cluster.kubeconfig import SECRET
-from homewright.errors import Unreachable, UsageError
+from homewright.cluster.kubeconfig import SECRET, KubeconfigError
+from homewright.errors import HomewrightError, Unreachable, UsageError
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 from homewright.site.secrets import Secrets
-from homewright.workspaces.errors import InstanceNotFound
-from homewright.workspaces.models import Key, Specification
+from homewright.workspaces.errors import InstanceNotFound, MissingRight, NotOurs
+from homewright.workspaces.manager import Manager
+from homewright.workspaces.models import Key, Specification, Workspace, WorkspaceState
 from homewright.workspaces.one_manager import THE_CLUSTER, OneManager
 
 
@@ -76,3 +77,98 @@ def test_a_cluster_that_is_away_is_the_reason_where_nothing_else_has_the_workspa
         with pytest.raises(Unreachable, match="does not accept who we are"):
             manager.show(Key(user="alice"))
         assert list(manager.list().unreachable) == [THE_CLUSTER]
+
+
+ALICE = Key(user="alice")
+ON_SERVER = Workspace(
+    key=Key(user="alice", node="s1"), slug="alice", template="node", preset="small", state=WorkspaceState.RUNNING
+)  # fmt: skip
+
+
+@pytest.fixture
+def on_server(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A server has alice's workspace too; what the verbs on servers were asked for."""
+    asked: list[str] = []
+
+    def noting(name: str, answer: object) -> Callable[..., object]:
+        return lambda *_: (asked.append(name), answer)[1]
+
+    for name in ("show", "start", "stop"):
+        monkeypatch.setattr(Manager, name, noting(name, ON_SERVER))
+    monkeypatch.setattr(Manager, "delete", noting("delete", "/srv/alice"))
+    monkeypatch.setattr(Manager, "password", noting("password", "a password"))
+    return asked
+
+
+def _withdraw(server: StandIn) -> None:
+    server.token = "withdrawn"
+
+
+def _deny(server: StandIn) -> None:
+    server.denied.add(("get", "configmaps"))
+
+
+def _take(server: StandIn) -> None:
+    metadata = {"name": "code-server-alice", "namespace": "codeserver-instances"}
+    server.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+
+
+TROUBLES = [(_withdraw, Unreachable), (_deny, MissingRight), (_take, NotOurs)]
+CHANGING: dict[str, Callable[..., object]] = {
+    "meant": lambda manager, key: manager.meant(key),
+    "start": lambda manager, key, **more: manager.start(key, **more),
+    "stop": lambda manager, key, **more: manager.stop(key, **more),
+    "restart": lambda manager, key, **more: manager.restart(key, **more),
+    "delete": lambda manager, key, **more: manager.delete(key, True, **more),
+}
+
+
+@pytest.mark.parametrize(("trouble", "kind"), TROUBLES)
+def test_what_changes_something_never_takes_a_server_s_for_that_of_a_cluster_which_cannot_be_asked(
+    cluster: StandIn,
+    state: StateFolder,
+    on_server: list[str],
+    trouble: Callable[[StandIn], None],
+    kind: type[Exception],
+) -> None:
+    trouble(cluster)
+    with OneManager(Site(name="attic"), state) as manager:
+        for name, verb in CHANGING.items():
+            with pytest.raises(HomewrightError) as refused:
+                verb(manager, ALICE)
+            assert on_server == [] and isinstance(refused.value, kind), name
+            assert "--node NODE" in refused.value.do[-1]
+        for verb in CHANGING.values():
+            verb(manager, ON_SERVER.key)
+        assert on_server == ["show", "start", "stop", "stop", "start", "delete"], "it was named"
+        on_server.clear()
+        assert manager.show(ALICE) == ON_SERVER and manager.password(ALICE) == "a password", "it can be read"
+
+
+def test_one_that_was_listed_in_the_cluster_and_is_gone_is_not_another_on_a_server(
+    cluster: StandIn, state: StateFolder, on_server: list[str]
+) -> None:
+    with OneManager(Site(name="attic"), state) as manager:
+        for name, verb in CHANGING.items():
+            if name != "meant":
+                with pytest.raises(InstanceNotFound):
+                    verb(manager, ALICE, in_cluster=True)
+        assert on_server == []
+
+
+@pytest.mark.parametrize(("trouble", "kind"), TROUBLES)
+def test_why_the_cluster_could_not_be_asked_is_said_where_no_server_has_it(
+    cluster: StandIn, state: StateFolder, trouble: Callable[[StandIn], None], kind: type[Exception]
+) -> None:
+    trouble(cluster)
+    with OneManager(Site(name="attic"), state) as manager, pytest.raises(kind):
+        manager.show(ALICE)
+
+
+def test_a_damaged_kubeconfig_leaves_what_is_on_servers(state: StateFolder, on_server: list[str]) -> None:
+    Secrets(state.secrets).set(SECRET, "no: [kubeconfig")
+    with OneManager(Site(name="attic"), state) as manager:
+        assert manager.show(ALICE) == ON_SERVER
+        with pytest.raises(KubeconfigError):
+            manager.stop(ALICE)
+    assert on_server == ["show"]

@@ -211,13 +211,13 @@ def _stop(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
 
 
 def _delete(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
-    workspace = manager.show(key)
+    workspace = manager.meant(key)
     _ask_who_is_on(manager, workspace.key, args.yes, output, "Delete it all the same?")
     if args.with_storage and not args.yes:
         _type_the_name(f"{workspace.key.user}/{workspace.key.name}")
     elif not output.confirm(f"Delete {workspace.key}? Its data stays.", yes=args.yes, otherwise="say --yes"):
         raise Cancelled(f"{workspace.key} was not deleted.")
-    storage = manager.delete(workspace.key, args.with_storage)
+    storage = manager.delete(workspace.key, args.with_storage, in_cluster=workspace.key.node is None)
     output.line(f"{workspace.key} is deleted.")
     if storage and workspace.key.node is None:
         output.line(f"Its data stays in the cluster: {storage}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from homewright.cluster.kubeconfig import SECRET, read
-from homewright.errors import HomewrightError, Unreachable, UsageError
+from homewright.errors import HomewrightError, UsageError
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 from homewright.workspaces import templates
@@ -26,7 +26,12 @@ THE_CLUSTER = "the cluster"
 
 
 class OneManager(Manager):
-    """Every verb on every workspace. A key without a node is the cluster's where the cluster has one of it."""
+    """Every verb on every workspace. A key without a node is the cluster's where the cluster has one of it.
+
+    Verbs that only read find one on a server while the cluster cannot be asked. Those that change something do not:
+    the one that is meant may be the cluster's. With `in_cluster`, as for one that was listed there, they never go to a
+    server at all: the cluster's may have been deleted since, and another of that name is not what was meant.
+    """
 
     def __init__(self, site: Site, state: StateFolder) -> None:
         super().__init__(site, state)
@@ -88,6 +93,12 @@ class OneManager(Manager):
     def show(self, key: Key) -> Workspace:
         return self._by_place(key, lambda there: there.show(key), lambda: super(OneManager, self).show(key))
 
+    def meant(self, key: Key) -> Workspace:
+        """As `show`, for a verb that is to change what it shows."""
+        return self._by_place(
+            key, lambda there: there.show(key), lambda: super(OneManager, self).show(key), changes=True
+        )
+
     def preview(self, spec: Specification) -> Preview:
         template = templates.require(self._templates, spec.template)
         if not isinstance(template, PodTemplate):
@@ -106,26 +117,42 @@ class OneManager(Manager):
         made = self.require_cluster().create(spec, say)
         return Created(made.workspace, made.existed, (template.warning,) if template.warning else ())
 
-    def start(self, key: Key, say: Say = lambda _: None) -> Workspace:
-        return self._by_place(key, lambda there: there.start(key, say), lambda: super(OneManager, self).start(key, say))
+    def start(self, key: Key, say: Say = lambda _: None, *, in_cluster: bool = False) -> Workspace:
+        return self._by_place(
+            key,
+            lambda there: there.start(key, say),
+            lambda: super(OneManager, self).start(key, say),
+            changes=True,
+            in_cluster=in_cluster,
+        )
 
-    def restart(self, key: Key, say: Say = lambda _: None) -> Workspace:
+    def restart(self, key: Key, say: Say = lambda _: None, *, in_cluster: bool = False) -> Workspace:
         """End it and start it again."""
 
         def on_server() -> Workspace:
             super(OneManager, self).stop(key)
             return super(OneManager, self).start(key, say)
 
-        return self._by_place(key, lambda there: there.restart(key, say), on_server)
+        return self._by_place(
+            key, lambda there: there.restart(key, say), on_server, changes=True, in_cluster=in_cluster
+        )
 
-    def stop(self, key: Key) -> Workspace:
-        return self._by_place(key, lambda there: there.stop(key), lambda: super(OneManager, self).stop(key))
+    def stop(self, key: Key, *, in_cluster: bool = False) -> Workspace:
+        return self._by_place(
+            key,
+            lambda there: there.stop(key),
+            lambda: super(OneManager, self).stop(key),
+            changes=True,
+            in_cluster=in_cluster,
+        )
 
-    def delete(self, key: Key, with_storage: bool) -> str:
+    def delete(self, key: Key, with_storage: bool, *, in_cluster: bool = False) -> str:
         return self._by_place(
             key,
             lambda there: ", ".join(there.delete(key, with_storage)),
             lambda: super(OneManager, self).delete(key, with_storage),
+            changes=True,
+            in_cluster=in_cluster,
         )
 
     def undelete(self, key: Key) -> tuple[str, ...]:
@@ -165,17 +192,29 @@ class OneManager(Manager):
         return super().forward(workspace)
 
     def _by_place(
-        self, key: Key, there: Callable[[ClusterWorkspaces], Answer], on_server: Callable[[], Answer]
+        self,
+        key: Key,
+        there: Callable[[ClusterWorkspaces], Answer],
+        on_server: Callable[[], Answer],
+        *,
+        changes: bool = False,
+        in_cluster: bool = False,
     ) -> Answer:
-        """A verb where its workspace is. While the cluster does not answer, what is on servers can still be had."""
+        """A verb where its workspace is. While the cluster cannot be asked, what is on servers can still be read."""
+        if in_cluster:
+            return there(self.require_cluster())
         silent: HomewrightError | None = None
         if key.node is None and self.cluster is not None:
-            in_cluster = False
+            has = False
             try:
-                in_cluster = self.cluster.has(key)
-            except Unreachable as error:
+                has = self.cluster.has(key)
+            except HomewrightError as error:
+                if changes:
+                    raise type(error)(
+                        error.what, error.why, [*error.do, "for a workspace on a server, name that: --node NODE"]
+                    ) from error
                 silent = error
-            if in_cluster:
+            if has:
                 return there(self.cluster)
         try:
             return on_server()

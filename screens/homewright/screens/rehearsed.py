@@ -14,7 +14,7 @@ from homewright.site.rehearsed import Rehearsed, refuse
 if TYPE_CHECKING:
     from homewright.access.trust import HostKeyOffer
     from homewright.site.models import Server, Site
-    from homewright.workspaces.manager import Manager
+    from homewright.workspaces.one_manager import OneManager as Manager
 
 
 class RehearsedServices(Services):

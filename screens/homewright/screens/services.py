@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from homewright.engine.journal import Reader, RunRecord, StepRecord
     from homewright.planning import Plan
     from homewright.site.models import Server, Site
-    from homewright.workspaces.manager import Manager
+    from homewright.workspaces.one_manager import OneManager as Manager
 
 ANSWER_S = 2.0
 """How long Welcome waits for a server's SSH port."""

@@ -21,8 +21,9 @@ from homewright.screens.widgets.labelled import Labelled, Line
 from homewright.screens.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
-    from homewright.workspaces.manager import Listing, Manager
+    from homewright.workspaces.manager import Listing
     from homewright.workspaces.models import Workspace
+    from homewright.workspaces.one_manager import OneManager as Manager
 
 POLL_S = 5.0
 STALE_S = 10.0
@@ -334,7 +335,8 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
     def action_start(self) -> None:
         for one in self._chosen():
             if str(one.state) in ("stopped", "error") and str(one.key) not in self._acting:
-                self._act(one, "starting", partial(self.manager.start, one.key), "runs")
+                work = partial(self.manager.start, one.key, in_cluster=_in_cluster(one))
+                self._act(one, "starting", work, "runs")
 
     def action_stop(self) -> None:
         """Stop; where somebody is on, ask first and say who."""
@@ -346,7 +348,8 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
         def stop(yes: bool | None) -> None:
             if yes:
                 for one in chosen:
-                    self._act(one, "stopping", partial(manager.stop, one.key), "stopped")
+                    work = partial(manager.stop, one.key, in_cluster=_in_cluster(one))
+                    self._act(one, "stopping", work, "stopped")
 
         def seen(on: list[str]) -> None:
             self.say("")
@@ -370,7 +373,8 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
 
         def answered(with_storage: bool | None) -> None:
             if with_storage is not None:
-                self._act(one, "deleting", lambda: manager.delete(one.key, with_storage), "deleted")
+                work = partial(manager.delete, one.key, with_storage, in_cluster=_in_cluster(one))
+                self._act(one, "deleting", work, "deleted")
 
         def seen(on: list[str]) -> None:
             self.say("")
@@ -432,6 +436,11 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
 
     def action_back(self) -> None:
         self.home.back_to_welcome()
+
+
+def _in_cluster(one: Workspace) -> bool:
+    """Whether it was listed in the cluster; then its verbs go there, whatever has its name on a server."""
+    return one.key.node is None
 
 
 def _who(manager: Manager, chosen: list[Workspace]) -> list[str]:
