@@ -53,6 +53,23 @@ def test_a_server_leaves_once_it_is_said_what_becomes_of_its_instances(homewrigh
         assert said in homewright("rollback", "--server", *words, "--yes", *state).stderr
 
 
+def test_a_server_that_dies_while_it_leaves_is_lost(homewright: Run, site: Path) -> None:
+    state = ("--state", str(site.parent.parent / "state"))
+    refused = homewright("site", "remove-server", "s3", "--lost", *state)
+    assert refused.returncode == 2 and "site remove-server s3 --lost --move s3-node=s1" in refused.stderr
+    assert homewright("site", "remove-server", "s3", "--move", "s3-node=s1", *state).returncode == 0
+    again = homewright("site", "remove-server", "s3", *state)
+    assert again.returncode == 2 and "site remove-server s3 --lost" in again.stderr
+    before = files.load(site)
+    lost = homewright("site", "remove-server", "s3", "--lost", *state)
+    assert lost.returncode == 0 and "forgets it by force" in lost.stdout and " apply" in lost.stdout, lost
+    found = files.load(site)
+    assert [(one.name, one.lost) for one in found.leaving] == [("s3", True)]
+    assert found.instances == before.instances, "what becomes of its instances was said before"
+    done = homewright("site", "remove-server", "s3", "--lost", *state)
+    assert done.returncode == 2 and " apply" in done.stderr and "rollback" not in done.stderr
+
+
 def test_an_instance_is_taken_away_by_its_name_alone(homewright: Run, site: Path) -> None:
     state = ("--state", str(site.parent.parent / "state"))
     for words in ((), ("--take-away", "s2-node")):

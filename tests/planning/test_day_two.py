@@ -137,7 +137,13 @@ def test_a_server_that_nothing_was_put_on_just_leaves() -> None:
 def test_what_becomes_of_its_instances_has_to_be_said(fates: Fates, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         without_server(site(3), FACTS, "s3", fates, applied=True, lost=False)
-    assert caught.value.do
+    assert caught.value.do and "--lost" not in " ".join(caught.value.do)
+
+
+def test_how_it_leaves_stays_in_what_is_advised() -> None:
+    with pytest.raises(UsageError, match="What becomes of s3-node") as caught:
+        without_server(site(3), FACTS, "s3", Fates({}), applied=True, lost=True)
+    assert all("remove-server s3 --lost --" in one for one in caught.value.do)
 
 
 def test_an_instance_is_taken_away_and_the_others_keep_their_addresses() -> None:

@@ -12,7 +12,7 @@ from homewright.errors import Cancelled, UsageError, addressed
 
 if TYPE_CHECKING:
     from homewright.planning.leaving import Fates
-    from homewright.site.models import Site
+    from homewright.site.models import Leaving, Site
     from homewright.site.paths import StateFolder
 
 
@@ -44,7 +44,7 @@ def remove_server(path: Path, args: argparse.Namespace, output: Output) -> int:
     state = StateFolder.of(site.name, args.state, path)
     gone = next((one for one in site.leaving if one.name == name), None)
     if gone is not None:
-        return _leaves_already(path, state, name, gone.lost, output)
+        return _leaves_already(path, site, state, gone, args, output)
     chosen(site, [name])
     facts = known_facts(site, state)
     applied = bool(state.journal.exists() and departure.begun_on(state, name))
@@ -130,16 +130,32 @@ def _typed(wanted: str, said: bool, otherwise: str) -> None:
         raise Cancelled("Nothing was changed.")
 
 
-def _leaves_already(path: Path, state: StateFolder, name: str, lost: bool, output: Output) -> int:
-    """One that leaves is forgotten once nothing of ours is on it."""
+def _leaves_already(
+    path: Path, site: Site, state: StateFolder, gone: Leaving, args: argparse.Namespace, output: Output
+) -> int:
+    """One that leaves is forgotten once nothing of ours is on it; or it is lost on its way, and forgotten by force."""
     from homewright.engine import departure
+    from homewright.planning.leaving import Fates
     from homewright.site import files
 
-    if lost or departure.begun_on(state, name):
-        do = ["homewright apply"] if lost else ["homewright apply", f"homewright rollback --server {name}"]
+    name, begun = gone.name, departure.begun_on(state, gone.name)
+    if begun and args.lost and not gone.lost:
+        _agree(name, site, Fates({}), True, args, output)  # what becomes of its instances the site says by now
+        files.update(path, {f"leaving.{name}.lost": True}, since=site)
+        output.line(f"Leaves:  {name}, which is lost: the cluster forgets it by force.")
+        output.line(f"Saved:   {path}")
+        output.line(addressed("Next:    homewright plan, then: homewright apply"))
+        output.document({"version": 1, "file": str(path), "removed": name, "leaving": True, "lost": True})
+        return 0
+    if gone.lost or begun:
+        back = [
+            f"homewright rollback --server {name}",
+            f"or, where it does not come back: homewright site remove-server {name} --lost",
+        ]
+        do = ["homewright apply", *([] if gone.lost else back)]
         raise UsageError(f"{name} leaves the site already.", "What is still to be done for it:", do)
     files.update(path, {f"leaving.{name}": files.UNSET})
     output.line(f"Removed: {name}")
     output.line(f"Saved:   {path}")
-    output.document({"version": 1, "file": str(path), "removed": name, "leaving": False, "lost": lost})
+    output.document({"version": 1, "file": str(path), "removed": name, "leaving": False, "lost": gone.lost})
     return 0

@@ -42,7 +42,7 @@ def without_server(
     nodes = named(site, facts)
     mine = [node.name for node in nodes if node.host == name]
     if applied:
-        _require_fates(name, mine, fates, {one.name for one in site.servers} - {name})
+        _require_fates(name, mine, fates, {one.name for one in site.servers} - {name}, lost)
         changes["leaving"] = [*site.leaving, Leaving.model_validate({**server.model_dump(), "lost": lost})]
     if (applied and nodes) or site.instances.nodes is not None:
         kept = [
@@ -80,7 +80,7 @@ def without_instance(site: Site, facts: Mapping[str, HostFacts], name: str) -> d
     return changes
 
 
-def _require_fates(name: str, mine: Collection[str], fates: Fates, others: Collection[str]) -> None:
+def _require_fates(name: str, mine: Collection[str], fates: Fates, others: Collection[str], lost: bool) -> None:
     strangers = [one for one in (*fates.moved, *fates.gone) if one not in mine]
     if strangers:
         there = ", ".join(mine) or "none"
@@ -95,11 +95,16 @@ def _require_fates(name: str, mine: Collection[str], fates: Fates, others: Colle
     open_ = [one for one in mine if one not in fates.moved and one not in fates.gone]
     if open_:
         target = next(iter(sorted(others)), "SERVER")
-        raise UsageError(
-            f"What becomes of {', '.join(open_)} on {name}?",
-            "What is in an instance is on its server alone: it goes elsewhere with it, or is lost.",
-            [
-                f"have it moved: homewright site remove-server {name} --move {open_[0]}={target}",
-                f"or taken away with all that is in it: homewright site remove-server {name} --take-away {open_[0]}",
-            ],
-        )
+        command = f"homewright site remove-server {name}{' --lost' if lost else ''}"
+        why = "What is in an instance is on its server alone: it goes elsewhere with it, or is lost."
+        do = [
+            f"have it moved: {command} --move {open_[0]}={target}",
+            f"or taken away with all that is in it: {command} --take-away {open_[0]}",
+        ]
+        if lost:
+            why = "What is in an instance is on its server alone, and lost with it: it is made anew elsewhere, or not."
+            do = [
+                f"have it made anew, empty: {command} --move {open_[0]}={target}",
+                f"or do without it: {command} --take-away {open_[0]}",
+            ]
+        raise UsageError(f"What becomes of {', '.join(open_)} on {name}?", why, do)
