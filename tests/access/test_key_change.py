@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from homewright.access import engine_key, key_change
-from homewright.access.connection import CommandFailed, Connection, KeyRefused
+from homewright.access.connection import CommandFailed, Connection, KeyRefused, private_key
 from homewright.access.endpoint import Endpoint
 from homewright.errors import StateError
 from homewright.site.paths import StateFolder
@@ -45,10 +48,118 @@ def test_both_keys_are_kept_until_no_host_is_owed_the_change(key: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"owed": 3}'])
-def test_a_damaged_record_is_said(key: Path, text: str) -> None:
+def test_a_damaged_record_is_said_with_what_mends_it(tmp_path: Path, text: str) -> None:
+    key = tmp_path / "a state" / "id_ed25519"
+    engine_key.ensure(key, "x")
     key.with_name(key_change.RECORD).write_text(text)
-    with pytest.raises(StateError, match="cannot be read"):
+    with pytest.raises(StateError, match="cannot be read") as told:
         key_change.owed(key)
+    subprocess.run(shlex.split(told.value.do[0]), check=True)
+    assert key_change.owed(key) == ()
+
+
+def test_who_was_away_during_several_changes_is_still_opened(key: Path) -> None:
+    """Each key is kept until nobody is owed the change, and then all of them go."""
+    made = [key.read_bytes()]
+    for hosts in (["s1", "s3"], ["s1", "s3"], ["s3"]):
+        key_change.begin(key, hosts, "x")
+        made.append(key.read_bytes())
+        key_change.done(key, "s1")
+    *older, newest = made
+    assert key.read_bytes() == newest and key_change.owed(key) == ("s3",)
+    assert [file.read_bytes() for file in key_change.olds(key)] == older[::-1]
+    assert {file.stat().st_mode & 0o777 for file in key_change.olds(key)} == {0o600}
+    key_change.done(key, "s3")
+    assert {file.name for file in key.parent.iterdir() if not file.name.startswith(".")} == {
+        key.name,
+        f"{key.name}.pub",
+    }
+
+
+@pytest.mark.parametrize("files", [0, 1, 2])
+def test_cut_off_at_the_end_no_old_key_stays_with_nobody_owed(
+    key: Path, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    key_change.begin(key, ["s1"], "x")
+    key_change.begin(key, ["s1"], "x")
+    unlink = Path.unlink
+    left = iter(range(files))
+
+    def cut(path: Path, missing_ok: bool = False) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as cutting, pytest.raises(KeyboardInterrupt):
+        cutting.setattr(Path, "unlink", cut)
+        key_change.done(key, "s1")
+    assert key_change.owed(key) == ("s1",)
+    key_change.done(key, "s1")
+    assert (key_change.owed(key), key_change.olds(key)) == ((), ())
+
+
+class Door:
+    """An account by what its authorized_keys lets in, as `Connection._enter` meets it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *lets_in: str) -> None:
+        self.lets_in = set(lets_in)
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Done once, when a key was refused."""
+        monkeypatch.setattr(Connection, "_enter", self.enter)
+
+    def enter(self, endpoint: Endpoint, file: Path, timeout: float) -> Any:
+        private_key(file)  # which says that it is not there any more
+        if engine_key.public(file) not in self.lets_in:
+            act, self.meanwhile = self.meanwhile, lambda: None
+            act()
+            raise KeyRefused("refused")
+        return self
+
+    def run(self, script: str) -> None:
+        kind, blob = script.split("plain=")[1].split("'")[1].split()
+        (self.lets_in.discard if "have()" not in script else self.lets_in.add)(f"{kind} {blob}")
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> Door:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("age", [0, 1, 2])
+def test_whichever_old_key_a_server_knows_it_knows_only_the_new_one_then(
+    key: Path, monkeypatch: pytest.MonkeyPatch, age: int
+) -> None:
+    for _ in range(3):
+        key_change.begin(key, ["s1"], "x")
+    olds = list(key_change.publics(key).values())
+    door = Door(monkeypatch, *olds[age:])
+    Connection.open(Endpoint("s1", "192.0.2.7", 22, "ann", key, key.with_name("known_hosts")))
+    assert door.lets_in == {engine_key.public(key)}
+    assert (key_change.owed(key), key_change.olds(key)) == ((), ())
+
+
+@pytest.mark.parametrize("others", [[], ["s2"]])
+def test_who_is_refused_while_another_connection_finishes_the_change_comes_in_all_the_same(
+    key: Path, monkeypatch: pytest.MonkeyPatch, others: list[str]
+) -> None:
+    key_change.begin(key, ["s1", *others], "x")
+    door = Door(monkeypatch, engine_key.public(key_change.before(key)))
+    way = Endpoint("s1", "192.0.2.7", 22, "ann", key, key.with_name("known_hosts"))
+    door.meanwhile = lambda: Connection.open(way).close()
+    Connection.open(way)
+    assert door.lets_in == {engine_key.public(key)}
+
+
+def test_a_server_that_no_key_opens_is_said(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key_change.begin(key, ["s1"], "x")
+    Door(monkeypatch)
+    with pytest.raises(KeyRefused):
+        Connection.open(Endpoint("s1", "192.0.2.7", 22, "ann", key, key.with_name("known_hosts")))
+    assert key_change.owed(key) == ("s1",)
 
 
 LINES: dict[str, Callable[[str, str], list[str]]] = {

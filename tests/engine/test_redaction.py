@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from homewright.access import engine_key, key_change
+from homewright.engine.context import SecretsWatch
 from homewright.engine.redaction import MASK, LineAssembler, Redactor, printable
+from homewright.site.paths import StateFolder
+from homewright.support import packing
 
 SECRET = 'pa"ss/wörd+hunter2'
 KEY = "-----BEGIN KEY-----\nbase64lineonebase64lineone\nsecondlineofthekeysecond\n-----END KEY-----\n"
@@ -109,3 +116,18 @@ def test_a_line_without_end_is_cut_and_memory_stays_bounded() -> None:
         assert list(lines.feed(b"x" * 1000)) == []
     assert len(lines._held) == 100
     assert list(lines.feed(b"\nnext\n")) == [b"x" * 100 + " … (9999900 more bytes)".encode(), b"next"]
+
+
+@pytest.mark.parametrize("by", ["run", "support bundle"])
+def test_every_key_that_a_server_may_still_know_is_masked(tmp_path: Path, by: str) -> None:
+    state = StateFolder(tmp_path / "state").create()
+    engine_key.ensure(state.key, "x")
+    texts = [state.key.read_text()]
+    for _ in range(2):
+        key_change.begin(state.key, ["s1"], "x")
+        texts.append(state.key.read_text())
+    writer: Any = SimpleNamespace(redactor=None)
+    SecretsWatch(state, writer)
+    redactor = writer.redactor if by == "run" else packing._redactor(state)
+    for text in texts:
+        assert text.splitlines()[3] not in redactor.text(text)

@@ -86,6 +86,9 @@ def elsewhere(tmp_path: Path) -> tuple[Path, StateFolder]:
     [
         ("secrets.json", True),
         ("id_ed25519", True),
+        ("id_ed25519.before", True),
+        ("id_ed25519.before.1763764000000000000", True),
+        ("key-change.json", True),
         ("ca/ca.key", True),
         ("known_hosts", True),
         ("plans/applied.json", True),
@@ -198,6 +201,18 @@ def test_it_is_taken_over_elsewhere_with_another_controller(opened: Opened, stat
     assert reader.meta("viewers") is None
     assert StateFolder(there.root, file).owner() is None
     assert "keys have changed" in reminding.due(there), "the export opens nothing any more"
+
+
+def test_a_second_take_over_keeps_the_key_of_who_was_away_during_the_first(
+    opened: Opened, state: StateFolder, tmp_path: Path
+) -> None:
+    file, there = elsewhere(tmp_path)
+    take_over(opened, file, there)
+    third = StateFolder(tmp_path / "third" / "attic")
+    take_over(whole(packed(file, there)[1], tmp_path / "second.age"), tmp_path / "third.yaml", third)
+    olds = key_change.olds(third.key)
+    assert [one.read_bytes() for one in olds] == [there.key.read_bytes(), state.key.read_bytes()]
+    assert {stat.S_IMODE(one.stat().st_mode) for one in olds} == {0o600}
     assert not list(there.root.parent.glob(".import-*"))
 
 

@@ -6,7 +6,7 @@ import contextlib
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -82,20 +82,19 @@ class Connection:
     @classmethod
     def _with_key_changed(cls, endpoint: Endpoint, timeout: float) -> Connection:
         """The same, and from now on the server lets the site's new key in, and the one before it no longer."""
-        old = key_change.before(endpoint.key_file)
+        olds = key_change.publics(endpoint.key_file)
         public = engine_key.public(endpoint.key_file)
         try:
             connection = cls._enter(endpoint, endpoint.key_file, timeout)
         except KeyRefused:
-            if not old.exists():
+            if not olds:
                 raise
-            with cls._enter(endpoint, old, timeout) as guest:
-                guest.run(engine_key.install_script(public))
+            cls._let_in(endpoint, public, olds, timeout)
             connection = cls._enter(endpoint, endpoint.key_file, timeout)
-        # The new key has just opened it: only now may the old one go.
+        # The new key has just opened it: only now may the old ones go.
         try:
-            if old.exists():
-                connection.run(engine_key.removal_script(engine_key.public(old)))
+            for old in olds.values():
+                connection.run(engine_key.removal_script(old))
             key_change.done(endpoint.key_file, endpoint.name)
         except CommandFailed:
             pass  # it stays owed: the next connection tries again
@@ -103,6 +102,20 @@ class Connection:
             connection.close()
             raise
         return connection
+
+    @classmethod
+    def _let_in(cls, endpoint: Endpoint, public: str, olds: Iterable[Path], timeout: float) -> None:
+        """Put the new key there by whichever old one still opens it.
+
+        Where none does, the new one decides: another connection may have finished the change meanwhile.
+        """
+        for old in olds:
+            try:
+                with cls._enter(endpoint, old, timeout) as guest:
+                    guest.run(engine_key.install_script(public))
+                return
+            except (KeyRefused, NoFirstContact):
+                continue
 
     @classmethod
     def _enter(cls, endpoint: Endpoint, file: Path, timeout: float) -> Connection:

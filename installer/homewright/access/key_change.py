@@ -1,6 +1,6 @@
 """The site's key changes hands: on every server the new one is installed and has opened it before the old one goes.
 
-Both keys lie in the state folder until no server is owed the change. So whatever is cut off in between, one of them
+All keys lie in the state folder until no server is owed the change. So whatever is cut off in between, one of them
 opens every server, and the next connection finishes the change there (docs/decisions/0085-key-after-take-over.md).
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,12 +18,27 @@ from homewright.site.locks import hold
 from homewright.site.paths import sync_folder, write_atomically
 
 RECORD = "key-change.json"
-"""Beside the key: the hosts that may still let the old one in."""
+"""Beside the key: the hosts that may still let an old one in."""
+_LOCK = f".{RECORD}.lock"
 
 
 def before(key: Path) -> Path:
     """Where the old private key lies as long as a host may need it."""
     return key.with_name(f"{key.name}.before")
+
+
+def olds(key: Path) -> tuple[Path, ...]:
+    """Every private key that a host may still need, newest first: one that is away for long misses several changes."""
+    older = sorted(key.parent.glob(f"{key.name}.before.*"), reverse=True)
+    return tuple(file for file in (before(key), *older) if file.exists())
+
+
+def publics(key: Path) -> dict[Path, str]:
+    """The same with their public halves. Raises StateError where one is damaged."""
+    from homewright.access import engine_key
+
+    with hold(key.with_name(_LOCK)):  # else another connection that is the last one takes them away in between
+        return {file: engine_key.public(file) for file in olds(key)}
 
 
 def begin(key: Path, hosts: Iterable[str], comment: str) -> None:
@@ -32,6 +49,9 @@ def begin(key: Path, hosts: Iterable[str], comment: str) -> None:
     from homewright.access import engine_key  # with cryptography; `status` only asks for what is owed
 
     try:
+        if before(key).exists():
+            # Whoever was away since the change before this one knows no other.
+            write_atomically(before(key).with_name(f"{before(key).name}.{time.time_ns()}"), before(key).read_bytes())
         write_atomically(before(key), key.read_bytes())
     except OSError as error:
         raise StateError(f"The site's key {key} cannot be read.", f"{error.strerror or error}.") from error
@@ -42,7 +62,7 @@ def begin(key: Path, hosts: Iterable[str], comment: str) -> None:
 
 
 def owed(key: Path) -> tuple[str, ...]:
-    """The hosts that may still let the old key in. Raises StateError where that cannot be read."""
+    """The hosts that may still let an old key in. Raises StateError where that cannot be read."""
     record = key.with_name(RECORD)
     try:
         return tuple(map(str, json.loads(record.read_bytes())["owed"]))
@@ -50,20 +70,21 @@ def owed(key: Path) -> tuple[str, ...]:
         return ()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StateError(
-            f"{record} cannot be read.", f"{error}.", ["give it back to its owner, mode 0600", "homewright trust --all"]
+            f"{record} cannot be read.", f"{error}.", [f"rm {shlex.quote(str(record))}", "homewright trust --all"]
         ) from error
 
 
 def done(key: Path, host: str) -> None:
-    """This host lets only the new key in; after the last one the old key goes from here too. Raises StateError."""
-    with hold(key.with_name(f".{RECORD}.lock")):
+    """This host lets only the new key in; after the last one the old keys go from here too. Raises StateError."""
+    with hold(key.with_name(_LOCK)):
         left = [name for name in owed(key) if name != host]
         if left:
             _write(key, left)
             return
-        # The record last: while it names somebody, the old key may be wanted.
+        # The record last: cut off before that, the next connection comes here again, and no old key stays for ever.
+        for file in olds(key):
+            file.unlink(missing_ok=True)
         key.with_name(RECORD).unlink(missing_ok=True)
-        before(key).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             sync_folder(key.parent)
 

@@ -100,7 +100,7 @@ class SecretsWatch:
         self._seen: tuple[int, int] | None = None
         self._fixed = [
             text
-            for file in (state.key, key_change.before(state.key), state.authority / "ca.key")
+            for file in (state.key, *key_change.olds(state.key), state.authority / "ca.key")
             if (text := _text(file))
         ]
         self.look(first=True)

@@ -76,7 +76,7 @@ def pack(site_file: Path, site: str, state: StateFolder, target: Path) -> Conten
 
 def _redactor(state: StateFolder) -> Redactor:
     secrets = list(Secrets(state.secrets).values()) if state.secrets.exists() else []
-    for file in (state.key, key_change.before(state.key), state.authority / "ca.key"):
+    for file in (state.key, *key_change.olds(state.key), state.authority / "ca.key"):
         with contextlib.suppress(OSError):
             secrets.append(file.read_text(errors="replace"))
     return Redactor(secrets)
