@@ -203,6 +203,21 @@ def test_it_is_taken_over_elsewhere_with_another_controller(opened: Opened, stat
     assert "keys have changed" in reminding.due(there), "the export opens nothing any more"
 
 
+def test_a_server_that_leaves_is_taken_over_too(
+    site: Path, state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.write_text(
+        f"{ANSWERS}leaving:\n"
+        "  - {name: s2, address: 127.0.0.1, user: ann, port: 2}\n"
+        "  - {name: s3, address: 127.0.0.1, user: ann, port: 3, lost: true}\n"
+    )
+    file, there = elsewhere(tmp_path)
+    monkeypatch.undo()  # nobody listens on these ports
+    taken = take_over(whole(packed(site, state)[1], tmp_path / "attic.age"), file, there)
+    assert taken.old_key == ("s1", "s2"), "a lost one never comes back"
+    assert list(taken.not_fenced) == ["s1", "s2"]
+
+
 def test_a_second_take_over_keeps_the_key_of_who_was_away_during_the_first(
     opened: Opened, state: StateFolder, tmp_path: Path
 ) -> None:

@@ -141,6 +141,12 @@ def succeed(journal: sqlite3.Connection, controller: str) -> list[str]:
     return before
 
 
+def there(site: Site) -> tuple[Server, ...]:
+    """The servers that know who looks after them: also one that leaves the site, until nothing of ours is on it."""
+    return (*site.servers, *(one for one in site.leaving if not one.lost))
+
+
 def _each(site: Site, ask: Callable[[Server], Answer]) -> dict[str, Answer]:
+    servers = there(site)
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        return dict(zip((server.name for server in site.servers), pool.map(ask, site.servers), strict=True))
+        return dict(zip((server.name for server in servers), pool.map(ask, servers), strict=True))
