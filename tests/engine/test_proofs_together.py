@@ -96,9 +96,15 @@ def test_a_step_waits_for_no_other(state: StateFolder, tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies_ends_every_wait(state: StateFolder, tmp_path: Path) -> None:
-    dead = request(tmp_path, "00/10", "import os\ndef verify(host): os._exit(9)")
-    endings, _, _ = asyncio.run(ask(state, dead))
-    assert [one.exit_code for one in endings] == [9]
+    # More than a pipe holds: once it is written, what it begins with was read and passed on.
+    last_words = "os.write(2, b'out of memory\\n' + b'.' * 300_000); os._exit(9)"
+    steps = ("00/10", "00/20")
+    dead = [request(tmp_path, step, f"import os\ndef verify(host): {last_words}") for step in steps]
+    endings, heard, _ = asyncio.run(ask(state, *dead))
+    assert [one.exit_code for one in endings] == [9, 9]
+    for step in steps:
+        assert "out of memory" in [one.text for one in heard[step]], "nobody would know why"
+        assert {one.step for one in heard[step]} == {step}
 
 
 class Link:

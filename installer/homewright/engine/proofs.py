@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from homewright.catalogue.models import Limits
@@ -75,8 +75,13 @@ class Proofs:
             write_atomically(file, request.model_dump_json().encode())
 
             def hear(event: Event) -> None:
-                for one in [by_step[event.step]] if event.step in by_step else []:
-                    one.hear(event)
+                named = by_step.get(event.step)
+                if named is not None:
+                    named.hear(event)
+                    return
+                for one in asked:  # the process itself, outside its proofs: often why they come to no end
+                    if not one.ended.done():
+                        one.hear(replace(event, step=one.request.step))
 
             limits = _widest([one.limits for one in asked])
             process = RunnerProcess(
