@@ -37,6 +37,11 @@ def plan() -> ClusterPlan:
         ({"owner": "garden/9999", "config": True}, "s1", "that of the site garden"),
         ({"config": True}, "s1", "has Kubernetes already"),
         ({"others": ("k3s",)}, "s2", "has k3s already"),
+        ({"foreign": ("/usr/local/bin/kubectl",)}, "s2", "its own /usr/local/bin/kubectl"),
+        ({"foreign": ("/usr/local/bin/kubectl",), "owner": OURS}, "s2", "its own /usr/local/bin/kubectl"),
+        ({"foreign": ("/var/lib/etcd/default",)}, "s1", "its own /var/lib/etcd/default"),
+        ({"foreign": ("/var/lib/etcd/default",)}, "s2", ""),
+        ({"foreign": ("/var/lib/etcd/default",), "owner": OURS, "config": True}, "s1", ""),
         ({"cpu": 1}, "s2", "1 processor."),
         ({"memory_mib": 1024}, "s1", "1024 MiB"),
         ({"memory_mib": 1024}, "s2", ""),
@@ -68,11 +73,13 @@ def test_swap_is_allowed_where_the_sites_kubelet_starts_beside_it() -> None:
 def test_what_a_server_says_is_read() -> None:
     said = (
         "architecture aarch64\ncpu 4\nmemory 7800\nconfig /etc/kubernetes/kubelet.conf\nother MicroK8s\n"
-        "swap /dev/sda3\nport 6443 kube-apiserver\nport 53\nroute default eth0\nroute 10.9.0.0/24 wg0\nclock 1061.5\n"
+        "foreign /usr/local/bin/kubectl\nswap /dev/sda3\nport 6443 kube-apiserver\nport 53\n"
+        "route default eth0\nroute 10.9.0.0/24 wg0\nclock 1061.5\n"
     )
     seen = look.parse(said, 1000.0)
     assert seen == Seen(
-        architecture="aarch64", cpu=4, memory_mib=7800, config=True, others=("MicroK8s",), swap=("/dev/sda3",),
+        architecture="aarch64", cpu=4, memory_mib=7800, config=True, others=("MicroK8s",),
+        foreign=("/usr/local/bin/kubectl",), swap=("/dev/sda3",),
         ports={6443: "kube-apiserver", 53: ""}, routes=(("default", "eth0"), ("10.9.0.0/24", "wg0")), skew_s=61.5,
     )  # fmt: skip
     assert look.parse("owner attic/01\nformed\n", 5.0).owner == "attic/01"

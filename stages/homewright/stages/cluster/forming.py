@@ -180,13 +180,11 @@ def ca_hash(ca_pem: bytes) -> str:
 
 
 def reset(host: Host) -> None:
-    """Back to a prepared node that is in no cluster: for an init or a join that was cut off, and for x9."""
-    host.show(
-        f"set -e\nsystemctl start homewright-containerd.service\n"
-        f"kubeadm reset --force --cri-socket {documents.SOCKET} 2>&1 | grep -v '^$' || true\n"
-        f"systemctl stop kubelet.service\n{_CLEAN}",
-        timeout=300,
-    )
+    """Back to a prepared node that is in no cluster: for an init or a join that was cut off, and for x9.
+
+    Raises CommandFailed, with nothing removed, where kubeadm fails or a volume of a pod stays mounted.
+    """
+    host.show(f"{_RESET}{_UNMOUNT}[ $failed = 0 ] || exit $failed\n{_CLEAN}", timeout=300)
 
 
 def _kubeadm(host: Host, verb: str, config: str, limit_s: float) -> None:
@@ -246,8 +244,11 @@ def leave(host: Host, plan: ClusterPlan | None) -> None:
         if found != "absent":
             reset(host)
             task.changed = True
+        elif (host.read(OWNER) or b"").decode().strip() == owner(host):
+            # A reset that was cut off: its first files are gone, others may be there.
+            host.run(f"set -e\n{_UNMOUNT}{_CLEAN}", timeout=120)
         else:
-            host.run(_CLEAN, timeout=120)
+            return  # never one of ours, or one no more: what is there is somebody else's
         host.remove(FORMED)
 
 
@@ -278,10 +279,30 @@ def form(hosts: Sequence[Host]) -> None:
     together([host for host in hosts if host.error is None], lambda host: as_planned(host, plan))
 
 
+_RESET = f"""
+set -e
+exec 2>&1
+systemctl start homewright-containerd.service
+systemctl stop kubelet.service
+# Its phase for etcd empties all of /var/lib/etcd, on workers too: ours is in `member` alone.
+failed=0
+said=$(kubeadm reset --force --skip-phases remove-etcd-member --cri-socket {documents.SOCKET} 2>&1) || failed=$?
+printf '%s\\n' "$said" | sed '/^$/d'
+"""
+_UNMOUNT = """
+root=$(realpath -m /var/lib/kubelet)
+mounted() { awk -v root="$root/" 'index($2, root) == 1 { print $2 }' /proc/mounts | sort -r; }
+mounted | while read -r place; do umount "$(printf %b "$place")" || true; done
+left=$(mounted)
+[ -z "$left" ] || { echo "nothing is removed, because this is still mounted:" $left >&2; exit 1; }
+"""
+"""Volumes of pods are let go of before their folders are removed: what is in them must not go with those."""
 _CLEAN = """
-rm -rf /etc/kubernetes /var/lib/etcd /var/lib/cni /run/flannel /opt/cni/bin/flannel /run/homewright/kubeadm.yaml
-rm -rf /etc/cni/net.d/10-flannel.conflist /var/log/containers /var/log/pods
-find /var/lib/kubelet -mindepth 1 -maxdepth 1 -exec rm -rf {} + 2>/dev/null || true
+rm -rf /etc/kubernetes/manifests /etc/kubernetes/pki /etc/kubernetes/tmp /etc/kubernetes/*.conf /var/lib/etcd/member
+rm -rf /var/lib/cni/flannel /var/lib/cni/networks/cbr0 /var/lib/cni/results/cbr0-* /var/lib/cni/results/cni-loopback-*
+rm -rf /run/flannel /opt/cni/bin/flannel /etc/cni/net.d/10-flannel.conflist /run/homewright/kubeadm.yaml
+rm -rf /var/log/containers /var/log/pods
+[ ! -d "$root" ] || find "$root" -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system -- {} +
 for one in cni0 flannel.1; do ip link delete "$one" 2>/dev/null || true; done
 for one in $(ip netns list 2>/dev/null | awk '/^cni-/ { print $1 }'); do ip netns delete "$one" || true; done
 for table in 'ip kube-proxy' 'ip6 kube-proxy' 'ip flannel-ipv4' 'ip6 flannel-ipv6'; do

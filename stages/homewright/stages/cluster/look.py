@@ -19,6 +19,7 @@ OWNER = "/etc/homewright/cluster/owner"
 """On every node: whose it is. Written before anything else, removed last."""
 FORMED = "/etc/homewright/cluster/formed"
 """On every node: that its init or join came to its end."""
+ETCD = "/var/lib/etcd"
 NODE_PORTS = (10250,)
 PLANE_PORTS = (API_PORT, 2379, 2380, 10250, 10257, 10259)
 OUR_INTERFACES = ("cni0", "flannel.1")
@@ -43,6 +44,8 @@ class Seen:
     formed: bool = False
     config: bool = False
     """Whether there is anything of a Kubernetes node: what kubeadm writes."""
+    foreign: tuple[str, ...] = ()
+    """Files in the places of ours that we did not make: programs, kubelet's unit, and what is in etcd's folder."""
     others: tuple[str, ...] = ()
     """Other makers' Kubernetes, by its name."""
     swap: tuple[str, ...] = ()
@@ -60,8 +63,21 @@ echo "cpu $(nproc)"
 awk '$1 == "MemTotal:" {{ print "memory", int($2 / 1024) }}' /proc/meminfo
 [ ! -s {OWNER} ] || echo "owner $(cat {OWNER})"
 [ ! -e {FORMED} ] || echo formed
-for file in /etc/kubernetes/kubelet.conf /etc/kubernetes/admin.conf /etc/kubernetes/manifests/kube-apiserver.yaml \\
-    /var/lib/etcd/member; do [ ! -e $file ] || echo "config $file"; done
+for file in /etc/kubernetes/*.conf /etc/kubernetes/manifests/* /etc/kubernetes/pki/* /var/lib/etcd/member; do
+    [ ! -e "$file" ] || echo "config $file"
+done
+for name in {" ".join(documents.LINKS)}; do
+    file={documents.BIN}/$name
+    [ -e $file ] || [ -L $file ] || continue
+    case $(readlink $file) in {documents.PROGRAMS}/*) ;; *) echo "foreign $file" ;; esac
+done
+for folder in {documents.UNITS} /usr/lib/systemd/system; do
+    for file in $folder/kubelet.service $folder/kubelet.service.d; do
+        [ -e $file ] || [ -L $file ] || continue
+        grep -qs '{documents.MARK}' $file || echo "foreign $file"
+    done
+done
+for file in {ETCD}/*; do [ ! -e "$file" ] || [ "$file" = {ETCD}/member ] || echo "foreign $file"; done
 [ ! -d /var/snap/microk8s ] || echo "other MicroK8s"
 [ ! -e /etc/rancher/k3s ] && [ ! -e /usr/local/bin/k3s ] || echo "other k3s"
 [ ! -e /etc/rancher/rke2 ] || echo "other RKE2"
@@ -70,7 +86,12 @@ awk 'NR > 1 {{ print "swap", $1 }}' /proc/swaps
 ss -Hlntp | awk '{{
     n = split($4, a, ":"); who = $6; sub(/^users:\\(\\("/, "", who); sub(/".*/, "", who); print "port", a[n], who
 }}'
-ip -4 -o route show table main | awk '{{ for (i = 1; i < NF; i++) if ($i == "dev") print "route", $1, $(i + 1) }}'
+ip -4 -o route show table main | awk '{{
+    to = $1; by = ""
+    if (to ~ /^[a-z]/ && to != "default") {{ by = $1; to = $2 }}  # blackhole, unreachable, multicast and their like
+    for (i = 1; i < NF; i++) if ($i == "dev") by = $(i + 1)
+    if (by != "") print "route", to, by
+}}'
 echo "clock $(date +%s.%N)"
 """
 
@@ -99,6 +120,7 @@ def parse(said: str, now: float) -> Seen:
         owner=one("owner"),
         formed="formed" in found,
         config="config" in found,
+        foreign=tuple(" ".join(values) for values in found.get("foreign", ())),
         others=tuple(" ".join(values) for values in found.get("other", ())),
         swap=tuple(values[0] for values in found.get("swap", ())),
         ports={int(values[0]): " ".join(values[1:]) for values in found.get("port", ()) if values[0].isdigit()},
@@ -132,6 +154,14 @@ def refusals(plan: ClusterPlan, name: str, seen: Seen, owner: str, *, swap_allow
             ],
         )
         return
+    # etcd is a control plane's, and once it is formed others may be beside its data.
+    foreign = [path for path in seen.foreign if not path.startswith(ETCD) or (plane and not seen.owner)]
+    if foreign:
+        yield Refused(
+            f"{name} has its own {' and '.join(foreign)}.",
+            "A node's would take its place, and go when the node is taken back.",
+            [f"see where it is from: dpkg -S {foreign[0]}", "move it away or remove it, then: homewright retry"],
+        )
     if seen.owner:
         return
     yield from _too_small(name, seen, plane)

@@ -22,19 +22,19 @@ PACKAGES = (
 )  # fmt: skip
 MODULES = "/etc/modules-load.d/homewright-pods.conf"
 SYSCTL = "/etc/sysctl.d/90-homewright-pods.conf"
-PROGRAMS = "/usr/local/lib/homewright/cluster"
-"""Programs, each under its own digest; what is called by name are links to them."""
-BIN = "/usr/local/bin"
+PROGRAMS = documents.PROGRAMS
+BIN = documents.BIN
 CONTAINERD_UNIT = "homewright-containerd.service"
 KUBELET_UNIT = "kubelet.service"
-UNITS = "/etc/systemd/system"
+UNITS = documents.UNITS
 FOLDERS = (
     "/etc/kubernetes", "/etc/cni", "/opt/cni", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/run/flannel",
-    "/etc/homewright/containerd", documents.STORE, documents.RUNTIME, PROGRAMS, "/var/log/containers", "/var/log/pods",
+    "/var/log/containers", "/var/log/pods",
 )  # fmt: skip
-"""Folders that the cluster makes; they go with it where they were not there before."""
-OWN = (PROGRAMS, documents.STORE, documents.RUNTIME)
-"""Those of them that are nobody else's."""
+"""Folders that the cluster makes and others use as well: where they were not there before they go once nothing is in
+them, for what is of the cluster there has gone with it."""
+OWN = (PROGRAMS, documents.STORE, documents.RUNTIME, "/etc/homewright/containerd")
+"""Folders that are nobody else's."""
 EMPTY = ("/usr/local/lib/homewright", "/etc/homewright/cluster", "/etc/homewright", "/usr/libexec/kubernetes")
 """Folders that others may share: they go only when they are empty and were not there before."""
 FETCH_S = 1200
@@ -170,7 +170,10 @@ def _start(host: Host, *, restart: bool) -> bool:
 
 
 def before(host: Host) -> dict[str, object]:
-    """What x9 needs of the server before: packages, folders, links, forwarding, and whether kubelet had a unit."""
+    """What x9 needs of the server before: packages, folders, forwarding.
+
+    Programs and a unit of these names it had none: `look` refuses a server that has.
+    """
     asked = shlex.join((*FOLDERS, *EMPTY))
     there = host.run(f"for folder in {asked}; do [ ! -d $folder ] || echo $folder; done").stdout.split()
     forward = host.run(["cat", "/proc/sys/net/ipv4/ip_forward"]).stdout.strip()
@@ -185,10 +188,10 @@ def remove(host: Host, captured: Mapping[str, Any]) -> None:
         host.run(_STOP, timeout=180)
     with host.task("No files") as task:
         own = [*files(host), MODULES, SYSCTL, documents.SCRIPT, FORMED]
-        own += [f"{BIN}/{name}" for name in ("kubeadm", "kubelet", "kubectl")]
-        there = captured.get("folders", FOLDERS)
-        own += [folder for folder in FOLDERS if folder not in there or folder in OWN]
+        own += [*(f"{BIN}/{name}" for name in documents.LINKS), *OWN]
         task.changed = bool(host.run(["sh", "-euc", _GONE, "sh", *own], timeout=180).stdout.strip())
+        made = [folder for folder in FOLDERS if folder not in captured.get("folders", FOLDERS)]
+        host.run(["sh", "-euc", _HOLLOW, "sh", *made])
         if captured.get("forward") == "0" and host.through is not None:
             host.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])
     with host.task("No packages") as task:
@@ -238,7 +241,7 @@ WantedBy=multi-user.target
 """
 _KUBELET = f"""\
 [Unit]
-Description=kubelet, the node's own part of Kubernetes (Homewright)
+Description=kubelet, the node's own part of Kubernetes {documents.MARK}
 Wants=network-online.target {CONTAINERD_UNIT}
 After=network-online.target {CONTAINERD_UNIT}
 StartLimitIntervalSec=0
@@ -256,22 +259,34 @@ RestartSec=5
 [Install]
 WantedBy=multi-user.target
 """
-_GONE = """for path; do
+_GONE = f"""for path; do
     [ -e "$path" ] || [ -L "$path" ] || continue
-    rm -rf -- "$path"
+    # Somebody may have put something else there since.
+    case $path in
+        {BIN}/*) case $(readlink -- "$path") in {PROGRAMS}/*) ;; *) continue ;; esac ;;
+        {UNITS}/{KUBELET_UNIT}) grep -qs '{documents.MARK}' "$path" || continue ;;
+    esac
+    rm -rf --one-file-system -- "$path"
     echo "$path"
 done
 systemctl daemon-reload
 systemctl reset-failed 2>/dev/null || true
 """
+_HOLLOW = """for folder; do
+    [ ! -d "$folder" ] || find "$folder" -xdev -type d -empty -delete
+done
+"""
 _EMPTIED = """for folder; do [ ! -d "$folder" ] || rmdir --ignore-fail-on-non-empty "$folder"; done
 """
 _STOP = f"""
-systemctl disable -q --now {KUBELET_UNIT} 2>/dev/null
+if grep -qs '{documents.MARK}' {UNITS}/{KUBELET_UNIT}; then systemctl disable -q --now {KUBELET_UNIT} 2>/dev/null; fi
 systemctl disable -q --now {CONTAINERD_UNIT} 2>/dev/null
 # Shims outlive containerd, so that pods outlive its restarts.
 pkill -f '^{PROGRAMS}/[^ ]*containerd-shim-runc-v2 .*{documents.RUNTIME}/' 2>/dev/null
-awk '{{ print $2 }}' /proc/mounts | grep -E '^({documents.STORE}|{documents.RUNTIME}|/var/lib/kubelet)/' | sort -r |
-    while read -r place; do umount -l "$place"; done
-true
+mounted() {{
+    awk '{{ print $2 }}' /proc/mounts | grep -E '^({documents.STORE}|{documents.RUNTIME}|/var/lib/kubelet)/' | sort -r
+}}
+mounted | while read -r place; do umount -l "$(printf %b "$place")"; done
+left=$(mounted)
+[ -z "$left" ] || {{ echo "nothing is removed, because this is still mounted:" $left >&2; exit 1; }}
 """

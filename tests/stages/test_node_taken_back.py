@@ -1,0 +1,208 @@
+"""A node is taken back and nothing of others goes with it. The scripts run in a folder that is the server's root
+to them; programs only write down what they are told, and umount works on a list of mounts there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from homewright.access.connection import Completed
+from homewright.access.remote import CommandFailed
+from homewright.site.models import Site
+from homewright.stages.cluster import documents, forming, look, nodes
+
+PATHS = re.compile(r"(?<![\\w.-])/(?=(etc|var|opt|run|proc|usr/local|usr/lib/systemd)/)")
+TOOLS = {
+    "kubeadm": "exit $(cat {root}/kubeadm-fails 2>/dev/null || echo 0)",
+    "umount": '[ ! -e {root}/busy ] || exit 32; for one; do :; done; grep -vF " $one " {mounts} >{mounts}.new; '
+    "mv {mounts}.new {mounts}",
+    "ip": 'case $* in *route*) cat {root}/routes 2>/dev/null ;; esac',
+    "systemctl": "", "nft": "", "ss": "", "pkill": "",
+}  # fmt: skip
+
+
+@dataclass
+class Server:
+    """A folder as the root of a server, and what a step does there."""
+
+    root: Path
+    site: Site = field(default_factory=lambda: Site(name="attic"))
+    name: str = "s1"
+    through: None = None
+    changed: int = 0
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def secrets_file(self) -> Path:
+        return self.root / "secrets.json"
+
+    def at(self, path: str, text: str = "") -> Path:
+        """A file there."""
+        file = self.root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def task(self, name: str) -> Any:
+        return nullcontext(SimpleNamespace(changed=False))
+
+    def run(self, command: str | Sequence[str], *, check: bool = True, **_: Any) -> Completed:
+        words = ["sh", "-c", command] if isinstance(command, str) else list(command)
+        words = [PATHS.sub(f"{self.root}/", word) for word in words]
+        path = f"{self.root}/tools:/usr/bin:/bin"
+        done = subprocess.run(words, env={"PATH": path}, capture_output=True, text=True, timeout=60)
+        completed = Completed(done.stdout, done.stderr, done.returncode)
+        if check and done.returncode:
+            raise CommandFailed(self.name, str(command), completed)
+        return completed
+
+    show = run
+
+    def read(self, path: str) -> bytes | None:
+        file = self.root / path.lstrip("/")
+        return file.read_bytes() if file.exists() else None
+
+    def exists(self, path: str) -> bool:
+        return self.read(path) is not None
+
+    def remove(self, path: str) -> bool:
+        there = self.exists(path)
+        (self.root / path.lstrip("/")).unlink(missing_ok=True)
+        return there
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    made = Server(tmp_path)
+    mounts = made.at("/proc/mounts", "")
+    for name, text in TOOLS.items():
+        tool = made.at(f"/tools/{name}", f"#!/bin/sh\necho {name} $* >>{tmp_path}/said\n{text}\n".replace(
+            "{root}", str(tmp_path)).replace("{mounts}", str(mounts)))  # fmt: skip
+        tool.chmod(0o755)
+    return made
+
+
+def ours(server: Server) -> str:
+    """Mark a server as a node of the site."""
+    mark = forming.owner(server)  # type: ignore[arg-type]  # what it asks of a host, the folder has
+    server.at(look.OWNER, f"{mark}\n")
+    return mark
+
+
+STRANGERS = (
+    "/etc/kubernetes/audit/policy.yaml", "/var/lib/etcd/default/member/wal", "/var/lib/cni/results/podman-1",
+)  # fmt: skip
+NODES_OWN = (
+    "/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/admin.conf", "/etc/kubernetes/manifests/etcd.yaml",
+    "/var/lib/etcd/member/wal", "/var/lib/kubelet/config.yaml", "/var/lib/cni/results/cbr0-1", "/var/log/pods/a/0.log",
+)  # fmt: skip
+
+
+def leave(server: Server) -> None:
+    forming.leave(server, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cut_off", [False, True], ids=["formed", "reset cut off"])
+def test_a_node_loses_what_is_the_clusters_and_nothing_else(server: Server, cut_off: bool) -> None:
+    ours(server)
+    own = [server.at(path) for path in NODES_OWN if not (cut_off and ("conf" in path or "etc" in path))]
+    others = [server.at(path) for path in STRANGERS]
+    server.at(look.FORMED)
+    leave(server)
+    assert not any(file.exists() for file in own) and all(file.exists() for file in others)
+    assert (server.root / "var/lib/kubelet").is_dir() != cut_off
+    assert not server.exists(look.FORMED)
+    said = (server.root / "said").read_text()
+    assert ("--skip-phases remove-etcd-member" in said) != cut_off
+
+
+def test_what_was_never_ours_is_not_touched(server: Server) -> None:
+    files = [server.at(path) for path in (*STRANGERS, "/var/lib/kubelet/config.yaml", "/var/log/pods/a/0.log")]
+    leave(server)
+    server.at(look.OWNER, "garden/9999\n")
+    leave(server)
+    assert all(file.exists() for file in files)
+    assert not (server.root / "said").exists()
+
+
+VOLUME = "/var/lib/kubelet/pods/a/volumes/kubernetes.io~local-volume/data"
+
+
+def test_volumes_are_let_go_of_before_their_folders_go(server: Server) -> None:
+    ours(server)
+    server.at("/etc/kubernetes/kubelet.conf")
+    kept = server.at(f"{VOLUME}/of a person")
+    place = kept.parent
+    server.at("/proc/mounts", f"/dev/sdb1 {place} ext4 rw 0 0\n/dev/sdc1 {server.root}/home ext4 rw 0 0\n")
+    server.at("/busy")
+    with pytest.raises(CommandFailed) as caught:
+        leave(server)
+    assert "still mounted" in caught.value.completed.stdout and kept.exists()
+    assert server.exists("/etc/kubernetes/kubelet.conf"), "it is taken back anew later"
+    (server.root / "busy").unlink()
+    leave(server)
+    assert not kept.exists(), "the folder that was below the mount"
+    assert "/home ext4" in (server.root / "proc/mounts").read_text()
+    assert f"umount {place}" in (server.root / "said").read_text()
+
+
+def test_nothing_is_removed_where_kubeadm_fails(server: Server) -> None:
+    ours(server)
+    file = server.at("/etc/kubernetes/kubelet.conf")
+    server.at("/kubeadm-fails", "7")
+    with pytest.raises(CommandFailed) as caught:
+        leave(server)
+    assert caught.value.completed.exit_code == 7 and file.exists()
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_programs_units_and_folders_of_others_stay(server: Server, mine: bool) -> None:
+    program = server.at(f"{nodes.PROGRAMS}/0123")
+    kubectl = server.root / "usr/local/bin/kubectl"
+    kubectl.parent.mkdir(parents=True)
+    kubectl.symlink_to(program if mine else server.at("/opt/kubectl"))
+    unit = server.at("/etc/systemd/system/kubelet.service", nodes._KUBELET if mine else "[Service]\nExecStart=/k\n")
+    kept, hollow = server.at(STRANGERS[0]), server.root / "opt/cni/bin"
+    hollow.mkdir(parents=True)
+    script = ["sh", "-euc", nodes._GONE, "sh", "/usr/local/bin/kubectl", "/etc/systemd/system/kubelet.service"]
+    server.run([*script, *nodes.OWN])
+    server.run(nodes._STOP)
+    server.run(["sh", "-euc", nodes._HOLLOW, "sh", *nodes.FOLDERS])
+    assert (kubectl.is_symlink(), unit.exists()) == (not mine, not mine)
+    assert kept.exists() and not program.exists() and not hollow.exists()
+    assert "disable -q --now kubelet" not in (server.root / "said").read_text(), "the unit is gone, or another's"
+
+
+def test_a_look_tells_ours_from_others(server: Server) -> None:
+    program = server.at(f"{documents.PROGRAMS}/0123")
+    folder = server.root / "usr/local/bin"
+    folder.mkdir(parents=True)
+    (folder / "kubeadm").symlink_to(program)
+    (folder / "kubelet").symlink_to("/snap/bin/kubelet")
+    server.at("/usr/local/bin/kubectl", "of an administrator")
+    server.at("/etc/systemd/system/kubelet.service", nodes._KUBELET)
+    server.at("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf")
+    server.at("/var/lib/etcd/default/member/wal")
+    server.at("/proc/meminfo", "MemTotal: 8000000 kB\n")
+    server.at("/proc/swaps", "Filename\n")
+    server.at("/routes", "default via 10.9.0.1 dev eth0\n10.9.0.0/24 dev eth0 proto kernel\n"
+                         "multicast 224.0.0.0/4 dev eth0 scope link\nblackhole 10.1.0.0/16 proto bird\n")  # fmt: skip
+    seen = look.look(server)  # type: ignore[arg-type]
+    assert [path.removeprefix(str(server.root)) for path in seen.foreign] == [
+        "/usr/local/bin/kubelet", "/usr/local/bin/kubectl", "/usr/lib/systemd/system/kubelet.service.d",
+        "/var/lib/etcd/default",
+    ]  # fmt: skip
+    assert not seen.config
+    assert seen.routes == (
+        ("default", "eth0"), ("10.9.0.0/24", "eth0"), ("224.0.0.0/4", "eth0"), ("10.1.0.0/16", "blackhole"),
+    )  # fmt: skip
+    server.at("/etc/kubernetes/pki/ca.crt")
+    assert look.look(server).config  # type: ignore[arg-type]
