@@ -226,6 +226,31 @@ def test_a_namespace_of_somebody_else_s_is_left_alone(server: StandIn) -> None:
     assert kinds(server) == {}
 
 
+def test_walls_follow_the_site_and_only_ours_are_believed(server: StandIn) -> None:
+    there = manager(server)
+    there.create(spec(), quiet)
+    name, place = there.templates["code-server"].policy, "codeserver-instances"
+
+    def walls() -> dict[str, Any]:
+        return server.objects["NetworkPolicy", place, name]
+
+    before = walls()["metadata"]["resourceVersion"]
+    there.create(spec(Key(user="bob")), quiet)
+    assert walls()["metadata"]["resourceVersion"] == before, "what is right is left alone"
+    there.walls = namespace.Walls(site_ranges=("203.0.113.0/24",))
+    there.create(spec(Key(user="carol")), quiet)
+    assert "203.0.113.0/24" in walls()["spec"]["egress"][1]["to"][0]["ipBlock"]["except"]
+    with server.lock:
+        del server.objects["NetworkPolicy", place, name]
+    open_to_all = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}
+    metadata = {"name": name, "namespace": place}
+    foreign = server.put({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata,
+                          "spec": open_to_all})  # fmt: skip
+    with pytest.raises(NotOurs, match="somebody else's"):
+        there.create(spec(Key(user="dave")), quiet)
+    assert walls() == foreign and not [one for one in there.list() if one.key.user == "dave"]
+
+
 def test_of_two_managers_one_is_told(server: StandIn) -> None:
     one, other = manager(server), manager(server)
     one.create(spec(), quiet)
@@ -314,6 +339,7 @@ def test_a_missing_right_names_itself(server: StandIn, verb: str, resource: str)
 def test_the_shipped_role_has_every_right_that_is_used(server: StandIn) -> None:
     there = manager(server)
     there._prepare(there.templates["code-server"], quiet)  # an administrator's
+    there.walls = namespace.Walls(site_ranges=("203.0.113.0/24",))
     server.calls.clear()
     there.create(spec(), quiet)
     there.list()

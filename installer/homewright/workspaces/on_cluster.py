@@ -21,7 +21,7 @@ from homewright.workspaces.backends.kubernetes.observed import Claim, Event, Pod
 from homewright.workspaces.backends.kubernetes.states import Finding, judge
 from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend, Held
 from homewright.workspaces.backends.kubernetes.words import MADE_FOR, NAMESPACE, WORKSPACE
-from homewright.workspaces.errors import InstanceNotFound, NotOurs
+from homewright.workspaces.errors import ChangedMeanwhile, InstanceNotFound, NotOurs
 from homewright.workspaces.models import Key, Session, Specification, Workspace, WorkspaceEvent, WorkspaceState
 from homewright.workspaces.template_models import PodTemplate
 from homewright.workspaces.templates import Template, digest
@@ -291,7 +291,7 @@ class ClusterWorkspaces:
         return backend
 
     def _prepare(self, template: PodTemplate, say: Say) -> None:
-        """The namespace with its walls, made where they are missing: no workspace is ever without them."""
+        """The namespace with its walls, made where they are missing and renewed where the site has changed since."""
         found = self.api.get("Namespace", None, template.namespace)
         if found is not None and (found["metadata"].get("labels") or {}).get(NAMESPACE) != "true":
             raise NotOurs(
@@ -299,7 +299,9 @@ class ClusterWorkspaces:
                 f"It does not carry the label {NAMESPACE}=true.",
                 ["give the template a namespace of its own", "or set it up: homewright workspace export --setup"],
             )
-        if found is not None and self.api.get("NetworkPolicy", template.namespace, template.policy) is not None:
+        there = self.api.get("NetworkPolicy", template.namespace, template.policy) if found is not None else None
+        if there is not None:
+            self._renew(there, namespace.policy(template, self.walls), say)
             return
         say(f"setting up namespace {template.namespace}")
         for manifest in namespace.objects(template, self.walls):
@@ -313,6 +315,25 @@ class ClusterWorkspaces:
                     f"{error}.",
                     ["look at it, and remove or rename it"],
                 ) from error
+
+    def _renew(self, there: Manifest, wanted: Manifest, say: Say) -> None:
+        """Walls that are there become those that are wanted. Raises NotOurs where they are somebody else's."""
+        name, place = wanted["metadata"]["name"], wanted["metadata"]["namespace"]
+        if (there["metadata"].get("labels") or {}).get(MADE_FOR[0]) != MADE_FOR[1]:
+            raise NotOurs(
+                f"NetworkPolicy {name} of namespace {place} is somebody else's.",
+                f"It does not carry the label {MADE_FOR[0]}={MADE_FOR[1]}, and may let through anything.",
+                ["look at it, and remove or rename it"],
+            )
+        if there.get("spec") == wanted["spec"]:
+            return
+        say(f"renewing the walls of namespace {place}")
+        try:
+            self.api.apply(wanted, there["metadata"]["resourceVersion"])
+        except Conflict as error:
+            raise ChangedMeanwhile(
+                f"NetworkPolicy {name} of namespace {place} was changed meanwhile.", f"{error}.", ["try again"]
+            ) from error
 
     def _find(self, key: Key) -> tuple[ClusterBackend, Held] | None:
         for backend in self._backends.values():

@@ -49,7 +49,7 @@ class Walls:
 
 def objects(template: PodTemplate, walls: Walls) -> tuple[Manifest, ...]:
     """Namespace, walls and rights of a template, in their order."""
-    return (_namespace(template), _policy(template, walls), *rights(template.namespace))
+    return (_namespace(template), policy(template, walls), *rights(template.namespace))
 
 
 def _namespace(template: PodTemplate) -> Manifest:
@@ -61,7 +61,7 @@ def _namespace(template: PodTemplate) -> Manifest:
     }
 
 
-def _policy(template: PodTemplate, walls: Walls) -> Manifest:
+def policy(template: PodTemplate, walls: Walls) -> Manifest:
     """In: the ingress controller, to the web port. Out: names, the internet, and the services that are named."""
     web = next(port for port in template.ports if port.name == template.web)
     controllers = [{"namespaceSelector": {"matchLabels": {_NAME: name}}} for name in walls.ingress_namespaces]
