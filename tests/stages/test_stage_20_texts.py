@@ -17,7 +17,7 @@ from homewright.discovery import machines
 from homewright.discovery.facts import HostFacts, System
 from homewright.errors import HomewrightError
 from homewright.lxd.client import Lxd as Api
-from homewright.lxd.client import LxdError
+from homewright.lxd.client import LxdAway, LxdError, LxdMissing
 from homewright.lxd.identity import Identity
 from homewright.planning.instances import InstancePlan, place
 from homewright.planning.networks import propose
@@ -373,6 +373,37 @@ def test_a_group_that_cannot_go_is_refused() -> None:
 
 def test_a_gpu_that_stays_goes_nowhere() -> None:
     assert not any(given("headless", *machine("headless", "0000:07:00.0", use="desktop")).values())
+
+
+class Stopping(Api):
+    """An LXD whose instance does not shut down when it is asked to."""
+
+    def __init__(self, error: LxdError) -> None:
+        self.error = error
+        self.asked: list[bool] = []
+
+    def set_state(self, instance: str, action: str, *, force: bool = False, say: Any = None) -> None:
+        self.asked.append(force)
+        if not force:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        (LxdError("LXD could not change n1 (s1).", "LXD says: context deadline exceeded."), [False, True]),
+        (LxdAway("LXD could not change n1 (s1).", "The connection was lost."), [False]),
+        (LxdMissing("LXD could not change n1 (s1).", "LXD says: Operation not found."), [False]),
+    ],
+)
+def test_power_is_cut_only_where_an_instance_did_not_shut_down(error: LxdError, asked: list[bool]) -> None:
+    lxd = Stopping(error)
+    if len(asked) > 1:
+        instances.stop(lxd, "n1", lambda _: None)
+    else:
+        with pytest.raises(type(error)):
+            instances.stop(lxd, "n1", lambda _: None)
+    assert lxd.asked == asked
 
 
 class Reluctant(Api):

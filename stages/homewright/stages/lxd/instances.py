@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from homewright.access import known_hosts
+from homewright.access import key_change, known_hosts
 from homewright.access.connection import Connection
 from homewright.access.endpoint import Endpoint
 from homewright.access.known_hosts import HostKey
 from homewright.engine.runners.host import Host
 from homewright.errors import Cancelled, HomewrightError, Unreachable
-from homewright.lxd.client import Lxd, LxdAway, LxdError
+from homewright.lxd.client import Lxd, LxdAway, LxdError, LxdMissing
 from homewright.planning.hosts import SSH_PORT
 from homewright.planning.networks import propose
 from homewright.planning.pools import POOL
@@ -169,17 +169,19 @@ def _mend(lxd: Lxd, found: Mapping[str, Any], one: Planned, owner: str, say: Cal
     moves = found["location"] not in (one.node.host, "none")
     if found["status"] != "Stopped" and (moves or texts.wants_a_stop(found, one)):
         say("it is stopped" + (f", to move to {one.node.host}" if moves else " to get its new size"))
-        _stop(lxd, name, say)
+        stop(lxd, name, say)
     if moves:
         found = _move(lxd, lxd.get(place), one, say)
     lxd.put(place, texts.mended(found, one, owner), say=say)
     return True
 
 
-def _stop(lxd: Lxd, name: str, say: Callable[[str], None]) -> None:
+def stop(lxd: Lxd, name: str, say: Callable[[str], None]) -> None:
     """By its own shutdown, which saves what its programs have; by force where it does not end."""
     try:
         lxd.set_state(name, "stop", say=say)
+    except (LxdAway, LxdMissing):  # LXD went away, or has forgotten what it was asked: the instance may be on its way
+        raise
     except LxdError as error:
         say(f"it did not shut down ({error.why.strip()}), so its power is cut")
         lxd.set_state(name, "stop", force=True, say=say)
@@ -372,6 +374,7 @@ def _delete(lxd: Lxd, found: Mapping[str, Any]) -> None:
 def _forget(lxd: Lxd, host: Host, found: Mapping[str, Any]) -> None:
     _delete(lxd, found)
     known_hosts.forget(host.known_hosts, found["config"].get(texts.ADDRESS, ""), SSH_PORT)
+    key_change.gone(host.key_file, [found["name"]])
 
 
 def remove(lxd: Lxd, host: Host, owner: str) -> bool:
