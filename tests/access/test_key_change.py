@@ -47,6 +47,16 @@ def test_both_keys_are_kept_until_no_host_is_owed_the_change(key: Path) -> None:
     assert not key.with_name(key_change.RECORD).exists()
 
 
+def test_who_is_gone_is_owed_nothing(key: Path) -> None:
+    key_change.gone(key, ["s1"])
+    assert key_change.owed(key) == ()
+    key_change.begin(key, ["s1", "s2", "s1-node"], "x")
+    key_change.gone(key, ["s1", "s1-node", "s9"])
+    assert (key_change.owed(key), len(key_change.olds(key))) == (("s2",), 1)
+    key_change.gone(key, ["s2"])
+    assert (key_change.owed(key), key_change.olds(key)) == ((), ())
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"owed": 3}'])
 def test_a_damaged_record_is_said_with_what_mends_it(tmp_path: Path, text: str) -> None:
     key = tmp_path / "a state" / "id_ed25519"

@@ -9,9 +9,11 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from homewright.access import engine_key, key_change
 from homewright.engine.journal.writer import Writer
 from homewright.engine.states import Action, State
 from homewright.site import files
+from homewright.site.models import Leaving
 from homewright.site.paths import StateFolder
 
 Run = Callable[..., "CompletedProcess[str]"]
@@ -80,3 +82,22 @@ def test_an_instance_is_taken_away_by_its_name_alone(homewright: Run, site: Path
     assert files.load(site).instances.gone == ("s1-node",)
     resized = homewright("site", "set", "instances.nodes.s2-node.cpu", "8", *state)
     assert resized.returncode == 0 and "instances.nodes.s2-node.cpu: 8" in resized.stdout
+
+
+@pytest.mark.parametrize("record", ["whole", "damaged"])
+def test_a_server_that_just_leaves_keeps_no_old_key_here(homewright: Run, tmp_path: Path, record: str) -> None:
+    assert homewright("site", "new", "attic", "--here", *SERVERS).returncode == 0
+    site, state = tmp_path / "here" / "site.yaml", StateFolder(tmp_path / "state").create()
+    engine_key.ensure(state.key, "x")
+    key_change.begin(state.key, ["s2", "s3"], "x")
+    Writer(state, "r1").close()
+    leaving = Leaving.model_validate(files.load(site).server("s3").model_dump())
+    files.update(site, {"servers": files.load(site).servers[:2], "leaving": (leaving,)})
+    if record == "damaged":
+        state.key.with_name(key_change.RECORD).write_text("")
+    for name in ("s3", "s2"):
+        left = homewright("site", "remove-server", name, "--state", str(state.root))
+        assert left.returncode == 0, left
+    assert [one.name for one in files.load(site).servers] == ["s1"]
+    if record == "whole":
+        assert (key_change.owed(state.key), key_change.olds(state.key)) == ((), ())

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from homewright.access import engine_key, key_change
 from homewright.engine import departure, process
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
@@ -60,15 +61,30 @@ def test_one_that_is_lost_goes_once_the_cluster_has_forgotten_it(
 ) -> None:
     file = tmp_path / "site.yaml"
     files.save(file, SITE)
+    engine_key.ensure(state.key, "x")
+    key_change.begin(state.key, ["s1", "s2", "s3"], "x")
     context: Any = SimpleNamespace(site=SITE, state=state, writer=Writer(state, "r1"))
     departure.conclude(context, file, action, state_, planned(skipped))
     context.writer.close()
     assert [one.name for one in files.load(file).leaving] == left
+    assert key_change.owed(state.key) == ("s1", *left), "who is gone keeps no old key"
+
+
+def test_one_leaves_where_the_record_of_old_keys_is_damaged(state: StateFolder, tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    files.save(file, SITE)
+    state.key.with_name(key_change.RECORD).write_text("")
+    context: Any = SimpleNamespace(site=SITE, state=state, writer=Writer(state, "r1"))
+    departure.conclude(context, file, Action.RUN, State.SUCCEEDED, planned())
+    context.writer.close()
+    assert [one.name for one in files.load(file).leaving] == ["s2"]
 
 
 def test_one_that_leaves_goes_once_nothing_is_left_on_it(state: StateFolder, tmp_path: Path) -> None:
     file = tmp_path / "site.yaml"
     files.save(file, SITE)
+    engine_key.ensure(state.key, "x")
+    key_change.begin(state.key, ["s2", "s3"], "x")
     recorded(state, "r1", Action.RUN, "20/10", "s2", State.SUCCEEDED).close()
     recorded(state, "r2", Action.RUN, "20/10", "s1", State.SUCCEEDED).close()
     assert departure.places(state, ["s2"], "r3") == {"20/10": ["s2"]} and departure.places(state, [], "r3") is None
@@ -80,6 +96,7 @@ def test_one_that_leaves_goes_once_nothing_is_left_on_it(state: StateFolder, tmp
     departure.conclude(context, file, Action.ROLLBACK, State.ROLLED_BACK, planned())
     context.writer.close()
     assert [one.name for one in files.load(file).leaving] == ["s3"]
+    assert key_change.owed(state.key) == ("s3",)
 
 
 def with_disk(gib: int) -> Any:

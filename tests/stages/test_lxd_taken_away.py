@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from homewright.access import engine_key, key_change
 from homewright.errors import HomewrightError
-from homewright.stages.lxd import packages
-from homewright.stages.lxd.standing import Lxd
+from homewright.site.models import Leaving, Server, Site
+from homewright.stages.lxd import cluster, instances, packages
+from homewright.stages.lxd.standing import OWNER, Lxd
 
 OURS = "root:100000:1000000\n"
 
@@ -59,6 +63,45 @@ class Here:
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+
+
+class Members:
+    """The LXD of a cluster: its members and instances are what was not deleted."""
+
+    def __init__(self) -> None:
+        self.there = {"cluster/members/s3", "instances/s1-node", "instances/s3-node"}
+
+    def find(self, path: str) -> str | None:
+        return path if path in self.there else None
+
+    def get(self, path: str, recursion: int = 0) -> list[dict[str, Any]]:
+        names = sorted(one.split("/")[1] for one in self.there if one.startswith(f"{path}/"))
+        ours = {OWNER: "home"}
+        return [{"name": name, "location": name[:2], "config": ours, "status": "Stopped"} for name in names]
+
+    def delete(self, path: str, force: int = 0) -> bool:
+        self.there.remove(path)
+        return True
+
+
+@pytest.mark.parametrize("how", ["rolled back", "its server is lost"])
+def test_an_instance_that_is_gone_keeps_no_old_key_here(tmp_path: Path, how: str) -> None:
+    key = tmp_path / "id_ed25519"
+    engine_key.ensure(key, "x")
+    key_change.begin(key, ["s1", "s1-node", "s3-node"], "x")
+    leaving = Leaving(name="s3", address="192.0.2.3", user="ann", lost=True)
+    s1 = Server(name="s1", address="192.0.2.1", user="ann")
+    host: Any = SimpleNamespace(
+        name="s1" if how == "its server is lost" else "s3", key_file=key, known_hosts=tmp_path / "known_hosts",
+        site=Site(name="home", servers=(s1,), leaving=(leaving,)), task=lambda _: nullcontext(SimpleNamespace()),
+        say=lambda _: None,
+    )  # fmt: skip
+    lxd: Any = Members()
+    if how == "its server is lost":
+        cluster._forget_the_lost(host, lxd)
+    else:
+        instances.remove(lxd, host, "home")
+    assert key_change.owed(key) == ("s1", "s1-node")
 
 
 @pytest.mark.parametrize("kind", ["containers", "virtual-machines", "custom", "buckets"])

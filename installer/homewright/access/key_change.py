@@ -89,6 +89,12 @@ def done(key: Path, host: str) -> None:
             sync_folder(key.parent)
 
 
+def gone(key: Path, hosts: Iterable[str]) -> None:
+    """These are no more, or the site's no longer: nothing is changed there any more. Raises StateError."""
+    for host in sorted(set(hosts).intersection(owed(key))):
+        done(key, host)
+
+
 def _write(key: Path, hosts: Iterable[str]) -> None:
     document = {"version": 1, "owed": sorted(set(hosts))}
     write_atomically(key.with_name(RECORD), json.dumps(document).encode())

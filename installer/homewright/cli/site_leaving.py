@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homewright.cli.output import Output
-from homewright.errors import Cancelled, UsageError, addressed
+from homewright.errors import Cancelled, StateError, UsageError, addressed
 
 if TYPE_CHECKING:
     from homewright.planning.leaving import Fates
@@ -54,6 +55,7 @@ def remove_server(path: Path, args: argparse.Namespace, output: Output) -> int:
         _agree(name, site, fates, args.lost, args, output)
     after = files.update(path, changes, since=site)
     if not applied:
+        _key_is_not_owed(state, name)
         output.line(f"Removed: {name}; what is on it stays as it is.")
     elif args.lost:
         output.line(f"Leaves:  {name}, which is lost: the cluster forgets it by force.")
@@ -155,7 +157,16 @@ def _leaves_already(
         do = ["homewright apply", *([] if gone.lost else back)]
         raise UsageError(f"{name} leaves the site already.", "What is still to be done for it:", do)
     files.update(path, {f"leaving.{name}": files.UNSET})
+    _key_is_not_owed(state, name)
     output.line(f"Removed: {name}")
     output.line(f"Saved:   {path}")
     output.document({"version": 1, "file": str(path), "removed": name, "leaving": False, "lost": gone.lost})
     return 0
+
+
+def _key_is_not_owed(state: StateFolder, name: str) -> None:
+    """Nobody goes there any more to take the old controller's key away."""
+    from homewright.access import key_change
+
+    with contextlib.suppress(StateError):  # `status` tells of a record that cannot be read
+        key_change.gone(state.key, [name])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from homewright.access import key_change
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.journal import Reader
 from homewright.engine.states import Action, State
-from homewright.errors import HomewrightError, SiteError, UsageError
+from homewright.errors import HomewrightError, SiteError, StateError, UsageError
 from homewright.planning import Plan
 from homewright.planning.instance_changes import shrunk
 from homewright.planning.plan import NOT_ASKED
@@ -85,6 +87,8 @@ def conclude(context: Context, site_file: Path, action: Action, state: State, pl
         over = [one.name for one in site.leaving if one.lost]
     else:
         return
+    with contextlib.suppress(StateError):  # `status` tells of a record that cannot be read
+        key_change.gone(context.state.key, over)
     for name in over:
         try:
             files.update(site_file, {f"leaving.{name}": files.UNSET})

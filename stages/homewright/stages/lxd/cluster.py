@@ -10,6 +10,7 @@ from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from homewright.access import key_change
 from homewright.discovery.facts import HostFacts
 from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError
@@ -314,6 +315,7 @@ def _forget_the_lost(host: Host, lxd: Lxd) -> None:
                 ]
                 if gone:
                     host.say(f"{', '.join(gone)} went with {one.name}")
+                key_change.gone(host.key_file, gone)  # before it: a member that is forgotten is not met again
                 task.changed = lxd.delete(f"cluster/members/{one.name}", force=1)
 
 
