@@ -24,7 +24,7 @@ _KINDS = {
     "namespaces": "Namespace", "configmaps": "ConfigMap", "secrets": "Secret", "serviceaccounts": "ServiceAccount",
     "services": "Service", "persistentvolumeclaims": "PersistentVolumeClaim", "pods": "Pod", "events": "Event",
     "statefulsets": "StatefulSet", "ingresses": "Ingress", "networkpolicies": "NetworkPolicy", "roles": "Role",
-    "rolebindings": "RoleBinding",
+    "rolebindings": "RoleBinding", "daemonsets": "DaemonSet",
 }  # fmt: skip
 
 
@@ -115,7 +115,7 @@ class StandIn:
     def _list(self, kind: str, namespace: str, query: dict[str, str]) -> dict[str, Any]:
         found = [
             one for (other, place, _), one in sorted(self.objects.items())
-            if other == kind and place == namespace and _matches(one, query.get("labelSelector", ""))
+            if other == kind and namespace in ("", place) and _matches(one, query.get("labelSelector", ""))
         ]  # fmt: skip
         field = query.get("fieldSelector", "")
         if field:

@@ -187,8 +187,10 @@ class Manager:
     def preview(self, spec: Specification) -> Preview:
         return Preview(spec.key.node or "s3", (self.templates()["node"].warning,), self.must_accept, None)
 
-    def create(self, spec: Specification, say: Callable[[str], None], *, accept_shared_node: bool = False) -> Created:
-        self.asked.append(("create", str(spec.key), spec.preset, accept_shared_node))
+    def create(
+        self, spec: Specification, say: Callable[[str], None], *, accept_shared_node: bool, accept_open_network: bool
+    ) -> Created:
+        self.asked.append(("create", str(spec.key), spec.preset, accept_shared_node, accept_open_network))
         say("starting it")
         made = workspace(spec.key.user, WorkspaceState.RUNNING, spec.key.node or "s3")
         self.now = Listing((*self.now.workspaces, made), {}, NOW)

@@ -158,7 +158,27 @@ def test_a_second_owner_must_be_accepted(make_app: Make, site: Path, manager: Ma
         await until(pilot, shows(pilot, "https://192.168.1.13:8500/"))
 
     drive(make_app(), SIZE, flow)
-    assert manager.asked == [("create", "alice", "small", True)]
+    assert manager.asked == [("create", "alice", "small", True, True)]
+
+
+def test_accepting_one_warning_accepts_no_other(make_app: Make, site: Path, manager: Manager) -> None:
+    manager.must_accept = "s3 already has workspaces of bob."
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await pilot.press("n")
+        await until(pilot, shows(pilot, "To be accepted"))
+        await pilot.press("ctrl+s", "space")
+        await until(pilot, shows(pilot, "[x] I accept"))
+        manager.must_accept = "Its network keeps nobody apart."
+        pilot.app.screen._check()  # type: ignore[attr-defined]  # as after a change of the form
+        await until(pilot, shows(pilot, "keeps nobody apart"))
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "Accept the warning first"))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == []
 
 
 def test_a_wrong_field_gets_the_focus_and_says_why(make_app: Make, site: Path, manager: Manager) -> None:

@@ -14,7 +14,7 @@ from homewright.errors import HomewrightError, Unreachable, UsageError
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 from homewright.site.secrets import Secrets
-from homewright.workspaces.errors import InstanceNotFound, MissingRight, NotOurs
+from homewright.workspaces.errors import InstanceNotFound, MissingRight, NeedsAcceptance, NotOurs
 from homewright.workspaces.manager import Manager
 from homewright.workspaces.models import Key, Specification, Workspace, WorkspaceState
 from homewright.workspaces.one_manager import THE_CLUSTER, OneManager
@@ -52,7 +52,7 @@ def test_what_making_one_would_mean_is_said_before(cluster: StandIn, state: Stat
     with OneManager(Site(name="attic"), state) as manager:
         preview = manager.preview(spec())
         assert preview.node == THE_CLUSTER and preview.existing is None and not preview.must_accept
-        assert "no zone" in preview.warnings[0]
+        assert any("no zone" in one for one in preview.warnings)
         for wrong in (spec(node="s1"), spec(preset="vast")):
             with pytest.raises(UsageError):
                 manager.preview(wrong)
@@ -77,6 +77,40 @@ def test_a_cluster_that_is_away_is_the_reason_where_nothing_else_has_the_workspa
         with pytest.raises(Unreachable, match="does not accept who we are"):
             manager.show(Key(user="alice"))
         assert list(manager.list().unreachable) == [THE_CLUSTER]
+
+
+@pytest.mark.parametrize(
+    ("daemons", "must", "said"),
+    [
+        (("kube-flannel-ds", "kube-proxy"), True, "can reach one another"),
+        (("calico-node", "kube-flannel-ds"), False, ""),
+        (("kube-proxy",), False, "cannot be told"),
+        (None, False, "cannot be told"),
+    ],
+    ids=["flannel", "canal", "unknown", "no right"],
+)
+def test_a_cluster_that_keeps_nobody_apart_must_be_accepted(
+    cluster: StandIn, state: StateFolder, daemons: tuple[str, ...] | None, must: bool, said: str
+) -> None:
+    for name in daemons or ():
+        cluster.put({"kind": "DaemonSet", "metadata": {"name": name, "namespace": "kube-system"}})
+    if daemons is None:
+        cluster.denied.add(("list", "daemonsets"))
+    with OneManager(Site(name="attic"), state) as manager:
+        preview = manager.preview(spec())
+        assert bool(preview.must_accept) is must
+        assert (said in " ".join((*preview.warnings, preview.must_accept))) and bool(said) == (
+            "one another" in " ".join((*preview.warnings, preview.must_accept))
+        )
+        if must:
+            with pytest.raises(NeedsAcceptance) as refused:
+                manager.create(spec(), lambda _: None, accept_shared_node=True)
+            assert "--accept-open-network" in refused.value.as_text()
+            assert cluster.all("Namespace") == [], "nothing was done"
+        made = manager.create(spec(), lambda _: None, accept_open_network=must)
+        assert said in " ".join(made.warnings) and bool(said) == bool(made.warnings)
+        assert manager.create(spec(), lambda _: None).existed, "what is there needs no word"
+        assert not manager.preview(spec()).must_accept
 
 
 ALICE = Key(user="alice")

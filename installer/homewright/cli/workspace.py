@@ -47,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="accept a second owner on a node that is opened by its address",
     )
+    create.add_argument(
+        "--accept-open-network",
+        action="store_true",
+        help="accept that workspaces reach one another, in a cluster whose network keeps nobody apart",
+    )
     action("list", "all workspaces of all nodes", key=False)
     show = action("show", "one workspace as it is now")
     show.add_argument("--password", action="store_true", help="its password, and nothing else")
@@ -110,7 +115,9 @@ def _create(manager: Manager, key: Key, args: argparse.Namespace, output: Output
         said.add(text)
         output.progress(text)
 
-    created = manager.create(spec, say, accept_shared_node=args.accept_shared_node)
+    created = manager.create(
+        spec, say, accept_shared_node=args.accept_shared_node, accept_open_network=args.accept_open_network
+    )
     workspace = created.workspace
     if created.existed:
         output.line(f"{workspace.key} is there already: {_state(workspace)}.")

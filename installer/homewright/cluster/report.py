@@ -115,7 +115,7 @@ def judge(
     """The report on what was found, for this context of the kubeconfig."""
     default = next((name(one) for one in found.storage if _annotations(one).get(DEFAULT_CLASS) == "true"), None)
     forbidden = tuple(missing_rights(found.rules)) if not found.incomplete else ()
-    enforces = _enforces(found)
+    enforces = honours_policies(found.daemons)
     nodes = tuple(_node(one) for one in found.nodes)
     lacks = [
         *_signing_in(until, now, unverified),
@@ -194,11 +194,12 @@ def _node(one: Mapping[str, Any]) -> NodeFound:
     )
 
 
-def _enforces(found: Found) -> bool | None:
-    daemons = " ".join(found.daemons)
-    if any(one in daemons for one in ENFORCERS):
+def honours_policies(daemons: Iterable[str]) -> bool | None:
+    """Whether the network honours NetworkPolicy, by its DaemonSets' names; None where they do not tell."""
+    names = " ".join(daemons)
+    if any(one in names for one in ENFORCERS):
         return True
-    return False if "flannel" in daemons else None
+    return False if "flannel" in names else None
 
 
 def _signing_in(until: datetime | None, now: datetime, unverified: bool) -> Iterator[Lack]:

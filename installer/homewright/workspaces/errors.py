@@ -48,7 +48,7 @@ class BundleError(WorkspaceError):
 
 
 class NeedsAcceptance(WorkspaceError):
-    """Nothing was done: there is a warning that somebody must accept first (`accept_shared_node`)."""
+    """Nothing was done: there is a warning that somebody must accept first (`accept_…`)."""
 
     code = "needs-acceptance"
     exit_code = 2

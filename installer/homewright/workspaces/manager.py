@@ -72,7 +72,7 @@ class Preview:
     warnings: tuple[str, ...]
     """What is said with it."""
     must_accept: str
-    """A warning that must be accepted (`accept_shared_node`); empty where there is none."""
+    """A warning that must be accepted (`accept_…`); empty where there is none."""
     existing: Workspace | None
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from homewright.cluster.report import honours_policies
 from homewright.errors import HomewrightError, UsageError
 from homewright.site.models import Site
 from homewright.workspaces.backends.kubernetes import intent as intents
@@ -21,7 +22,7 @@ from homewright.workspaces.backends.kubernetes.observed import Claim, Event, Pod
 from homewright.workspaces.backends.kubernetes.states import Finding, judge
 from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend, Held
 from homewright.workspaces.backends.kubernetes.words import MADE_FOR, NAMESPACE, WORKSPACE
-from homewright.workspaces.errors import ChangedMeanwhile, InstanceNotFound, NotOurs
+from homewright.workspaces.errors import ChangedMeanwhile, InstanceNotFound, MissingRight, NotOurs
 from homewright.workspaces.models import Key, Session, Specification, Workspace, WorkspaceEvent, WorkspaceState
 from homewright.workspaces.template_models import PodTemplate
 from homewright.workspaces.templates import Template, digest
@@ -140,6 +141,14 @@ class ClusterWorkspaces:
         """The objects that it is made of, for any other tool; without the password."""
         backend, held = self._require(key)
         return self._objects(backend.template, held.intent, held.uid)
+
+    def keeps_apart(self) -> bool | None:
+        """Whether the cluster's network honours NetworkPolicy; None where that cannot be told, or not by us."""
+        try:
+            daemons = self.api.list("DaemonSet", None).items
+        except MissingRight:
+            return None
+        return honours_policies(one["metadata"]["name"] for one in daemons)
 
     def setup(self) -> tuple[Manifest, ...]:
         """What an administrator makes once: namespaces, walls and rights."""

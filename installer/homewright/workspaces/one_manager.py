@@ -11,7 +11,7 @@ from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 from homewright.workspaces import templates
 from homewright.workspaces.backends.node import hashed, who
-from homewright.workspaces.errors import InstanceNotFound
+from homewright.workspaces.errors import InstanceNotFound, NeedsAcceptance
 from homewright.workspaces.manager import Created, Listing, Manager, Preview, Say
 from homewright.workspaces.models import Key, Session, Specification, Workspace, WorkspaceEvent
 from homewright.workspaces.template_models import PodTemplate
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 THE_CLUSTER = "the cluster"
 """What a cluster that does not answer is called among the places that do not."""
+OPEN_NETWORK = "Its network, flannel, honours no NetworkPolicy: workspaces can reach one another."
+"""What must be accepted where that is so."""
+_UNTOLD_NETWORK = "Whether its network honours NetworkPolicy cannot be told: workspaces may reach one another."
 
 
 class OneManager(Manager):
@@ -105,17 +108,34 @@ class OneManager(Manager):
             return super().preview(spec)
         there = self.require_cluster()
         there.backend_for(spec)
-        warnings = [template.warning] if template.warning else []
+        apart, existing = there.keeps_apart(), there.existing(spec.key)
+        warnings = _warnings(template, apart)
         if self.site.zone is None:
             warnings.append("The site has no zone, so it gets no address: it is opened by a port-forward.")
-        return Preview(THE_CLUSTER, tuple(warnings), "", there.existing(spec.key))
+        must_accept = OPEN_NETWORK if apart is False and existing is None else ""
+        return Preview(THE_CLUSTER, tuple(warnings), must_accept, existing)
 
-    def create(self, spec: Specification, say: Say, *, accept_shared_node: bool = False) -> Created:
+    def create(
+        self, spec: Specification, say: Say, *, accept_shared_node: bool = False, accept_open_network: bool = False
+    ) -> Created:
+        """As on servers. Raises NeedsAcceptance where the cluster's network keeps nobody apart, unless accepted."""
         template = templates.require(self._templates, spec.template)
         if not isinstance(template, PodTemplate):
             return super().create(spec, say, accept_shared_node=accept_shared_node)
-        made = self.require_cluster().create(spec, say)
-        return Created(made.workspace, made.existed, (template.warning,) if template.warning else ())
+        there = self.require_cluster()
+        there.backend_for(spec)
+        apart = there.keeps_apart()
+        warnings = _warnings(template, apart)
+        if apart is False:
+            if not accept_open_network and there.existing(spec.key) is None:
+                raise NeedsAcceptance(
+                    "The cluster does not keep workspaces apart.",
+                    OPEN_NETWORK,
+                    ["accept it: --accept-open-network", "or give the cluster a network that does, such as Calico"],
+                )
+            warnings.append(OPEN_NETWORK)
+        made = there.create(spec, say)
+        return Created(made.workspace, made.existed, tuple(warnings))
 
     def start(self, key: Key, say: Say = lambda _: None, *, in_cluster: bool = False) -> Workspace:
         return self._by_place(
@@ -222,3 +242,8 @@ class OneManager(Manager):
             if silent is not None:
                 raise silent from None
             raise
+
+
+def _warnings(template: PodTemplate, apart: bool | None) -> list[str]:
+    """What is said with each of its workspaces."""
+    return [*filter(None, (template.warning, _UNTOLD_NETWORK if apart is None else ""))]

@@ -23,8 +23,9 @@ from homewright.screens.widgets.log_pane import clean
 
 if TYPE_CHECKING:
     from homewright.discovery.facts import HostFacts
-    from homewright.workspaces.manager import Created, Manager, Preview
+    from homewright.workspaces.manager import Created, Preview
     from homewright.workspaces.models import Specification
+    from homewright.workspaces.one_manager import OneManager as Manager
     from homewright.workspaces.templates import Template
 
 ANY = "any"
@@ -191,8 +192,10 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         self._show(parts_of(error))
 
     def _previewed(self, preview: Preview) -> None:
-        self._preview = preview
         accept = self.query_one("#accept", Tick)
+        if self._preview is None or self._preview.must_accept != preview.must_accept:
+            accept.on = False  # what was accepted is another warning
+        self._preview = preview
         accept.display = bool(preview.must_accept)
         done, warning = look("done").mark(self.ascii), look("warning").mark(self.ascii)
         lines: list[Content] = []
@@ -251,13 +254,14 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
             accept.focus()
             self.say("Accept the warning first (space), or choose another node.", "failed")
             return
+        accepted = accept.display and accept.on
         self.say("")
         self._said, self._begun = [], self.now()
         self.query_one("#check").border_title = "making it"
         tell = self.jobs.teller("create", self._tells)
         self.start(
             "create",
-            lambda: manager.create(spec, tell, accept_shared_node=accept.on),
+            lambda: manager.create(spec, tell, accept_shared_node=accepted, accept_open_network=accepted),
             self._created,
             self._failed,
         )

@@ -67,6 +67,7 @@ RESOURCES = {
     "Pod": Resource("v1", "pods"),
     "Event": Resource("v1", "events"),
     "StatefulSet": Resource("apps/v1", "statefulsets"),
+    "DaemonSet": Resource("apps/v1", "daemonsets"),
     "Ingress": Resource("networking.k8s.io/v1", "ingresses"),
     "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "Role": Resource("rbac.authorization.k8s.io/v1", "roles"),
@@ -117,8 +118,8 @@ class Api:
         """One object, or None."""
         return self._json("get", kind, namespace, name, missing=True)
 
-    def list(self, kind: str, namespace: str, selector: str = "", fields: str = "") -> Listed:
-        """All objects of a kind, in pages."""
+    def list(self, kind: str, namespace: str | None, selector: str = "", fields: str = "") -> Listed:
+        """All objects of a kind, in pages; without a namespace those of the whole cluster."""
         items: list[Manifest] = []
         query = {"limit": str(CHUNK), **({"labelSelector": selector} if selector else {})}
         query |= {"fieldSelector": fields} if fields else {}
