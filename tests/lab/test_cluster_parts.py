@@ -5,10 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
+import subprocess
+import sys
 import tarfile
+import threading
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,3 +185,62 @@ def test_the_practice_site_says_where_its_cluster_comes_from(tmp_path: Path, mon
 )
 def test_a_shell_in_the_mirrors_folder_is_not_ended(command: bytes, ours: bool) -> None:
     assert services.is_service(command) is ours
+
+
+class Somebody(BaseHTTPRequestHandler):
+    """A web server that is none of the lab's."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def _files(folder: Path, port: int) -> services.Service:
+    words = (sys.executable, "-I", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder), str(port))
+    return services.Service("files", words, f"http://127.0.0.1:{port}/")
+
+
+def test_the_mirror_of_somebody_else_is_not_taken_for_the_labs(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Somebody) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        with pytest.raises(LabError, match="cannot start") as caught:
+            services._start(_files(tmp_path, server.server_address[1]), tmp_path)
+        server.shutdown()
+        thread.join()
+    assert "is not this lab's" in caught.value.why and services.running(tmp_path) == []
+
+
+def test_the_labs_mirror_starts_where_nobody_answers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    services._start(_files(tmp_path, port), tmp_path)
+    assert len(services.running(tmp_path)) == 1
+    assert services.stop(tmp_path)
+
+
+def test_an_answer_counts_only_while_the_process_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, *words: Any, **options: Any) -> None:
+            super().__init__(*words, **options)
+            started.append(self)
+
+    def answers(url: str) -> bool:
+        asked.append(url)
+        if len(asked) == 1:
+            return False
+        os.waitid(os.P_PID, started[0].pid, os.WEXITED | os.WNOWAIT)  # ours has ended, and another is there by now
+        return True
+
+    monkeypatch.setattr(services, "answers", answers)
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    service = services.Service("registry", ("sh", "-c", "echo address in use; exit 3"), "http://127.0.0.1:1/")
+    with pytest.raises(LabError, match="did not start") as caught:
+        services._start(service, tmp_path)
+    assert "It ended with 3: address in use" in caught.value.why

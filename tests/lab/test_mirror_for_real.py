@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -37,8 +38,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("storage", "files"):
         monkeypatch.setattr(services, name, lambda name=name: tmp_path / name)
     monkeypatch.setattr(cluster_images, "folder", lambda: tmp_path / "images")
-    monkeypatch.setattr(services, "REGISTRY_PORT", 15000)
-    monkeypatch.setattr(services, "FILES_PORT", 15001)
+    for name in ("REGISTRY_PORT", "FILES_PORT"):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            monkeypatch.setattr(services, name, free.getsockname()[1])
     yield tmp_path / "services"
     services.stop(tmp_path / "services")
 

@@ -138,6 +138,14 @@ def ensure(folder: Path, place: Place, say: Say) -> bool:
 
 
 def _start(service: Service, folder: Path) -> None:
+    if answers(service.url):
+        # What is pushed must never reach a registry of somebody else's.
+        stop(folder)
+        raise LabError(
+            f"The practice servers' mirror cannot start ({service.name}).",
+            f"Another program answers at {service.url}, and it is not this lab's.",
+            ["see which: ss -ltnp", "end it, then again: homewright lab up --cluster"],
+        )
     log = folder / f"{service.name}.log"
     with log.open("wb") as handle:
         process = subprocess.Popen(
@@ -150,8 +158,11 @@ def _start(service: Service, folder: Path) -> None:
             start_new_session=True,
         )
     deadline = time.monotonic() + READY_S
-    while not answers(service.url):
+    while True:
         code = process.poll()
+        # It is ours that answers if it lives before and after: a second one at an address ends at once.
+        if code is None and answers(service.url) and (code := process.poll()) is None:
+            break
         if code is None and time.monotonic() < deadline:
             time.sleep(0.05)
             continue
