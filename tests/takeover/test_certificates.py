@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,22 @@ def test_one_that_knows_none_of_ours_is_told_nothing(secrets: Secrets, old: str)
     assert (theirs.known, secrets.get(RETIRED)) == ({OTHERS}, old)
     assert succession.settle_all([theirs.run, List().run], secrets)
     assert secrets.get(RETIRED) is None
+
+
+@pytest.mark.parametrize(("there", "code"), [(False, 0), (True, 0), (True, 1)])
+def test_asking_leaves_nothing_behind_and_installs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, code: int
+) -> None:
+    """A stub that notes its calls stands for lxc(1), as Ubuntu's does that installs LXD."""
+    folder, stub, called = tmp_path / "tmp", tmp_path / "bin" / "lxc", tmp_path / "called"
+    for made in (folder, stub.parent):
+        made.mkdir()
+    stub.write_text(f'#!/bin/sh\n[ -d "$LXD_CONF" ] && echo "$@" >{called}\necho \'[1]\'\nexit {code}\n')
+    stub.chmod(0o755)
+    monkeypatch.setattr(succession, "DATA", (tmp_path / "snap", tmp_path / "bin" if there else tmp_path / "deb"))
+    environment = {"PATH": f"{stub.parent}:/usr/bin:/bin", "TMPDIR": str(folder)}
+    command = ["sh", "-c", succession.list_command()]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout.strip()) == (code, "[1]" if there else "[]"), told.stderr
+    assert called.exists() is there
+    assert list(folder.iterdir()) == []

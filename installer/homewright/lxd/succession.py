@@ -21,10 +21,8 @@ _ASK_S = 30
 """A cluster without its majority answers nothing, and holds nobody up for longer."""
 _OWN = "PATH=$PATH:/snap/bin; export LXD_CONF=$(mktemp -d); trap 'rm -rf \"$LXD_CONF\"' EXIT"
 """lxc would keep settings of its own in root's home."""
-_LIST = (
-    f"{_OWN}; command -v lxc >/dev/null || {{ echo '[]'; exit 0; }}; "
-    f"exec timeout {_ASK_S} lxc query /1.0/certificates?recursion=1"
-)
+DATA = ("/var/snap/lxd/common/lxd/database", "/var/lib/lxd/database")
+"""Where an LXD has its list, whether it is up or not: the snap's, and Debian's package."""
 
 Run = Callable[[str], str]
 """Runs a shell command on a server as root; its standard output. Raises HomewrightError where it fails."""
@@ -97,4 +95,15 @@ def settle_all(servers: Iterable[Run], secrets: Secrets) -> bool:
 
 
 def _listed(run: Run) -> set[str]:
-    return {str(one["fingerprint"]) for one in json.loads(run(_LIST))}
+    return {str(one["fingerprint"]) for one in json.loads(run(list_command()))}
+
+
+def list_command() -> str:
+    """What tells LXD's list of certificates as JSON; an empty one where no LXD is.
+
+    It looks for LXD's data first: Ubuntu's lxc(1) may stand in for an LXD that is not there, and installs it when it
+    is called. One that is there and down is asked, so that nobody takes its silence for an empty list.
+    """
+    none = " && ".join(f"[ ! -d {folder} ]" for folder in DATA)
+    asks = f"timeout {_ASK_S} lxc query /1.0/certificates?recursion=1"
+    return f"{_OWN}; if {{ {none}; }} || ! command -v lxc >/dev/null; then echo '[]'; exit 0; fi; {asks}"
