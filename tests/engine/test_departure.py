@@ -12,6 +12,7 @@ import pytest
 
 from homewright.access import engine_key, key_change
 from homewright.engine import departure, process
+from homewright.engine.events import Level
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
 from homewright.engine.launch import RunRequest
@@ -183,3 +184,14 @@ def test_nothing_is_taken_back_from_under_a_server_that_leaves(
             engine._prepare(writer)
     finally:
         writer.close()
+
+
+def test_a_roll_back_has_ended_well_whatever_became_of_the_sites_file(state: StateFolder, tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("name: [")
+    context: Any = SimpleNamespace(site=SITE.with_back(["s2"]), state=state, writer=Writer(state, "r1"))
+    departure.conclude(context, file, Action.ROLLBACK, State.ROLLED_BACK, planned())
+    context.writer.close()
+    (said,) = Reader(state).events("r1")
+    assert said.level == Level.WARNING and "cannot be told" in said.text
+    assert file.read_text() == "name: ["

@@ -81,8 +81,13 @@ def conclude(context: Context, site_file: Path, action: Action, state: State, pl
     """
     site = context.site
     if action is Action.ROLLBACK and state is State.ROLLED_BACK:
-        known = {one.name for one in files.load(site_file).leaving}
-        over = [one.name for one in site.servers if one.name in known and not begun_on(context.state, one.name)]
+        try:
+            known = {one.name for one in files.load(site_file).leaving}
+            over = [one.name for one in site.servers if one.name in known and not begun_on(context.state, one.name)]
+        except HomewrightError as error:  # what was taken back is taken back all the same
+            text = f"Whether a server has left the site by now cannot be told: {error.what}"
+            context.writer.transition(Event(Kind.LINE, text, level=Level.WARNING))
+            return
     elif action is Action.RUN and state is State.SUCCEEDED and _forgets(planned):
         over = [one.name for one in site.leaving if one.lost]
     else:
