@@ -235,12 +235,14 @@ def test_an_answer_counts_only_while_the_process_lives(tmp_path: Path, monkeypat
         asked.append(url)
         if len(asked) == 1:
             return False
+        (tmp_path / "end").touch()
         os.waitid(os.P_PID, started[0].pid, os.WEXITED | os.WNOWAIT)  # ours has ended, and another is there by now
         return True
 
     monkeypatch.setattr(services, "answers", answers)
     monkeypatch.setattr(subprocess, "Popen", Popen)
-    service = services.Service("registry", ("sh", "-c", "echo address in use; exit 3"), "http://127.0.0.1:1/")
+    script = "until [ -e end ]; do sleep 0.01; done; echo address in use; exit 3"
+    service = services.Service("registry", ("sh", "-c", script), "http://127.0.0.1:1/")
     with pytest.raises(LabError, match="did not start") as caught:
         services._start(service, tmp_path)
     assert "It ended with 3: address in use" in caught.value.why
