@@ -59,6 +59,18 @@ def test_finished_names_the_servers_that_the_old_controller_may_still_enter(
     drive(make_app(), SIZE, flow)
 
 
+def test_finished_comes_where_the_record_of_old_keys_is_damaged(make_app: Make, site: Path, done: StateFolder) -> None:
+    done.key.with_name(key_change.RECORD).write_text("half")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "finished")
+        await until(pilot, shows(pilot, "Proved, 9 changed"))
+        await pilot.press("end")
+        await until(pilot, shows(pilot, "cannot be read."))
+
+    drive(make_app(), (200, 40), flow)
+
+
 def test_finished_reminds_and_x_makes_the_export(
     make_app: Make, site: Path, done: StateFolder, tmp_path: Path, sealed: list[str]
 ) -> None:

@@ -372,3 +372,10 @@ def test_status_names_the_servers_that_may_still_let_the_old_controller_in(
     key_change.done(state.key, "s2")
     assert main([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["old_key"] == []
+    record = state.key.with_name(key_change.RECORD)
+    record.write_text("half")
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "Run r1" in told and f"{record} cannot be read." in told and f"rm {record}" in told
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["old_key"] == []

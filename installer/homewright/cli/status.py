@@ -14,7 +14,7 @@ from homewright.cli.output import Output
 from homewright.engine.journal import Reader, RunRecord, StepRecord
 from homewright.engine.states import Action, State
 from homewright.engine.viewers import Viewers
-from homewright.errors import addressed
+from homewright.errors import StateError, addressed
 from homewright.takeover import reminding
 
 _WORDS = {Action.RUN: "apply", Action.VERIFY: "verify", Action.ROLLBACK: "rollback"}
@@ -41,7 +41,11 @@ def run(args: argparse.Namespace, output: Output) -> int:
     export_due = reminding.due(state)
     if export_due:
         output.line(f"{export_due} Make one: {runs.command('site export --encrypt FILE')}")
-    owed = key_change.owed(state.key)
+    owed: tuple[str, ...] = ()
+    try:
+        owed = key_change.owed(state.key)
+    except StateError as error:  # what is going on is told all the same
+        output.line(error.as_text())
     if owed:
         output.line(reminding.old_key(owed))
     if output.json:

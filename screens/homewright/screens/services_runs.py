@@ -192,9 +192,13 @@ class RunServices:
     def old_key(self, state: StateFolder) -> str:
         """Which hosts may still let in the controller that this one took the place of; empty for none."""
         from homewright.access import key_change
+        from homewright.errors import StateError
         from homewright.takeover import reminding
 
-        return reminding.old_key(key_change.owed(state.key))
+        try:
+            return reminding.old_key(key_change.owed(state.key))
+        except StateError as error:  # nothing else on the screen waits for it
+            return error.what.rstrip(".")
 
     def export(self, file: Path, state: StateFolder, target: Path, passphrase: str) -> tuple[Path, str]:
         """Write a site export; where it is, and the passphrase where one was made. Raises as `packing.export`."""
