@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from api_stand_in import StandIn, stand_in
@@ -14,8 +18,9 @@ from homewright.errors import HomewrightError, Unreachable, UsageError
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 from homewright.site.secrets import Secrets
+from homewright.workspaces.backends.kubernetes.api import LOOK_S, Api
 from homewright.workspaces.errors import InstanceNotFound, MissingRight, NeedsAcceptance, NotOurs
-from homewright.workspaces.manager import Manager
+from homewright.workspaces.manager import Listing, Manager
 from homewright.workspaces.models import Key, Specification, Workspace, WorkspaceState
 from homewright.workspaces.one_manager import THE_CLUSTER, OneManager
 
@@ -111,6 +116,52 @@ def test_a_cluster_that_keeps_nobody_apart_must_be_accepted(
         assert said in " ".join(made.warnings) and bool(said) == bool(made.warnings)
         assert manager.create(spec(), lambda _: None).existed, "what is there needs no word"
         assert not manager.preview(spec()).must_accept
+
+
+def test_servers_and_cluster_are_listed_side_by_side(
+    cluster: StandIn, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = threading.Event()
+    answer = cluster.answer
+    monkeypatch.setattr(cluster, "answer", lambda *asked: (began.set(), answer(*asked))[1])
+
+    def on_servers(_: Manager) -> Listing:
+        assert began.wait(30), "the cluster is asked while the servers have not answered yet"
+        return Listing((), {}, 1.0)
+
+    monkeypatch.setattr(Manager, "list", on_servers)
+    with OneManager(Site(name="attic"), state) as manager:
+        assert manager.list().unreachable == {}
+
+
+def test_looking_is_given_up_soon_and_changing_is_not(
+    cluster: StandIn, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience: list[float | None] = []
+    request = Api._request
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        patience.append(options.get("patience_s"))
+        return request(*arguments, **options)
+
+    monkeypatch.setattr(Api, "_request", noting)
+    with OneManager(Site(name="attic"), state) as manager:
+        manager.list()
+        assert set(patience) == {LOOK_S}
+        for verb, expected in ((manager.show, LOOK_S), (manager.password, LOOK_S), (manager.stop, None)):
+            patience.clear()
+            with pytest.raises(InstanceNotFound):
+                verb(Key(user="alice"))
+            assert set(patience) == {expected}, verb
+
+
+def test_a_server_that_takes_a_question_and_says_nothing_is_given_up_as_soon() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute, ThreadPoolExecutor() as pool:
+        away = StandIn()
+        away.url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        asked = pool.submit(Api(away.kubeconfig).get, "ConfigMap", "x", "y", 0.2)
+        with pytest.raises(Unreachable, match="does not answer"):
+            asked.result(timeout=20)
 
 
 ALICE = Key(user="alice")

@@ -21,6 +21,8 @@ import kubernetes.config
 import urllib3
 import urllib3.exceptions
 
+from homewright.cluster import credentials
+from homewright.cluster.credentials import Credential
 from homewright.cluster.kubeconfig import SECRET, Kubeconfig, KubeconfigError, read
 from homewright.errors import HomewrightError
 from homewright.site.secrets import Secrets
@@ -81,16 +83,22 @@ class Cluster:
     """A connection to one cluster's API; it may be used from several threads. Every method raises ClusterError."""
 
     def __init__(self, config: Kubeconfig) -> None:
+        """Raises KubeconfigError where the kubeconfig's program does not sign us in."""
         self.config = config
         self._files: list[int] = []
         settings = kubernetes.client.Configuration(host=config.server.rstrip("/"))
-        if config.program or not config.certificate_pem:
-            # A token, or a program that gives one: the official client knows all their forms.
+        if not config.program and not config.certificate_pem:
+            # A token: the official client knows all its forms.
             kubernetes.config.load_kube_config_from_dict(dict(config.document), client_configuration=settings)
         else:
+            own = credentials.ask(config) if config.program else Credential("", config.certificate_pem, config.key_pem)
             settings.ssl_ca_cert = self._path(config.ca_pem) if config.ca_pem else None
-            settings.cert_file, settings.key_file = self._path(config.certificate_pem), self._path(config.key_pem)
             settings.verify_ssl = not config.unverified
+            settings.tls_server_name = config.server_name or None
+            if own.token:
+                settings.api_key["authorization"] = f"Bearer {own.token}"
+            if own.certificate_pem:
+                settings.cert_file, settings.key_file = self._path(own.certificate_pem), self._path(own.key_pem)
         settings.proxy = None  # the way to the site's own cluster leads through nobody's proxy
         settings.retries = urllib3.Retry(0)
         self._client = kubernetes.client.ApiClient(settings)
@@ -187,7 +195,7 @@ class Cluster:
             url,
             body=None if body is None else json.dumps(body).encode(),
             headers=headers,
-            timeout=urllib3.Timeout(connect=CONNECT_S, read=timeout),
+            timeout=urllib3.Timeout(connect=min(CONNECT_S, timeout or CONNECT_S), read=timeout),
             retries=False,
             redirect=False,
             preload_content=not stream,

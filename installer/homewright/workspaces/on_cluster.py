@@ -15,7 +15,7 @@ from homewright.errors import HomewrightError, UsageError
 from homewright.site.models import Site
 from homewright.workspaces.backends.kubernetes import intent as intents
 from homewright.workspaces.backends.kubernetes import manifests, namespace
-from homewright.workspaces.backends.kubernetes.api import Api, Conflict
+from homewright.workspaces.backends.kubernetes.api import LOOK_S, Api, Conflict
 from homewright.workspaces.backends.kubernetes.intent import Intent
 from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
 from homewright.workspaces.backends.kubernetes.observed import Claim, Event, Pod, Seen, Workload
@@ -72,7 +72,7 @@ class ClusterWorkspaces:
     # Looking
 
     def list(self) -> tuple[Workspace, ...]:
-        """All of them. Every kind of object is listed once a namespace, side by side."""
+        """All of them. Every kind of object is listed once a namespace, side by side, with LOOK_S of patience."""
         now = time.time()
         found: list[Workspace] = []
         with ThreadPoolExecutor(max_workers=8) as pool:
@@ -80,9 +80,9 @@ class ClusterWorkspaces:
                 found += [self._workspace(one, template, now) for one in seen]
         return tuple(sorted(found, key=lambda one: (one.key.user, one.key.name)))
 
-    def has(self, key: Key) -> bool:
-        """Whether there is a workspace of this key."""
-        return self._find(key) is not None
+    def has(self, key: Key, *, briefly: bool = False) -> bool:
+        """Whether there is a workspace of this key; `briefly`: a cluster that is away is given up after LOOK_S."""
+        return self._find(key, LOOK_S if briefly else None) is not None
 
     def show(self, key: Key) -> Workspace:
         """One workspace as it is now."""
@@ -344,9 +344,9 @@ class ClusterWorkspaces:
                 f"NetworkPolicy {name} of namespace {place} was changed meanwhile.", f"{error}.", ["try again"]
             ) from error
 
-    def _find(self, key: Key) -> tuple[ClusterBackend, Held] | None:
+    def _find(self, key: Key, patience_s: float | None = None) -> tuple[ClusterBackend, Held] | None:
         for backend in self._backends.values():
-            held = backend.find(key)
+            held = backend.find(key, patience_s)
             if held is not None:
                 return backend, held
         return None
@@ -384,7 +384,9 @@ class ClusterWorkspaces:
             "Event": "",
         }
         with ThreadPoolExecutor(max_workers=len(kinds)) as pool:
-            lists = pool.map(lambda kind: self.api.list(kind, template.namespace, kinds[kind]).items, kinds)
+            lists = pool.map(
+                lambda kind: self.api.list(kind, template.namespace, kinds[kind], patience_s=LOOK_S).items, kinds
+            )
             listed = dict(zip(kinds, lists, strict=True))
         return assembled(listed, template), template
 

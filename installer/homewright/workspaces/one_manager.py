@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from homewright.cluster.kubeconfig import SECRET, read
@@ -82,14 +83,16 @@ class OneManager(Manager):
         return len(self.site.servers) + (self.cluster is not None)
 
     def list(self) -> Listing:
-        listing = super().list()
         if self.cluster is None:
-            return listing
-        try:
-            found = self.cluster.list()
-        except HomewrightError as error:
-            why = " ".join(filter(None, (error.what, error.why)))
-            return Listing(listing.workspaces, {**listing.unreachable, THE_CLUSTER: why}, listing.polled_at)
+            return super().list()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            asked = pool.submit(self.cluster.list)
+            listing = super().list()
+            try:
+                found = asked.result()
+            except HomewrightError as error:
+                why = " ".join(filter(None, (error.what, error.why)))
+                return Listing(listing.workspaces, {**listing.unreachable, THE_CLUSTER: why}, listing.polled_at)
         every = sorted((*listing.workspaces, *found), key=lambda one: (one.key.user, one.key.name, one.node))
         return Listing(tuple(every), listing.unreachable, listing.polled_at)
 
@@ -227,7 +230,7 @@ class OneManager(Manager):
         if key.node is None and self.cluster is not None:
             has = False
             try:
-                has = self.cluster.has(key)
+                has = self.cluster.has(key, briefly=not changes)
             except HomewrightError as error:
                 if changes:
                     raise type(error)(

@@ -38,6 +38,8 @@ CHUNK = 500
 ANSWER_S = 30.0
 PATIENCE_S = 30.0
 """How long a busy or silent API server is asked again."""
+LOOK_S = 4.0
+"""The same for a look at everything: it comes again soon, and servers are not kept waiting for a cluster."""
 _RETRIED = {429, 500, 502, 503, 504}
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
@@ -114,17 +116,19 @@ class Api:
         if connection is not None:
             connection.close()
 
-    def get(self, kind: str, namespace: str | None, name: str) -> Manifest | None:
+    def get(self, kind: str, namespace: str | None, name: str, patience_s: float | None = None) -> Manifest | None:
         """One object, or None."""
-        return self._json("get", kind, namespace, name, missing=True)
+        return self._json("get", kind, namespace, name, missing=True, patience_s=patience_s)
 
-    def list(self, kind: str, namespace: str | None, selector: str = "", fields: str = "") -> Listed:
+    def list(
+        self, kind: str, namespace: str | None, selector: str = "", fields: str = "", patience_s: float | None = None
+    ) -> Listed:
         """All objects of a kind, in pages; without a namespace those of the whole cluster."""
         items: list[Manifest] = []
         query = {"limit": str(CHUNK), **({"labelSelector": selector} if selector else {})}
         query |= {"fieldSelector": fields} if fields else {}
         while True:
-            page = self._json("list", kind, namespace, query=query) or {}
+            page = self._json("list", kind, namespace, query=query, patience_s=patience_s) or {}
             items += [{"kind": kind, **one} for one in page.get("items") or ()]  # a list's items do not say their kind
             metadata = page.get("metadata") or {}
             if not metadata.get("continue"):
@@ -189,9 +193,9 @@ class Api:
 
     def _json(
         self, verb: str, kind: str, namespace: str | None, name: str = "", *, query: Mapping[str, str] | None = None,
-        body: Manifest | None = None, missing: bool = False, conflict: bool = False,
+        body: Manifest | None = None, missing: bool = False, conflict: bool = False, patience_s: float | None = None,
     ) -> Manifest | None:  # fmt: skip
-        response = self._request(verb, kind, namespace, name, query=query or {}, body=body)
+        response = self._request(verb, kind, namespace, name, query=query or {}, body=body, patience_s=patience_s)
         data = response.data
         if response.status < 300:
             found: Manifest = json.loads(data)
@@ -205,14 +209,21 @@ class Api:
     def _request(
         self, verb: str, kind: str, namespace: str | None, name: str = "", sub: str = "", *, query: Mapping[str, str],
         body: Manifest | None = None, timeout: float | None = ANSWER_S, stream: bool = False,
+        patience_s: float | None = None,
     ) -> Any:  # fmt: skip
-        """One request, asked again while the server is busy or does not answer, and once with fresh credentials."""
+        """One request, asked again while the server is busy or does not answer, and once with fresh credentials.
+
+        With a patience of its own no answer is waited for longer than that either.
+        """
+        if patience_s is not None:
+            timeout = min(patience_s, timeout) if timeout is not None else patience_s
         method = {"create": "POST", "apply": "PATCH", "patch": "PATCH", "delete": "DELETE"}.get(verb, "GET")
         path = RESOURCES[kind].path(namespace, name, sub)
         content = {"apply": "application/apply-patch+yaml", "patch": "application/merge-patch+json"}.get(
             verb, "application/json"
         )
-        until, pause, renewed = time.monotonic() + self.patience_s, _FIRST_PAUSE_S, False
+        until = time.monotonic() + min(self.patience_s, self.patience_s if patience_s is None else patience_s)
+        pause, renewed = _FIRST_PAUSE_S, False
         while True:
             age = self._age
             wait = pause * random.uniform(0.5, 1.0)
@@ -278,7 +289,7 @@ class Api:
         if status in _RETRIED:
             return Unreachable(
                 "The cluster's API server is too busy or has trouble.",
-                f"It answered {status} for {self.patience_s:.0f} s: {said}.",
+                f"It answers {status}: {said}.",
                 ["wait a little, then try again"],
             )
         failure = _FAILURES.get(kind, Refused) if verb in ("create", "apply") else Refused

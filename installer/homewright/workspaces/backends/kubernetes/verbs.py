@@ -61,10 +61,10 @@ class ClusterBackend:
 
     # The record
 
-    def find(self, key: Key) -> Held | None:
+    def find(self, key: Key, patience_s: float | None = None) -> Held | None:
         """The workspace of a key, or None. Raises NotOurs where something else has its name."""
         slug = naming.slug(key.user, key.name)
-        found = self.api.get("ConfigMap", self.template.namespace, workload(self.template, slug))
+        found = self.api.get("ConfigMap", self.template.namespace, workload(self.template, slug), patience_s)
         if found is None:
             return None
         held = _held(found)
