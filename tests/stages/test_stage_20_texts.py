@@ -26,7 +26,7 @@ from homewright.site import files
 from homewright.site.answers import InstanceSettings
 from homewright.site.models import Server, Site
 from homewright.site.secrets import Secrets
-from homewright.stages.lxd import cluster, gpus, image, instances, texts
+from homewright.stages.lxd import cluster, gpus, image, instances, moving, texts
 from homewright.stages.lxd.standing import OWNER, Lxd, data_in, judge, owner_of
 
 SITE = Site(name="home", servers=tuple(Server(name=f"s{n}", address=f"192.168.1.1{n}", user="lab") for n in (1, 2, 3)))
@@ -399,10 +399,10 @@ class Stopping(Api):
 def test_power_is_cut_only_where_an_instance_did_not_shut_down(error: LxdError, asked: list[bool]) -> None:
     lxd = Stopping(error)
     if len(asked) > 1:
-        instances.stop(lxd, "n1", lambda _: None)
+        moving.stop(lxd, "n1", lambda _: None)
     else:
         with pytest.raises(type(error)):
-            instances.stop(lxd, "n1", lambda _: None)
+            moving.stop(lxd, "n1", lambda _: None)
     assert lxd.asked == asked
 
 

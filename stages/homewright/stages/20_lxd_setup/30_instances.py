@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from homewright.engine.runners.host import Host
-from homewright.stages.lxd import cluster, image, instances
+from homewright.stages.lxd import cluster, image, instances, removing
 from homewright.stages.lxd.standing import owner_of
 
 
@@ -16,7 +16,7 @@ def run_all(hosts: Sequence[Host]) -> None:
         return
     owner = owner_of(first.site, cluster.identity(first))
     with cluster.any_member(hosts) as lxd:
-        instances.take_away(lxd, first, gone, owner)
+        removing.take_away(lxd, first, gone, owner)
         if not work:
             return
         instances.refuse(lxd, work, owner)

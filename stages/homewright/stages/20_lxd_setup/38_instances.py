@@ -10,7 +10,7 @@ from homewright.errors import HostKeyError, Unreachable
 from homewright.lxd.client import Lxd, LxdAway, LxdError
 from homewright.planning.hosts import SSH_PORT
 from homewright.stages import environment_file
-from homewright.stages.lxd import cluster, instances, texts
+from homewright.stages.lxd import cluster, instances, removing, texts
 from homewright.stages.lxd.standing import owner_of
 from homewright.stages.lxd.texts import Planned
 
@@ -28,7 +28,7 @@ def verify(host: Host) -> Proof:
     try:
         with cluster.connect(host) as lxd, ThreadPoolExecutor(max(1, len(mine))) as pool:
             owner = owner_of(host.site, cluster.identity(host))
-            if left := instances.not_gone(lxd, host.site.instances.gone, owner):
+            if left := removing.not_gone(lxd, host.site.instances.gone, owner):
                 return broken(f"{', '.join(left)} {'is' if len(left) == 1 else 'are'} still there.")
             proofs = list(pool.map(lambda one: _instance(lxd, host, one), mine))
     except LxdAway as error:

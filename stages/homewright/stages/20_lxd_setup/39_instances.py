@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from homewright.engine.runners.host import Host, together
-from homewright.stages.lxd import cluster, image, instances
+from homewright.stages.lxd import cluster, image, removing
 from homewright.stages.lxd.standing import owner_of
 
 
@@ -11,8 +11,8 @@ def rollback_all(hosts: Sequence[Host]) -> None:
     first = hosts[0]
     owner = owner_of(first.site, cluster.identity(first))
     with cluster.any_member(hosts) as lxd:
-        instances.refuse_data(lxd, hosts, owner)
-        together(hosts, lambda host: instances.remove(lxd, host, owner))
+        removing.refuse_data(lxd, hosts, owner)
+        together(hosts, lambda host: removing.remove(lxd, host, owner))
         if len(hosts) == len(first.site.servers) and all(host.error is None for host in hosts):
             with first.task("No image") as task:
                 task.changed = image.remove(lxd, owner)

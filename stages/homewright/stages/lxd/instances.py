@@ -5,22 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from homewright.access import key_change, known_hosts
+from homewright.access import known_hosts
 from homewright.access.connection import Connection
 from homewright.access.endpoint import Endpoint
 from homewright.access.known_hosts import HostKey
 from homewright.engine.runners.host import Host
 from homewright.errors import Cancelled, HomewrightError, Unreachable
-from homewright.lxd.client import Lxd, LxdAway, LxdError, LxdMissing
+from homewright.lxd.client import Lxd, LxdAway, LxdError
 from homewright.planning.hosts import SSH_PORT
 from homewright.planning.networks import propose
 from homewright.planning.pools import POOL
 from homewright.stages import environment_file, resolvers
-from homewright.stages.lxd import cluster, gpus, texts
+from homewright.stages.lxd import cluster, moving, texts
 from homewright.stages.lxd.standing import OWNER, refused
 from homewright.stages.lxd.texts import Planned
 from homewright.stages.lxd.way import BRIDGE
@@ -124,7 +123,7 @@ def make(lxd: Lxd, host: Host, one: Planned, owner: str, image: str) -> None:
     found = lxd.find(place)
     if found is not None and found["config"].get(texts.READY) != "true":
         with host.task(f"{name}: what was cut off is taken away") as task:
-            _delete(lxd, found)
+            moving.delete(lxd, found)
             task.changed, found = True, None
     moved = found is not None and texts.is_moved(found, one)
     with host.task(f"{name}: instance") as task:
@@ -169,79 +168,11 @@ def _mend(lxd: Lxd, found: Mapping[str, Any], one: Planned, owner: str, say: Cal
     moves = found["location"] not in (one.node.host, "none")
     if found["status"] != "Stopped" and (moves or texts.wants_a_stop(found, one)):
         say("it is stopped" + (f", to move to {one.node.host}" if moves else " to get its new size"))
-        stop(lxd, name, say)
+        moving.stop(lxd, name, say)
     if moves:
-        found = _move(lxd, lxd.get(place), one, say)
+        found = moving.move(lxd, lxd.get(place), one, say)
     lxd.put(place, texts.mended(found, one, owner), say=say)
     return True
-
-
-def stop(lxd: Lxd, name: str, say: Callable[[str], None]) -> None:
-    """By its own shutdown, which saves what its programs have; by force where it does not end."""
-    try:
-        lxd.set_state(name, "stop", say=say)
-    except (LxdAway, LxdMissing):  # LXD went away, or has forgotten what it was asked: the instance may be on its way
-        raise
-    except LxdError as error:
-        say(f"it did not shut down ({error.why.strip()}), so its power is cut")
-        lxd.set_state(name, "stop", force=True, say=say)
-
-
-def _move(lxd: Lxd, found: Mapping[str, Any], one: Planned, say: Callable[[str], None]) -> Mapping[str, Any]:
-    """A stopped instance to its planned server, with all that is in it; as it is then.
-
-    A GPU of the server of before is none of the new one, and would keep it from starting.
-    """
-    place = f"instances/{one.node.name}"
-    given = {name for name in found["devices"] if name.startswith(gpus.PREFIX)}
-    if given:
-        kept = {name: device for name, device in found["devices"].items() if name not in given}
-        keys = ("architecture", "description", "ephemeral", "profiles", "config")
-        lxd.put(place, {**{key: found[key] for key in keys}, "devices": kept})
-    lxd.post(place, {"name": one.node.name, "migration": True}, say=say, target=one.node.host)
-    moved: Mapping[str, Any] = lxd.get(place)
-    return moved
-
-
-def take_away(lxd: Lxd, host: Host, gone: Sequence[str], owner: str) -> None:
-    """Remove the instances of ours that the site names as gone; of the others that are in no plan it is told."""
-    planned = {one.node.name for one in all_planned(host)}
-    for found in lxd.get("instances", recursion=1):
-        name = found["name"]
-        if not is_ours(found, owner) or name in planned:
-            continue
-        if name not in gone:
-            host.say(f"{name} on {found['location']} is in no plan and stays: homewright site remove-instance {name}")
-            continue
-        with host.task(f"No {name}") as task:
-            _forget(lxd, host, found)
-            task.changed = True
-
-
-def not_gone(lxd: Lxd, gone: Sequence[str], owner: str) -> list[str]:
-    """Those that the site names as gone and that are there all the same."""
-    return [one["name"] for one in lxd.get("instances", recursion=1) if one["name"] in gone and is_ours(one, owner)]
-
-
-def refuse_data(lxd: Lxd, hosts: Sequence[Host], owner: str) -> None:
-    """Where other servers stay, what is in no plan here was moved or named as gone before. Raises HomewrightError."""
-    site = hosts[0].site
-    if len(hosts) == len(site.servers):
-        return
-    planned = {(one.node.name, one.node.host) for one in all_planned(hosts[0])}
-    names = {host.name for host in hosts}
-    left = [
-        f"{one['name']} is still on {one['location']}"
-        for one in lxd.get("instances", recursion=1)
-        if is_ours(one, owner) and one["location"] in names and (one["name"], one["location"]) not in planned
-        if one["name"] not in site.instances.gone
-    ]
-    if left:
-        raise HomewrightError(
-            f"{', '.join(left)}.",
-            "What is in it is nowhere else.",
-            ["have it moved or taken away, as the site says by now: homewright apply"],
-        )
 
 
 def _has_cloud_init(lxd: Lxd, one: Planned) -> bool:
@@ -362,26 +293,3 @@ def _eventually(host: Host, what: str, act: Callable[[], Result]) -> Result:
                     f"{what}.", f"{error.what} {error.why}".strip(), [f"look at it: sudo lxc console {what.split()[0]}"]
                 ) from error
         time.sleep(LOOK_S)
-
-
-def _delete(lxd: Lxd, found: Mapping[str, Any]) -> None:
-    if found["status"] != "Stopped":
-        with suppress(LxdError):  # one that never came to start cannot be stopped either
-            lxd.set_state(found["name"], "stop", force=True)
-    lxd.delete(f"instances/{found['name']}")
-
-
-def _forget(lxd: Lxd, host: Host, found: Mapping[str, Any]) -> None:
-    _delete(lxd, found)
-    known_hosts.forget(host.known_hosts, found["config"].get(texts.ADDRESS, ""), SSH_PORT)
-    key_change.gone(host.key_file, [found["name"]])
-
-
-def remove(lxd: Lxd, host: Host, owner: str) -> bool:
-    """Remove all instances of ours on a server, and the trust in their keys; whether there was one."""
-    mine = [one for one in lxd.get("instances", recursion=1) if is_ours(one, owner) and one["location"] == host.name]
-    for one in mine:
-        with host.task(f"No {one['name']}") as task:
-            _forget(lxd, host, one)
-            task.changed = True
-    return bool(mine)

@@ -1,0 +1,78 @@
+"""Instances that nobody wants any more: those that the site names as gone, and all where the stage is taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from homewright.access import key_change, known_hosts
+from homewright.engine.runners.host import Host
+from homewright.errors import HomewrightError
+from homewright.lxd.client import Lxd
+from homewright.planning.hosts import SSH_PORT
+from homewright.stages.lxd import instances, moving, texts
+
+
+def take_away(lxd: Lxd, host: Host, gone: Sequence[str], owner: str) -> None:
+    """Remove the instances of ours that the site names as gone; of the others that are in no plan it is told."""
+    planned = {one.node.name for one in instances.all_planned(host)}
+    for found in lxd.get("instances", recursion=1):
+        name = found["name"]
+        if not instances.is_ours(found, owner) or name in planned:
+            continue
+        if name not in gone:
+            host.say(f"{name} on {found['location']} is in no plan and stays: homewright site remove-instance {name}")
+            continue
+        with host.task(f"No {name}") as task:
+            _forget(lxd, host, found)
+            task.changed = True
+
+
+def not_gone(lxd: Lxd, gone: Sequence[str], owner: str) -> list[str]:
+    """Those that the site names as gone and that are there all the same."""
+    return [
+        one["name"]
+        for one in lxd.get("instances", recursion=1)
+        if one["name"] in gone and instances.is_ours(one, owner)
+    ]
+
+
+def refuse_data(lxd: Lxd, hosts: Sequence[Host], owner: str) -> None:
+    """Where other servers stay, what is in no plan here was moved or named as gone before. Raises HomewrightError."""
+    site = hosts[0].site
+    if len(hosts) == len(site.servers):
+        return
+    planned = {(one.node.name, one.node.host) for one in instances.all_planned(hosts[0])}
+    names = {host.name for host in hosts}
+    left = [
+        f"{one['name']} is still on {one['location']}"
+        for one in lxd.get("instances", recursion=1)
+        if instances.is_ours(one, owner) and one["location"] in names and (one["name"], one["location"]) not in planned
+        if one["name"] not in site.instances.gone
+    ]
+    if left:
+        raise HomewrightError(
+            f"{', '.join(left)}.",
+            "What is in it is nowhere else.",
+            ["have it moved or taken away, as the site says by now: homewright apply"],
+        )
+
+
+def remove(lxd: Lxd, host: Host, owner: str) -> bool:
+    """Remove all instances of ours on a server, and the trust in their keys; whether there was one."""
+    mine = [
+        one
+        for one in lxd.get("instances", recursion=1)
+        if instances.is_ours(one, owner) and one["location"] == host.name
+    ]
+    for one in mine:
+        with host.task(f"No {one['name']}") as task:
+            _forget(lxd, host, one)
+            task.changed = True
+    return bool(mine)
+
+
+def _forget(lxd: Lxd, host: Host, found: Mapping[str, Any]) -> None:
+    moving.delete(lxd, found)
+    known_hosts.forget(host.known_hosts, found["config"].get(texts.ADDRESS, ""), SSH_PORT)
+    key_change.gone(host.key_file, [found["name"]])
