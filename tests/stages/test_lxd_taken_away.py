@@ -14,7 +14,7 @@ import pytest
 from homewright.access import engine_key, key_change
 from homewright.errors import HomewrightError
 from homewright.site.models import Leaving, Server, Site
-from homewright.stages.lxd import cluster, instances, packages
+from homewright.stages.lxd import cluster, packages, removing
 from homewright.stages.lxd.standing import OWNER, Lxd
 
 OURS = "root:100000:1000000\n"
@@ -100,7 +100,7 @@ def test_an_instance_that_is_gone_keeps_no_old_key_here(tmp_path: Path, how: str
     if how == "its server is lost":
         cluster._forget_the_lost(host, lxd)
     else:
-        instances.remove(lxd, host, "home")
+        removing.remove(lxd, host, "home")
     assert key_change.owed(key) == ("s1", "s1-node")
 
 
