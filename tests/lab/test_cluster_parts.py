@@ -81,7 +81,8 @@ def _parts(folder: Path) -> Parts:
         file.write_bytes(f"{build} {name}".encode())
         return file
 
-    return Parts(program, program("", "envoy"), program("", "nft"), program("", "busybox"), ("sh", "cp"), lambda _: ())
+    of_debian = [program("", name) for name in ("envoy", "nft", "iptables", "busybox")]
+    return Parts(program, *of_debian, applets=("sh", "cp"), libraries=lambda _: ())
 
 
 def test_there_is_a_recipe_for_every_image_of_a_cluster(tmp_path: Path) -> None:
@@ -94,6 +95,8 @@ def test_there_is_a_recipe_for_every_image_of_a_cluster(tmp_path: Path) -> None:
     shared = {found[name].layers[-1] for name in mirrored.OF_KUBERNETES}
     assert len(shared) == 1, "Kubernetes' images are one layer, which is fetched once"
     assert any(entry.path == "usr/sbin/nft" for layer in found["kube-proxy"].layers for entry in layer)
+    of_flannel = {entry.path for layer in found["flannel"].layers for entry in layer}
+    assert of_flannel >= {"usr/sbin/nft", "usr/sbin/iptables", "usr/sbin/ip6tables"}, "flanneld ends without these"
     assert {entry.path for layer in found["flannel-cni-plugin"].layers for entry in layer} >= {"bin/cp", "flannel"}
 
 
@@ -246,3 +249,17 @@ def test_an_answer_counts_only_while_the_process_lives(tmp_path: Path, monkeypat
     with pytest.raises(LabError, match="did not start") as caught:
         services._start(service, tmp_path)
     assert "It ended with 3: address in use" in caught.value.why
+
+
+def test_the_runtimes_script_changes_what_older_crun_does_not_take(tmp_path: Path) -> None:
+    script = tmp_path / "runtime"
+    script.write_text(nested.RUNTIME.replace("exec /usr/bin/crun", "exec echo"))
+    config = tmp_path / "config.json"
+    config.write_text('{"ociVersion":"1.3.0"}\n')
+    words = ["--root", "/a b", "create", "--bundle", str(tmp_path), "--pid-file", "/p", "name"]
+    done = subprocess.run(["sh", script, *words], capture_output=True, text=True, timeout=30, check=True)
+    expected = [*words[:3], "--no-new-keyring", *words[3:]]
+    assert done.stdout.rstrip("\n") == " ".join(["--cgroup-manager=disabled", *expected])
+    assert json.loads(config.read_text()) == {"ociVersion": "1.0.2"}
+    done = subprocess.run(["sh", script, "start", "name"], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "--cgroup-manager=disabled start name\n"

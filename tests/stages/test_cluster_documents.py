@@ -140,3 +140,30 @@ def test_flannel_takes_the_nodes_own_address_and_the_planned_range() -> None:
 )  # fmt: skip
 def test_what_holds_a_pod_up_is_told_in_its_own_words(status: dict[str, Any], why: str) -> None:
     assert network.waiting({"status": status}) == why
+
+
+READY = {"type": "Ready", "status": "True"}
+MADE = {"type": "NetworkUnavailable", "status": "False"}
+UP = {"status": {"phase": "Running", "containerStatuses": [{"name": "c", "state": {"running": {}}}]}}
+CRASHES = {
+    "status": {"phase": "Running", "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "Crash"}}}]}
+}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "pods", "why"),
+    [
+        ([READY, MADE], [UP], ""),
+        ([], [], "s1 is not ready: it has not reported yet"),
+        ([{**READY, "status": "False", "message": "no network"}], [], "s1 is not ready: no network"),
+        ([{**READY, "status": "False", "message": "no network"}], [CRASHES], "s1 is not ready: c: Crash"),
+        ([READY, MADE], [CRASHES], "flannel does not run on s1: c: Crash."),
+        ([READY, MADE], [], "flannel does not run on s1."),
+        ([READY], [UP], "flannel on s1 has not made its network yet."),
+    ],
+    ids=["carries", "unheard of", "not ready", "why", "ready while it crashes", "gone", "no network yet"],
+)
+def test_a_node_carries_pods_when_its_network_is_made(
+    conditions: list[dict[str, str]], pods: list[dict[str, Any]], why: str
+) -> None:
+    assert network.judged("s1", {"status": {"conditions": conditions}}, pods) == why

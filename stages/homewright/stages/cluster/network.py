@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homewright.cluster.client import Cluster
@@ -64,22 +64,41 @@ def apply(api: Cluster, site: Site, plan: ClusterPlan) -> bool:
     return changed
 
 
+def begin_anew(api: Cluster) -> int:
+    """Have flannel started at once where it waits for its next try, up to five minutes long; on how many nodes."""
+    pods = [pod for pod in api.list(f"/api/v1/namespaces/{NAMESPACE}/pods") if _is_flannel(pod) and waiting(pod)]
+    return sum(api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}") for pod in pods)
+
+
 def unready(api: Cluster, name: str) -> str:
     """Why a node cannot carry pods yet, in a sentence; empty where it can."""
     node = api.find(f"/api/v1/nodes/{name}")
     if node is None:
         return f"{name} is not in the cluster."
+    pods = api.list(f"/api/v1/namespaces/{NAMESPACE}/pods", fieldSelector=f"spec.nodeName={name}")
+    return judged(name, node, [pod for pod in pods if _is_flannel(pod)])
+
+
+def judged(name: str, node: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> str:
+    """Why a node with these pods of flannel cannot carry pods, in a sentence; empty where it can. Pure.
+
+    kubelet calls a node ready as soon as there are settings of a network, which is before flannel runs; flannel itself
+    says when it has made its network.
+    """
     conditions = {one["type"]: one for one in node["status"].get("conditions", ())}
     ready = conditions.get("Ready", {})
-    if ready.get("status") == "True":
-        return ""
-    return f"{name} is not ready: {_why(api, name) or ready.get('message') or 'it has not reported yet'}"
+    held = next((why for pod in pods if (why := waiting(pod))), "")
+    if ready.get("status") != "True":
+        return f"{name} is not ready: {held or ready.get('message') or 'it has not reported yet'}"
+    if held or not any((pod.get("status") or {}).get("phase") == "Running" for pod in pods):
+        return f"flannel does not run on {name}{held and ': '}{held}."
+    if conditions.get("NetworkUnavailable", {}).get("status") != "False":
+        return f"flannel on {name} has not made its network yet."
+    return ""
 
 
-def _why(api: Cluster, name: str) -> str:
-    """What holds flannel up on a node, as its pod tells it; empty where it runs."""
-    pods = api.list(f"/api/v1/namespaces/{NAMESPACE}/pods", fieldSelector=f"spec.nodeName={name}")
-    return next((why for pod in pods if (why := waiting(pod))), "")
+def _is_flannel(pod: Mapping[str, Any]) -> bool:
+    return _LABELS.items() <= (pod["metadata"].get("labels") or {}).items()
 
 
 def waiting(pod: Mapping[str, Any]) -> str:
