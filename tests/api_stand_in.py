@@ -43,6 +43,8 @@ class StandIn:
         self.lock = threading.RLock()
         self.faults: list[tuple[int, str, dict[str, str]]] = []
         """Answers that come first: status, message, headers."""
+        self.lose: tuple[str, str] | None = None
+        """What is done next, and not answered: method, and a part of the path. The connection ends."""
         self.token = "first"
         self.denied: set[tuple[str, str]] = set()
         """Rights that are missing: verb and resource."""
@@ -239,6 +241,9 @@ def stand_in() -> Iterator[StandIn]:
                 body = json.loads(data) if data else None
                 answer = server.answer(self.command, parts.path, query, body, self.headers.get("Content-Type") or "")
                 code = 200
+                if server.lose is not None and self.command == server.lose[0] and server.lose[1] in parts.path:
+                    server.lose, self.close_connection = None, True
+                    return
             except Refusal as refusal:
                 code, answer = refusal.code, refusal.body
             said = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()

@@ -376,6 +376,42 @@ def test_a_busy_server_is_asked_again(server: StandIn) -> None:
     assert server.faults == []
 
 
+@pytest.mark.parametrize(
+    ("name", "method", "part"),
+    [
+        ("create", "POST", "/configmaps"), ("create", "PATCH", "/configmaps/"), ("create", "PATCH", "/statefulsets/"),
+        ("create", "PATCH", "/persistentvolumeclaims/"), ("stop", "PATCH", "/configmaps/"),
+        ("stop", "PATCH", "/statefulsets/"), ("start", "PATCH", "/configmaps/"), ("restart", "PATCH", "/configmaps/"),
+        ("delete", "PATCH", "/configmaps/"), ("delete", "DELETE", "/configmaps/"),
+        ("delete with storage", "PATCH", "/persistentvolumeclaims/"),
+    ],
+)  # fmt: skip
+def test_a_write_whose_answer_was_lost_is_not_somebody_else_s(
+    server: StandIn, name: str, method: str, part: str
+) -> None:
+    before, verb, expected = VERBS[name]
+    before(server)
+    server.lose = (method, part)
+    verb(manager(server))
+    assert server.lose is None and kinds(server) == expected
+
+
+def test_a_record_that_somebody_else_changed_is_not_ours(server: StandIn) -> None:
+    """Also where both wanted the same: its moment and its author are another's."""
+    _running(server)
+    one, other = manager(server), manager(server)
+    backend, held = one._require(ALICE)
+    theirs = other._require(ALICE)[0]
+    theirs.who = "root@there"
+    theirs.change(held, "stopped", wanted="stopped")
+    with pytest.raises(ChangedMeanwhile):
+        backend.change(held, "stopped", wanted="stopped")
+    claim = server.all("PersistentVolumeClaim")[0]
+    theirs.give_up(claim, "1000")
+    with pytest.raises(ChangedMeanwhile):
+        backend.give_up(claim, "2000")
+
+
 def test_a_server_that_stays_busy_is_said(server: StandIn) -> None:
     server.faults = [(503, "no endpoints", {})] * 100
     with pytest.raises(Unreachable) as busy:

@@ -89,13 +89,20 @@ class ClusterBackend:
             return held, False
 
     def change(self, held: Held, what: str, **changes: object) -> Held:
-        """Write the record anew, with one more deed. Raises ChangedMeanwhile where somebody was faster."""
+        """Write the record anew, with one more deed. Raises ChangedMeanwhile where somebody was faster.
+
+        A write whose answer was lost is sent again, and refused because of itself: a record that says exactly what was
+        to be written, with its moment and its author, is ours.
+        """
         intent = held.intent.with_deed(self.clock(), self.who, what, **changes)
         manifest = manifests.record(self.template, intent)
         manifest["metadata"]["uid"] = held.uid
         try:
             return _held(self.api.apply(manifest, held.version))
         except Conflict as error:
+            now = self.find(held.intent.key)
+            if now is not None and (now.uid, now.intent) == (held.uid, intent):
+                return now
             raise _faster(held.intent) from error
 
     def _require_still(self, held: Held) -> None:
@@ -331,7 +338,10 @@ class ClusterBackend:
         try:
             self.api.mark(claim, {DELETED_AT: at})
         except Conflict as error:
-            name = claim["metadata"]["name"]
+            metadata, name = claim["metadata"], claim["metadata"]["name"]
+            now = (self.api.get(claim["kind"], metadata["namespace"], name) or {}).get("metadata") or {}
+            if now.get("uid") == metadata["uid"] and (now.get("annotations") or {}).get(DELETED_AT) == at:
+                return  # a write whose answer was lost, or somebody else's of the same
             raise ChangedMeanwhile(f"{name} was changed meanwhile.", f"{error}", ["try again"]) from error
 
     def _require_no_tombstones(self, intent: Intent) -> None:
