@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from homewright.cluster import client, kubeconfig, looking
+from homewright.cluster import client, credentials, kubeconfig, looking
 from homewright.cluster.client import (
     Cluster,
     ClusterAway,
@@ -30,7 +30,9 @@ from homewright.cluster.client import (
     wait,
 )
 from homewright.cluster.kubeconfig import Kubeconfig, KubeconfigError
+from homewright.errors import Unreachable
 from homewright.site.secrets import Secrets
+from homewright.workspaces.backends.kubernetes.api import Api
 
 
 @dataclass(frozen=True)
@@ -204,19 +206,84 @@ def test_what_is_applied_says_who_manages_it(address: str) -> None:
     )
 
 
-def test_a_program_of_the_kubeconfig_signs_us_in(address: str, tmp_path: Path) -> None:
-    program = tmp_path / "give-a-token"
-    token = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t0k"}}
-    program.write_text(f"#!/bin/sh\necho '{json.dumps(token)}'\n")
+VERSION = "client.authentication.k8s.io/v1"
+
+
+def with_program(address: str, folder: Path, script: str, **more: Any) -> Kubeconfig:
+    """A kubeconfig whose program is this script."""
+    program = folder / "sign-in"
+    program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o700)
     document = json.loads(kubeconfig.write("attic", address, "admin", CA.certificate, ADMIN.certificate, ADMIN.key))
     document["users"][0]["user"] = {
-        "exec": {"apiVersion": token["apiVersion"], "command": str(program), "interactiveMode": "Never"}
+        "exec": {"apiVersion": VERSION, "command": str(program), "interactiveMode": "Never", **more}
     }
+    return kubeconfig.read(json.dumps(document))
+
+
+def credential(**status: str) -> str:
+    return json.dumps({"apiVersion": VERSION, "kind": "ExecCredential", "status": status})
+
+
+def test_a_program_of_the_kubeconfig_signs_us_in(address: str, tmp_path: Path) -> None:
+    script = f"""[ -t 0 ] && exit 1; (: >/dev/tty) 2>/dev/null && exit 2
+echo "$1 $OWN $KUBERNETES_EXEC_INFO" >{tmp_path}/said
+echo '{credential(token="t0k")}'"""
     Api.answers["/version"] = {"gitVersion": "v1.36.3"}
-    with Cluster(kubeconfig.read(json.dumps(document))) as api:
+    config = with_program(address, tmp_path, script, args=["get-token"], env=[{"name": "OWN", "value": "attic"}])
+    with Cluster(config) as api:
         api.get("/version")
     assert (Api.asked[0]["token"], Api.asked[0]["who"]) == ("Bearer t0k", "")
+    words = (tmp_path / "said").read_text().split(" ", 2)
+    assert words[:2] == ["get-token", "attic"]
+    assert json.loads(words[2]) == {"apiVersion": VERSION, "kind": "ExecCredential", "spec": {"interactive": False}}
+
+
+def test_a_program_gives_a_certificate_that_no_disk_sees(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    answer = tmp_path / "answer"
+    answer.write_text(credential(clientCertificateData=ADMIN.certificate.decode(), clientKeyData=ADMIN.key.decode()))
+    Api.answers["/version"] = {"gitVersion": "v1.36.3"}
+    with Cluster(with_program(address, tmp_path, f"cat {answer}")) as api:
+        api.get("/version")
+        assert in_memory() == 3 and not list(scratch.iterdir())
+    assert Api.asked[0]["who"] == "admin"
+
+
+@pytest.mark.parametrize(
+    ("script", "more", "said"),
+    [
+        ("echo 'log in first' >&2; exit 3", {}, "It ended with 3: log in first"),
+        ("printf 'a\\033]0;x\\007b' >&2; exit 1", {}, "It ended with 1: a"),
+        ("sleep 600 & sleep 600", {}, "It was ended after 0 s"),
+        ("echo t0k", {}, "no ExecCredential"),
+        ("echo '{}'", {}, "no ExecCredential"),
+        (f"echo '{credential()}'", {}, "neither a token nor"),
+        (f"echo '{credential(token='t')}'", {"apiVersion": "client.authentication.k8s.io/v1beta1"}, "answers in"),
+        ("", {"command": "/nowhere/x", "installHint": "Install x."}, "No such file or directory. Install x."),
+        ("", {"interactiveMode": "Always"}, "at a terminal"),
+    ],
+)
+def test_a_program_that_fails_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, more: dict[str, str], said: str
+) -> None:
+    if "sleep" in script:
+        monkeypatch.setattr(credentials, "PROGRAM_S", 0.3)
+    with pytest.raises(KubeconfigError, match="does not sign us in") as caught:
+        Cluster(with_program("https://127.0.0.1:1", tmp_path, script, **more))
+    assert said in caught.value.why and "\x1b" not in caught.value.as_text() and "t0k" not in caught.value.as_text()
+    assert in_memory() == 0
+
+
+def test_workspaces_hear_why_a_program_does_not_sign_them_in(tmp_path: Path) -> None:
+    config = with_program("https://127.0.0.1:1", tmp_path, "echo 'log in first' >&2; exit 3")
+    with pytest.raises(Unreachable, match="does not sign us in") as caught:
+        Api(lambda: config, patience_s=0).get("Pod", "devenv", "one")
+    assert "log in first" in caught.value.why
 
 
 def test_a_look_changes_nothing_and_hides_nothing_that_is_forbidden(address: str) -> None:

@@ -48,6 +48,10 @@ class Kubeconfig:
     """Whether it says that any certificate will do."""
     program: str = ""
     """The program that signs us in, where there is one (an exec plugin)."""
+    execution: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    """How it is run: arguments, environment, version of its answer."""
+    server_name: str = ""
+    """The name in the API's certificate, where it is not that of the address."""
 
     @property
     def expires(self) -> datetime | None:
@@ -96,6 +100,8 @@ def read(text: str, context: str | None = None) -> Kubeconfig:
                     [f"write it anew: kubectl config view --flatten --minify --context {chosen}"],
                 )
     executed = user.get("exec") or {}
+    if not isinstance(executed, dict):
+        raise _unusable("Its exec is no map.")
     return Kubeconfig(
         context=chosen,
         server=cluster["server"],
@@ -106,6 +112,8 @@ def read(text: str, context: str | None = None) -> Kubeconfig:
         key_pem=_data(user, "client-key-data"),
         unverified=bool(cluster.get("insecure-skip-tls-verify")),
         program=str(executed.get("command", "")),
+        execution=executed,
+        server_name=str(cluster.get("tls-server-name") or ""),
     )
 
 

@@ -7,7 +7,6 @@ Signing in, TLS and the official package are `homewright.cluster`'s. Lists are J
 from __future__ import annotations
 
 import json
-import logging
 import random
 import re
 import threading
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from homewright.cluster.client import Cluster as Connection
-from homewright.cluster.kubeconfig import SECRET, Kubeconfig
+from homewright.cluster.kubeconfig import SECRET, Kubeconfig, KubeconfigError
 from homewright.errors import HomewrightError, Unreachable, visible
 from homewright.workspaces.backends.kubernetes.words import MANAGER
 from homewright.workspaces.errors import (
@@ -310,25 +309,12 @@ def _signed_in(config: Kubeconfig) -> Connection:
     """A connection for a kubeconfig. Raises Unreachable where it cannot be used."""
     from kubernetes.config import ConfigException
 
-    said: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
-
-    # The package tells only the root logger that a credential plugin failed, and would then go on as nobody.
-    listener, root = Listener(), logging.getLogger()
-    root.addHandler(listener)
     try:
-        connection = Connection(config)
+        return Connection(config)
+    except KubeconfigError as error:
+        raise Unreachable(error.what, error.why, error.do) from error
     except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
         raise _unusable(f"{error}") from error
-    finally:
-        root.removeHandler(listener)
-    if config.program and said:
-        connection.close()
-        raise _unusable(f"Its credential program {config.program} failed: {'; '.join(said)}")
-    return connection
 
 
 def _unusable(why: str) -> Unreachable:
