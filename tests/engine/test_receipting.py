@@ -247,6 +247,29 @@ def test_a_step_that_was_never_begun_is_not_taken_back(server: Server1) -> None:
     assert states["90/10", "s1"][0] is State.ROLLED_BACK
 
 
+def test_what_was_taken_back_is_not_taken_back_again_until_it_is_begun_anew(server: Server1) -> None:
+    server.engine(Action.RUN)
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+    server.content = "somebody else's by now"
+    again = server.engine(Action.ROLLBACK)
+    assert (again.state, again.changed, again.exit_code) == (State.ROLLED_BACK, 0, 0)
+    assert server.content == "somebody else's by now"
+    assert server.reason() == "It was taken back before, and nothing has begun it since."
+    server.content = "before"
+    server.engine(Action.RUN)
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+    assert (server.content, server.reason()) == ("before", "")
+
+
+def test_what_was_not_taken_back_well_is_taken_back_again(server: Server1) -> None:
+    server.engine(Action.RUN)
+    server.goes_back_to = "half"
+    assert server.engine(Action.ROLLBACK).state is State.FAILED
+    server.goes_back_to = "before"
+    server.engine(Action.ROLLBACK)
+    assert server.content == "before"
+
+
 @pytest.mark.parametrize("later", [State.PENDING, State.SKIPPED])
 def test_a_step_that_failed_and_was_left_out_or_hindered_later_is_taken_back(server: Server1, later: State) -> None:
     server.fails = True

@@ -8,6 +8,7 @@ done. See docs/decisions/0025-side-by-side.md.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from homewright.engine.calling import proofs_at_a_time
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.conversation import HostEnd
 from homewright.engine.events import Event, Kind
+from homewright.engine.journal import Reader
 from homewright.engine.launch import RunRequest
 from homewright.engine.order import Turn, beginnings, left_s, turns
 from homewright.engine.past import Past
@@ -33,6 +35,7 @@ PAUSED = "Paused"
 """How the reason of a run begins that is paused."""
 SATISFIED = (State.SUCCEEDED, State.SKIPPED, State.ROLLED_BACK)
 NEVER_BEGUN = "No apply has ever begun it from here."
+TAKEN_BACK = "It was taken back before, and nothing has begun it since."
 EXIT = {State.SUCCEEDED: 0, State.ROLLED_BACK: 0, State.FAILED: 1, State.INCOMPLETE: 1, State.INTERRUPTED: 1}
 
 
@@ -176,6 +179,8 @@ class Schedule:
             and State.PENDING not in self._states.values()
         ):
             code = 5  # nothing is wrong but that servers do not answer
+        if state is State.SUCCEEDED:
+            state = self._good  # also where nothing was left to take back
         if state is State.SUCCEEDED and self._waived & set(self._states):
             state, code = State.INCOMPLETE, 1
         reason = self._reason()
@@ -261,10 +266,10 @@ class Schedule:
             self._states[step.id] = State.SKIPPED
             writer.change(writer.set_step(step.id, "", state=State.SKIPPED, reason=step.skipped))
             return
-        if self._action is Action.ROLLBACK and not self._was_begun(step.id):
+        if self._action is Action.ROLLBACK and (reason := self._nothing_to_take_back(step.id)):
             self._states[step.id] = State.SKIPPED
             rows = ("", *step.hosts)
-            writer.change(*(writer.set_step(step.id, host, state=State.SKIPPED, reason=NEVER_BEGUN) for host in rows))
+            writer.change(*(writer.set_step(step.id, host, state=State.SKIPPED, reason=reason) for host in rows))
             return
         hosts, unsure = await self._past.remaining(step)
         # What is done already needs nothing any more, whatever becomes of what it required.
@@ -314,19 +319,28 @@ class Schedule:
         self._context.writer.change(*(self._context.writer.set_step(step.id, host, **values) for host in rows))
         return True
 
-    def _was_begun(self, step: str) -> bool:
-        """Whether an apply ever began a step, as far as this journal knows; a journal without any apply knows nothing.
-
-        What was never begun is not taken back: a file that does so finds somebody else's work at most. One that failed
-        half-way and was skipped or hindered later was begun all the same.
-        """
+    @functools.cached_property
+    def _journal(self) -> tuple[bool, set[str], set[str]]:
+        """Whether other runs have an apply among them; the steps that one began, and those not taken back since."""
         query = (
-            "SELECT count(*), coalesce("
-            "sum(s.step = ? AND (s.started IS NOT NULL OR s.state NOT IN ('pending', 'skipped'))), 0) "
+            "SELECT DISTINCT r.id, s.step, s.started IS NOT NULL OR s.state NOT IN ('pending', 'skipped') "
             "FROM runs r LEFT JOIN steps s ON s.run = r.id WHERE r.action = 'run' AND r.id != ?"
         )
-        rows, begun = self._context.writer.query(query, step, self._context.run)[0]
-        return not rows or bool(begun)
+        rows = self._context.writer.query(query, self._context.run)
+        applied = Reader(self._context.state).applied(self._context.run)
+        return bool(rows), {str(step) for _, step, begun in rows if begun}, {step for step, _ in applied}
+
+    def _nothing_to_take_back(self, step: str) -> str:
+        """Why a step is left out of a roll-back; empty where it is not. A journal without any apply knows nothing.
+
+        What was never begun is not taken back: a file that does so finds somebody else's work at most. One that failed
+        half-way and was skipped or hindered later was begun all the same. Nor is anything taken back a second time:
+        what it needed for that may have gone since, as LXD does after the instances.
+        """
+        any_apply, begun, applied = self._journal
+        if not any_apply or step in applied:
+            return ""
+        return TAKEN_BACK if step in begun else NEVER_BEGUN
 
     def _hindrance(self, step: PlanStep) -> str:
         if self._action is Action.ROLLBACK:
