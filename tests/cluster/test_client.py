@@ -32,7 +32,7 @@ from homewright.cluster.client import (
 from homewright.cluster.kubeconfig import Kubeconfig, KubeconfigError
 from homewright.errors import Unreachable
 from homewright.site.secrets import Secrets
-from homewright.workspaces.backends.kubernetes.api import Api
+from homewright.workspaces.backends.kubernetes.api import Api as WorkspacesApi
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def test_a_program_that_fails_says_why(
 def test_workspaces_hear_why_a_program_does_not_sign_them_in(tmp_path: Path) -> None:
     config = with_program("https://127.0.0.1:1", tmp_path, "echo 'log in first' >&2; exit 3")
     with pytest.raises(Unreachable, match="does not sign us in") as caught:
-        Api(lambda: config, patience_s=0).get("Pod", "devenv", "one")
+        WorkspacesApi(lambda: config, patience_s=0).get("Pod", "devenv", "one")
     assert "log in first" in caught.value.why
 
 

@@ -463,12 +463,14 @@ def test_a_credential_program_is_run_and_its_failure_told(server: StandIn, tmp_p
     def config(command: str) -> Any:
         executed = {"apiVersion": "client.authentication.k8s.io/v1", "command": command, "interactiveMode": "Never"}
         users = [{"name": "u", "user": {"exec": executed}}]
-        return dataclasses.replace(plain, document={**plain.document, "users": users}, program=command)
+        return dataclasses.replace(
+            plain, document={**plain.document, "users": users}, program=command, execution=executed
+        )
 
     assert Api(lambda: config(str(program))).get("ConfigMap", "x", "y") is None
     with pytest.raises(Unreachable) as failed:
         Api(lambda: config(str(tmp_path / "missing"))).get("ConfigMap", "x", "y")
-    assert "missing" in failed.value.why
+    assert "missing" in failed.value.what and "No such file" in failed.value.why
 
 
 def test_a_stopped_workspace_has_no_log_and_no_server_is_chosen(server: StandIn) -> None:
