@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from homewright.access import known_hosts
 from homewright.access.connection import CommandFailed, Completed
+from homewright.access.endpoint import Endpoint
+from homewright.access.known_hosts import HostKey
 from homewright.engine import fence
 from homewright.engine.fence import Fences, Retired
 from homewright.engine.journal.writer import Writer
@@ -69,6 +72,33 @@ def test_what_a_failed_step_left_on_a_server_is_ended_before_it_is_given_back(
     given = dict(writer.query("SELECT host, released FROM fences"))
     assert given["x"] >= began
     assert (given["y"] is None) is stuck
+
+
+@pytest.mark.parametrize(("taken_away", "left"), [(True, []), (False, ["x-node"])])
+def test_an_instance_that_a_step_took_away_need_not_be_given_back(
+    state: StateFolder, writer: Writer, monkeypatch: pytest.MonkeyPatch, taken_away: bool, left: list[str]
+) -> None:
+    def place(host: str, *_: object) -> Endpoint:
+        return Endpoint(host, "10.0.0.9" if host == "x-node" else "10.0.0.1", 22, "a", state.key, state.known_hosts)
+
+    class Going(Answers):
+        def run(self, command: str, **words: object) -> Completed:
+            if self.host == "x-node" and '"released": true' in command:
+                self.asked.append((self.host, "release"))
+                raise Unreachable("x-node does not answer.")
+            return super().run(command, **words)
+
+    Answers.asked, Answers.stuck = [], False
+    monkeypatch.setattr(fence, "Connection", Going)
+    monkeypatch.setattr(fence, "endpoint", place)
+    fences = Fences(SITE, state, writer, "us")
+    known_hosts.record(state.known_hosts, "10.0.0.9", 22, [HostKey.from_blob("ssh-ed25519", b"\0\0\0\x0bssh-ed25519")])
+    assert asyncio.run(fences.hold(["x", "x-node"])) == {}
+    if taken_away:
+        known_hosts.forget(state.known_hosts, "10.0.0.9", 22)
+    assert asyncio.run(fences.release()) == left
+    released = [host for host, kind in Answers.asked if kind == "release"]
+    assert sorted(released) == ["x", *left], "a server is asked whatever is on record"
 
 
 def ask(file: Path, **record: object) -> dict[str, Any]:

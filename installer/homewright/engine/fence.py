@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
+from homewright.access import known_hosts
 from homewright.access.connection import CommandFailed, Connection
 from homewright.access.endpoint import Endpoint
 from homewright.discovery.facts import HostFacts
@@ -244,8 +245,10 @@ class Fences:
     async def release(self) -> list[str]:
         """Give every server back; names of those that could not be reached for it."""
         hosts, self._held = sorted(self._held), set()
-        answers = await asyncio.gather(*(asyncio.to_thread(self._release, host) for host in hosts))
-        done = [host for host, answer in zip(hosts, answers, strict=True) if answer]
+        gone = [host for host in hosts if self._is_gone(host)]
+        there = [host for host in hosts if host not in gone]
+        answers = await asyncio.gather(*(asyncio.to_thread(self._release, host) for host in there))
+        done = gone + [host for host, answer in zip(there, answers, strict=True) if answer]
         if done:
             now = time.time()
             self._writer.change(*(self._writer.set_fence(host, self.number, now) for host in done))
@@ -283,6 +286,13 @@ class Fences:
 
     def _is_server(self, host: str) -> bool:
         return any(server.name == host for server in self._site.servers)
+
+    def _is_gone(self, host: str) -> bool:
+        """Whether a step of ours took this instance away since: nothing else takes its host key off the record."""
+        if self._is_server(host):
+            return False
+        place = self._endpoint(host)
+        return not known_hosts.lookup(self._state.known_hosts, place.address, place.port)
 
     def _take(self, host: str) -> Held | HomewrightError:
         try:
