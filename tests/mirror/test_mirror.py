@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from homewright.mirror.models import Item
 from homewright.mirror.needs import needs
 from homewright.mirror.registry import Missing, Place, Registry, challenge, refusal
 from homewright.site import mirrored
+from homewright.site.locks import hold
 from homewright.site.models import MirrorSettings, Site
 
 ZEROS = "sha256:" + "0" * 64
@@ -333,6 +335,18 @@ def test_of_an_image_for_many_machines_only_the_sites_are_fetched(
     assert {name for name, one in made.items() if one.digest in held} == set(architectures)
     registry = Registry(served.host, plain_http=True)
     assert registry.push("carried/pause", "1", image, layout)
+    # A mirror that was filled from the folder has what the folder carries, and not what was published.
+    served.tag(place.repository, place.tag, image.digest, image.media_type)
+    for again in range(2):
+        (filled,) = carrying.fetch([item], tmp_path / "disk", architectures, site.mirror, say=list[str]().append)
+        assert filled.digest == index.digest, again
+    carried = carrying.load(tmp_path / "disk")
+    assert carried is not None and carried.held == {item.reference: image.digest}
+    known = [one for one in needs(site, digests=carried.digests) if one.name == "pause"]
+    assert [one.state for one in carrying.ask(known, site.mirror, carried)] == ["there"]
+    served.tag(place.repository, place.tag, _image(served.layout, b"another").digest)
+    assert [one.state for one in carrying.ask(known, site.mirror, carried)] == ["wrong"]
+    assert [(one.state, one.reason) for one in carrying.ask([item], site.mirror)] == [("there", "not compared")]
     with pytest.raises(MirrorError, match="not published for riscv"):
         carrying.chosen("r.lan/a:1", {"manifests": entries}, ["riscv"])
 
@@ -364,7 +378,17 @@ def test_the_command_lists_fetches_and_verifies(
     assert "are missing or wrong" in capsys.readouterr().out
     _publish(served, site, tuple(item.name for item in needs(site)))
     assert main([*options, "verify"]) == 0
-    assert main([*options, "fetch", str(tmp_path / "disk")]) == 0
+    assert "is there; not compared" in capsys.readouterr().out
+    disk = str(tmp_path / "disk")
+    assert main([*options, "verify", "--against", disk]) == 1
+    assert "holds no copies" in capsys.readouterr().err
+    assert main([*options, "fetch", disk]) == 0
+    assert main([*options, "verify", "--against", disk]) == 0
+    assert "not compared" not in capsys.readouterr().out
+    assert main([*options, "verify", disk, "--against", disk]) == 2
+    with hold(tmp_path / "disk"):
+        monkeypatch.setattr(carrying, "hold", partial(hold, wait=0.0))
+        assert main([*options, "fetch", disk]) != 0, "another fetches into it"
     capsys.readouterr()
     assert main([*options, "verify", str(tmp_path / "disk"), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homewright.cli.output import Output
+from homewright.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument("--renew", action="store_true", help="take what is published now, also where it has changed")
     verify = action("verify", "read every byte in a folder; without one, ask the site's own mirror for all of them")
     verify.add_argument("folder", metavar="FOLDER", type=Path, nargs="?")
+    verify.add_argument(
+        "--against", metavar="FOLDER", type=Path, help="compare the site's own mirror with what this folder carries"
+    )
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
@@ -44,7 +48,13 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
     site = files.load(site_file(args.site))
     folder: Path | None = getattr(args, "folder", None)
-    carried = carrying.load(folder) if folder is not None else None
+    against: Path | None = getattr(args, "against", None)
+    if folder is not None and against is not None:
+        raise UsageError("Name one folder.", "Either it is read itself, or the mirror is compared with it.")
+    known = folder or against
+    carried = carrying.load(known) if known is not None else None
+    if against is not None and carried is None:
+        raise carrying.nothing_in(against)
     architectures = tuple(dict.fromkeys(args.architecture or (carried.architectures if carried else ("amd64",))))
     items = needs(site, architectures, carried.digests if carried else None)
     if args.action == "fetch":
@@ -52,7 +62,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
         carrying.require_folder(folder)
         items = carrying.fetch(items, folder, architectures, site.mirror, renew=args.renew, say=output.progress)
     elif args.action == "verify":
-        items = carrying.look(items, folder) if folder is not None else carrying.ask(items, site.mirror)
+        items = carrying.look(items, folder) if folder is not None else carrying.ask(items, site.mirror, carried)
     _print(site, items, folder, output)
     return 0 if all(item.state in ("unknown", "there") for item in items) else 1
 
@@ -67,6 +77,8 @@ def _print(site: Site, items: Sequence[Item], folder: Path | None, output: Outpu
             words.append(item.digest)
         if item.state in ("missing", "wrong"):
             words.append(f"{item.state.upper()}: {item.reason}")
+        elif item.reason:
+            words.append(f"is there; {item.reason}")
         output.line(" ".join(words))
     bad = sum(item.state in ("missing", "wrong") for item in items)
     if bad:

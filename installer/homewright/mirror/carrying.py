@@ -19,6 +19,7 @@ from homewright.mirror.errors import MirrorError, unwritable, wrong
 from homewright.mirror.layout import DOCKER_INDEX, INDEX, Descriptor, Layout, parts, told
 from homewright.mirror.models import Carried, Item
 from homewright.mirror.registry import Missing, Place, Registry
+from homewright.site.locks import hold
 from homewright.site.mirrored import Architecture
 from homewright.site.models import MirrorSettings
 from homewright.site.paths import write_atomically
@@ -79,6 +80,18 @@ def fetch(
     With `renew`, what is published now is taken where it differs from before. Raises MirrorAway and MirrorError for the
     first that cannot be had; what was fetched before it stays.
     """
+    with hold(require_folder(folder)):  # two at a time would sweep away each other's halves
+        return _fetch(items, folder, architectures, mirror, renew, say)
+
+
+def _fetch(
+    items: Sequence[Item],
+    folder: Path,
+    architectures: Sequence[Architecture],
+    mirror: MirrorSettings,
+    renew: bool,
+    say: Say,
+) -> tuple[Item, ...]:
     layout = Layout(images_folder(folder)).create()
     layout.sweep()
     carried = load(folder) or Carried(architectures=tuple(architectures))
@@ -89,7 +102,9 @@ def fetch(
     for number, item in enumerate(items, 1):
         known = None if renew else carried.digests.get(item.reference)
         if item.kind == "image":
-            digest = _fetch_image(item, known, layout, architectures, registries)
+            before = None if renew else carried.held.get(item.reference)
+            digest, held = _fetch_image(item, known, before, layout, architectures, registries)
+            carried = carried.model_copy(update={"held": {**carried.held, item.reference: held}})
         else:
             digest = _fetch_file(item, known, folder)
         say(f"{item.reference} ({number} of {len(items)})")
@@ -110,12 +125,18 @@ def _fetch_file(item: Item, known: str | None, folder: Path) -> str:
 
 
 def _fetch_image(
-    item: Item, known: str | None, layout: Layout, architectures: Sequence[Architecture], registries: Registries
-) -> str:
+    item: Item,
+    known: str | None,
+    held: str | None,
+    layout: Layout,
+    architectures: Sequence[Architecture],
+    registries: Registries,
+) -> tuple[str, str]:
+    """What is published under the reference, and the image in the folder: a mirror may have either."""
     place = Place.of(item.source)
     registry = registries.of(place)
     data, published = registry.manifest(place.repository, place.tag)
-    if known is not None and published.digest != known:
+    if known is not None and published.digest not in (known, held):
         raise moved(item, known, published.digest)
     document = json.loads(data)
     if published.media_type in (INDEX, DOCKER_INDEX):
@@ -130,7 +151,7 @@ def _fetch_image(
         image = layout.add(data, published.media_type)
     if layout.images().get(item.reference) != image:
         layout.name(item.reference, image)
-    return published.digest
+    return known or published.digest, image.digest
 
 
 def _fetch_parts(manifest: Mapping[str, object], place: Place, registry: Registry, layout: Layout) -> None:
@@ -174,9 +195,14 @@ def look(items: Sequence[Item], folder: Path) -> tuple[Item, ...]:
     layout = Layout(images_folder(folder))
     carried = load(folder)
     if carried is None:
-        raise MirrorError(f"{folder} holds no copies.", "It has no mirror.json.", [f"homewright mirror fetch {folder}"])
+        raise nothing_in(folder)
     named = layout.images()
     return tuple(_seen(item, lambda one: _read(one, folder, layout, named, carried)) for item in items)
+
+
+def nothing_in(folder: Path) -> MirrorError:
+    """A folder that nothing was fetched into."""
+    return MirrorError(f"{folder} holds no copies.", "It has no mirror.json.", [f"homewright mirror fetch {folder}"])
 
 
 def _read(item: Item, folder: Path, layout: Layout, named: Mapping[str, Descriptor], carried: Carried) -> str:
@@ -198,8 +224,9 @@ def _read(item: Item, folder: Path, layout: Layout, named: Mapping[str, Descript
     return known
 
 
-def ask(items: Sequence[Item], mirror: MirrorSettings) -> tuple[Item, ...]:
-    """What of these the site's own sources have, and whether it is what was fetched before where that is known."""
+def ask(items: Sequence[Item], mirror: MirrorSettings, carried: Carried | None = None) -> tuple[Item, ...]:
+    """What of these the site's own sources have, and whether it is what was fetched before where that is known:
+    as it was published, or as a folder carries it."""
     registries = Registries(mirror)
 
     def published(item: Item) -> str:
@@ -209,11 +236,16 @@ def ask(items: Sequence[Item], mirror: MirrorSettings) -> tuple[Item, ...]:
         else:
             place = Place.of(item.source)
             digest = registries.of(place).manifest(place.repository, place.tag)[1].digest
-        if item.digest is not None and digest != item.digest:
+        held = carried.held.get(item.reference) if carried else None
+        if item.digest is not None and digest not in (item.digest, held):
             raise moved(item, item.digest, digest)
         return digest
 
-    return tuple(_seen(item, published) for item in items)
+    seen = (_seen(item, published) for item in items)
+    return tuple(
+        one.model_copy(update={"reason": "not compared"}) if one.state == "there" and item.digest is None else one
+        for item, one in zip(items, seen, strict=True)
+    )
 
 
 def _seen(item: Item, act: Callable[[Item], str]) -> Item:

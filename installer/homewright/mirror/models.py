@@ -33,7 +33,7 @@ class Item(Model):
     state: Literal["unknown", "there", "missing", "wrong"] = "unknown"
     """In the folder, or at the site's mirror, as it was looked at now; `list` looks at nothing."""
     reason: str = ""
-    """Why it is missing or wrong."""
+    """Why it is missing or wrong; of one that is there, that it was compared with nothing."""
 
 
 class Carried(Model):
@@ -43,6 +43,8 @@ class Carried(Model):
     architectures: tuple[Literal["amd64", "arm64"], ...]
     digests: dict[str, Digest] = {}
     """By reference: what was published under it when it was fetched first."""
+    held: dict[str, Digest] = {}
+    """By reference: the image in the folder, for the site's own machines; a mirror that is filled from it has that."""
 
 
 class MirrorDocument(Model):
