@@ -9,6 +9,7 @@ from recorded_sites import lay_out
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from homewright.access import engine_key, key_change
 from homewright.engine.journal.writer import Writer
 from homewright.engine.states import Action, State
 from homewright.screens.widgets.field import Field
@@ -36,6 +37,21 @@ def record(state: StateFolder) -> None:
 
 def field(pilot: Pilot[object], name: str) -> Field:
     return pilot.app.screen.query_one(f"#field-{name}", Field)
+
+
+def test_a_server_that_just_leaves_keeps_no_old_key_here(make_app: Make) -> None:
+    file, state = lay_out("attic")
+    engine_key.ensure(state.key, "x")
+    key_change.begin(state.key, ["birch", "maple"], "x")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("servers", ("maple",), "end", "D", ("remove maple?",), file=file)(pilot)
+        await pilot.press(*"maple", "enter")
+        await until(pilot, lambda: "maple" not in {one.name for one in files.load(file).servers})
+        await until(pilot, shows(pilot, "Saved in site.yaml."))
+
+    drive(make_app(), SIZE, flow)
+    assert key_change.owed(state.key) == ("birch",)
 
 
 def test_a_server_leaves_with_its_instance_moved_or_lost(make_app: Make) -> None:

@@ -273,12 +273,12 @@ State     reached: signed in by key, and sudo works without a password
 
         def answer(yes: bool | None) -> None:
             if yes:
-                self._put([server for server in site.servers if server.name != name], "")
+                self._put([server for server in site.servers if server.name != name], "", gone=name)
 
         lines = [f"{name} leaves site.yaml. Nothing is changed on the server itself."]
         self.app.push_screen(AskBox(f"remove {name}?", lines, "remove", typed=name), answer)
 
-    def _put(self, servers: Sequence[object], cursor: str) -> None:
+    def _put(self, servers: Sequence[object], cursor: str, gone: str = "") -> None:
         sitting = self.home.sitting
         assert sitting is not None
         services = self.home.services
@@ -289,7 +289,13 @@ State     reached: signed in by key, and sudo works without a password
             self._loaded(site)
             self.query_one(Table).move_to(cursor)
 
-        self.start("save", lambda: services.put_servers(sitting.file, servers, seen), saved)
+        def save() -> Site:
+            site = services.put_servers(sitting.file, servers, seen)
+            if gone:
+                services.owes_no_key(sitting.state, gone)
+            return site
+
+        self.start("save", save, saved)
 
     def action_contact(self) -> None:
         name = self.query_one(Table).cursor_key

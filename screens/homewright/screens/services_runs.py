@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -199,6 +200,14 @@ class RunServices:
             return reminding.old_key(key_change.owed(state.key))
         except StateError as error:  # nothing else on the screen waits for it
             return error.what.rstrip(".")
+
+    def owes_no_key(self, state: StateFolder, server: str) -> None:
+        """This server is not the site's any more: nobody goes there to take the old controller's key away."""
+        from homewright.access import key_change
+        from homewright.errors import StateError
+
+        with contextlib.suppress(StateError):  # Finished and `status` tell of a record that cannot be read
+            key_change.gone(state.key, [server])
 
     def export(self, file: Path, state: StateFolder, target: Path, passphrase: str) -> tuple[Path, str]:
         """Write a site export; where it is, and the passphrase where one was made. Raises as `packing.export`."""
