@@ -72,6 +72,7 @@ def test_the_sites_own_settings_come_last() -> None:
 def test_containerd_is_beside_any_other_and_pulls_from_the_mirror() -> None:
     told = tomllib.loads(documents.containerd(site(mirror=MIRROR)))
     assert told["root"] != "/var/lib/containerd" and told["grpc"]["address"] != "/run/containerd/containerd.sock"
+    assert told["plugins"]["io.containerd.internal.v1.opt"]["path"].startswith(told["root"]), "and not /opt/containerd"
     images = told["plugins"]["io.containerd.cri.v1.images"]
     assert images["pinned_images"]["sandbox"].startswith("mirror.lan:5000/registry.k8s.io/pause:")
     path, text = documents.registry(site(mirror=MIRROR).mirror) or ("", "")

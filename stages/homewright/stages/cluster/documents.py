@@ -125,6 +125,8 @@ def containerd(site: Site) -> str:
             "state": RUNTIME,
             "grpc": {"address": f"{RUNTIME}/containerd.sock"},
             "plugins": {
+                # It makes this folder, and /opt is not ours.
+                "io.containerd.internal.v1.opt": {"path": f"{STORE}/opt"},
                 "io.containerd.cri.v1.images": {
                     "snapshotter": "overlayfs",
                     "registry": {"config_path": REGISTRIES},

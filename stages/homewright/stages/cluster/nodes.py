@@ -35,7 +35,11 @@ FOLDERS = (
 them, for what is of the cluster there has gone with it."""
 OWN = (PROGRAMS, documents.STORE, documents.RUNTIME, "/etc/homewright/containerd")
 """Folders that are nobody else's."""
-EMPTY = ("/usr/local/lib/homewright", "/etc/homewright/cluster", "/etc/homewright", "/usr/libexec/kubernetes")
+_KUBELETS = "/usr/libexec/kubernetes/kubelet-plugins"
+EMPTY = (
+    "/usr/local/lib/homewright", "/etc/homewright/cluster", "/etc/homewright", f"{_KUBELETS}/volume/exec",
+    f"{_KUBELETS}/volume", _KUBELETS, "/usr/libexec/kubernetes", "/usr/lib/modules",
+)  # fmt: skip
 """Folders that others may share: they go only when they are empty and were not there before."""
 FETCH_S = 1200
 
@@ -270,7 +274,7 @@ _GONE = f"""for path; do
     echo "$path"
 done
 systemctl daemon-reload
-systemctl reset-failed 2>/dev/null || true
+systemctl reset-failed {CONTAINERD_UNIT} {KUBELET_UNIT} 2>/dev/null || true
 """
 _HOLLOW = """for folder; do
     [ ! -d "$folder" ] || find "$folder" -xdev -type d -empty -delete
