@@ -309,8 +309,9 @@ def test_a_look_changes_nothing_and_hides_nothing_that_is_forbidden(address: str
 
 def test_the_sites_own_kubeconfig_is_a_secret(tmp_path: Path) -> None:
     kept = Secrets(tmp_path / "secrets.json")
-    with pytest.raises(KubeconfigError, match="has no kubeconfig"):
+    with pytest.raises(KubeconfigError, match="has no kubeconfig") as caught:
         client.of_site(kept)
+    assert "apply" not in caught.value.as_text(), "no stage makes a cluster"
     text = kubeconfig.write("attic", "https://192.0.2.1:6443", "admin", CA.certificate, ADMIN.certificate, ADMIN.key)
     kept.set(kubeconfig.SECRET, text)
     assert client.of_site(kept).server == "https://192.0.2.1:6443"

@@ -192,7 +192,7 @@ CASES = [
     ("registry away", seen(pod(waiting="ErrImagePull", message="dial tcp: lookup r.lan: no such host")),
      "error", "registry does not answer", "cluster"),
     ("image never pulled", seen(pod(waiting="ErrImageNeverPull", message="is not present with pull policy of Never")),
-     "error", "no such image", "cluster"),
+     "error", "its node does not have it", "cluster"),
     ("image's name", seen(pod(waiting="InvalidImageName", message="couldn't parse")), "error", "none", "homewright"),
     ("secret missing", seen(pod(waiting="CreateContainerConfigError", message='secret "x" not found')),
      "error", "lacks what it is configured by", "cluster"),

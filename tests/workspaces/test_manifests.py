@@ -87,6 +87,7 @@ def test_names_are_the_product_s(template: str, claims: list[str], host: str) ->
 @pytest.mark.parametrize("name", PODS)
 def test_every_pod_fits_the_level_restricted_and_more(name: str) -> None:
     template = pod_template(name)
+    assert ("import it on every node" in template.warning) is template.image.startswith("localhost/")
     stateful = of_kind(everything(template, made(template)), "StatefulSet")["spec"]
     pod = stateful["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False and pod["enableServiceLinks"] is False
@@ -100,7 +101,7 @@ def test_every_pod_fits_the_level_restricted_and_more(name: str) -> None:
         assert context["allowPrivilegeEscalation"] is False and context["privileged"] is False
         assert context["capabilities"] == {"drop": ["ALL"]} and context["runAsNonRoot"] is True
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert container["imagePullPolicy"] == "IfNotPresent"
+        assert container["imagePullPolicy"] == ("Never" if template.image.startswith("localhost/") else "IfNotPresent")
         assert {"cpu", "memory"} <= set(container["resources"]["limits"])
     assert not any("hostPath" in volume for volume in pod["volumes"])
     assert stateful["updateStrategy"] == {"type": "OnDelete"}

@@ -197,6 +197,11 @@ def _ingress(template: PodTemplate, intent: Intent, uid: str, surroundings: Surr
     return _object("networking.k8s.io/v1", "Ingress", template, intent, uid=uid, marks=marks, spec=spec)
 
 
+def _pull(reference: str) -> str:
+    """No registry is called localhost: such an image was imported on the nodes, or nothing can bring it."""
+    return "Never" if reference.startswith("localhost/") else "IfNotPresent"
+
+
 def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> Manifest:
     preset = template.preset(intent.preset)
     mounts = [{"name": f"volume-{number}", "mountPath": volume.path} for number, volume in enumerate(template.volumes)]
@@ -205,7 +210,7 @@ def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> M
     container: Manifest = {
         "name": CONTAINER,
         "image": image(template.image, surroundings),
-        "imagePullPolicy": "IfNotPresent",
+        "imagePullPolicy": _pull(template.image),
         "env": [{"name": name, "value": value} for name, value in template.environment.items()],
         "ports": [{"name": port.name, "containerPort": port.container, "protocol": "TCP"} for port in template.ports],
         "resources": _resources(preset),
@@ -228,7 +233,7 @@ def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> M
         {
             "name": step.name,
             "image": container["image"],
-            "imagePullPolicy": "IfNotPresent",
+            "imagePullPolicy": _pull(template.image),
             "command": list(step.command),
             "env": container["env"],
             "resources": container["resources"],

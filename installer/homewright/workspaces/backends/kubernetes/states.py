@@ -266,7 +266,10 @@ def _image(one: Container, said: str) -> Finding:
     lower = said.lower()
     if "unauthorized" in lower or "authentication required" in lower or "denied" in lower:
         why, remedy = "the registry wants a sign-in for it", "have the image made public, or the nodes signed in there"
-    elif "not found" in lower or "manifest unknown" in lower or one.waiting == "ErrImageNeverPull":
+    elif one.waiting == "ErrImageNeverPull":
+        why = "its node does not have it, and no registry does"
+        remedy = "build it and import it on every node, or name an image of a registry in the template"
+    elif "not found" in lower or "manifest unknown" in lower:
         why, remedy = "there is no such image", "correct the image in the template, or bring it to the registry"
     elif "no such host" in lower or "dial tcp" in lower or "timeout" in lower or "connection refused" in lower:
         why, remedy = "the registry does not answer", "see whether the nodes reach it, or use a mirror of it"
