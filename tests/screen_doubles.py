@@ -199,6 +199,9 @@ class Manager:
     def start(self, key: Key, *, in_cluster: bool) -> None:
         self.asked.append(("start", str(key), in_cluster))
 
+    def restart(self, key: Key, *, in_cluster: bool) -> None:
+        self.asked.append(("restart", str(key), in_cluster))
+
     def stop(self, key: Key, *, in_cluster: bool) -> None:
         self.asked.append(("stop", str(key), in_cluster))
 

@@ -123,6 +123,23 @@ def test_verbs_on_a_row_of_the_cluster_never_reach_a_server(make_app: Make, site
     assert manager.asked == [("start", "erin", True), ("stop", "erin", True), ("delete", "erin", False, True)]
 
 
+def test_restarting_asks_only_where_somebody_is_on(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        manager.guests = (Session(address="192.168.1.77", connections=1),)
+        await pilot.press("R")
+        await until(pilot, shows(pilot, "Restarting ends these sessions", "from 192.168.1.77"))
+        await closed(pilot, "escape")
+        assert manager.asked == []
+        manager.guests = ()
+        await pilot.press("R")
+        await until(pilot, shows(pilot, "alice/default@s2: runs"))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == [("restart", "alice/default@s2", False)]
+
+
 def test_filter_password_and_log(make_app: Make, site: Path, manager: Manager) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "workspaces")

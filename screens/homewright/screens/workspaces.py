@@ -46,9 +46,9 @@ mem    memory in use
 idle   how long ago its editor was last open in a browser
 
 enter shows all of one workspace, o its address, p its password. s and x start and stop the marked ones
-(space), else the one under the cursor. Stopping ends open sessions, so it asks and says who is on. Its data
-stays. D deletes: you type its name, and choose whether its own storage goes too. The shared folders
-(projects, datasets, jobs) are never touched.
+(space), else the one under the cursor; R ends and starts them again. Ending one ends its open sessions, so
+that asks and says who is on. Its data stays. D deletes: you type its name, and choose whether its own
+storage goes too. The shared folders (projects, datasets, jobs) are never touched.
 """
     BINDINGS = [
         Binding("n", "new", "new"),
@@ -58,6 +58,7 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
         Binding("p", "password", "password"),
         Binding("s", "start", "start"),
         Binding("x", "stop", "stop"),
+        Binding("R", "restart", "restart", show=False),
         Binding("l", "logs", "logs"),
         Binding("D", "delete", "delete"),
         Binding("slash", "filter", "filter", key_display="/"),
@@ -264,7 +265,7 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
             return here is not None
         if action == "start":
             return any(str(one.state) in ("stopped", "error") for one in self._chosen())
-        if action == "stop":
+        if action in ("stop", "restart"):
             return any(str(one.state) in ("running", "starting", "error", "unknown") for one in self._chosen())
         if action in ("filter", "sort", "export"):
             return bool(self._found)
@@ -340,25 +341,31 @@ stays. D deletes: you type its name, and choose whether its own storage goes too
 
     def action_stop(self) -> None:
         """Stop; where somebody is on, ask first and say who."""
+        self._end("stop", "Stopping", "stopped", self.manager.stop)
+
+    def action_restart(self) -> None:
+        """End and start again; where somebody is on, ask first and say who."""
+        self._end("restart", "Restarting", "runs", self.manager.restart)
+
+    def _end(self, verb: str, doing: str, done: str, work: Callable[..., object]) -> None:
         from homewright.screens.ask import AskBox
 
         chosen = [one for one in self._chosen() if str(one.key) not in self._acting]
         manager = self.manager
 
-        def stop(yes: bool | None) -> None:
+        def end(yes: bool | None) -> None:
             if yes:
                 for one in chosen:
-                    work = partial(manager.stop, one.key, in_cluster=_in_cluster(one))
-                    self._act(one, "stopping", work, "stopped")
+                    self._act(one, doing.lower(), partial(work, one.key, in_cluster=_in_cluster(one)), done)
 
         def seen(on: list[str]) -> None:
             self.say("")
             if not on:
-                stop(True)
+                end(True)
                 return
             names = ", ".join(str(one.key) for one in chosen)
-            lines = ["Stopping ends these sessions; unsaved work in their terminals is lost:", *on]
-            self.app.push_screen(AskBox(f"stop {names}?", lines, "stop"), stop)
+            lines = [f"{doing} ends these sessions; unsaved work in their terminals is lost:", *on]
+            self.app.push_screen(AskBox(f"{verb} {names}?", lines, verb), end)
 
         self.say("Looking who is on …")
         self.start("sessions", lambda: _who(manager, chosen), seen)
