@@ -81,8 +81,8 @@ def _parts(folder: Path) -> Parts:
         file.write_bytes(f"{build} {name}".encode())
         return file
 
-    of_debian = [program("", name) for name in ("envoy", "nft", "iptables", "busybox")]
-    return Parts(program, *of_debian, applets=("sh", "cp"), libraries=lambda _: ())
+    envoy, nft, iptables, busybox = (program("", name) for name in ("envoy", "nft", "iptables", "busybox"))
+    return Parts(program, envoy, nft, iptables, busybox, ("sh", "cp"), lambda _: ())
 
 
 def test_there_is_a_recipe_for_every_image_of_a_cluster(tmp_path: Path) -> None:
