@@ -29,6 +29,7 @@ class Served:
         """Blobs and files come with another last byte."""
         self.cut = False
         """Blobs and files end half-way."""
+        self.cut_manifests = False
         self.token = ""
         """Asked for from everybody."""
         self.asked: list[str] = []
@@ -55,7 +56,8 @@ def serving(folder: Path) -> Iterator[Served]:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name.replace("_", "-"), value)
-            half = served.cut and status == 200 and len(data) > 1 and "/manifests/" not in self.path
+            cut = served.cut_manifests if "/manifests/" in self.path else served.cut
+            half = cut and status == 200 and len(data) > 1
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             if self.command != "HEAD":

@@ -9,6 +9,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from functools import partial
+from http.client import IncompleteRead
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,45 @@ def test_a_registry_that_wants_a_token_gets_one(served: Served, registry: Regist
     image = _image(layout)
     assert registry.push("a", "1", image, layout)
     assert registry.digest("a", "1") == image.digest
+
+
+def test_a_token_that_has_ended_is_renewed_once(served: Served, registry: Registry, layout: Layout) -> None:
+    served.token = "first"
+    image = _image(layout)
+    registry.push("a", "1", image, layout)
+    served.token = "second"
+    assert registry.digest("a", "1") == image.digest
+    registry._token = lambda realm, asked: "wrong"  # type: ignore[method-assign]  # a realm that lets nobody in
+    served.token = "third"
+    with pytest.raises(MirrorError, match="lets nobody in"):
+        registry.digest("a", "1")
+
+
+def test_a_place_for_tokens_that_answers_with_a_page(served: Served, registry: Registry) -> None:
+    served.token = 'no "JSON'
+    with pytest.raises(MirrorError, match="gives no token") as caught:
+        registry.digest("a", "1")
+    assert served.token not in caught.value.as_text()
+
+
+@pytest.mark.parametrize(
+    "data", [b"<html>sign in first</html>", b'{"schemaVersion":1,"fsLayers":[]}', b"[]", b'{"manifests":3}', b"\xff"]
+)
+def test_what_is_no_image_is_said_so(served: Served, registry: Registry, data: bytes) -> None:
+    served.tag("a", "1", served.layout.add(data, "text/html").digest)
+    with pytest.raises(MirrorError, match="is no image"):
+        registry.manifest("a", "1")
+
+
+def test_a_manifest_that_breaks_off(served: Served, registry: Registry, layout: Layout) -> None:
+    registry.push("a", "1", _image(layout), layout)
+    served.cut_manifests = True
+    with pytest.raises(MirrorAway, match="broke off"):
+        registry.manifest("a", "1")
+    served.cut_manifests = False
+    for error in (TimeoutError("timed out"), IncompleteRead(b"")):
+        with pytest.raises(MirrorAway, match="does not answer"), registry._open("a", "manifests/1"):
+            raise error
 
 
 @pytest.mark.parametrize(("fault", "word"), [("damage", "not what it should be"), ("cut", "broke off")])

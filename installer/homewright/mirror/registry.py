@@ -23,6 +23,7 @@ from homewright.mirror.layout import (
     Descriptor,
     Layout,
     digest_of,
+    parts,
 )
 
 TIMEOUT_S = 30.0
@@ -73,12 +74,27 @@ class Registry:
 
     def manifest(self, repository: str, tag: str) -> tuple[bytes, Descriptor]:
         """An image's manifest or index, as it is there; its digest is taken here, not believed."""
+        data, blob = self._manifest(repository, tag)
+        try:
+            parts(json.loads(data))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MirrorError(
+                f"{self.host}/{repository}:{tag} is no image.",
+                f"What is given out begins with {data[:40]!r}: a page of somebody's, or an image of old.",
+                ["look at it in a browser", "or have the image made anew by a tool of today"],
+            ) from error
+        return data, blob
+
+    def _manifest(self, repository: str, tag: str) -> tuple[bytes, Descriptor]:
         accept = ", ".join((INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))
         with self._open(repository, f"manifests/{tag}", accept=accept) as answer:
             data = answer.read(_LARGEST_MANIFEST + 1)
+            left = int(answer.headers.get("Content-Length") or 0) - len(data)
             media_type = str(answer.headers.get("Content-Type", "")).partition(";")[0]
         if len(data) > _LARGEST_MANIFEST:
             raise MirrorError(f"{self.host}/{repository}:{tag} has a manifest of more than 4 MB.")
+        if left > 0:
+            raise broke_off(f"{self.host}/{repository}", left)
         blob = Descriptor(media_type, digest_of(data), len(data))
         if tag.startswith("sha256:") and tag != blob.digest:
             raise wrong(f"{self.host}/{repository}@{tag}", tag, blob.digest)
@@ -87,7 +103,7 @@ class Registry:
     def digest(self, repository: str, tag: str) -> str | None:
         """The digest that a tag has there; None where there is no such image."""
         try:
-            return self.manifest(repository, tag)[1].digest
+            return self._manifest(repository, tag)[1].digest
         except Missing:
             return None
 
@@ -157,10 +173,19 @@ class Registry:
         except (URLError, HTTPException, OSError) as error:
             raise away(what, error) from error
         with closing(answer):
-            yield answer
+            try:
+                yield answer
+            except (HTTPException, OSError) as error:  # while it was read: a disk's errors have their own names by then
+                raise away(what, error) from error
 
     def _ask(
-        self, url: str, repository: str, method: str, data: bytes | IO[bytes] | None, headers: dict[str, str]
+        self,
+        url: str,
+        repository: str,
+        method: str,
+        data: bytes | IO[bytes] | None,
+        headers: dict[str, str],
+        renewed: bool = False,
     ) -> Any:
         request = urllib.request.Request(url, data=data, method=method, headers=headers)
         if repository in self._tokens:
@@ -170,18 +195,23 @@ class Registry:
             return urllib.request.urlopen(request, timeout=TIMEOUT_S)
         except HTTPError as error:
             wanted = challenge(str(error.headers.get("WWW-Authenticate", "")))
-            if error.code != 401 or wanted is None or repository in self._tokens:
+            # A token lasts some minutes, and one for reading does not let us write: each request may ask for another.
+            if error.code != 401 or wanted is None or renewed:
                 raise
             error.close()
         self._tokens[repository] = self._token(*wanted)
         if data is not None and not isinstance(data, bytes):
             data.seek(0)
-        return self._ask(url, repository, method, data, headers)
+        return self._ask(url, repository, method, data, headers, renewed=True)
 
     def _token(self, realm: str, asked: Mapping[str, str]) -> str:
         with urllib.request.urlopen(f"{realm}?{urlencode(asked)}", timeout=TIMEOUT_S) as answer:
-            document = json.loads(answer.read(1 << 20))
-        return str(document.get("token") or document.get("access_token") or "")
+            said = answer.read(1 << 20)
+        try:
+            document = json.loads(said)
+            return str(document.get("token") or document.get("access_token") or "")
+        except (ValueError, AttributeError):  # not chained: half of it may be a token
+            raise MirrorError(f"{realm} gives no token.", f"{self.host} sends everybody there for one.") from None
 
 
 class Missing(MirrorError):
@@ -226,6 +256,11 @@ def away(what: str, error: Exception) -> MirrorAway:
     )
 
 
+def broke_off(what: str, left: int) -> MirrorAway:
+    """An answer that ended before its end."""
+    return MirrorAway(f"{what} broke off.", f"{left} bytes had still to come.", ["try again"])
+
+
 def pieces(answer: Any, what: str) -> Iterator[bytes]:
     """An HTTP answer's body, piece by piece. Raises MirrorAway where it breaks off."""
     left = int(answer.headers.get("Content-Length") or 0)
@@ -236,7 +271,7 @@ def pieces(answer: Any, what: str) -> Iterator[bytes]:
             raise away(what, error) from error
         if not data:
             if left > 0:  # http.client says nothing of it where it was asked for pieces
-                raise MirrorAway(f"{what} broke off.", f"{left} bytes had still to come.", ["try again"])
+                raise broke_off(what, left)
             return
         left -= len(data)
         yield data
