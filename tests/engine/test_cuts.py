@@ -122,7 +122,10 @@ def test_cut_off_at_every_boundary(finished: Finished, together: int) -> None:
             assert [boundary for boundary in finished.boundaries if boundary not in table.proved] == []
             return
         table.add(new)
-    pytest.skip(f"{len(set(finished.boundaries) - set(table.proved))} boundaries are left for another day")
+    left = [boundary for boundary in finished.boundaries if boundary not in table.proved]
+    assert left == [], (
+        f"not proved within the limit; the table has what is, and the next run goes on from it: {len(left)}"
+    )
 
 
 # the pauses are the place of the cut: the engine is ended at a line before anything that follows it has begun
