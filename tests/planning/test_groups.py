@@ -35,6 +35,10 @@ from .composed import site
             ("n1", "n2"),
             "",
         ),
+        ({}, "kubernetes_api", (), "names no kind of cluster"),
+        ({"platform": {"cluster": "microk8s"}}, "kubernetes_api", (), "cannot make a MicroK8s cluster yet"),
+        ({"platform": {"cluster": "existing"}}, "kubernetes_api", ("s1",), ""),
+        ({"platform": {"cluster": "kubeadm"}}, "kubernetes_api", ("s1",), ""),
         ({}, "passthrough_hosts", (), "No GPU is reserved"),
         (
             {"gpus": [{"host": "s2", "address": "0000:01:00.0", "use": "passthrough"}]},

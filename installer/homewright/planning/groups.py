@@ -34,6 +34,9 @@ def members(group: Group, site: Site, facts: Mapping[str, HostFacts]) -> tuple[s
             if site.platform.cluster != "kubeadm":
                 return ()
             return instance_names(site, facts) if has_instances(site) else names
+        case "kubernetes_api":
+            # What is done through the API alone needs one server, whatever the nodes are.
+            return names[:1] if site.platform.cluster in ("kubeadm", "existing") else ()
         case "gpu_hosts":
             return tuple(
                 name for name in names if name in facts and any(g.vendor == "nvidia" for g in facts[name].gpus)
@@ -56,9 +59,9 @@ def why_empty(group: Group, site: Site) -> str:
             return "The cluster is there already, so no server carries instances for it."
         case "lxd_servers" if site.platform.nodes == "servers":
             return "The servers themselves are the cluster's nodes, so none carries instances."
-        case "kubernetes_nodes" if site.platform.cluster is None:
+        case "kubernetes_nodes" | "kubernetes_api" if site.platform.cluster is None:
             return "The site names no kind of cluster yet: homewright site set platform.cluster kubeadm"
-        case "kubernetes_nodes" if site.platform.cluster == "microk8s":
+        case "kubernetes_nodes" | "kubernetes_api" if site.platform.cluster == "microk8s":
             return "Homewright cannot make a MicroK8s cluster yet: kubeadm makes one on the same servers."
         case "kubernetes_nodes" if site.platform.cluster == "existing":
             return "The cluster is there already."
