@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +22,8 @@ import kubernetes.client.exceptions
 import kubernetes.config
 import urllib3
 import urllib3.exceptions
+import websocket
+from websocket import WebSocket
 
 from homewright.cluster import credentials
 from homewright.cluster.credentials import Credential
@@ -199,6 +203,34 @@ class Cluster:
             retries=False,
             redirect=False,
             preload_content=not stream,
+        )
+
+    def channel(self, path: str, parameters: Mapping[str, Any], protocols: Sequence[str]) -> WebSocket:
+        """A conversation with a pod: a command in it, or one of its ports. The caller closes it.
+
+        Raises websocket-client's exceptions, OSErrors and ssl's as they are.
+        """
+        settings = self._client.configuration
+        headers: dict[str, str] = {}
+        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None, request_auth=None)
+        secured: dict[str, Any] = {
+            "cert_reqs": ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE,
+            "check_hostname": settings.verify_ssl,
+            "ca_certs": settings.ssl_ca_cert,
+            "certfile": settings.cert_file,
+            "keyfile": settings.key_file,
+            "server_hostname": settings.tls_server_name,
+        }
+        address = f"{settings.host}{path}?{urlencode(parameters, doseq=True)}"
+        return websocket.create_connection(
+            re.sub("^http", "ws", address),
+            timeout=ANSWER_S,
+            header=headers,
+            subprotocols=list(protocols),
+            sslopt={name: value for name, value in secured.items() if value is not None},
+            http_no_proxy=["*"],  # as all of ours: through nobody's proxy
+            redirect_limit=0,
+            enable_multithread=True,
         )
 
     def _path(self, data: bytes) -> str:

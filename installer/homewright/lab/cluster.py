@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from homewright.errors import UsageError
-from homewright.lab import cluster_files, cluster_images, go, programs, record, services
+from homewright.lab import cluster_files, cluster_images, go, programs, record, services, workspace_image
 from homewright.lab.models import Place, Record
 from homewright.mirror.layout import Descriptor, Layout
 from homewright.site import mirrored
@@ -45,7 +45,7 @@ def prepare(say: Say) -> dict[str, Descriptor]:
     """
     go.ensure([programs.named(name) for name in BUILDS], say=say)
     cluster_files.ensure(say)
-    return cluster_images.ensure(IMAGES, say=say)
+    return cluster_images.ensure(IMAGES, say=say) | workspace_image.ensure(say)
 
 
 def raise_mirror(images: dict[str, Descriptor], place: Place, say: Say) -> None:

@@ -27,6 +27,7 @@ from homewright.lab import (
     privilege,
     record,
     services,
+    workspace_image,
 )
 from homewright.lab.acts import Act, Reply, Request, greets, is_plugged
 from homewright.lab.lxd import PlaceTaken
@@ -388,7 +389,7 @@ def _require(say: Say, agree: Agree, *, bundle: bool = False, mirrored: bool = F
     if bundle or not code_server.is_built():
         needed += code_server.PACKAGES
     if mirrored:
-        needed += cluster_images.PACKAGES
+        needed += (*cluster_images.PACKAGES, *workspace_image.PACKAGES)
     absent = packages.missing(needed)
     if absent:
         names = " ".join(absent)

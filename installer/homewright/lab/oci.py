@@ -29,6 +29,8 @@ class Entry:
     link: str = ""
     """Of a symbolic link."""
     folder: bool = False
+    owner: int = 0
+    """User and group."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def write_layer(entries: Sequence[Entry], layout: Layout) -> Descriptor:
     """Keep the layer of these files in the layout. Raises MirrorError, and OSError for a file that cannot be read."""
     with (
         layout.receiving() as receiver,
-        tarfile.open(fileobj=_Output(receiver), mode="w|", format=tarfile.USTAR_FORMAT, bufsize=CHUNK) as archive,
+        tarfile.open(fileobj=_Output(receiver), mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK) as archive,
     ):
         for entry in with_folders(entries):
             _add(archive, entry)
@@ -79,6 +81,7 @@ def write_layer(entries: Sequence[Entry], layout: Layout) -> Descriptor:
 def _add(archive: tarfile.TarFile, entry: Entry) -> None:
     info = tarfile.TarInfo(entry.path)
     info.mode = stat.S_IMODE(entry.mode)
+    info.uid = info.gid = entry.owner
     if entry.folder:
         info.type = tarfile.DIRTYPE
         archive.addfile(info)
