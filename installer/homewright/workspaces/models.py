@@ -57,6 +57,17 @@ class Key(WorkspaceModel):
         return self.user if self.name == DEFAULT_NAME else f"{self.user}/{self.name}"
 
 
+class Repository(WorkspaceModel):
+    """What is cloned into a workspace. `homewright.workspaces.repositories.parse` checks what somebody asks for."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$", max_length=500)]
+    """Without a name or a password in it."""
+    branch: Annotated[str, Field(max_length=200)] = ""
+    """By default the server's."""
+    shallow: bool = True
+    """The newest commit alone, not the whole history."""
+
+
 class Specification(WorkspaceModel):
     """What was asked for: the intent record."""
 
@@ -64,6 +75,7 @@ class Specification(WorkspaceModel):
     key: Key
     template: str = "node"
     preset: str = "small"
+    repository: Repository | None = None
 
 
 Whose = Literal["user", "cluster", "homewright"]
