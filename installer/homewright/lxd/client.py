@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -49,6 +50,10 @@ class LxdMissing(LxdError):
 
 NO_MAJORITY = ("no available dqlite leader", "database is locked", "context deadline exceeded")
 """What LXD says while most members of its cluster are away, and for a moment after they are back."""
+ONE_AWAY = ("Missing event connection with target cluster member", "cluster member is offline")
+"""What it says of one that it should hand something on to, and that it knows to be away."""
+_MEMBER_AWAY = re.compile(rf'\b(?:Get|Head|Post|Put|Patch|Delete) "https://[^"/]+:{PORT}/')
+"""How LXD begins what it says where it handed something on to another member and had no answer from it."""
 
 
 class LxdAway(LxdError, Unreachable):
@@ -198,7 +203,10 @@ class Lxd:
         number = answer["operation"].rpartition("/")[2].partition("?")[0]
         told = ""
         while True:
-            operation = self._client.api.operations[number].wait.get(params={"timeout": 1}).json()["metadata"]
+            try:
+                operation = self._client.api.operations[number].wait.get(params={"timeout": 1}).json()["metadata"]
+            except pylxd.exceptions.NotFound as error:  # with the daemon that worked on it, not what it was about
+                raise LxdAway("LXD says", "it knows nothing any more of what it had begun") from error
             progress = _progress(operation)
             if say is not None and progress and progress != told:
                 told = progress
@@ -219,14 +227,21 @@ class Lxd:
             raise LxdMissing(what, f"LXD says: {_reason(error)}.") from error
         except pylxd.exceptions.LXDAPIException as error:
             reason = _reason(error)
-            kind = LxdAway if any(sign in reason for sign in NO_MAJORITY) else LxdError
-            raise kind(what, f"LXD says: {reason}.") from error
+            raise kind_of(reason)(what, f"LXD says: {reason}.") from error
         except LxdError as error:
             if error.what != "LXD says":
                 raise
-            raise LxdError(what, f"LXD says: {error.why.strip()[:400].rstrip('.')}.") from error
+            reason = error.why.strip()[:400].rstrip(".")
+            kind = LxdAway if isinstance(error, LxdAway) else kind_of(reason)
+            raise kind(what, f"LXD says: {reason}.") from error
         except (pylxd.exceptions.ClientConnectionFailed, requests.exceptions.RequestException) as error:
             raise LxdAway(what, _why_away(error)) from error
+
+
+def kind_of(reason: str) -> type[LxdError]:
+    """LxdAway where LXD says by this that members of its cluster are away, LxdError else."""
+    away = any(sign in reason for sign in (*NO_MAJORITY, *ONE_AWAY)) or _MEMBER_AWAY.search(reason)
+    return LxdAway if away else LxdError
 
 
 def _in_memory(data: bytes) -> int:
