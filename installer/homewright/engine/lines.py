@@ -6,6 +6,9 @@ import time
 
 from homewright.engine.events import BESIDE, Event, Kind
 
+PLAIN = (Kind.LINE, Kind.TASK_STARTED, Kind.TASK_FINISHED, Kind.VERIFY)
+"""Kinds that are read as one line wherever their text is one: whoever counts lines need not look at what they say."""
+
 
 def render(event: Event) -> str | None:
     """One event as lines of text with its local time; None where it has nothing to say to a reader."""

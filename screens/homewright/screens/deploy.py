@@ -16,7 +16,7 @@ from homewright.errors import HomewrightError
 from homewright.screens import failure, progress
 from homewright.screens.feed import Feed, Looked
 from homewright.screens.glyphs import look
-from homewright.screens.loglines import LogLines, View, first_error, read_on
+from homewright.screens.loglines import LogLines, View, first_error, look_on
 from homewright.screens.run_control import RunControl
 from homewright.screens.widgets.log_pane import LogPane
 from homewright.screens.widgets.table import Column, Table
@@ -282,7 +282,7 @@ count. e shows the answers that the step reads, leads to their page, and then to
             lines = pane.lines
             if lines is not None and not len(lines):
                 try:
-                    pane.add(read_on(lines.source, lines.view, 0))
+                    pane.add(look_on(lines.source, lines.view, 0))
                 except HomewrightError as error:
                     self.say(error.what, "failed")
 

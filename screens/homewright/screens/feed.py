@@ -14,7 +14,7 @@ from homewright.engine.viewers import Viewers
 from homewright.errors import HomewrightError
 from homewright.screens.app import unforeseen
 from homewright.screens.jobs import post
-from homewright.screens.loglines import Batch, LogLines, read_on
+from homewright.screens.loglines import Batch, LogLines, look_on
 
 INTERVAL_S = 0.1
 """The least time between two looks."""
@@ -106,7 +106,7 @@ class Feed:
             for lines in self._panes()
             if lines.view.run == run.id
             and lines.after < seq
-            and (batch := read_on(self._reader, lines.view, lines.after)).after > lines.after
+            and (batch := look_on(self._reader, lines.view, lines.after)).after > lines.after
         ]
         fresh = (run, steps, viewers)
         if fresh == self._last and not batches:

@@ -1,22 +1,27 @@
-"""Lines of a run's log by absolute number, read from the journal a page at a time.
+"""Lines of a run's log by absolute number, counted in the journal a page at a time.
 
-Memory holds one number for a line (eight bytes) and a few hundred texts: it stays flat at a million events.
+Memory holds one number for a line (eight bytes) and a few hundred texts: it stays flat at a million events. Of a page
+only the last lines are read, those that a pane shows that follows; every other one when somebody scrolls to it.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from homewright.engine.events import Event
-from homewright.engine.lines import render
+from homewright.engine.lines import PLAIN, render
 from homewright.errors import HomewrightError
 
 PAGE = 2000
 """Events read in one go."""
+COUNTED = 20_000
+"""Events counted in one go: a look at that many takes 50 ms."""
+TAIL = 100
+"""Lines that are read with a page, the last ones: more than a pane has rows."""
 KEPT = 1200
 """Texts kept in memory."""
 _PARTS = 1 << 12
@@ -29,6 +34,17 @@ class Source(Protocol):
     def events(
         self, run: str, after: int = 0, limit: int = 1000, *, step: str | None = None, host: str | None = None
     ) -> list[Event]: ...
+
+    def outline(
+        self,
+        run: str,
+        plain: Sequence[str],
+        after: int = 0,
+        limit: int = 1000,
+        *,
+        step: str | None = None,
+        host: str | None = None,
+    ) -> list[int | Event]: ...
 
 
 @dataclass(frozen=True)
@@ -50,12 +66,21 @@ class View:
 
 
 @dataclass(frozen=True)
+class Page:
+    """Lines that were read, and where to read on from."""
+
+    lines: tuple[Line, ...]
+    after: int
+    more: bool
+
+
+@dataclass(frozen=True)
 class Batch:
-    """What one look at the journal brought: the place of each new line, its text, and where to look on from."""
+    """What one look at the journal brought: the place of each new line, the last ones' texts, where to look on from."""
 
     view: View
-    codes: tuple[int, ...]
-    lines: tuple[Line, ...]
+    codes: array[int]
+    texts: Mapping[int, Line]
     after: int
     more: bool
 
@@ -68,16 +93,32 @@ def lines_of(event: Event) -> list[Line]:
     return [Line(part, str(event.level), str(event.kind)) for part in text.split("\n")[: _PARTS - 1]]
 
 
-def read_on(source: Source, view: View, after: int, limit: int = PAGE) -> Batch:
+def read_on(source: Source, view: View, after: int, limit: int = PAGE) -> Page:
     """The lines of the next events after a seq. Runs in a thread."""
     events = source.events(view.run, after, limit, step=view.step, host=view.host)
-    codes: list[int] = []
-    lines: list[Line] = []
-    for event in events:
-        for part, line in enumerate(lines_of(event)):
-            codes.append(event.seq * _PARTS + part)
-            lines.append(line)
-    return Batch(view, tuple(codes), tuple(lines), events[-1].seq if events else after, len(events) == limit)
+    lines = tuple(line for event in events for line in lines_of(event))
+    return Page(lines, events[-1].seq if events else after, len(events) == limit)
+
+
+def look_on(source: Source, view: View, after: int, limit: int = COUNTED) -> Batch:
+    """Where the lines of the next events after a seq are. Runs in a thread."""
+    found = source.outline(view.run, PLAIN, after, limit, step=view.step, host=view.host)
+    codes = array("Q")
+    for one in found:
+        if isinstance(one, int):
+            codes.append(one * _PARTS)
+            after = one
+        else:
+            codes.extend(one.seq * _PARTS + part for part in range(len(lines_of(one))))
+            after = one.seq
+    tail = codes[-TAIL:]
+    return Batch(view, codes, _texts(source, view, tail[0] // _PARTS) if tail else {}, after, len(found) == limit)
+
+
+def _texts(source: Source, view: View, seq: int) -> dict[int, Line]:
+    """The lines of events from this seq on, as many as a pane shows."""
+    events = source.events(view.run, seq - 1, TAIL, step=view.step, host=view.host)
+    return {event.seq * _PARTS + part: line for event in events for part, line in enumerate(lines_of(event))}
 
 
 def first_error(lines: LogLines) -> int | None:
@@ -110,7 +151,7 @@ class LogLines:
     def add(self, batch: Batch) -> None:
         """Take in what a look at the journal brought."""
         self._codes.extend(batch.codes)
-        for code, line in zip(batch.codes[-KEPT:], batch.lines[-KEPT:], strict=True):
+        for code, line in batch.texts.items():
             self._keep(code, line)
         self.after = batch.after
 
@@ -124,14 +165,12 @@ class LogLines:
         return found
 
     def _fetch(self, code: int) -> None:
-        seq = code // _PARTS
         try:
-            events = self.source.events(self.view.run, seq - 1, 100, step=self.view.step, host=self.view.host)
+            found = _texts(self.source, self.view, code // _PARTS)
         except HomewrightError:
             return  # an empty line, and not the end of the program; the feed says what is wrong with the journal
-        for event in events:
-            for part, line in enumerate(lines_of(event)):
-                self._keep(event.seq * _PARTS + part, line)
+        for place, line in found.items():
+            self._keep(place, line)
 
     def _keep(self, code: int, line: Line) -> None:
         self._texts[code] = line

@@ -75,22 +75,43 @@ class Reader:
 
         A host's events include those of the step as a whole.
         """
-        where: list[str] = ["seq > ?"]
-        values: list[object] = [after]
-        if step is not None:
-            where.append("step = ?")
-            values.append(step)
-        if host is not None:
-            where.append("host IN (?, '')")
-            values.append(host)
-        query = f"SELECT * FROM events WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
+        where, values = _of(step, host)
+        query = f"SELECT * FROM events WHERE seq > ?{where} ORDER BY seq LIMIT ?"
         file = self._events_file(run)
-        found = [_event(row, run) for row in self._rows(file, query, (*values, limit))]
-        seqs = [after, *(event.seq for event in found)]
-        if any(
-            later <= earlier for earlier, later in pairwise(seqs)
-        ):  # whoever pages through would never come to an end
-            raise damaged(file, "Its events are not in order")
+        found = [_event(row, run) for row in self._rows(file, query, (after, *values, limit))]
+        _refuse_disorder(file, [after, *(event.seq for event in found)])
+        return found
+
+    def outline(
+        self,
+        run: str,
+        plain: Sequence[str],
+        after: int = 0,
+        limit: int = 1000,
+        *,
+        step: str | None = None,
+        host: str | None = None,
+    ) -> list[int | Event]:
+        """As `events`, but the seq alone of each that is of a `plain` kind and has no line feed in its text.
+
+        For whoever counts lines and shows few of them: a tenth of the time that reading them takes.
+        """
+        where, values = _of(step, host)
+        marks = ", ".join("?" for _ in plain)
+        whole = ", ".join(f"iif(plain, NULL, {name}) AS {name}" for name in _COLUMNS)
+        query = f"""
+            SELECT plain, seq, {whole} FROM (
+                SELECT *, kind IN ({marks}) AND NOT instr(text, char(10)) AS plain FROM events
+                WHERE seq > ?{where} ORDER BY seq LIMIT ?
+            )
+        """
+        file = self._events_file(run)
+        names = ("seq", *_COLUMNS)
+        found = [
+            row[1] if row[0] else _event(dict(zip(names, row[1:], strict=True)), run)
+            for row in self._tuples(file, query, (*map(str, plain), after, *values, limit))
+        ]
+        _refuse_disorder(file, [after, *(one if isinstance(one, int) else one.seq for one in found)])
         return found
 
     def since_start(self, run: str, kinds: Sequence[str], after: int = 0) -> list[Event]:
@@ -181,13 +202,23 @@ class Reader:
         return record if record.state.final else _interrupted(record)
 
     def _rows(self, file: Path, query: str, values: Sequence[object]) -> list[dict[str, Any]]:
+        def named(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+        return self._asked(file, query, values, named)
+
+    def _tuples(self, file: Path, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        return self._asked(file, query, values, sqlite3.Cursor.fetchall)
+
+    def _asked(
+        self, file: Path, query: str, values: Sequence[object], take: Callable[[sqlite3.Cursor], list[Made]]
+    ) -> list[Made]:
         if not file.exists():
             return []
         try:
             with _opened(file) as connection:
-                cursor = connection.execute(query, values)
-                names = [column[0] for column in cursor.description]
-                return [dict(zip(names, row, strict=True)) for row in cursor]
+                return take(connection.execute(query, values))
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):
                 return []  # made, and not yet filled
@@ -230,6 +261,25 @@ def _made(make: Callable[[dict[str, Any]], Made], row: dict[str, Any]) -> Made:
             f"It is damaged, or of a newer Homewright: {error}.",
             ["look whether the disk is healthy: sudo dmesg | tail -50", "or use the Homewright that wrote it"],
         ) from error
+
+
+_COLUMNS = ("ts", "step", "host", "kind", "level", "text", "data")
+
+
+def _of(step: str | None, host: str | None) -> tuple[str, list[object]]:
+    """What more is asked of events of one step, of one host and of no host in particular; with its values."""
+    where, values = "", list[object]()
+    if step is not None:
+        where, values = " AND step = ?", [step]
+    if host is not None:
+        where, values = f"{where} AND host IN (?, '')", [*values, host]
+    return where, values
+
+
+def _refuse_disorder(file: Path, seqs: Sequence[int]) -> None:
+    """Raises StateError where numbers do not rise: whoever pages through would never come to an end."""
+    if any(later <= earlier for earlier, later in pairwise(seqs)):
+        raise damaged(file, "Its events are not in order")
 
 
 def _event(row: dict[str, Any], run: str) -> Event:
