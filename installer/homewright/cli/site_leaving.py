@@ -138,29 +138,20 @@ def _leaves_already(
     """One that leaves is forgotten once nothing of ours is on it; or it is lost on its way, and forgotten by force."""
     from homewright.engine import departure
     from homewright.planning.leaving import Fates
-    from homewright.site import files
 
-    name, begun = gone.name, departure.begun_on(state, gone.name)
-    if begun and args.lost and not gone.lost:
+    name = gone.name
+    lose = args.lost and not gone.lost and bool(departure.begun_on(state, name))
+    if lose:
         _agree(name, site, Fates({}), True, args, output)  # what becomes of its instances the site says by now
-        files.update(path, {f"leaving.{name}.lost": True}, since=site)
+        departure.lose(path, site, name)
         output.line(f"Leaves:  {name}, which is lost: the cluster forgets it by force.")
-        output.line(f"Saved:   {path}")
-        output.line(addressed("Next:    homewright plan, then: homewright apply"))
-        output.document({"version": 1, "file": str(path), "removed": name, "leaving": True, "lost": True})
-        return 0
-    if gone.lost or begun:
-        back = [
-            f"homewright rollback --server {name}",
-            f"or, where it does not come back: homewright site remove-server {name} --lost",
-        ]
-        do = ["homewright apply", *([] if gone.lost else back)]
-        raise UsageError(f"{name} leaves the site already.", "What is still to be done for it:", do)
-    files.update(path, {f"leaving.{name}": files.UNSET})
-    _key_is_not_owed(state, name)
-    output.line(f"Removed: {name}")
+    else:
+        departure.forget(path, site, state, name)
+        output.line(f"Removed: {name}")
     output.line(f"Saved:   {path}")
-    output.document({"version": 1, "file": str(path), "removed": name, "leaving": False, "lost": gone.lost})
+    if lose:
+        output.line(addressed("Next:    homewright plan, then: homewright apply"))
+    output.document({"version": 1, "file": str(path), "removed": name, "leaving": lose, "lost": lose})
     return 0
 
 

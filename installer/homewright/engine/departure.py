@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,46 @@ from homewright.site.paths import StateFolder
 if TYPE_CHECKING:
     from homewright.catalogue import Catalogue
     from homewright.engine.context import Context
-    from homewright.site.models import Site
+    from homewright.site.models import Leaving, Site
+
+
+@dataclass(frozen=True)
+class Departing:
+    """A server that leaves the site."""
+
+    server: Leaving
+    begun: tuple[str, ...]
+    """The steps that were begun on it and not taken back since: empty, and it may be forgotten."""
+
+
+def departing(site: Site, state: StateFolder) -> tuple[Departing, ...]:
+    """The servers that leave the site, with what is still on them. Raises StateError."""
+    there = state.journal.exists()
+    return tuple(Departing(one, begun_on(state, one.name) if there else ()) for one in site.leaving)
+
+
+def lose(file: Path, site: Site, name: str) -> Site:
+    """Write that a server which leaves does not come back: the cluster forgets it by force. Raises SiteError."""
+    return files.update(file, {f"leaving.{name}.lost": True}, since=site)
+
+
+def forget(file: Path, site: Site, state: StateFolder, name: str) -> Site:
+    """Take a server that leaves, and that nothing of ours is on, out of the site's file.
+
+    Raises SiteError, StateError, and UsageError where something is still to be done for it.
+    """
+    gone = next(one for one in site.leaving if one.name == name)
+    if gone.lost or begun_on(state, name):
+        back = [
+            f"homewright rollback --server {name}",
+            f"or, where it does not come back: homewright site remove-server {name} --lost",
+        ]
+        do = ["homewright apply", *([] if gone.lost else back)]
+        raise UsageError(f"{name} leaves the site already.", "What is still to be done for it:", do)
+    after = files.update(file, {f"leaving.{name}": files.UNSET})
+    with contextlib.suppress(StateError):  # `status` tells of a record that cannot be read
+        key_change.gone(state.key, [name])  # nobody goes there any more to take the old controller's key away
+    return after
 
 
 def begun_on(state: StateFolder, server: str, besides: str = "") -> tuple[str, ...]:

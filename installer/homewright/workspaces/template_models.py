@@ -17,6 +17,8 @@ PREFIX_MAX = WORKLOAD_MAX - 40 - 1
 """What is left of it before a slug of 40 characters and a hyphen."""
 PLACEHOLDERS = ("{slug}", "{workload}")
 PASSWORDS = ("{password}", "{password_hash}")
+REPOSITORY_STEP = "repository"
+"""The init container that clones."""
 FILES = "/etc/homewright"
 """Where a pod finds the files of its template that hold its password; read-only."""
 
@@ -251,6 +253,8 @@ class PodTemplate(_Template):
     credentials: OwnName | None = None
     """A Secret of its user's own, whose keys become environment variables of the pod."""
     init: tuple[InitStep, ...] = ()
+    repositories: PodPath | None = None
+    """The folder of a volume below which a repository is cloned; its image has git, and timeout of coreutils."""
     reaches: tuple[Reach, ...] = ()
 
     @property
@@ -272,6 +276,11 @@ class PodTemplate(_Template):
                 raise ValueError(f"a {what} is there twice")
         if any(f"{volume.path}/".startswith(f"{FILES}/") for volume in self.volumes):
             raise ValueError(f"{FILES} is where the files are")
+        if any(step.name == REPOSITORY_STEP for step in self.init):
+            raise ValueError(f"{REPOSITORY_STEP} is the name of the step that clones")
+        below = self.repositories
+        if below is not None and not any(f"{below}/".startswith(f"{volume.path}/") for volume in self.volumes):
+            raise ValueError(f"repositories {below} is in none of its volumes: they would be gone with the pod")
         if not any(word in text for text in self.files.values() for word in PASSWORDS):
             raise ValueError("none of its files holds {password} or {password_hash}: nobody would be asked for one")
         return self

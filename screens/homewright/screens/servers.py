@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from homewright.screens.widgets.field import Field, Rule, first_wrong
 from homewright.screens.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
+    from homewright.engine.departure import Departing
     from homewright.screens.services import Reach, ServerAnswer
     from homewright.screens.services_planning import Known
     from homewright.site.models import Server, Site
@@ -42,7 +44,8 @@ Port      the port of its SSH server, usually 22 (servers.port)
 Host key  its fingerprint, if you know it already (servers.host_key); else it is shown and you compare it
 
 D takes a server out of the site. Where something was put on it already, it is asked what becomes of its
-instances: Plan drains it, then homewright rollback --server NAME takes back what is on it.
+instances: Plan and Deploy drain it, then R takes back what is on it. It stays in the list until then; D
+again says that it is lost on its way.
 
 State     reached: signed in by key, and sudo works without a password
           no first contact yet: press c
@@ -55,6 +58,7 @@ State     reached: signed in by key, and sudo works without a password
         Binding("enter", "edit", "edit", key_display="enter"),
         Binding("i", "import", "import"),
         Binding("D", "remove", "remove"),
+        Binding("R", "take_back", "take back"),
         Binding("r", "recheck", "recheck"),
         Binding("ctrl+n", "next", "next", key_display="ctrl+n"),
         Binding("escape", "back", "back", key_display="esc"),
@@ -64,6 +68,8 @@ State     reached: signed in by key, and sudo works without a password
         super().__init__()
         self._site: Site | None = None
         self._reach: dict[str, Reach] = {}
+        self._departing: dict[str, Departing] = {}
+        """Those that leave it."""
         self._without: list[str] = []
         """Servers that do not answer, of which that was said when `next` was pressed last."""
         self._going = False
@@ -95,8 +101,17 @@ State     reached: signed in by key, and sudo works without a password
 
     def _loaded(self, site: Site) -> None:
         self._site = site
+        known = self._departing  # kept until they are looked at anew: the cursor stays where it is
+        self._departing = {one.name: replace(known[one.name], server=one) for one in site.leaving if one.name in known}
+        sitting = self.home.sitting
+        if site.leaving and sitting is not None:
+            self.start("departing", lambda: self.home.services.departing(site, sitting.state), self._departs)
         self._draw()
         self.action_recheck()
+
+    def _departs(self, found: Sequence[Departing]) -> None:
+        self._departing = {one.server.name: one for one in found}
+        self._draw()
 
     def action_recheck(self) -> None:
         """Try every server again, each in its own thread."""
@@ -125,9 +140,15 @@ State     reached: signed in by key, and sudo works without a password
         for server in site.servers:
             address = server.address if server.port == 22 else f"{server.address}:{server.port}"
             rows.append(Row(server.name, (server.name, address, server.user, self._state(server))))
+        if self._departing:
+            from homewright.screens.leaving import state_of
+
+            for name, one in self._departing.items():
+                cells = (name, one.server.address, one.server.user, state_of(one, self.ascii))
+                rows.append(Row(name, tuple(cell if isinstance(cell, tuple) else (cell, "muted") for cell in cells)))
         self.query_one(Table).set_rows(rows)
         count = sum(1 for reach in self._reach.values() if reach.ok)
-        self.retitle(f"{count} of {len(rows)} reached" if rows else "")
+        self.retitle(f"{count} of {len(site.servers)} reached" if rows else "")
         self._detail()
         self.refresh_bindings()
 
@@ -148,7 +169,11 @@ State     reached: signed in by key, and sudo works without a password
             return
         name = self.query_one(Table).cursor_key
         reach = self._reach.get(name)
-        if not site.servers:
+        if name in self._departing:
+            from homewright.screens.leaving import told
+
+            text = Content(told(self._departing[name]))
+        elif not site.servers:
             text = Content(
                 "Add the first server: press a. It becomes the control plane; add the others after it.\n"
                 "i takes servers from your ~/.ssh/config, or from an Ansible inventory."
@@ -175,16 +200,20 @@ State     reached: signed in by key, and sudo works without a password
                 else "Every server is reached. Go on to the hardware: ctrl+n."
             )
         self.query_one("#detail-text", Static).update(text)
+        self.refresh_bindings()
 
     def _ok(self, name: str) -> bool:
         reach = self._reach.get(name)
         return reach is not None and reach.ok
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("edit", "remove", "contact", "contact_all", "recheck"):
-            return (
-                self._site is not None and bool(self._site.servers) and bool(super().check_action(action, parameters))
-            )
+        one = self._departing.get(self.query_one(Table).cursor_key) if self._departing else None
+        if action == "take_back" and (one is None or one.server.lost or not one.begun):
+            return False
+        if action in ("edit", "contact") and one is not None:
+            return False
+        if action in ("edit", "remove", "contact", "contact_all", "recheck") and one is None:
+            return bool(self._site and self._site.servers) and bool(super().check_action(action, parameters))
         return super().check_action(action, parameters)
 
     # Verbs
@@ -193,7 +222,7 @@ State     reached: signed in by key, and sudo works without a password
     def action_edit(self) -> None:
         site = self._site
         name = self.query_one(Table).cursor_key
-        if site is None or not name:
+        if site is None or not name or name in self._departing:
             return
         old = site.server(name)
 
@@ -236,6 +265,11 @@ State     reached: signed in by key, and sudo works without a password
         if site is None or sitting is None or not name:
             return
         services = self.home.services
+        if name in self._departing:
+            from homewright.screens.leaving import ask_to_give_up
+
+            ask_to_give_up(self, site, self._departing[name], self._loaded)
+            return
 
         def look() -> tuple[Known, Sequence[str] | None]:
             known = services.answers(sitting.file, sitting.state)
@@ -249,6 +283,12 @@ State     reached: signed in by key, and sudo works without a password
                 self._ask_to_leave(known, name, instances)
 
         self.start("look", look, looked)
+
+    def action_take_back(self) -> None:
+        """Take back all that was put on the server under the cursor, which leaves the site."""
+        from homewright.screens.leaving import ask_to_take_back
+
+        ask_to_take_back(self, self._departing[self.query_one(Table).cursor_key])
 
     def _ask_to_leave(self, known: Known, name: str, instances: Sequence[str]) -> None:
         """Something was put on it: it is drained, and taken back, or it is lost."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from homewright.access.importing import Found
     from homewright.checks.models import Finding, Report
     from homewright.discovery.facts import HostFacts
+    from homewright.engine.departure import Departing
     from homewright.planning import Plan
     from homewright.planning.bridges import Candidate
     from homewright.planning.decisions import Decided
@@ -117,6 +118,24 @@ class PlanningServices:
         fates = Fates(how.moved, how.gone)
         changes = without_server(known.site, known.facts, server, fates, applied=True, lost=how.lost)
         return files.update(file, changes, since=known.site)
+
+    def departing(self, site: Site, state: StateFolder) -> tuple[Departing, ...]:
+        """The servers that leave the site, with what is still on them. Raises StateError."""
+        from homewright.engine import departure
+
+        return departure.departing(site, state)
+
+    def lose_leaving(self, file: Path, site: Site, server: str) -> Site:
+        """Write that a server which leaves does not come back. Raises SiteError."""
+        from homewright.engine import departure
+
+        return departure.lose(file, site, server)
+
+    def forget_leaving(self, file: Path, site: Site, state: StateFolder, server: str) -> Site:
+        """Forget a server that leaves and has nothing of ours on it. Raises SiteError, StateError, UsageError."""
+        from homewright.engine import departure
+
+        return departure.forget(file, site, state, server)
 
     def answer_at(self, site: Site, field: str) -> Any:
         """The answer in force for a field, as plain data."""

@@ -133,6 +133,16 @@ class RunServices:
 
         return launch.start(file, state, action="rollback", only=stage)
 
+    def roll_back_server(self, file: Path, state: StateFolder, server: str, stages: Sequence[str] | None) -> str:
+        """Begin to take back all that was put on a server that leaves the site; the id of that run. Raises as `begin`.
+
+        `stages` are the folders of other catalogues.
+        """
+        from homewright.engine import launch
+
+        catalogues = [Path(folder) for folder in stages or ()]
+        return launch.start(file, state, action="rollback", servers=(server,), stages=catalogues)
+
     def rings(self, file: Path) -> bool:
         """Whether the site's answers want the terminal's bell. Raises SiteError."""
         from homewright.site import files

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from homewright.workspaces import naming
 from homewright.workspaces.backends.kubernetes.words import MADE_FOR, MANAGER, NAME, TEMPLATE, USER
 from homewright.workspaces.errors import NotOurs
-from homewright.workspaces.models import Key, Specification, WorkspaceModel
+from homewright.workspaces.models import Key, Repository, Specification, WorkspaceModel
 from homewright.workspaces.template_models import PodTemplate
 from homewright.workspaces.templates import digest
 
@@ -47,6 +47,7 @@ class Intent(WorkspaceModel):
     """A deletion that has begun, and what becomes of the storage."""
     complete: bool = False
     """It has answered once."""
+    repository: Repository | None = None
     restarts: Annotated[int, Field(ge=0)] = 0
     """Restarts that were asked for: a pod that has another number is of before."""
     claims: dict[str, str] = {}
@@ -84,6 +85,7 @@ def new(spec: Specification, template: PodTemplate, at: float, who: str) -> Inte
         template=template.name,
         digest=digest(template),
         preset=spec.preset,
+        repository=spec.repository,
         claims={volume.path: own_name(volume.claim, template, slug) for volume in template.volumes},
         created_at=at,
         history=(Deed(at=at, who=who, what="created"),),

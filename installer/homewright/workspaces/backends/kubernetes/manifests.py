@@ -10,12 +10,14 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from homewright.cluster import certificates
 from homewright.site import mirrors
+from homewright.site.authority import Authority
 from homewright.site.models import MirrorSettings
-from homewright.workspaces import naming
+from homewright.workspaces import naming, repositories
 from homewright.workspaces.backends.kubernetes.intent import DATA, Intent, marks_of, own_name, workload, written
 from homewright.workspaces.backends.kubernetes.words import MADE_FOR, MANAGER, NAMESPACE, OWNER, RESTART, WORKSPACE
-from homewright.workspaces.template_models import FILES, PodPreset, PodTemplate
+from homewright.workspaces.template_models import FILES, REPOSITORY_STEP, PodPreset, PodTemplate
 
 Manifest: TypeAlias = dict[str, Any]
 """One object as the API server takes it."""
@@ -129,6 +131,25 @@ def secret_data(template: PodTemplate, password: str, password_hash: str) -> dic
     return {**{f"file.{name}": text for name, text in filled.items()}, PASSWORD: password.encode()}
 
 
+def git_secret(user: str) -> str:
+    """The Secret of a user's own credentials for git, in each namespace that has workspaces of theirs."""
+    return f"homewright-git-{naming.slug(user)}"
+
+
+def certificate(template: PodTemplate, intent: Intent, uid: str, zone: str, authority: Authority) -> Manifest:
+    """The certificate of its address, signed by the site's authority; an issuer makes it where there is one."""
+    host = host_name(template, intent.slug, zone)
+    signed = certificates.secret(authority, template.namespace, certificate_name(template, intent), [host], {})
+    return _object(
+        "v1", "Secret", template, intent, uid=uid, name=signed["metadata"]["name"], type=signed["type"],
+        marks=signed["metadata"]["annotations"], data=signed["data"],
+    )  # fmt: skip
+
+
+def certificate_name(template: PodTemplate, intent: Intent) -> str:
+    return f"{workload(template, intent.slug)}-tls"
+
+
 def parts(template: PodTemplate, intent: Intent, uid: str, surroundings: Surroundings) -> tuple[Manifest, ...]:
     """What comes after record, claims and password, the workload last. `uid` is the intent record's."""
     name = workload(template, intent.slug)
@@ -182,7 +203,7 @@ def _ingress(template: PodTemplate, intent: Intent, uid: str, surroundings: Surr
     backend = {"service": {"name": name, "port": {"name": port.name}}}
     spec: Manifest = {
         "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
-        "tls": [{"hosts": [host], "secretName": f"{name}-tls"}],
+        "tls": [{"hosts": [host], "secretName": certificate_name(template, intent)}],
     }
     if surroundings.ingress_class is not None:
         spec["ingressClassName"] = surroundings.ingress_class
@@ -206,12 +227,16 @@ def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> M
     preset = template.preset(intent.preset)
     mounts = [{"name": f"volume-{number}", "mountPath": volume.path} for number, volume in enumerate(template.volumes)]
     files = {"name": "files", "mountPath": FILES, "readOnly": True}
+    environment = dict(template.environment)
+    if template.repositories is not None:
+        environment |= repositories.ENVIRONMENT
+        mounts.append({"name": "git", "mountPath": repositories.CREDENTIALS, "readOnly": True})
     probe = {"path": template.probe.path, "port": template.web}
     container: Manifest = {
         "name": CONTAINER,
         "image": image(template.image, surroundings),
         "imagePullPolicy": _pull(template.image),
-        "env": [{"name": name, "value": value} for name, value in template.environment.items()],
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
         "ports": [{"name": port.name, "containerPort": port.container, "protocol": "TCP"} for port in template.ports],
         "resources": _resources(preset),
         "securityContext": _unprivileged(),
@@ -229,18 +254,21 @@ def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> M
     if template.credentials is not None:
         own = own_name(template.credentials, template, intent.slug)
         container["envFrom"] = [{"secretRef": {"name": own, "optional": True}}]
+    steps = [(step.name, step.command) for step in template.init]
+    if template.repositories is not None and intent.repository is not None:
+        steps.append((REPOSITORY_STEP, repositories.clone_step(template.repositories, intent.repository)))
     init = [
         {
-            "name": step.name,
+            "name": step,
             "image": container["image"],
             "imagePullPolicy": _pull(template.image),
-            "command": list(step.command),
+            "command": list(command),
             "env": container["env"],
             "resources": container["resources"],
             "securityContext": _unprivileged(),
             "volumeMounts": [*mounts, files],
         }
-        for step in template.init
+        for step, command in steps
     ]
     volumes: list[Manifest] = [
         {
@@ -256,6 +284,10 @@ def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> M
             "secret": {"secretName": workload(template, intent.slug), "items": items, "defaultMode": 0o440},
         }
     )
+    if template.repositories is not None:
+        # Whoever has none yet gets them without a restart: kubelet brings a Secret that is made later.
+        secret = {"secretName": git_secret(intent.user), "optional": True, "defaultMode": 0o440}
+        volumes.append({"name": "git", "secret": secret})
     spec: Manifest = {
         "serviceAccountName": workload(template, intent.slug),
         "automountServiceAccountToken": False,

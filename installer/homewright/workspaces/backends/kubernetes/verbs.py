@@ -12,7 +12,10 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+from homewright.cluster import certificates
+from homewright.site.authority import Authority
 from homewright.site.secrets import generate_password
 from homewright.workspaces import naming
 from homewright.workspaces.backends.kubernetes import intent as intents
@@ -56,6 +59,8 @@ class ClusterBackend:
     surroundings: Surroundings
     who: str
     hashed: Hash
+    authority: Callable[[], Authority] | None = None
+    """Signs the certificates of addresses that no issuer of the cluster signs."""
     clock: Callable[[], float] = time.time
     pause_s: float = field(default=_LOOK_EVERY_S)
 
@@ -120,6 +125,7 @@ class ClusterBackend:
         for claim in manifests.claims(self.template, intent, self.surroundings):
             self._have_claim(claim, intent)
         self._have_secret(held)
+        self._have_certificate(held)
         *parts, stateful = manifests.parts(self.template, intent, held.uid, self.surroundings)
         for part in parts:
             self._put(held, part)
@@ -175,6 +181,18 @@ class ClusterBackend:
         secret = manifests.secret(self.template, held.intent, held.uid, filled)
         secret["metadata"]["annotations"][DIGEST] = held.intent.digest
         self._put(held, secret)
+
+    def _have_certificate(self, held: Held) -> None:
+        """Where no issuer of the cluster makes it: signed anew when it is due, or its name has changed."""
+        zone, template = self.surroundings.zone, self.template
+        if zone is None or self.surroundings.issuer is not None or self.authority is None:
+            return
+        host = manifests.host_name(template, held.intent.slug, zone)
+        there = self.api.get("Secret", template.namespace, manifests.certificate_name(template, held.intent))
+        authority = self.authority()
+        now = datetime.fromtimestamp(self.clock(), UTC)
+        if there is None or not self._is_of(there, held) or certificates.due(there, [host], authority, now):
+            self._put(held, manifests.certificate(template, held.intent, held.uid, zone, authority))
 
     def _put(self, held: Held, manifest: Manifest, *, while_it_stands: bool = False) -> Manifest:
         """Server-side apply of one part, over nothing that is not ours and nothing that has changed since the look."""
@@ -318,7 +336,10 @@ class ClusterBackend:
             if intent.deleting == "with-storage" and Claim.of(claim).deleted_at is None:
                 self.give_up(claim, str(round(self.clock())))
         secret = manifests.secret(self.template, intent, held.uid, {})
-        for part in reversed((secret, *manifests.parts(self.template, intent, held.uid, self.surroundings))):
+        name = manifests.certificate_name(self.template, intent)
+        certificate = {**secret, "metadata": {**secret["metadata"], "name": name}}
+        parts = manifests.parts(self.template, intent, held.uid, self.surroundings)
+        for part in reversed((secret, certificate, *parts)):
             there = self.api.get(part["kind"], self.template.namespace, part["metadata"]["name"])
             if there is not None and self._is_of(there, held):
                 try:
