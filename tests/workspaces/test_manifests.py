@@ -6,18 +6,22 @@ import base64
 import random
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from homewright.cluster import certificates
 from homewright.site import mirrored
+from homewright.site.authority import Authority
 from homewright.site.models import MirrorSettings
 from homewright.workspaces.backends.kubernetes import intent as intents
 from homewright.workspaces.backends.kubernetes import manifests, namespace
 from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
 from homewright.workspaces.errors import NotOurs
-from homewright.workspaces.models import Key, Specification
+from homewright.workspaces.models import Key, Repository, Specification
 from homewright.workspaces.templates import PodTemplate, parse, shipped
 
 UID = "0b9e0a31-0000-4000-8000-000000000001"
@@ -236,8 +240,46 @@ def _shared(found: tuple[Manifest, ...]) -> set[tuple[str, ...]]:
             met |= {("selector", one["metadata"]["namespace"], *sorted(chosen.values()))}
         if one["kind"] == "StatefulSet":
             for volume in spec["template"]["spec"]["volumes"]:
+                if volume["name"] == "git":
+                    continue  # a person's own, the same in all of their workspaces: the next test
                 met.add(("volume", one["metadata"]["namespace"], str(volume.get("persistentVolumeClaim", volume))))
     return met
+
+
+def test_no_two_people_share_credentials_for_git() -> None:
+    users = {user for user, _ in _people()}
+    names = {manifests.git_secret(user) for user in users}
+    assert len(names) == len(users) and all(_DNS_LABEL.fullmatch(name) and len(name) <= 63 for name in names)
+
+
+def test_a_repository_is_cloned_before_the_editor_starts_and_no_secret_is_in_the_pod() -> None:
+    template = pod_template("code-server")
+    repository = Repository(url="https://git.example.org/team/project.git", branch="main")
+    stateful = of_kind(everything(template, made(template, repository=repository)), "StatefulSet")
+    pod = stateful["spec"]["template"]["spec"]
+    [step] = pod["initContainers"]
+    assert step["image"] == pod["containers"][0]["image"] and step["command"][-5:] == [
+        "/home/coder/workspace/project", "https://git.example.org/team/project.git", "main", "shallow", "180",
+    ]  # fmt: skip
+    mount = {"name": "git", "mountPath": "/etc/homewright-git", "readOnly": True}
+    assert mount in step["volumeMounts"] and mount in pod["containers"][0]["volumeMounts"]
+    assert {"secretName": "homewright-git-alice", "optional": True, "defaultMode": 0o440} in [
+        volume.get("secret") for volume in pod["volumes"]
+    ]
+    without = of_kind(everything(template, made(template)), "StatefulSet")["spec"]["template"]["spec"]
+    assert "initContainers" not in without
+
+
+def test_a_certificate_is_signed_by_the_site_for_the_address_alone(tmp_path: Path) -> None:
+    template, authority = pod_template("code-server"), Authority.of(tmp_path / "ca", "attic")
+    intent = made(template)
+    secret = manifests.certificate(template, intent, UID, "home.internal", authority)
+    ingress = of_kind(everything(template, intent), "Ingress")
+    assert secret["metadata"]["name"] == ingress["spec"]["tls"][0]["secretName"]
+    assert secret["type"] == "kubernetes.io/tls"
+    assert certificates.wanted_names(secret) == ("code-alice.home.internal",)
+    assert certificates.due(secret, ["code-alice.home.internal"], authority, datetime.now(UTC)) == ""
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == UID and intents.belongs_to(secret, intent.key)
 
 
 @pytest.mark.parametrize("name", PODS)
