@@ -1,0 +1,269 @@
+"""What the components make in the cluster, and how they tell that it is not there: without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from homewright.cluster.objects import is_of
+from homewright.planning import zone
+from homewright.site import mirrored, mirrors
+from homewright.site.authority import Authority
+from homewright.site.models import Site
+from homewright.stages.components import (
+    certificates,
+    contour_kinds,
+    ingress,
+    metrics,
+    names,
+    page,
+    proving,
+    storage,
+    workloads,
+)
+
+SERVERS = [{"name": f"s{n}", "address": f"192.168.1.{10 + n}", "user": "ann"} for n in (1, 2)]
+MIRROR = {"images": "mirror.lan:5000", "plain_http": True}
+SITE = Site.model_validate(
+    {
+        "name": "attic", "servers": SERVERS, "zone": "home.internal", "mirror": MIRROR,
+        "platform": {"cluster": "kubeadm", "nodes": "servers"},
+    }
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.of(tmp_path_factory.mktemp("site") / "ca", "attic")
+
+
+@pytest.fixture(scope="module")
+def everything(authority: Authority) -> dict[str, dict[str, Any]]:
+    """All objects of all components by path."""
+    return {
+        **storage.wanted(SITE), **storage.proof_claim(SITE), **certificates.wanted(SITE, authority),
+        **ingress.wanted(SITE, "192.168.1.11"), **page.wanted(SITE, "contour"), **metrics.wanted(SITE, authority),
+    }  # fmt: skip
+
+
+def pods(everything: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, one in everything.items():
+        if one["kind"] in ("Deployment", "DaemonSet"):
+            yield path, one["spec"]["template"]["spec"]
+
+
+def test_every_object_lies_where_it_says_and_is_the_sites(everything: dict[str, dict[str, Any]]) -> None:
+    for path, one in everything.items():
+        assert path.endswith(f"/{one['metadata']['name']}"), path
+        assert path.startswith("/api/v1/" if one["apiVersion"] == "v1" else f"/apis/{one['apiVersion']}/"), path
+        namespace = one["metadata"].get("namespace")
+        assert (
+            (f"/namespaces/{namespace}/" in path)
+            if namespace
+            else one["kind"] == "Namespace" or ("/namespaces/" not in path)
+        ), path
+        assert is_of("attic", one), path
+
+
+def test_a_namespace_comes_before_what_is_in_it(everything: dict[str, dict[str, Any]], authority: Authority) -> None:
+    for made in (storage.wanted(SITE), metrics.wanted(SITE, authority), page.wanted(SITE, "x")):
+        seen: set[str] = {"kube-system"}
+        for one in made.values():
+            assert one["metadata"].get("namespace", "kube-system") in seen
+            seen |= {one["metadata"]["name"]} if one["kind"] == "Namespace" else set()
+
+
+def test_every_image_comes_from_the_mirror_and_is_in_its_table(everything: dict[str, dict[str, Any]]) -> None:
+    known = {mirrors.image(SITE.mirror, image.reference) for image in mirrored.images()}
+    found = {
+        container["image"]
+        for _, pod in pods(everything)
+        for container in (*pod.get("initContainers", ()), *pod["containers"])
+    }
+    assert found <= known and len(found) == 5
+    helper = everything["/api/v1/namespaces/local-path-storage/configmaps/local-path-config"]["data"]["helperPod.yaml"]
+    assert mirrors.image(SITE.mirror, mirrored.reference("busybox")) in helper
+
+
+def test_pods_select_themselves_and_ask_for_what_they_need(everything: dict[str, dict[str, Any]]) -> None:
+    for path, pod in pods(everything):
+        spec = everything[path]["spec"]
+        assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+        assert all("requests" in container["resources"] for container in pod["containers"]), path
+        volumes = {volume["name"] for volume in pod.get("volumes", ())}
+        for container in (*pod.get("initContainers", ()), *pod["containers"]):
+            assert {mount["name"] for mount in container.get("volumeMounts", ())} <= volumes, path
+
+
+RESTRICTED = ("homewright-proof", "metrics")
+
+
+def test_what_is_in_a_restricted_namespace_says_so(everything: dict[str, dict[str, Any]]) -> None:
+    found = {
+        one["metadata"]["name"]
+        for one in everything.values()
+        if one["metadata"]["labels"].get("pod-security.kubernetes.io/enforce") == "restricted"
+    }
+    assert found == {*RESTRICTED, "certificates"}
+    inside = [pod for path, pod in pods(everything) if any(f"/{name}/" in path for name in RESTRICTED)]
+    inside.append(proving.pod(SITE, "x", "true")["spec"])
+    assert len(inside) == 3
+    for container in (container for pod in inside for container in pod["containers"]):
+        own = container["securityContext"]
+        assert (own["runAsNonRoot"], own["allowPrivilegeEscalation"]) == (True, False)
+        assert own["capabilities"] == {"drop": ["ALL"]} and own["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+def test_contour_and_envoy_speak_where_nobody_listens() -> None:
+    pod = ingress.wanted(SITE, "192.168.1.11")[ingress.DAEMONS]["spec"]["template"]["spec"]
+    assert not pod.get("hostNetwork"), "the node's loopback is everybody's who is on the node"
+    contour = pod["containers"][0]["args"]
+    assert "--insecure" in contour and "--xds-address=127.0.0.1" in contour
+    assert {port["hostPort"] for port in pod["containers"][1]["ports"]} == {80, 443}
+
+
+def test_every_kind_that_contour_may_read_is_defined() -> None:
+    everything = ingress.wanted(SITE, "x")
+    defined = {one["spec"]["names"]["plural"] for path, one in everything.items() if path in contour_kinds.wanted(SITE)}
+    rules = everything["/apis/rbac.authorization.k8s.io/v1/clusterroles/contour"]["rules"]
+    asked = {kind for rule in rules if rule["apiGroups"] == ["projectcontour.io"] for kind in rule["resources"]}
+    assert {kind.removesuffix("/status") for kind in asked} == defined
+
+
+def made(name: str, *, default: bool = False, ours: bool = False) -> dict[str, Any]:
+    annotations = {"storageclass.kubernetes.io/is-default-class": "true", ingress.DEFAULT: "true"} if default else {}
+    labels = {"homewright.dev/site": "attic", "app.kubernetes.io/managed-by": "homewright"} if ours else {}
+    return {"metadata": {"name": name, "annotations": annotations, "labels": labels}}
+
+
+@pytest.mark.parametrize(
+    ("classes", "of_storage", "of_ingress"),
+    [
+        ([], None, None),
+        ([made("a")], None, "a"),
+        ([made("a"), made("b")], None, None),
+        ([made("a"), made("b", default=True)], "b", "b"),
+        ([made("ours", default=True, ours=True)], None, None),
+        ([made("ours", default=True, ours=True), made("b", default=True)], "b", "b"),
+    ],
+)
+def test_a_class_of_the_clusters_own_goes_before_ours(
+    classes: list[dict[str, Any]], of_storage: str | None, of_ingress: str | None
+) -> None:
+    assert storage.foreign_default(classes, "attic") == of_storage
+    assert ingress.foreign_default(classes, "attic") == of_ingress
+
+
+KUBEADMS = """\
+.:53 {
+    errors
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       pods insecure
+    }
+    forward . /etc/resolv.conf {
+       max_concurrent 1000
+    }
+    cache 30
+    reload
+}
+"""
+
+
+@pytest.mark.parametrize("before", [KUBEADMS, f"{KUBEADMS}other.internal:53 {{\n    forward . 192.168.1.1\n}}\n"])
+def test_the_zone_is_put_into_corednss_settings_and_taken_out_again(before: str) -> None:
+    plan = zone.planned(SITE, {})
+    after = names.with_zone(before, plan)
+    assert after.startswith(before) and "\nhome.internal:53 {\n" in after and "    forward . 192.168.1.11\n" in after
+    assert names.with_zone(after, plan) == after
+    assert names.without_zone(after) == before
+    moved = Site.model_validate(SITE.model_dump() | {"servers": [{**SERVERS[0], "address": "192.168.1.99"}]})
+    other = names.with_zone(after, zone.planned(moved, {}))
+    assert "192.168.1.99" in other and "192.168.1.11" not in other and names.without_zone(other) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "theirs"),
+    [
+        (KUBEADMS, False),
+        ("home.internal:53 {\n}\n", True),
+        ("home.internal {\n}\n", True),
+        ("a.internal home.internal:53 {\n}\n", True),
+        ("other.home.internal:53 {\n}\n", False),
+        (".:53 {\n    forward home.internal 192.168.1.1\n}\n", False),
+    ],
+)
+def test_somebodys_own_settings_for_the_zone_are_seen(settings: str, theirs: bool) -> None:
+    assert names.serves(settings, "home.internal") is theirs
+    assert names.serves(names.with_zone(KUBEADMS, zone.planned(SITE, {})), "home.internal") is False
+
+
+SAID = """\
+= s1.home.internal.
+Server:\t\t10.152.0.10
+Address:\t10.152.0.10:53
+
+Name:\ts1.home.internal
+Address: 192.168.1.11
+
+= gone.home.internal.
+Server:\t\t10.152.0.10
+Address:\t10.152.0.10:53
+
+** server can't find gone.home.internal: NXDOMAIN
+
+= old.home.internal.
+Server:    10.152.0.10
+Address 1: 10.152.0.10 kube-dns.kube-system.svc.cluster.local
+
+Name:      old.home.internal
+Address 1: 192.168.1.12 old.home.internal
+"""
+
+
+def test_what_nslookup_prints_is_read() -> None:
+    assert names.answers(SAID) == {
+        "s1.home.internal.": ("192.168.1.11",),
+        "gone.home.internal.": (),
+        "old.home.internal.": ("192.168.1.12",),
+    }
+
+
+def deployment(**status: Any) -> dict[str, Any]:
+    return {"kind": "Deployment", "metadata": {"name": "d", "generation": 2}, "spec": {"replicas": 1}, "status": status}
+
+
+def daemons(**status: Any) -> dict[str, Any]:
+    return {"kind": "DaemonSet", "metadata": {"name": "d", "generation": 2}, "spec": {}, "status": status}
+
+
+HELD = {
+    "status": {
+        "containerStatuses": [
+            {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no image"}}}
+        ]
+    }
+}
+UNPLACED = {"status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": "no free ports"}]}}
+WHOLE = {"updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 2}
+
+
+@pytest.mark.parametrize(
+    ("found", "pods", "said"),
+    [
+        (deployment(**WHOLE), [], ""),
+        (deployment(**{**WHOLE, "observedGeneration": 1}), [], "has not been looked at"),
+        (deployment(observedGeneration=2), [HELD], "0 of 1 pods of d are ready: c: ImagePullBackOff: no image."),
+        (deployment(**{**WHOLE, "updatedReplicas": 0}), [], "0 of 1"),
+        ({**deployment(**WHOLE), "spec": {"replicas": 0}}, [], "run nothing"),
+        (daemons(observedGeneration=2, desiredNumberScheduled=0), [], "run nothing"),
+        (daemons(observedGeneration=2, desiredNumberScheduled=2, updatedNumberScheduled=2, numberAvailable=2), [], ""),
+        (daemons(observedGeneration=2, desiredNumberScheduled=2), [UNPLACED], "no free ports"),
+    ],
+)  # fmt: skip
+def test_whether_something_is_up_is_told_with_its_reason(
+    found: dict[str, Any], pods: list[dict[str, Any]], said: str
+) -> None:
+    told = workloads.judged(found, pods)
+    assert said in told if said else told == ""
