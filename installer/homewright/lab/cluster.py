@@ -14,9 +14,28 @@ from homewright.site import mirrored
 
 Say = Callable[[str], None]
 
-BUILDS = ("registry", "kubernetes", "containerd", "etcd", "coredns", "pause", "flannel-cni", "flannel")
+BUILDS = (
+    "registry",
+    "kubernetes",
+    "containerd",
+    "etcd",
+    "coredns",
+    "pause",
+    "flannel-cni",
+    "flannel",
+    "local-path-provisioner",
+)
 """What the stages use by now; the others are built by `homewright lab builds` and by what comes to use them."""
-IMAGES = (*mirrored.OF_KUBERNETES, "pause", "etcd", "coredns", "flannel", "flannel-cni-plugin", "busybox")
+IMAGES = (
+    *mirrored.OF_KUBERNETES,
+    "pause",
+    "etcd",
+    "coredns",
+    "flannel",
+    "flannel-cni-plugin",
+    "local-path-provisioner",
+    "busybox",
+)
 """The images that are made of them."""
 
 
