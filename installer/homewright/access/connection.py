@@ -12,7 +12,8 @@ from types import TracebackType
 
 import paramiko
 
-from homewright.access import engine_key, key_change
+from homewright.access import carrier, engine_key, key_change
+from homewright.access.carrier import Carrier
 from homewright.access.endpoint import Endpoint
 from homewright.access.handshake import hang_up, open_strict
 from homewright.access.remote import (
@@ -65,6 +66,8 @@ class Connection:
         self._transport = transport
         self._below = below
         """To the server that it is reached through."""
+        self._carriers: dict[tuple[bool, str], Carrier] = {}
+        self._starting = threading.Lock()
 
     @classmethod
     def open(cls, endpoint: Endpoint, timeout: float = 10.0) -> Connection:
@@ -142,6 +145,8 @@ class Connection:
 
     def close(self) -> None:
         """Hang up; harmless when done twice."""
+        for kept in self._carriers.values():
+            kept.close()
         hang_up(self._transport)
         if self._below is not None:
             self._below.close()
@@ -186,6 +191,31 @@ class Connection:
         if check and completed.exit_code != 0:
             raise CommandFailed(self.endpoint.name, shown, completed)
         return completed
+
+    def carry(
+        self, command: str, *, mark: str, sudo: bool = False, stdin: bytes | None = None, timeout: float | None = 60.0
+    ) -> Completed:
+        """As `run` without `check`, for one of many commands: by a process there that is kept as long as this
+        connection (`access.carrier`), which has `mark` in its environment, and so has all that it starts.
+
+        Where there is no Python, or sudo says no, the command is run by itself, and tells why. Raises as `run` does.
+        """
+        with self._starting:
+            kept = self._carriers.get((sudo, mark))
+            if kept is None:
+                words = ["env", mark, "python3", "-I", "-S", "-c", carrier.SCRIPT]
+                kept = self._carriers[sudo, mark] = Carrier(self._start(words, sudo))
+        if not kept.of_use and not kept.started:
+            return self.run(
+                f"env {mark} sh -c {shlex.quote(command)}", sudo=sudo, stdin=stdin, timeout=timeout, check=False
+            )
+        try:
+            return kept.run(command, stdin, timeout)
+        except TimeoutError:
+            why = f"It did not end within {timeout:g} s and may still be running."
+            raise CommandFailed(self.endpoint.name, command, Completed("", "", -1), why) from None
+        except carrier.Gone as error:
+            raise self._lost(command) from error
 
     def stream(
         self, command: str | Sequence[str], *, sudo: bool = False, timeout: float | None = None, check: bool = True

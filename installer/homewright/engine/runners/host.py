@@ -150,9 +150,8 @@ class Host:
         another run has taken this server.
         """
         with self.shared.turn(self.endpoint) if self.shared is not None else nullcontext():
-            completed = self.connection.run(
-                self.guard.around(_shell(command)), sudo=sudo, stdin=stdin, timeout=timeout, check=False
-            )
+            guarded = f"{self.guard.check}; {_shell(command)}"
+            completed = self.connection.carry(guarded, mark=self.guard.mark, sudo=sudo, stdin=stdin, timeout=timeout)
         self._refuse_if_fenced(completed.exit_code, completed.stderr)
         if check and completed.exit_code != 0:
             raise CommandFailed(self.name, _shell(command), completed)
