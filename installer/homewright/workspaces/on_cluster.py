@@ -12,7 +12,9 @@ from typing import Any
 
 from homewright.cluster.report import honours_policies
 from homewright.errors import HomewrightError, UsageError
+from homewright.site.authority import Authority
 from homewright.site.models import Site
+from homewright.workspaces import at_pods
 from homewright.workspaces.backends.kubernetes import intent as intents
 from homewright.workspaces.backends.kubernetes import manifests, namespace
 from homewright.workspaces.backends.kubernetes.api import LOOK_S, Api, Conflict
@@ -20,10 +22,20 @@ from homewright.workspaces.backends.kubernetes.intent import Intent
 from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
 from homewright.workspaces.backends.kubernetes.observed import Claim, Event, Pod, Seen, Workload
 from homewright.workspaces.backends.kubernetes.states import Finding, judge
+from homewright.workspaces.backends.kubernetes.streams import Command, Forwarder
 from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend, Held
 from homewright.workspaces.backends.kubernetes.words import MADE_FOR, NAMESPACE, WORKSPACE
 from homewright.workspaces.errors import ChangedMeanwhile, InstanceNotFound, MissingRight, NotOurs
-from homewright.workspaces.models import Key, Session, Specification, Workspace, WorkspaceEvent, WorkspaceState
+from homewright.workspaces.models import (
+    Key,
+    Repository,
+    Session,
+    Specification,
+    Workspace,
+    WorkspaceEvent,
+    WorkspaceState,
+)
+from homewright.workspaces.repositories import Mode, Synced
 from homewright.workspaces.template_models import PodTemplate
 from homewright.workspaces.templates import Template, digest
 
@@ -55,14 +67,21 @@ class ClusterWorkspaces:
     """Every verb. Its methods may be called from several threads; all raise HomewrightErrors."""
 
     def __init__(
-        self, site: Site, api: Api, templates: Mapping[str, Template], who: str, hashed: Callable[[str], str]
+        self,
+        site: Site,
+        api: Api,
+        templates: Mapping[str, Template],
+        who: str,
+        hashed: Callable[[str], str],
+        authority: Callable[[], Authority] | None = None,
     ) -> None:
+        """`authority` is the site's, for addresses that no issuer of the cluster signs."""
         self.api = api
         self.templates = {name: one for name, one in templates.items() if isinstance(one, PodTemplate)}
         self.surroundings = surroundings(site)
         self.walls = walls(site)
         self._backends = {
-            name: ClusterBackend(api, template, self.surroundings, who, hashed)
+            name: ClusterBackend(api, template, self.surroundings, who, hashed, authority)
             for name, template in self.templates.items()
         }
 
@@ -156,11 +175,41 @@ class ClusterWorkspaces:
 
     def forward(self, workspace: Workspace) -> tuple[str, tuple[str, ...]]:
         """Where it opens through the API, and the command that must run meanwhile."""
-        template = self.templates[workspace.template]
-        port = next(port for port in template.ports if port.name == template.web)
-        name = intents.workload(template, workspace.slug)
-        words = ("kubectl", "-n", template.namespace, "port-forward", f"service/{name}", f"8080:{port.service}")
+        words = ("homewright", "workspace", "open", "--forward", "--port", "8080", str(workspace.key))
         return "http://localhost:8080/", words
+
+    # Inside
+
+    def shell(self, key: Key, words: Sequence[str], *, terminal: bool, stdin: bool) -> Command:
+        """A command inside of it, by default its user's shell."""
+        return at_pods.shell(*self._require(key), words, terminal=terminal, stdin=stdin)
+
+    def forwarder(self, key: Key, local: int) -> Forwarder:
+        """A port of this machine that leads to its editor through the API; 0 for any that is free."""
+        return at_pods.forwarder(*self._require(key), local)
+
+    def sync(self, key: Key, mode: Mode) -> tuple[Repository, Synced]:
+        """Bring its repository up to date, or look how it is; which, and what came of it."""
+        backend, held = self._require(key)
+        return at_pods.repository_of(backend, held)[1], at_pods.sync(backend, held, mode)
+
+    def credentials(self, user: str) -> tuple[str, ...]:
+        """The servers that a user's git has credentials for."""
+        known = (at_pods.credentials(backend, user) for backend in self._with_repositories())
+        return tuple(sorted({host for hosts in known for host in hosts}))
+
+    def give_credentials(self, user: str, url: str, name: str, token: str | None) -> tuple[str, ...]:
+        """Keep a user's credentials for a git server, or with None forget them; the servers that there are some for."""
+        for backend in self._with_repositories():
+            there = self.api.get("Namespace", None, backend.template.namespace) is not None
+            if not there and token is not None:
+                self._prepare(backend.template, lambda _: None)
+            if there or token is not None:
+                at_pods.give_credentials(backend, user, url, name, token)
+        return self.credentials(user)
+
+    def _with_repositories(self) -> Iterator[ClusterBackend]:
+        yield from (one for one in self._backends.values() if one.template.repositories is not None)
 
     # Doing
 

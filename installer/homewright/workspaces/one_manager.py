@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from homewright.cluster.kubeconfig import SECRET, read
 from homewright.errors import HomewrightError, UsageError
+from homewright.site.authority import Authority
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 from homewright.workspaces import templates
 from homewright.workspaces.backends.node import hashed, who
 from homewright.workspaces.errors import InstanceNotFound, NeedsAcceptance
 from homewright.workspaces.manager import Created, Listing, Manager, Preview, Say
-from homewright.workspaces.models import Key, Session, Specification, Workspace, WorkspaceEvent
+from homewright.workspaces.models import Key, Repository, Session, Specification, Workspace, WorkspaceEvent
 from homewright.workspaces.template_models import PodTemplate
 
 if TYPE_CHECKING:
     from homewright.workspaces.backends.kubernetes.manifests import Manifest
+    from homewright.workspaces.backends.kubernetes.streams import Command, Forwarder
     from homewright.workspaces.on_cluster import ClusterWorkspaces, Purged
+    from homewright.workspaces.repositories import Mode, Synced
 
 Answer = TypeVar("Answer")
 THE_CLUSTER = "the cluster"
@@ -55,8 +58,11 @@ class OneManager(Manager):
             from homewright.workspaces.on_cluster import ClusterWorkspaces
 
             api = Api(lambda: read(self._secrets.get(SECRET) or "", self.site.cluster.context))
-            self._cluster = ClusterWorkspaces(self.site, api, self._templates, who(), hashed)
+            self._cluster = ClusterWorkspaces(self.site, api, self._templates, who(), hashed, self._authority)
         return self._cluster
+
+    def _authority(self) -> Authority:
+        return Authority.of(self.state.authority, self.site.name)
 
     def require_cluster(self) -> ClusterWorkspaces:
         """The site's cluster. Raises UsageError where it has none."""
@@ -208,6 +214,38 @@ class OneManager(Manager):
         """The objects of a workspace; without a key what an administrator makes once for all of them."""
         there = self.require_cluster()
         return there.setup() if key is None else there.export(key)
+
+    def shell(self, key: Key, words: Sequence[str] = (), *, terminal: bool, stdin: bool) -> Command:
+        """A command inside a workspace of the cluster, by default its user's shell."""
+        return self._inside(key, "shell").shell(key, words, terminal=terminal, stdin=stdin)
+
+    def forwarder(self, key: Key, local: int = 0) -> Forwarder:
+        """A port of this machine that leads to the editor of a workspace in the cluster."""
+        return self._inside(key, "open --forward").forwarder(key, local)
+
+    def sync(self, key: Key, mode: Mode = "pull") -> tuple[Repository, Synced]:
+        """Bring the repository of a workspace in the cluster up to date, or look how it is."""
+        return self._inside(key, "sync").sync(key, mode)
+
+    def credentials(self, user: str) -> tuple[str, ...]:
+        """The git servers that a user's credentials are kept for in the cluster."""
+        return self.require_cluster().credentials(user)
+
+    def give_credentials(self, user: str, url: str, name: str, token: str | None) -> tuple[str, ...]:
+        """Keep a user's credentials for a git server, or with None forget them."""
+        return self.require_cluster().give_credentials(user, url, name, token)
+
+    def _inside(self, key: Key, verb: str) -> ClusterWorkspaces:
+        """The cluster, for what goes through its API alone. Raises UsageError for a workspace on a server."""
+        there = self.require_cluster() if key.node is None else None
+        if there is None or not there.has(key):
+            workspace = self.show(key)
+            raise UsageError(
+                f"`{verb}` is for workspaces in the cluster.",
+                f"{workspace.key} is on the server {workspace.node}.",
+                [f"use the terminal of its editor: {workspace.address}"],
+            )
+        return there
 
     def forward(self, workspace: Workspace) -> tuple[str, tuple[str, ...]]:
         if self.cluster is not None and workspace.key.node is None:
