@@ -29,6 +29,7 @@ SCHEMAS: dict[str, str] = {
     "cluster": "homewright.cluster.report:ClusterDocument",
     "workspaces": "homewright.workspaces.models:WorkspacesDocument",
     "workspace": "homewright.workspaces.models:WorkspaceDocument",
+    "workspace-sync": "homewright.workspaces.models:SyncDocument",
     "workspace-events": "homewright.workspaces.models:EventsDocument",
     "workspace-templates": "homewright.workspaces.templates:TemplatesDocument",
     "site-export": "homewright.takeover.contents:Contents",

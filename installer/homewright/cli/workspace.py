@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from homewright.cli import workspace_cluster
+from homewright.cli import workspace_cluster, workspace_inside
 from homewright.cli.output import Output
 from homewright.errors import Cancelled, UsageError, addressed
 
@@ -52,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="accept that workspaces reach one another, in a cluster whose network keeps nobody apart",
     )
+    create.add_argument("--repo", metavar="URL", help="what is cloned into one in the cluster before it starts")
+    create.add_argument("--branch", metavar="BRANCH", default="", help="which branch of it")
+    create.add_argument("--full", action="store_true", help="its whole history, not the newest commit alone")
     action("list", "all workspaces of all nodes", key=False)
     show = action("show", "one workspace as it is now")
     show.add_argument("--password", action="store_true", help="its password, and nothing else")
@@ -64,7 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     logs = action("logs", "its log")
     logs.add_argument("-n", "--lines", type=_count, default=100, metavar="N", help="how many lines (100)")
     logs.add_argument("-f", "--follow", action="store_true", help="and what comes, until ctrl+c")
-    action("open", "where to open it, and how to get there")
+    way = action("open", "where to open it, and how to get there; without an address through the cluster's API")
+    way.add_argument("--forward", action="store_true", help="lead a port of this machine there, until ctrl+c")
+    way.add_argument("--port", type=_port, default=0, metavar="N", help="which port of this machine (any that is free)")
+    workspace_inside.add_actions(action)
     workspace_cluster.add_actions(action)
     action("templates", "what workspaces can be made from", key=False)
 
@@ -81,6 +87,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port")
+    return int(text)
+
+
 def run(args: argparse.Namespace, output: Output) -> int:
     from homewright.site import files
     from homewright.site.paths import StateFolder, site_file
@@ -94,6 +106,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     with OneManager(site, state) as manager:
         if args.action == "list":
             return _list(manager, output)
+        if args.action in workspace_inside.VERBS:
+            return workspace_inside.run(manager, args, output)
         if args.action in workspace_cluster.ACTIONS:
             return workspace_cluster.run(manager, args, output)
         from homewright.workspaces.naming import parse_key
@@ -104,10 +118,14 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 def _create(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
     from homewright.workspaces.models import Specification, WorkspaceDocument
+    from homewright.workspaces.repositories import parse
     from homewright.workspaces.templates import require
 
     template = require(manager.known_templates, args.template)
-    spec = Specification(key=key, template=template.name, preset=args.preset or template.default_preset)
+    repository = parse(args.repo, args.branch, full=args.full) if args.repo else None
+    spec = Specification(
+        key=key, template=template.name, preset=args.preset or template.default_preset, repository=repository
+    )
     began = time.monotonic()
     said: set[str] = set()
 
@@ -251,12 +269,18 @@ def _logs(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
 
 
 def _open(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
+    if args.forward:
+        return workspace_inside.forward(manager, key, args.port, output)
     workspace = manager.show(key)
+    if not workspace.address and not output.json:
+        why = "There is no address that leads to it: the site has no zone."
+        return workspace_inside.forward(manager, key, args.port, output, why=why)
     local, command = manager.forward(workspace)
     if workspace.state.value != "running":
         output.line(f"{workspace.key} is {_state(workspace)}.")
     output.line(_password_command(workspace))
-    output.line(f"Where the browser's computer does not reach {workspace.node}, run this and open {local} instead:")
+    place = workspace.node or "the cluster"
+    output.line(f"Where the browser's computer does not reach {place}, run this and open {local} instead:")
     output.line(f"  {shlex.join(command)}")
     if workspace.by_name not in ("", workspace.address):
         output.line(f"Where the browser's computer asks the site's DNS server: {workspace.by_name}")

@@ -156,6 +156,26 @@ class EventsDocument(WorkspaceModel):
     events: tuple[WorkspaceEvent, ...] = ()
 
 
+class SyncDocument(WorkspaceModel):
+    """What `homewright workspace sync --json` prints."""
+
+    version: Literal[1] = 1
+    workspace: str
+    repository: Repository
+    branch: str = ""
+    """What is checked out; empty where that is no branch."""
+    cloned: bool = True
+    pulled: int = 0
+    """Commits that were brought just now."""
+    dirty: int = 0
+    """Files that are changed or new, and not committed: they stay as they are."""
+    ahead: int | None = None
+    """Commits that its server lacks; None where its branch follows none there."""
+    behind: int | None = None
+    problem: str = ""
+    """Why it could not be brought up to date."""
+
+
 class Session(WorkspaceModel):
     """One computer that has the workspace open."""
 
