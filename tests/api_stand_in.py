@@ -12,19 +12,20 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from homewright.cluster.kubeconfig import Kubeconfig, read
 
-_PATH = re.compile(r"/(?:api/v1|apis/([^/]+)/v1)(?:/namespaces/([^/]+))?/([^/]+)(?:/([^/]+))?(?:/(log))?")
+_PATH = re.compile(r"/(?:api/v1|apis/([^/]+)/v1(?:beta1)?)(?:/namespaces/([^/]+))?/([^/]+)(?:/([^/]+))?(?:/(log))?")
 _KINDS = {
     "namespaces": "Namespace", "configmaps": "ConfigMap", "secrets": "Secret", "serviceaccounts": "ServiceAccount",
     "services": "Service", "persistentvolumeclaims": "PersistentVolumeClaim", "pods": "Pod", "events": "Event",
     "statefulsets": "StatefulSet", "ingresses": "Ingress", "networkpolicies": "NetworkPolicy", "roles": "Role",
-    "rolebindings": "RoleBinding", "daemonsets": "DaemonSet",
+    "rolebindings": "RoleBinding", "daemonsets": "DaemonSet", "nodes": "Node", "resourcequotas": "ResourceQuota",
+    "storageclasses": "StorageClass",
 }  # fmt: skip
 
 
@@ -50,6 +51,17 @@ class StandIn:
         """Rights that are missing: verb and resource."""
         self.calls: list[tuple[str, str]] = []
         self.pods_work = True
+        self.silent = False
+        """Watches are taken, and nothing is ever said on them, not even that they end."""
+        self.forgotten = 0
+        """Versions up to this one cannot be watched from any more."""
+        self.missing: set[str] = set()
+        """Resources that this server does not have."""
+        self.metrics: list[dict[str, Any]] = []
+        """What a metrics server measured: PodMetrics."""
+        self._log: list[tuple[int, str, dict[str, Any]]] = []
+        self._logged: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._news = threading.Condition(self.lock)
         self._versions = itertools.count(1)
         self.url = ""
 
@@ -78,6 +90,7 @@ class StandIn:
         metadata["managedFields"] = [{"manager": manager}]
         self.objects[manifest["kind"], metadata.get("namespace", ""), metadata["name"]] = manifest
         self._control()
+        self._write_log()
         return copy.deepcopy(manifest)
 
     def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any] | None, content: str) -> Any:
@@ -85,6 +98,12 @@ class StandIn:
         if found is None:
             raise Refusal(404, "NotFound", f"no such path {path}")
         _, namespace, plural, name, sub = (unquote(part) if part else "" for part in found.groups())
+        if plural in self.missing or (path.startswith("/apis/metrics.k8s.io/") and not self.metrics):
+            raise Refusal(404, "NotFound", "the server could not find the requested resource")
+        if path.startswith("/apis/metrics.k8s.io/"):
+            self.calls.append(("list", "podmetrics"))
+            items = [one for one in self.metrics if one["metadata"]["namespace"] == namespace]
+            return {"kind": "PodMetricsList", "metadata": {}, "items": items}
         if plural in _KINDS or not name:
             kind = _KINDS[plural]
         else:
@@ -176,7 +195,62 @@ class StandIn:
                 raise Refusal(409, "Conflict", "the precondition failed")
         del self.objects[key]
         self._control()
+        self._write_log()
         return {"kind": "Status", "status": "Success"}
+
+    def _write_log(self) -> None:
+        """What has changed since this was done last, for those who watch."""
+        for key, one in self._logged.items():
+            if key not in self.objects:
+                version = next(self._versions)
+                last = {**one, "metadata": {**one["metadata"], "resourceVersion": str(version)}}
+                self._log.append((version, "DELETED", last))
+        for key, one in self.objects.items():
+            before = self._logged.get(key)
+            if before is not one:
+                version = int(one["metadata"]["resourceVersion"])
+                self._log.append((version, "ADDED" if before is None else "MODIFIED", copy.deepcopy(one)))
+        self._log.sort(key=lambda entry: entry[0])
+        self._logged = dict(self.objects)
+        self._news.notify_all()
+
+    def watch(self, path: str, query: dict[str, str]) -> Iterator[dict[str, Any]]:
+        """The events of a watch, a bookmark before its end."""
+        found = _PATH.fullmatch(path)
+        assert found is not None
+        _, namespace, plural, *_ = (unquote(part) if part else "" for part in found.groups())
+        if ("watch", plural) in self.denied:
+            message = f'{plural} is forbidden: User "u" cannot watch resource "{plural}" in API group ""'
+            raise Refusal(403, "Forbidden", message)
+        self.calls.append(("watch", plural))
+        at, until = int(query["resourceVersion"]), time.monotonic() + int(query["timeoutSeconds"])
+        if at < self.forgotten:
+            raise Refusal(410, "Expired", "too old resource version")
+        return self._told(_KINDS[plural], namespace, query.get("labelSelector", ""), at, until)
+
+    def _told(self, kind: str, namespace: str, selector: str, at: int, until: float) -> Iterator[dict[str, Any]]:
+        while time.monotonic() < until:
+            with self._news:
+                news = [
+                    (version, what, one) for version, what, one in self._log
+                    if version > at and one["kind"] == kind and one["metadata"].get("namespace", "") == namespace
+                    and _matches(one, selector)
+                ]  # fmt: skip
+                if self.silent or not news:
+                    self._news.wait(min(0.2, max(0.0, until - time.monotonic())))
+                    continue
+            for version, what, one in news:
+                at = version
+                yield {"type": what, "object": one}
+        while self.silent:
+            time.sleep(0.05)
+        if at < self.forgotten:
+            status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
+            yield {"type": "ERROR", "object": status}
+            return
+        with self.lock:
+            at = next(self._versions)
+        yield {"type": "BOOKMARK", "object": {"kind": kind, "metadata": {"resourceVersion": str(at)}}}
 
     def _control(self) -> None:
         """What controllers and a kubelet do, at once: one pod for a StatefulSet, and nothing outlives its owner."""
@@ -239,6 +313,9 @@ def stand_in() -> Iterator[StandIn]:
                 if self.headers.get("Authorization") != f"Bearer {server.token}":
                     raise Refusal(401, "Unauthorized", "Unauthorized")
                 body = json.loads(data) if data else None
+                if "watch" in query:
+                    self._stream(server.watch(parts.path, query))
+                    return
                 answer = server.answer(self.command, parts.path, query, body, self.headers.get("Content-Type") or "")
                 code = 200
                 if server.lose is not None and self.command == server.lose[0] and server.lose[1] in parts.path:
@@ -253,6 +330,28 @@ def stand_in() -> Iterator[StandIn]:
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()
             self.wfile.write(said)
+
+        def handle(self) -> None:
+            with suppress(OSError):  # whoever asked has hung up
+                super().handle()
+
+        def finish(self) -> None:
+            with suppress(OSError):  # and what is left for it goes nowhere
+                super().finish()
+
+        def _stream(self, events: Iterator[dict[str, Any]]) -> None:
+            """Events as lines, each a chunk of its own, as they happen."""
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.flush()
+            self.close_connection = True
+            with suppress(OSError):  # whoever watches has hung up
+                for event in events:
+                    line = json.dumps(event).encode() + b"\n"
+                    self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+                    self.wfile.flush()
+                self.wfile.write(b"0\r\n\r\n")
 
         do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server's names
 

@@ -73,6 +73,19 @@ class Refused(WorkspaceError):
     code = "refused"
 
 
+class NoMetrics(WorkspaceError):
+    """The cluster does not measure what is used."""
+
+    code = "no-metrics"
+
+
+class WillNotStart(WorkspaceError):
+    """Nothing was done: it is foreseen that the workspace would not start."""
+
+    code = "will-not-start"
+    exit_code = 2
+
+
 class RoutingFailed(WorkspaceError):
     """Its address cannot be made."""
 

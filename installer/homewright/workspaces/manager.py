@@ -24,6 +24,7 @@ from homewright.workspaces.backends.node import LEAST_FREE, NodeBackend, require
 from homewright.workspaces.errors import InstanceNotFound, NeedsAcceptance, StorageFailed
 from homewright.workspaces.models import (
     Key,
+    Problem,
     Session,
     Specification,
     Workspace,
@@ -49,10 +50,20 @@ class Listing:
     unreachable: dict[str, str]
     """Nodes that did not answer, and why."""
     polled_at: float
-    """Unix seconds."""
+    """When the servers were looked at last, in Unix seconds."""
+    heard_at: float | None = None
+    """When the cluster that is watched was heard of last; None where none is watched."""
+    looking: str = ""
+    """What has not been looked at yet, in words; empty where everything has."""
+    notes: tuple[str, ...] = ()
+    """What is worth knowing about how it was looked at."""
 
     def document(self) -> WorkspacesDocument:
         return WorkspacesDocument(workspaces=self.workspaces, unreachable=self.unreachable, polled_at=self.polled_at)
+
+    def oldest(self) -> float:
+        """How old what is shown may be: the moment of the oldest look, in Unix seconds."""
+        return min(self.polled_at, self.heard_at if self.heard_at is not None else self.polled_at)
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,12 @@ class Preview:
     must_accept: str
     """A warning that must be accepted (`accept_…`); empty where there is none."""
     existing: Workspace | None
+    problems: tuple[Problem, ...] = ()
+    """Why it would not start, by the rules that tell it afterwards; the first is what would be seen first."""
+    good: tuple[str, ...] = ()
+    """What was looked at and is well."""
+    unknown: tuple[str, ...] = ()
+    """What could not be looked at, and why."""
 
 
 @dataclass

@@ -124,6 +124,51 @@ class Workspace(WorkspaceModel):
     """What is worth knowing besides its state: a certificate near its end, limits that the node cannot enforce."""
 
 
+class Problem(WorkspaceModel):
+    """Why a workspace does not start, or would not."""
+
+    reason: str
+    whose: Whose | None = None
+    """Whose problem it is, where that is known."""
+    remedy: str = ""
+
+
+class PreviewDocument(WorkspaceModel):
+    """What `homewright workspace create --dry-run --json` prints: what making it would do."""
+
+    version: Literal[1] = 1
+    workspace: str
+    node: str
+    """Where it would go: a server, or the cluster."""
+    starts: bool
+    """Nothing is known that would keep it from starting."""
+    existing: Workspace | None = None
+    problems: tuple[Problem, ...] = ()
+    """Why it would not start."""
+    must_accept: str = ""
+    """A warning that must be accepted before it is made."""
+    good: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """What could not be looked at, and why."""
+
+
+class WorkspaceChange(WorkspaceModel):
+    """A line of `homewright workspace list --watch --json`."""
+
+    version: Literal[1] = 1
+    change: Literal["there", "changed", "gone", "silent", "answers"]
+    """Of a workspace: it was there from the start or is new, has changed, is gone. Of a place: it does not answer, or
+    does so again."""
+    at: float
+    """Unix seconds."""
+    workspace: Workspace | None = None
+    """As it is now; of one that is gone as it was last."""
+    place: str = ""
+    """The server, or `the cluster`."""
+    why: str = ""
+
+
 class WorkspacesDocument(WorkspaceModel):
     """What `homewright workspace list --json` prints."""
 

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import shlex
+import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from homewright.cluster.report import honours_policies
-from homewright.errors import HomewrightError, UsageError
+from homewright.errors import UsageError
 from homewright.site.authority import Authority
 from homewright.site.models import Site
 from homewright.workspaces import at_pods
 from homewright.workspaces.backends.kubernetes import intent as intents
-from homewright.workspaces.backends.kubernetes import manifests, namespace
+from homewright.workspaces.backends.kubernetes import manifests, namespace, usage
 from homewright.workspaces.backends.kubernetes.api import LOOK_S, Api, Conflict
+from homewright.workspaces.backends.kubernetes.index import KINDS, OURS, Index
 from homewright.workspaces.backends.kubernetes.intent import Intent
 from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
-from homewright.workspaces.backends.kubernetes.observed import Claim, Event, Pod, Seen, Workload
-from homewright.workspaces.backends.kubernetes.states import Finding, judge
+from homewright.workspaces.backends.kubernetes.observed import Claim, Seen
+from homewright.workspaces.backends.kubernetes.reasons import Finding
+from homewright.workspaces.backends.kubernetes.states import judge
 from homewright.workspaces.backends.kubernetes.streams import Command, Forwarder
+from homewright.workspaces.backends.kubernetes.usage import Usage
 from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend, Held
-from homewright.workspaces.backends.kubernetes.words import MADE_FOR, NAMESPACE, WORKSPACE
+from homewright.workspaces.backends.kubernetes.words import MADE_FOR, NAMESPACE
 from homewright.workspaces.errors import ChangedMeanwhile, InstanceNotFound, MissingRight, NotOurs
 from homewright.workspaces.models import (
     Key,
@@ -43,7 +45,6 @@ Say = Callable[[str], None]
 
 KEPT_S = 7 * 86400.0
 """How long storage that was given up is kept before `purge` removes it."""
-_OURS = f"{MADE_FOR[0]}={MADE_FOR[1]},{WORKSPACE}"
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,29 @@ class ClusterWorkspaces:
 
     def list(self) -> tuple[Workspace, ...]:
         """All of them. Every kind of object is listed once a namespace, side by side, with LOOK_S of patience."""
-        now = time.time()
-        found: list[Workspace] = []
+        index, lock = Index(self.templates), threading.Lock()
+
+        def take(kind: str, namespace: str) -> None:
+            for page in self.api.pages(kind, namespace, KINDS[kind], patience_s=LOOK_S):
+                with lock:
+                    for manifest in page.items:
+                        index.put(kind, namespace, manifest)
+
+        wanted = [(kind, namespace) for namespace in index.namespaces for kind in KINDS]
         with ThreadPoolExecutor(max_workers=8) as pool:
-            for seen, template in pool.map(self._seen_of, self.templates.values()):
-                found += [self._workspace(one, template, now) for one in seen]
+            for done in [pool.submit(take, *each) for each in wanted]:
+                done.result()
+        now = time.time()
+        found = [
+            self.workspace_of(seen, template, now)
+            for place in index.take_changed()
+            for seen, template in index.seen(place)
+        ]
         return tuple(sorted(found, key=lambda one: (one.key.user, one.key.name)))
+
+    def usage_of_pods(self) -> dict[tuple[str, str], Usage]:
+        """What each pod uses, by namespace and name. Raises NoMetrics where the cluster does not measure that."""
+        return usage.of_pods(self.api, Index(self.templates).namespaces)
 
     def has(self, key: Key, *, briefly: bool = False) -> bool:
         """Whether there is a workspace of this key; `briefly`: a cluster that is away is given up after LOOK_S."""
@@ -408,11 +426,11 @@ class ClusterWorkspaces:
 
     def _show(self, backend: ClusterBackend, held: Held) -> Workspace:
         held = backend.find(held.intent.key) or held
-        return self._workspace(backend.look(held), backend.template, time.time())
+        return self.workspace_of(backend.look(held), backend.template, time.time())
 
     def _given_up(self) -> Iterator[tuple[ClusterBackend, Manifest]]:
         for backend in self._backends.values():
-            for claim in self.api.list("PersistentVolumeClaim", backend.template.namespace, _OURS).items:
+            for claim in self.api.list("PersistentVolumeClaim", backend.template.namespace, OURS).items:
                 if Claim.of(claim).deleted_at is not None:
                     yield backend, claim
 
@@ -423,23 +441,8 @@ class ClusterWorkspaces:
             *manifests.parts(template, intent, uid, self.surroundings),
         )
 
-    def _seen_of(self, template: PodTemplate) -> tuple[tuple[Seen, ...], PodTemplate]:
-        """Every workspace of a template at one look."""
-        kinds = {
-            "ConfigMap": _OURS,
-            "StatefulSet": _OURS,
-            "Pod": WORKSPACE,
-            "PersistentVolumeClaim": _OURS,
-            "Event": "",
-        }
-        with ThreadPoolExecutor(max_workers=len(kinds)) as pool:
-            lists = pool.map(
-                lambda kind: self.api.list(kind, template.namespace, kinds[kind], patience_s=LOOK_S).items, kinds
-            )
-            listed = dict(zip(kinds, lists, strict=True))
-        return assembled(listed, template), template
-
-    def _workspace(self, seen: Seen, template: PodTemplate, now: float) -> Workspace:
+    def workspace_of(self, seen: Seen, template: PodTemplate, now: float, used: Usage | None = None) -> Workspace:
+        """What is seen of one, and what its pod uses, as everybody is shown it."""
         intent, pod = seen.intent, seen.pod
         finding: Finding = judge(seen, now, template.probe.start_timeout_s)
         running = [one.running_since for one in pod.containers if one.running_since] if pod is not None else []
@@ -459,45 +462,10 @@ class ClusterWorkspaces:
             address=manifests.address(template, intent.slug, self.surroundings),
             created_at=intent.created_at,
             started_at=min(running) if running else None,
+            cpu=used.cpu if used is not None else None,
+            memory=used.memory if used is not None else None,
             notes=tuple(notes),
         )
-
-
-def assembled(listed: Mapping[str, Sequence[Manifest]], template: PodTemplate) -> tuple[Seen, ...]:
-    """What was listed, put together by workspace. Pure; a record that cannot be read belongs to nobody's workspace."""
-
-    def by_slug(kind: str) -> dict[str, list[Manifest]]:
-        found: dict[str, list[Manifest]] = defaultdict(list)
-        for one in listed[kind]:
-            found[(one["metadata"].get("labels") or {}).get(WORKSPACE, "")].append(one)
-        return found
-
-    workloads, pods, claims = by_slug("StatefulSet"), by_slug("Pod"), by_slug("PersistentVolumeClaim")
-    events: dict[str, list[Event]] = defaultdict(list)
-    for manifest in listed["Event"]:
-        event = Event.of(manifest)
-        events[event.about[1]].append(event)
-    seen = []
-    for manifest in listed["ConfigMap"]:
-        try:
-            intent = intents.read(manifest)
-        except HomewrightError:
-            continue
-        slug, uid = intent.slug, manifest["metadata"]["uid"]
-        own = [Claim.of(claim) for claim in claims[slug] if intents.belongs_to(claim, intent.key)]
-        name = intents.workload(template, slug)
-        told = [event for about in (name, f"{name}-0", *(claim.name for claim in own)) for event in events[about]]
-        workload: Any = next((one for one in workloads[slug] if one["metadata"]["name"] == name), None)
-        seen.append(
-            Seen(
-                intent,
-                Workload.of(workload, uid) if workload is not None else None,
-                tuple(Pod.of(pod) for pod in pods[slug]),
-                tuple(own),
-                tuple(sorted(told, key=lambda event: event.at)),
-            )
-        )
-    return tuple(seen)
 
 
 def surroundings(site: Site) -> Surroundings:

@@ -14,6 +14,7 @@ from homewright.site.paths import StateFolder
 from homewright.workspaces import templates
 from homewright.workspaces.backends.node import hashed, who
 from homewright.workspaces.errors import InstanceNotFound, NeedsAcceptance
+from homewright.workspaces.live import THE_CLUSTER, Live
 from homewright.workspaces.manager import Created, Listing, Manager, Preview, Say
 from homewright.workspaces.models import Key, Repository, Session, Specification, Workspace, WorkspaceEvent
 from homewright.workspaces.template_models import PodTemplate
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from homewright.workspaces.repositories import Mode, Synced
 
 Answer = TypeVar("Answer")
-THE_CLUSTER = "the cluster"
-"""What a cluster that does not answer is called among the places that do not."""
 OPEN_NETWORK = "Its network, flannel, honours no NetworkPolicy: workspaces can reach one another."
 """What must be accepted where that is so."""
 _UNTOLD_NETWORK = "Whether its network honours NetworkPolicy cannot be told: workspaces may reach one another."
@@ -101,6 +100,10 @@ class OneManager(Manager):
                 return Listing(listing.workspaces, {**listing.unreachable, THE_CLUSTER: why}, listing.polled_at)
         every = sorted((*listing.workspaces, *found), key=lambda one: (one.key.user, one.key.name, one.node))
         return Listing(tuple(every), listing.unreachable, listing.polled_at)
+
+    def live(self, changed: Callable[[], None]) -> Live:
+        """A listing that renews itself until it is closed; `changed` is called from other threads."""
+        return Live(super().list if self.site.servers else None, self.cluster, changed).start()
 
     def show(self, key: Key) -> Workspace:
         return self._by_place(key, lambda there: there.show(key), lambda: super(OneManager, self).show(key))

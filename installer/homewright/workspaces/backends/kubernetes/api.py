@@ -6,12 +6,13 @@ Signing in, TLS and the official package are `homewright.cluster`'s. Lists are J
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -30,6 +31,8 @@ from homewright.workspaces.errors import (
 )
 
 if TYPE_CHECKING:
+    from websocket import WebSocket
+
     from homewright.workspaces.backends.kubernetes.manifests import Manifest
 
 CHUNK = 500
@@ -69,6 +72,10 @@ RESOURCES = {
     "Event": Resource("v1", "events"),
     "StatefulSet": Resource("apps/v1", "statefulsets"),
     "DaemonSet": Resource("apps/v1", "daemonsets"),
+    "Node": Resource("v1", "nodes"),
+    "ResourceQuota": Resource("v1", "resourcequotas"),
+    "StorageClass": Resource("storage.k8s.io/v1", "storageclasses"),
+    "PodMetrics": Resource("metrics.k8s.io/v1beta1", "pods"),
     "Ingress": Resource("networking.k8s.io/v1", "ingresses"),
     "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "Role": Resource("rbac.authorization.k8s.io/v1", "roles"),
@@ -86,9 +93,23 @@ class Conflict(Exception):
     """Somebody else changed the object since it was read, has other fields of it, or made it first."""
 
 
+class Gone(Exception):
+    """The cluster has forgotten the version that something was asked from: it has to be listed anew."""
+
+
+class Busy(Exception):
+    """The server asks for time."""
+
+    def __init__(self, after_s: float, why: HomewrightError) -> None:
+        super().__init__(after_s)
+        self.after_s = after_s
+        """Seconds that it asks for; 0 where it names none."""
+        self.why = why
+
+
 @dataclass(frozen=True)
 class Listed:
-    """All objects of a kind, as of one moment."""
+    """All objects of a kind, or a page of them, as of one moment."""
 
     items: tuple[Manifest, ...]
     version: str
@@ -122,17 +143,50 @@ class Api:
     def list(
         self, kind: str, namespace: str | None, selector: str = "", fields: str = "", patience_s: float | None = None
     ) -> Listed:
-        """All objects of a kind, in pages; without a namespace those of the whole cluster."""
+        """All objects of a kind; without a namespace those of the whole cluster."""
         items: list[Manifest] = []
+        version = ""
+        for page in self.pages(kind, namespace, selector, fields, patience_s):
+            items += page.items
+            version = page.version
+        return Listed(tuple(items), version)
+
+    def pages(
+        self, kind: str, namespace: str | None, selector: str = "", fields: str = "", patience_s: float | None = None
+    ) -> Iterator[Listed]:
+        """As `list`, page by page: what is done with one can be forgotten before the next is here. Raises Gone."""
         query = {"limit": str(CHUNK), **({"labelSelector": selector} if selector else {})}
         query |= {"fieldSelector": fields} if fields else {}
         while True:
             page = self._json("list", kind, namespace, query=query, patience_s=patience_s) or {}
-            items += [{"kind": kind, **one} for one in page.get("items") or ()]  # a list's items do not say their kind
             metadata = page.get("metadata") or {}
+            # a list's items do not say their kind
+            items = tuple({"kind": kind, **one} for one in page.get("items") or ())
+            yield Listed(items, metadata.get("resourceVersion", ""))
             if not metadata.get("continue"):
-                return Listed(tuple(items), metadata.get("resourceVersion", ""))
+                return
             query["continue"] = metadata["continue"]
+
+    def watch(self, kind: str, namespace: str, selector: str, version: str, seconds: int, grace_s: float) -> Watch:
+        """What changes from a version on, for so many seconds, after which the server ends it by itself.
+
+        Asked once: whoever watches decides when to ask again. Raises Gone, Busy.
+        """
+        query = {"watch": "1", "allowWatchBookmarks": "true", "resourceVersion": version,
+                 "timeoutSeconds": str(seconds), **({"labelSelector": selector} if selector else {})}  # fmt: skip
+        response = self._request(
+            "watch", kind, namespace, query=query, timeout=seconds + grace_s, stream=True, patience_s=0.0
+        )
+        if response.status < 300:
+            return Watch(response)
+        data = response.read()
+        response.close()
+        if response.status == 410:
+            raise Gone(_message(data))
+        failure = self._failure(response.status, data, "watch", kind, namespace)
+        if response.status in _RETRIED and isinstance(failure, HomewrightError):
+            raise Busy(_retry_after(response), failure)
+        raise failure
 
     def create(self, manifest: Manifest) -> Manifest:
         """Make what must not be there. Raises Conflict where it is."""
@@ -190,6 +244,27 @@ class Api:
         for line in _lines(response):
             yield line.decode("utf-8", "replace")
 
+    def channel(
+        self, namespace: str, pod: str, sub: str, query: Mapping[str, Any], protocols: Sequence[str]
+    ) -> WebSocket:
+        """A conversation with a pod, `exec` or `portforward`. The caller closes it."""
+        from websocket import WebSocketBadStatusException, WebSocketException
+
+        path, renewed = RESOURCES["Pod"].path(namespace, pod, sub), False
+        while True:
+            age = self._age
+            try:
+                return self._connected().channel(path, query, protocols)
+            except WebSocketBadStatusException as error:
+                if error.status_code == 401 and not renewed:
+                    renewed = True
+                    self._renew(age)
+                    continue
+                body = error.resp_body or b""
+                raise self._failure(error.status_code, body, "get", "Pod", namespace, sub) from error
+            except (WebSocketException, *_transport_errors()) as error:
+                raise self._silent(error) from error
+
     def _json(
         self, verb: str, kind: str, namespace: str | None, name: str = "", *, query: Mapping[str, str] | None = None,
         body: Manifest | None = None, missing: bool = False, conflict: bool = False, patience_s: float | None = None,
@@ -203,6 +278,8 @@ class Api:
             return None
         if response.status == 409 and conflict:
             raise Conflict(_message(data))
+        if response.status == 410:
+            raise Gone(_message(data))
         raise self._failure(response.status, data, verb, kind, namespace)
 
     def _request(
@@ -212,9 +289,9 @@ class Api:
     ) -> Any:  # fmt: skip
         """One request, asked again while the server is busy or does not answer, and once with fresh credentials.
 
-        With a patience of its own no answer is waited for longer than that either.
+        With a patience of its own no answer is waited for longer than that either; a stream's silence is its own.
         """
-        if patience_s is not None:
+        if patience_s is not None and not stream:
             timeout = min(patience_s, timeout) if timeout is not None else patience_s
         method = {"create": "POST", "apply": "PATCH", "patch": "PATCH", "delete": "DELETE"}.get(verb, "GET")
         path = RESOURCES[kind].path(namespace, name, sub)
@@ -303,6 +380,58 @@ class Api:
             f"It says: {said}.",
             ["see what it says: a quota, a policy of the cluster, or a value that it does not take"],
         )
+
+
+class Watch:
+    """One watch that is open: what it tells, and a way to end it from elsewhere."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self._cut = False
+
+    def close(self) -> None:
+        """End it; whoever reads it, in another thread, sees its end."""
+        self._cut = True
+        with contextlib.suppress(Exception):  # it may have ended by itself, in any of the transport's ways
+            self._response.shutdown()
+
+    def __iter__(self) -> Iterator[tuple[str, Manifest]]:
+        """Type and object of each event, a bookmark's too. Ends with the server's end.
+
+        Raises Unreachable where nothing comes in the time that was agreed, Gone, or Busy.
+        """
+        rest = b""
+        try:
+            for chunk in self._response.stream(1 << 16):
+                *whole, rest = (rest + chunk).split(b"\n")
+                for line in filter(None, whole):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _told(event["object"])
+                    yield event["type"], event["object"]
+        except _transport_errors() as error:
+            if not self._cut:
+                raise Unreachable(
+                    "The cluster's API server says nothing any more.",
+                    f"{visible(str(getattr(error, 'reason', None) or error))}.",
+                    ["see whether the control plane's server is on and reachable"],
+                ) from error
+        except ValueError:
+            if not self._cut:  # shut down between two chunks
+                raise
+        finally:
+            self._response.close()
+
+
+def _told(status: Manifest) -> Gone | Busy:
+    """What an ERROR event of a watch means."""
+    if status.get("code") == 410:
+        return Gone(_message(status))
+    after = (status.get("details") or {}).get("retryAfterSeconds") or 0.0
+    return Busy(
+        float(after),
+        Unreachable("The cluster's API server ended its watch.", f"It says: {visible(_message(status))}."),
+    )
 
 
 def _signed_in(config: Kubeconfig) -> Connection:

@@ -24,14 +24,16 @@ NOT_THE_INTERNET = (
 """IANA's special-purpose IPv4 ranges that people use at home or that lead to a machine's own services (RFC 6890)."""
 
 RIGHTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("", ("configmaps", "persistentvolumeclaims"), ("get", "list", "create", "patch", "delete")),
+    ("", ("configmaps", "persistentvolumeclaims"), ("get", "list", "watch", "create", "patch", "delete")),
     ("", ("secrets", "serviceaccounts", "services"), ("get", "create", "patch", "delete")),
-    ("apps", ("statefulsets",), ("get", "list", "create", "patch", "delete")),
+    ("apps", ("statefulsets",), ("get", "list", "watch", "create", "patch", "delete")),
     ("networking.k8s.io", ("networkpolicies", "ingresses"), ("get", "create", "patch", "delete")),
-    ("", ("pods",), ("get", "list", "delete")),
+    ("", ("pods",), ("get", "list", "watch", "delete")),
     ("", ("pods/log",), ("get",)),
     ("", ("pods/portforward",), ("create",)),
-    ("", ("events",), ("list",)),
+    ("", ("events",), ("list", "watch")),
+    ("", ("resourcequotas",), ("list",)),
+    ("metrics.k8s.io", ("pods",), ("list",)),
     ("", ("namespaces",), ("get",)),  # of a Role: this very namespace
 )
 """API group, resources, verbs: what every verb together needs, in the namespaces of workspaces alone."""

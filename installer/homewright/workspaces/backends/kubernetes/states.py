@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from homewright.workspaces.backends.kubernetes import reasons
 from homewright.workspaces.backends.kubernetes.observed import Container, Event, Pod, Seen
-from homewright.workspaces.models import Whose, WorkspaceState
+from homewright.workspaces.backends.kubernetes.reasons import Finding
+from homewright.workspaces.backends.kubernetes.reasons import error as _error
+from homewright.workspaces.models import WorkspaceState
 
 CUT_OFF_S = 60.0
 """A step that wrote nothing for so long was cut off: an API call takes at most half of that."""
@@ -25,17 +27,6 @@ _SHORT = re.compile(r"(\d+) Insufficient ([\w./-]*\w)")
 _TAINT = re.compile(r"(\d+) node\(s\) had untolerated taint(?:\(s\))? ?(?:\{([^}]*)\})?")
 _NODES = re.compile(r"(\d+)/(\d+) nodes are available")
 _QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+?), used: (.+?), limited: ([^,]+(?:,[\w./-]+=[^,]+)*)")
-_RESOURCES = {"cpu": "processors", "memory": "memory", "ephemeral-storage": "disk", "nvidia.com/gpu": "GPUs"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A state, why it is in it, whose problem that is, and what to do."""
-
-    state: WorkspaceState
-    reason: str = ""
-    whose: Whose | None = None
-    remedy: str = ""
 
 
 def judge(seen: Seen, now: float, start_timeout_s: float) -> Finding:
@@ -76,10 +67,6 @@ def judge(seen: Seen, now: float, start_timeout_s: float) -> Finding:
 _NODE_REMEDY = "see whether that node is on; once it is back, or removed from the cluster, the workspace goes on"
 
 
-def _error(reason: str, whose: Whose, remedy: str) -> Finding:
-    return Finding(WorkspaceState.ERROR, reason, whose, remedy)
-
-
 def _last_deed(seen: Seen) -> float:
     return seen.intent.history[-1].at if seen.intent.history else seen.intent.created_at
 
@@ -108,11 +95,7 @@ def _no_pod(seen: Seen) -> Finding:
         return Finding(WorkspaceState.PENDING, "its pod is being made")
     if quota := _QUOTA.search(event.message):
         name, requested, used, limited = quota.groups()
-        return _error(
-            f"the quota {name} has no room: it needs {requested}, and {used} of {limited} are used",
-            "user",
-            "stop another workspace, take a smaller preset, or have the quota raised",
-        )
+        return reasons.quota(name, requested, used, limited)
     if "violates PodSecurity" in event.message:
         what = event.message.split("violates PodSecurity", 1)[1].lstrip(' "')
         return _error(
@@ -181,22 +164,16 @@ def _unscheduled(seen: Seen, pod: Pod) -> Finding | None:
     short = _SHORT.findall(said)
     if short:
         nodes = _NODES.search(said)
-        total = f" of {nodes[2]}" if nodes else ""
-        words = ", ".join(f"{_RESOURCES.get(name, name)} on {count}{total} nodes" for count, name in short)
-        others = "; others have a taint" if _TAINT.search(said) else ""
-        gpu = any("gpu" in name for _, name in short)
-        return _error(
-            f"no node has room: too few {words}{others}",
-            "user",
-            f"stop another {'GPU ' if gpu else ''}workspace, or take a smaller preset",
-        )
+        total = int(nodes[2]) if nodes else None
+        return reasons.no_room([(name, int(count)) for count, name in short], total, _TAINT.search(said) is not None)
     if taint := _TAINT.search(said):
-        which = f" ({taint[2].strip()})" if taint[2] else ""
-        return _error(
-            f"every node is kept free by a taint{which}", "cluster", "take the taint from a node, or add a node"
-        )
+        return reasons.kept_free((taint[2] or "").strip())
+    if "were unschedulable" in said:
+        return reasons.cordoned()
     if "Too many pods" in said:
-        return _error("every node has as many pods as it may", "cluster", "stop another workspace, or add a node")
+        return reasons.too_many_pods()
+    if "no nodes available" in said:
+        return reasons.no_nodes()
     if "didn't match Pod's node affinity" in said or "node selector" in said:
         return _error("no node is of the kind that it wants", "cluster", "add a node, or change the template")
     return _error(f"no node takes it: {said}", "cluster", "see what the scheduler says")
@@ -207,17 +184,9 @@ def _storage(seen: Seen) -> Finding:
     event = _last(seen.events, {"ProvisioningFailed", "FailedBinding"})
     names = ", ".join(claim.name for claim in pending) or "its storage"
     if event is not None and "no storage class is set" in event.message:
-        return _error(
-            f"{names} gets no volume: the cluster has no default storage class",
-            "cluster",
-            "make one the default, or name one in the site: workspaces.storage_class",
-        )
+        return reasons.no_default_class(names)
     if event is not None and "not found" in event.message:
-        return _error(
-            f"{names} gets no volume: its storage class does not exist ({event.message})",
-            "cluster",
-            "make that storage class, or name another one in the site: workspaces.storage_class",
-        )
+        return reasons.missing_class(names, event.message)
     if event is not None:
         return _error(f"{names} gets no volume: {event.message}", "cluster", "see what the provisioner says")
     if any(claim.phase == "Lost" for claim in pending):
@@ -267,19 +236,14 @@ def _image(one: Container, said: str) -> Finding:
     if "unauthorized" in lower or "authentication required" in lower or "denied" in lower:
         why, remedy = "the registry wants a sign-in for it", "have the image made public, or the nodes signed in there"
     elif one.waiting == "ErrImageNeverPull":
-        why = "its node does not have it, and no registry does"
-        remedy = "build it and import it on every node, or name an image of a registry in the template"
+        return reasons.image_nowhere(said)
     elif "not found" in lower or "manifest unknown" in lower:
         why, remedy = "there is no such image", "correct the image in the template, or bring it to the registry"
     elif "no such host" in lower or "dial tcp" in lower or "timeout" in lower or "connection refused" in lower:
         why, remedy = "the registry does not answer", "see whether the nodes reach it, or use a mirror of it"
     else:
         why, remedy = "it cannot be pulled", "see what its node says"
-    return _error(f"its image does not come: {why} ({_last_part(said)})", "cluster", remedy)
-
-
-def _last_part(said: str) -> str:
-    return said if len(said) <= 200 else f"…{said[-199:]}"
+    return reasons.image(why, said, remedy)
 
 
 def _exit(one: Container) -> str:

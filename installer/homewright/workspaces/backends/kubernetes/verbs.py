@@ -24,7 +24,8 @@ from homewright.workspaces.backends.kubernetes.api import Api, Conflict
 from homewright.workspaces.backends.kubernetes.intent import Intent, workload
 from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
 from homewright.workspaces.backends.kubernetes.observed import Claim, Event, Pod, Seen, Workload
-from homewright.workspaces.backends.kubernetes.states import Finding, judge
+from homewright.workspaces.backends.kubernetes.reasons import Finding
+from homewright.workspaces.backends.kubernetes.states import judge
 from homewright.workspaces.backends.kubernetes.words import DELETED_AT, DIGEST, RECORD, WORKSPACE
 from homewright.workspaces.errors import ChangedMeanwhile, InstanceFailed, NotOurs, StorageFailed
 from homewright.workspaces.models import Key, Specification, WorkspaceState
