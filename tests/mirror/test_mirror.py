@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from served_mirror import Served, serving
 
+from homewright import catalogue
 from homewright.cli import main
 from homewright.errors import HomewrightError
 from homewright.lab.oci import Entry, Recipe, make
@@ -22,7 +23,7 @@ from homewright.mirror import carrying, files
 from homewright.mirror.errors import MirrorAway, MirrorError, unwritable
 from homewright.mirror.layout import DOCKER_INDEX, INDEX, MANIFEST, Descriptor, Layout, told
 from homewright.mirror.models import Item
-from homewright.mirror.needs import needs
+from homewright.mirror.needs import needs, packages
 from homewright.mirror.registry import Missing, Place, Registry, challenge, refusal
 from homewright.site import mirrored
 from homewright.site.locks import hold
@@ -289,6 +290,17 @@ def test_what_is_needed_is_everything_in_the_table(site: Site) -> None:
     assert all(site.mirror.images is not None and site.mirror.images in item.source for item in items)
     plain = needs(Site(name="attic"))
     assert all(item.source == item.reference for item in plain)
+
+
+def test_packages_are_named_and_come_from_apt_alone() -> None:
+    cluster = {"runtime": {"package": "crun"}}
+    attic = Site.model_validate({"name": "attic", "platform": {"cluster": "kubeadm"}, "cluster": cluster})
+    named = packages(attic)
+    assert {"crun", "iptables", "containernetworking-plugins"} <= {item.name for item in named}
+    assert not {item.name for item in named} & {item.name for item in needs(attic)}
+    catalogued = catalogue.load([catalogue.shipped()]).step("40/core/cluster/10").changes.packages
+    assert {item.name for item in named} - {"crun"} == set(catalogued) - {"runc"}
+    assert packages(Site.model_validate({"name": "attic", "platform": {"cluster": "existing"}})) == ()
 
 
 def test_a_folder_is_filled_once_and_every_byte_of_it_is_looked_at(served: Served, site: Site, tmp_path: Path) -> None:

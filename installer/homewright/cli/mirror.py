@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         return child
 
-    action("list", "every image and file that the site's cluster fetches, with versions and where each comes from")
+    action(
+        "list", "every image, file and package that the site's cluster fetches, and where each is from"
+    )
     fetch = action("fetch", "have all of them in a folder, checked; a second time only what is missing is fetched")
     fetch.add_argument("folder", metavar="FOLDER", type=Path)
     fetch.add_argument("--renew", action="store_true", help="take what is published now, also where it has changed")
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     from homewright.mirror import carrying
-    from homewright.mirror.needs import needs
+    from homewright.mirror.needs import needs, packages
     from homewright.site import files
     from homewright.site.paths import site_file
 
@@ -63,16 +65,16 @@ def run(args: argparse.Namespace, output: Output) -> int:
         items = carrying.fetch(items, folder, architectures, site.mirror, renew=args.renew, say=output.progress)
     elif args.action == "verify":
         items = carrying.look(items, folder) if folder is not None else carrying.ask(items, site.mirror, carried)
-    _print(site, items, folder, output)
+    _print(site, items, packages(site), folder, output)
     return 0 if all(item.state in ("unknown", "there") for item in items) else 1
 
 
-def _print(site: Site, items: Sequence[Item], folder: Path | None, output: Output) -> None:
+def _print(site: Site, items: Sequence[Item], packages: Sequence[Item], folder: Path | None, output: Output) -> None:
     from homewright.mirror.models import MirrorDocument
 
-    output.document(MirrorDocument(site=site.name, folder=str(folder) if folder else None, items=tuple(items)))
-    for item in items:
-        words = [f"{item.kind:<5}", f"{item.name:<24}", f"{item.version:<20}", item.source]
+    output.document(MirrorDocument(site=site.name, folder=str(folder) if folder else None, items=(*items, *packages)))
+    for item in (*items, *packages):
+        words = [f"{item.kind:<7}", f"{item.name:<26}", f"{item.version:<20}", item.source]
         if item.digest:
             words.append(item.digest)
         if item.state in ("missing", "wrong"):
@@ -84,4 +86,5 @@ def _print(site: Site, items: Sequence[Item], folder: Path | None, output: Outpu
     if bad:
         output.line(f"{bad} of {len(items)} are missing or wrong.")
     elif folder is not None:
-        output.line(f"All {len(items)} are in {folder}, and whole.")
+        more = f" The {len(packages)} packages come from apt." if packages else ""
+        output.line(f"All {len(items)} are in {folder}, and whole.{more}")

@@ -16,14 +16,15 @@ class Model(BaseModel):
 class Item(Model):
     """One thing that a site fetches."""
 
-    kind: Literal["image", "file"]
+    kind: Literal["image", "file", "package"]
+    """A package is of the system's own archive, which apt has and checks: it is named, and neither fetched nor read."""
     name: str
     """What it is called here, such as kubelet."""
     version: str
     architecture: Literal["amd64", "arm64"] | None = None
     """Of a file; an image has those that were asked for."""
     reference: str
-    """As it is published: an image's reference, or a file's address."""
+    """As it is published: an image's reference, a file's address, or a package's name."""
     source: str
     """Where this site gets it: from its mirror, where it has one."""
     checksum: str | None = None

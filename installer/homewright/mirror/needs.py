@@ -44,3 +44,14 @@ def needs(
         for program in mirrored.programs(site.cluster.version, architecture)
     ]
     return (*images, *files)
+
+
+def packages(site: Site) -> tuple[Item, ...]:
+    """The packages of the system's own archive that its nodes get: apt checks them, and nothing here carries them."""
+    if site.platform.cluster != "kubeadm":
+        return ()
+    source = site.mirror.apt or "what each server's apt is told"
+    return tuple(
+        Item(kind="package", name=name, version="the archive's", reference=name, source=source)
+        for name in (*mirrored.DEBIAN_PACKAGES, site.cluster.runtime.package)
+    )

@@ -47,6 +47,11 @@ _GITHUB = "ghcr.io"
 OF_KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 PROGRAMS = ("kubeadm", "kubelet", "kubectl", "containerd")
 
+DEBIAN_PACKAGES = (
+    "containernetworking-plugins", "nftables", "iptables", "conntrack", "ethtool", "socat", "curl", "ca-certificates",
+)  # fmt: skip
+"""Of the system's own archive, what every node of a cluster that kubeadm makes gets, besides its container runtime."""
+
 _OTHERS = {
     "flannel": f"{_GITHUB}/flannel-io/flannel:v{FLANNEL}",
     "flannel-cni-plugin": f"{_GITHUB}/flannel-io/flannel-cni-plugin:v{FLANNEL_CNI}",

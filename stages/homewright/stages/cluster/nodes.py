@@ -17,9 +17,6 @@ from homewright.stages import kernel_settings, packages
 from homewright.stages.cluster import documents
 from homewright.stages.cluster.look import ARCHITECTURES, FORMED, OWNER
 
-PACKAGES = (
-    "containernetworking-plugins", "nftables", "iptables", "conntrack", "ethtool", "socat", "curl", "ca-certificates",
-)  # fmt: skip
 MODULES = "/etc/modules-load.d/homewright-pods.conf"
 SYSCTL = "/etc/sysctl.d/90-homewright-pods.conf"
 PROGRAMS = documents.PROGRAMS
@@ -45,7 +42,7 @@ FETCH_S = 1200
 
 
 def wanted_packages(site: Site) -> tuple[str, ...]:
-    return (*PACKAGES, site.cluster.runtime.package)
+    return (*mirrored.DEBIAN_PACKAGES, site.cluster.runtime.package)
 
 
 def files(host: Host) -> dict[str, tuple[str, int]]:
