@@ -311,7 +311,7 @@ def test_the_sites_own_kubeconfig_is_a_secret(tmp_path: Path) -> None:
     kept = Secrets(tmp_path / "secrets.json")
     with pytest.raises(KubeconfigError, match="has no kubeconfig") as caught:
         client.of_site(kept)
-    assert "apply" not in caught.value.as_text(), "no stage makes a cluster"
+    assert "homewright apply" in caught.value.as_text(), "stage 40/core/cluster makes one"
     text = kubeconfig.write("attic", "https://192.0.2.1:6443", "admin", CA.certificate, ADMIN.certificate, ADMIN.key)
     kept.set(kubeconfig.SECRET, text)
     assert client.of_site(kept).server == "https://192.0.2.1:6443"

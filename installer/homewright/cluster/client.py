@@ -77,8 +77,8 @@ def of_site(secrets: Secrets, context: str | None = None) -> Kubeconfig:
     if text is None:
         raise KubeconfigError(
             "The site has no kubeconfig.",
-            "It is given for a cluster that is there already.",
-            [f"give the one of yours: homewright site secret set {SECRET}"],
+            "Stage 40/core/cluster keeps the one of the cluster that it makes.",
+            ["make the cluster: homewright apply", f"or give the one of yours: homewright site secret set {SECRET}"],
         )
     return read(text, context)
 

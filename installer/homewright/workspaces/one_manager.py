@@ -68,8 +68,8 @@ class OneManager(Manager):
         if self.cluster is None:
             raise UsageError(
                 "This site has no cluster.",
-                "Workspaces go to a cluster that is there already, by its kubeconfig.",
-                [f"give the kubeconfig of one that is there: homewright site secret set {SECRET}"],
+                "Its kubeconfig is kept by stage 40, or given for a cluster that is there already.",
+                ["make the cluster: homewright apply", f"or give its kubeconfig: homewright site secret set {SECRET}"],
             )
         return self.cluster
 

@@ -1,0 +1,53 @@
+"""Seen on the node: its programs are the planned versions, containerd answers, and its settings are the site's."""
+
+import hashlib
+import shlex
+
+from homewright.engine.runners.host import Host, Proof, broken, proved
+from homewright.site import mirrored
+from homewright.stages.cluster import documents, forming, look, nodes
+
+ASK = f"""
+{nodes.PROGRAMS}/bin/containerd --version 2>/dev/null | awk '{{ print "containerd", $3 }}'
+kubeadm version -o short 2>/dev/null | awk '{{ print "kubeadm", $1 }}'
+kubelet --version 2>/dev/null | awk '{{ print "kubelet", $2 }}'
+{nodes.PROGRAMS}/bin/ctr -a {documents.RUNTIME}/containerd.sock version >/dev/null 2>&1 && echo answers
+echo "units $(systemctl is-enabled {nodes.CONTAINERD_UNIT} {nodes.KUBELET_UNIT} | tr '\\n' ' ')"
+echo "forward $(cat /proc/sys/net/ipv4/ip_forward)"
+awk 'NR > 1 {{ print "swap", $1 }}' /proc/swaps
+cat {look.OWNER} 2>/dev/null | sed 's/^/owner /'
+"""
+FILE = """[ ! -f "$file" ] || echo "file $file $(sha256sum <"$file" | cut -d' ' -f1) $(stat -c '%a %U:%G' "$file")\""""
+
+
+def verify(host: Host) -> Proof:
+    files = nodes.files(host)
+    ask = f"{ASK}\nfor file in {shlex.join(files)}; do {FILE}; done"
+    said = [line.split() for line in host.run(ask).stdout.splitlines() if line.split()]
+    told = {words[0]: " ".join(words[1:]) for words in said if words[0] != "file"}
+    there = {words[1]: (words[2], " ".join(words[3:])) for words in said if words[0] == "file"}
+    if told.get("owner", "") != forming.owner(host):
+        return broken(f"{host.name} is not marked as a node of this site.")
+    version = f"v{host.site.cluster.version}"
+    for name, wanted in (("containerd", f"v{mirrored.CONTAINERD}"), ("kubeadm", version), ("kubelet", version)):
+        if told.get(name, "").lstrip("v") != wanted.lstrip("v"):
+            return broken(f"{name} on {host.name} is {told.get(name) or 'missing'}, not {wanted}.")
+    for path, (text, mode) in files.items():
+        digest, kept = there.get(path, ("", "missing"))
+        if digest != hashlib.sha256(text.encode()).hexdigest():
+            return broken(f"{path} on {host.name} is not what the site says.")
+        if kept != f"{mode:o} root:root":
+            return broken(f"{path} on {host.name} is {kept}, not {mode:o} root:root.")
+    if "answers" not in told:
+        return broken(f"containerd on {host.name} does not answer.")
+    if told["units"].split() != ["enabled", "enabled"]:
+        return broken(f"containerd and kubelet on {host.name} would not both come up after a restart.")
+    if told["forward"] != "1":
+        return broken(f"{host.name} forwards no packets, so pods on it reach nothing.")
+    if told.get("swap") and not look.swap_allowed(host):
+        return broken(f"{host.name} has swap again: {told['swap']}.")
+    return proved(f"{host.name} has containerd {mirrored.CONTAINERD} and Kubernetes {version}.")
+
+
+def capture(host: Host) -> dict[str, object]:
+    return nodes.before(host)

@@ -1,0 +1,35 @@
+"""The cluster without flannel: its objects, and the two files on each node that let kubelet use it.
+
+What it made in the kernel goes with the node's place in the cluster.
+"""
+
+from collections.abc import Sequence
+
+from homewright.cluster import client
+from homewright.cluster.client import ClusterAway
+from homewright.cluster.kubeconfig import KubeconfigError
+from homewright.engine.runners.host import Host, together
+from homewright.stages.cluster import documents, forming, network
+
+FILES = (f"{documents.NETWORKS}/10-flannel.conflist", f"{documents.MORE_PLUGINS}/flannel")
+GONE_S = 120
+
+
+def rollback_all(hosts: Sequence[Host]) -> None:
+    first = hosts[0]
+    with first.task("No flannel") as task:
+        try:
+            with forming.connect(first) as api:
+                paths = list(network.objects(first.site, forming.plan_of(first)))
+                task.changed = sum(api.delete(path) for path in reversed(paths)) > 0
+                # Its pods write the files that go next.
+                client.wait(GONE_S, lambda: "its pods end" if api.find(paths[0]) else "")
+        except (ClusterAway, KubeconfigError) as error:
+            # The next roll-back takes the nodes out of the cluster, whether it answers or not.
+            first.say(f"the cluster is gone already, or does not answer: {error.what}")
+    together(hosts, _without_files)
+
+
+def _without_files(host: Host) -> None:
+    with host.task("No files of flannel") as task:
+        task.changed = sum(host.remove(file) for file in FILES) > 0
