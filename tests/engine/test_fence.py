@@ -96,6 +96,7 @@ def test_an_instance_that_a_step_took_away_need_not_be_given_back(
     assert asyncio.run(fences.hold(["x", "x-node"])) == {}
     if taken_away:
         known_hosts.forget(state.known_hosts, "10.0.0.9", 22)
+    assert fences.gone(["x", "x-node"]) == (["x-node"] if taken_away else [])
     assert asyncio.run(fences.release()) == left
     released = [host for host, kind in Answers.asked if kind == "release"]
     assert sorted(released) == ["x", *left], "a server is asked whatever is on record"

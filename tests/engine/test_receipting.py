@@ -157,6 +157,20 @@ def test_a_step_that_changed_what_it_does_not_declare_is_not_taken_back_by_looks
     assert server.reason() == "It was taken back, and yet its proof still holds."
 
 
+def test_an_instance_that_is_gone_is_taken_back_without_a_look(
+    server: Server1, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that never came to be, as where its server lost power, would keep what rests on it from being taken back."""
+    server.engine(Action.RUN)
+    looked = len(server.looked)
+    monkeypatch.setattr(Ours, "gone", lambda _, hosts: list(hosts))
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+    assert (len(server.looked), server.content) == (looked, "after"), "nobody went there"
+    assert server.reason() == "There is no such instance, and nothing to be taken back in it."
+    assert server.receipt().back is not None and not Reader(server.state).applied()
+    assert server.engine(Action.RUN).state is State.SUCCEEDED, "what is applied is not asked for what is gone"
+
+
 def test_what_a_step_changed_before_it_was_taken_back_no_longer_counts(server: Server1) -> None:
     server.engine(Action.RUN)
     assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK

@@ -245,7 +245,7 @@ class Fences:
     async def release(self) -> list[str]:
         """Give every server back; names of those that could not be reached for it."""
         hosts, self._held = sorted(self._held), set()
-        gone = [host for host in hosts if self._is_gone(host)]
+        gone = self.gone(hosts)
         there = [host for host in hosts if host not in gone]
         answers = await asyncio.gather(*(asyncio.to_thread(self._release, host) for host in there))
         done = gone + [host for host, answer in zip(there, answers, strict=True) if answer]
@@ -287,12 +287,16 @@ class Fences:
     def _is_server(self, host: str) -> bool:
         return any(server.name == host for server in self._site.servers)
 
-    def _is_gone(self, host: str) -> bool:
-        """Whether a step of ours took this instance away since: nothing else takes its host key off the record."""
-        if self._is_server(host):
-            return False
+    def gone(self, hosts: Iterable[str]) -> list[str]:
+        """The instances that never came to be, or that a step of ours took away.
+
+        An instance's host key is on record before anybody signs in, and nothing but taking it away takes it off.
+        """
+        return [host for host in hosts if not self._is_server(host) and not self._host_keys(host)]
+
+    def _host_keys(self, host: str) -> bool:
         place = self._endpoint(host)
-        return not known_hosts.lookup(self._state.known_hosts, place.address, place.port)
+        return bool(known_hosts.lookup(self._state.known_hosts, place.address, place.port))
 
     def _take(self, host: str) -> Held | HomewrightError:
         try:

@@ -74,7 +74,7 @@ class StepWork:
         hosts = self._plan.hosts
         began = self._now()
         self._begin(began)
-        held = await self._lock(hosts)
+        held = await self._lock(self._there(hosts))
         if held and self._action is Action.RUN:
             held = await self._capture(held)
         if held and self._action is not Action.VERIFY and not self._stopping:
@@ -157,6 +157,15 @@ class StepWork:
             running["answers"] = answers(self._context.site, self._step.reads)
         rows = ("", *self._plan.hosts)
         self._writer.transition(event, *(self._writer.set_step(self._plan.id, host, **running) for host in rows))
+
+    def _there(self, hosts: Sequence[str]) -> list[str]:
+        """Where a step is taken back, without instances that are gone or never came to be: so is what was in them."""
+        gone = self._context.fences.gone(hosts) if self._action is Action.ROLLBACK else []
+        for host in gone:
+            why = "There is no such instance, and nothing to be taken back in it."
+            self._writer.line(Event(Kind.LINE, why, step=self._plan.id, host=host))
+            self._settle(host, HostEnd(State.ROLLED_BACK, 0, why))
+        return [host for host in hosts if host not in gone]
 
     async def _lock(self, hosts: Sequence[str]) -> list[str]:
         return self._without(hosts, await self._hold(hosts))
