@@ -1,4 +1,4 @@
-"""Verbs on what is inside of a workspace in the cluster: shell, sync, credentials, and the way there through the API."""
+"""Verbs inside of a workspace in the cluster: shell, sync, credentials, and the way there through the API."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("networking.k8s.io", ("networkpolicies", "ingresses"), ("get", "create", "patch", "delete")),
     ("", ("pods",), ("get", "list", "watch", "delete")),
     ("", ("pods/log",), ("get",)),
-    ("", ("pods/portforward",), ("create",)),
+    # Both: a conversation begins with a GET, and Kubernetes >= 1.35 wants to be asked for `create` as well.
+    ("", ("pods/exec", "pods/portforward"), ("get", "create")),
     ("", ("events",), ("list", "watch")),
     ("", ("resourcequotas",), ("list",)),
     ("metrics.k8s.io", ("pods",), ("list",)),
