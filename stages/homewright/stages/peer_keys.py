@@ -5,7 +5,6 @@ It has no sudo, its keys are good from their own server's address only, and they
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -145,33 +144,12 @@ def unguarded(text: str, site: Site) -> str:
     return ""
 
 
-def has_no_sudo(host: Host) -> bool:
+def may_use_sudo(host: Host) -> bool:
+    """What sudo itself says of the account."""
     if host.run("command -v sudo", check=False).exit_code != 0:
-        return True
+        return False
     told = host.run(f"LC_ALL=C sudo -n -l -U {ACCOUNT} 2>&1", check=False).stdout
-    tried = host.run(f"{_AS_ACCOUNT} sudo -n true", check=False)
-    return "not allowed to run sudo" in told and tried.exit_code != 0
-
-
-def reached(host: Host, targets: Sequence[str]) -> dict[str, str]:
-    """`account@server` for each target that answered, or ssh's last word where it did not."""
-    ask = shlex.quote('echo "$(id -un)@$(hostname)"')
-    script = "; ".join(
-        f"(said=$({_AS_ACCOUNT} ssh -n -o ConnectTimeout=5 {target} {ask} 2>&1 | tail -n 1); echo {target} $said) &"
-        for target in targets
-    ).replace("&;", "&")
-    lines = host.run(f"cd /; {script} wait", timeout=60).stdout.splitlines()
-    told = dict(line.partition(" ")[::2] for line in lines)
-    return {target: told.get(target, "").strip() for target in targets}
-
-
-def from_elsewhere(host: Host) -> str:
-    """What the server says to its own key when it comes from the loopback."""
-    words = f"ssh -n -o ConnectTimeout=5 -o HostKeyAlias={host.address} -p {host.port} 127.0.0.1 true 2>&1"
-    if host.port != 22:
-        words = words.replace(f"HostKeyAlias={host.address}", f"HostKeyAlias=[{host.address}]:{host.port}")
-    said = host.run(f"cd /; {_AS_ACCOUNT} {words}; echo $?", check=False).stdout.strip()
-    return said.replace("\n", " ")
+    return "not allowed to run sudo" not in told
 
 
 def remove_account(host: Host) -> bool:
