@@ -14,7 +14,7 @@ from homewright.engine.journal import RunRecord
 from homewright.engine.states import Action, State
 from homewright.errors import HomewrightError
 from homewright.screens import failure, progress
-from homewright.screens.feed import Feed, Looked
+from homewright.screens.feed import INTERVAL_S, SLOW_INTERVAL_S, Feed, Looked
 from homewright.screens.glyphs import look
 from homewright.screens.loglines import LogLines, View, first_error, look_on
 from homewright.screens.run_control import RunControl
@@ -152,7 +152,8 @@ count. e shows the answers that the step reads, leads to their page, and then to
         self._problem = ""
         reader = self.home.services.reader(sitting.state)
         self._shown = ()
-        self._feed = Feed(self, reader, None, lambda: self._shown)
+        pause_s = SLOW_INTERVAL_S if self.home.terminal.slow else INTERVAL_S
+        self._feed = Feed(self, reader, None, lambda: self._shown, pause_s)
         self._feed.start()
 
     def _rings(self, rings: bool) -> None:

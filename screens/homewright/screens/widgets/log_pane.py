@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -48,6 +48,7 @@ class LogPane(ScrollView, can_focus=True):
         self.empty = empty
         self.found = ""
         self._shift = 0
+        self._tones: dict[str, Style] = {}
 
     def show(self, lines: LogLines, empty: str = "") -> None:
         """Show other lines."""
@@ -124,6 +125,10 @@ class LogPane(ScrollView, can_focus=True):
         """Number of the first line in view."""
         return int(self.scroll_offset.y)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._tones.clear()  # they are the theme's and the focus's; made once for all lines, not for each
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
         number = y + self.scroll_offset.y
@@ -145,7 +150,9 @@ class LogPane(ScrollView, can_focus=True):
         return Strip([Segment(fit(shifted, width), tone)], width)
 
     def _tone(self, tone: str) -> Style:
-        return self.rich_style + self.get_component_rich_style(f"tone--{tone}", partial=True)
+        if tone not in self._tones:
+            self._tones[tone] = self.rich_style + self.get_component_rich_style(f"tone--{tone}", partial=True)
+        return self._tones[tone]
 
 
 def clean(text: str) -> str:
