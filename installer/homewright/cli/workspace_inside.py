@@ -14,7 +14,7 @@ import sys
 import termios
 import threading
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from homewright.cli.output import Output
@@ -60,11 +60,20 @@ def _shell(manager: OneManager, key: Key, args: argparse.Namespace, output: Outp
             "Neither end of it may be a file or a pipe.",
             ["name a command: homewright workspace shell USER -- CMD"],
         )
+    return talk(manager, key, words)
+
+
+def talk(manager: OneManager, key: Key, words: Sequence[str]) -> int:
+    """A command there, or its user's shell, with this terminal where there is one; its exit code.
+
+    Raises HomewrightErrors, also where the connection ends before the command does.
+    """
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
     with (
         manager.shell(key, words, terminal=terminal, stdin=True) as command,
         _raw() if terminal else contextlib.nullcontext(),
     ):
-        code = _talk(command, terminal)
+        code = _carried(command, terminal)
     if command.why:
         raise HomewrightError(
             f"What ran in {key} is over.",
@@ -74,7 +83,7 @@ def _shell(manager: OneManager, key: Key, args: argparse.Namespace, output: Outp
     return code
 
 
-def _talk(command: Command, terminal: bool) -> int:
+def _carried(command: Command, terminal: bool) -> int:
     """Carry what is typed there and what is printed back, until it ends; its exit code."""
     woken, wake = os.pipe()
     before = signal.getsignal(signal.SIGWINCH)

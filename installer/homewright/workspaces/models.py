@@ -110,6 +110,8 @@ class Workspace(WorkspaceModel):
     node's address."""
     by_name: str = ""
     """The URL by its name, for computers that ask the site's DNS server; empty without a zone."""
+    repository: Repository | None = None
+    """What was cloned into it."""
     created_at: float | None = None
     started_at: float | None = None
     last_active_at: float | None = None

@@ -13,14 +13,14 @@ from homewright.cluster.report import honours_policies
 from homewright.errors import UsageError
 from homewright.site.authority import Authority
 from homewright.site.models import Site
-from homewright.workspaces import at_pods
+from homewright.workspaces import at_pods, repositories
 from homewright.workspaces.backends.kubernetes import intent as intents
 from homewright.workspaces.backends.kubernetes import manifests, namespace, usage
 from homewright.workspaces.backends.kubernetes.api import LOOK_S, Api, Conflict
 from homewright.workspaces.backends.kubernetes.index import KINDS, OURS, Index
 from homewright.workspaces.backends.kubernetes.intent import Intent
 from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
-from homewright.workspaces.backends.kubernetes.observed import Claim, Seen
+from homewright.workspaces.backends.kubernetes.observed import Claim, Pod, Seen
 from homewright.workspaces.backends.kubernetes.reasons import Finding
 from homewright.workspaces.backends.kubernetes.states import judge
 from homewright.workspaces.backends.kubernetes.streams import Command, Forwarder
@@ -38,7 +38,7 @@ from homewright.workspaces.models import (
     WorkspaceState,
 )
 from homewright.workspaces.repositories import Mode, Synced
-from homewright.workspaces.template_models import PodTemplate
+from homewright.workspaces.template_models import REPOSITORY_STEP, PodTemplate
 from homewright.workspaces.templates import Template, digest
 
 Say = Callable[[str], None]
@@ -449,6 +449,7 @@ class ClusterWorkspaces:
         notes = []
         if intent.digest != digest(template):
             notes.append("Its template has changed since it was made: its next start brings what it says now.")
+        notes += _notes_of_steps(pod)
         return Workspace(
             key=intent.key,
             slug=intent.slug,
@@ -460,12 +461,19 @@ class ClusterWorkspaces:
             whose=finding.whose,
             node=pod.node if pod is not None else "",
             address=manifests.address(template, intent.slug, self.surroundings),
+            repository=intent.repository,
             created_at=intent.created_at,
             started_at=min(running) if running else None,
             cpu=used.cpu if used is not None else None,
             memory=used.memory if used is not None else None,
             notes=tuple(notes),
         )
+
+
+def _notes_of_steps(pod: Pod | None) -> list[str]:
+    """What the step that clones has complained of: it keeps nothing from starting."""
+    told = [one.ended_message for one in pod.containers if one.name == REPOSITORY_STEP] if pod is not None else []
+    return [f"Its repository was not cloned: {repositories.why(text)}. `sync` tries again." for text in told if text]
 
 
 def surroundings(site: Site) -> Surroundings:

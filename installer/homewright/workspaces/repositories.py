@@ -203,7 +203,7 @@ _MEANINGS = (
     (r"could not read (Username|Password)|[Aa]uthentication failed|HTTP Basic: Access denied|error: 401",
      "access is denied: its server wants the user's own credentials, or does not accept those that there are"),
     (r"error: 403", "access is denied: the user's credentials do not reach it"),
-    (r"[Rr]epository .*not found|not found: did you run|error: 404|does not appear to be a git|repository .* does not exist",
+    (r"[Rr]epository .*(not found|does not exist)|not found: did you run|error: 404|does not appear to be a git",
      "there is no such repository, or the user may not see it"),
     (r"Remote branch (\S+) not found", "there is no such branch"),
     (r"Could not resolve host", "its server's name is not found"),

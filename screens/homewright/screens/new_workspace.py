@@ -24,7 +24,7 @@ from homewright.screens.widgets.log_pane import clean
 if TYPE_CHECKING:
     from homewright.discovery.facts import HostFacts
     from homewright.workspaces.manager import Created, Preview
-    from homewright.workspaces.models import Specification
+    from homewright.workspaces.models import Repository, Specification
     from homewright.workspaces.one_manager import OneManager as Manager
     from homewright.workspaces.templates import Template
 
@@ -53,6 +53,8 @@ Name      one user may have several; the first is called default
 Template  what it is made of. `node` is a VS Code beside the worker on a server: it shares the server's
           projects, datasets and jobs
 Preset    its size: the most processors and memory that it may take
+Repository what is cloned before a workspace in the cluster starts: an https:// address without a name or a token
+          in it. What its server asks for is kept apart: homewright workspace credentials USER
 Node      which server; any takes the one with the fewest workspaces. The master gets none where there are
           several servers
 
@@ -87,6 +89,11 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
                 yield Field("template", "Template", options=[])
                 yield Field("preset", "Preset", options=[])
                 yield Field("node", "Node", options=[])
+                hint = "Cloned before it starts; nothing for none"
+                yield Field("repository", "Repository", rule=self._no_repository, hint=hint, placeholder="https://…")
+                yield Field("branch", "Branch", hint="Nothing for the server's own")
+                history = [("shallow", "the newest commit alone"), ("full", "the whole history")]
+                yield Field("history", "History", options=history)
                 yield Tick("I accept the warning", id="accept")
             with VerticalScroll(id="check", classes="frame"):
                 yield Static("Looking …", id="check-text")
@@ -120,6 +127,7 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         nodes = [(ANY, "any"), *((node, node) for node in ground.nodes)]
         self._choice("node").set_options(nodes if len(ground.nodes) > 1 else nodes[1:])
         self._offer_presets()
+        self._offer_repository()
         for field in self.query(Field):
             if field.query(Choice) and len(field.query_one(Choice).options) > 1:
                 field.hint("left and right change it")
@@ -130,6 +138,33 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
 
     def _template(self) -> Template | None:
         return self._ground.templates.get(self._choice("template").value) if self._ground else None
+
+    def _no_repository(self, value: str) -> str:
+        from homewright.workspaces.repositories import parse
+
+        try:
+            parse(value or "https://none/none")
+        except HomewrightError as error:
+            return error.why.rstrip(".")
+        return ""
+
+    def _offer_repository(self) -> None:
+        """What is asked of a repository, where the template takes one, and where one is named."""
+        template = self._template()
+        takes = getattr(template, "repositories", None) is not None
+        fields = {field.field: field for field in self.query(Field)}
+        fields["repository"].display = takes
+        for name in ("branch", "history"):
+            fields[name].display = takes and bool(fields["repository"].value)
+
+    def _repository(self) -> Repository | None:
+        """What is to be cloned. Raises UsageError for a branch that is none."""
+        from homewright.workspaces.repositories import parse
+
+        fields = {field.field: field for field in self.query(Field)}
+        if not fields["repository"].display or not fields["repository"].value:
+            return None
+        return parse(fields["repository"].value, fields["branch"].value, full=fields["history"].value == "full")
 
     def _offer_presets(self) -> None:
         template = self._template()
@@ -150,6 +185,7 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
     def _changed(self, message: Input.Changed | Choice.Changed) -> None:
         if isinstance(message, Choice.Changed) and message.choice is self._choice("template"):
             self._offer_presets()
+        self._offer_repository()
         self._check_soon()
 
     @on(Input.Submitted)
@@ -167,11 +203,17 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         fields = {field.field: field for field in self.query(Field)}
         if self._ground is None or any(field.wrong for field in fields.values()):
             return None
+        try:
+            repository = self._repository()
+        except HomewrightError as error:
+            self.say(error.what, "failed")
+            return None
         node = fields["node"].value
         return Specification(
             key=Key(user=fields["user"].value, name=fields["name"].value, node=None if node == ANY else node),
             template=fields["template"].value,
             preset=fields["preset"].value,
+            repository=repository,
         )
 
     def _check(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -48,7 +47,8 @@ idle   how long ago its editor was last open in a browser
 enter shows all of one workspace, o its address, p its password. s and x start and stop the marked ones
 (space), else the one under the cursor; R ends and starts them again. Ending one ends its open sessions, so
 that asks and says who is on. Its data stays. D deletes: you type its name, and choose whether its own
-storage goes too. The shared folders (projects, datasets, jobs) are never touched.
+storage goes too. The shared folders (projects, datasets, jobs) are never touched. ! is a terminal inside
+of one in the cluster, y shows its repository and brings it up to date.
 """
     BINDINGS = [
         Binding("n", "new", "new"),
@@ -60,6 +60,8 @@ storage goes too. The shared folders (projects, datasets, jobs) are never touche
         Binding("x", "stop", "stop"),
         Binding("R", "restart", "restart", show=False),
         Binding("l", "logs", "logs"),
+        Binding("exclamation_mark", "shell", "shell", key_display="!"),
+        Binding("y", "repository", "repository", show=False),
         Binding("D", "delete", "delete"),
         Binding("slash", "filter", "filter", key_display="/"),
         Binding("S", "sort", "sort", show=False),
@@ -263,6 +265,10 @@ storage goes too. The shared folders (projects, datasets, jobs) are never touche
         here = self._here()
         if action in ("details", "mark", "logs", "address", "password", "delete"):
             return here is not None
+        if action == "shell":
+            return here is not None and _in_cluster(here)
+        if action == "repository":
+            return here is not None and here.repository is not None
         if action == "start":
             return any(str(one.state) in ("stopped", "error") for one in self._chosen())
         if action in ("stop", "restart"):
@@ -404,17 +410,29 @@ storage goes too. The shared folders (projects, datasets, jobs) are never touche
         if one is not None:
             self.app.push_screen(LogBox(one, self.manager))
 
+    def action_shell(self) -> None:
+        """A terminal inside of it."""
+        from homewright.screens import workspace_inside
+
+        one = self._here()
+        if one is not None:
+            workspace_inside.shell(self, self.manager, one)
+
+    def action_repository(self) -> None:
+        """How its repository is, and bringing it up to date."""
+        from homewright.screens.workspace_inside import RepositoryBox
+
+        one = self._here()
+        if one is not None:
+            self.app.push_screen(RepositoryBox(one, self.manager))
+
     def action_address(self) -> None:
         from homewright.screens.workspace_boxes import CopyBox
+        from homewright.screens.workspace_inside import ForwardBox
 
         one = self._here()
         if one is not None and not one.address:
-            address, command = self.manager.forward(one)
-            lines = [
-                "It has no address of its own. While this command runs, that one leads to it:",
-                shlex.join(command),
-            ]
-            self.app.push_screen(CopyBox(f"address of {one.key}", address, lines, "address"))
+            self.app.push_screen(ForwardBox(one, self.manager))
         elif one is not None:
             lines = [
                 "Open it in a browser. The browser must trust this site's certificate authority once:",
