@@ -66,6 +66,7 @@ def failing(data: str | bytes, tmp_path: Path) -> SiteError:
         (("name: attic", "name: [a]"), 3, 1, "name", "must be text", "correct"),
         (("# the end", "sudo: yes"), 16, 1, "sudo", "must hold fields", "indented"),
         (("# the end", "sudo: {keep: 'true'}"), 16, 8, "sudo.keep", "neither true nor false", "without quotes"),
+        (("# the end", "runs: {revert_minutes: soon}"), 16, 8, "runs.revert_minutes", "soon is no number", "correct"),
         (("# the end", "zone: home"), 16, 1, "zone", "at least two labels", "correct"),
         (("# the end", "profile: villa"), 16, 1, "profile", "'home' or 'lab'", "write"),
         (("# the end", "environment: {A: 1}"), 16, 15, "environment.A", "1 is no text", '"1"'),

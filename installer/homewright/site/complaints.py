@@ -82,8 +82,8 @@ def _words(error: ErrorDetails, path: Path, model: type[BaseModel]) -> tuple[str
         if given is None:
             return "has no value", f"write one after `{key}:`, or remove the line"
         return f"{_shown(given)} is no text here", f'put it in quotes: "{_shown(given)}"'
-    if kind in ("int_type", "int_parsing", "int_from_float", "float_type"):
-        return f"{_shown(given)} is no whole number", _correct(path)
+    if kind in _NUMBERS:
+        return f"{_shown(given)} is no {_NUMBERS[kind]}", _correct(path)
     if kind == "bool_type":
         return f"{_shown(given)} is neither true nor false", "write true or false, without quotes"
     if kind == "literal_error":
@@ -100,6 +100,10 @@ def _words(error: ErrorDetails, path: Path, model: type[BaseModel]) -> tuple[str
     return _quoted(given, _bare(error)), _correct(path)
 
 
+_NUMBERS = dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "whole number") | dict.fromkeys(
+    ("float_type", "float_parsing"), "number"
+)
+"""What a value was to be, by pydantic's kind of error."""
 _LIMITS = {
     "greater_than": ("gt", "more than"), "greater_than_equal": ("ge", "at least"),
     "less_than": ("lt", "less than"), "less_than_equal": ("le", "at most"),
@@ -117,8 +121,8 @@ def _bare(error: ErrorDetails) -> str:
 
 def said(error: ErrorDetails) -> str:
     """Why one value does not fit its field, beside which it is shown."""
-    if error["type"] in ("int_type", "int_parsing", "int_from_float", "float_type", "float_parsing"):
-        return "must be a number" if "float_" in error["type"] else "must be a whole number"
+    if error["type"] in _NUMBERS:
+        return f"must be a {_NUMBERS[error['type']]}"
     if error["type"] == "literal_error":
         return f"must be {(error.get('ctx') or {}).get('expected', 'another value')}"
     reason = str((error.get("ctx") or {}).get("error") or _bare(error))
