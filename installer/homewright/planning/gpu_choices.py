@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ from homewright.planning.documents import Document
 from homewright.planning.gpu_groups import Reach, described
 from homewright.planning.instances import InstancePlan
 from homewright.planning.virtualization import guest
+from homewright.planning.wording import listed
 from homewright.site.answers import GpuChoice
 from homewright.site.models import Site
 
@@ -133,7 +134,7 @@ def _passthrough(host: Host, gpu: Gpu) -> tuple[bool | None, str]:
     if with_it:
         notes.append(f"{' and '.join(with_it)} shares its group and goes to the same instance.")
     elif len(goes.groups) > 1:
-        notes.append(f"Its functions lie in the groups {_listed(map(str, goes.groups))}: the instance gets all.")
+        notes.append(f"Its functions lie in the groups {listed(map(str, goes.groups))}: the instance gets all.")
     if gpu.displays:
         notes.append("The monitor on it goes dark.")
     if facts.system.desktop is None and len(host.displays) == 1:
@@ -147,16 +148,11 @@ def _shared(goes: Reach | None) -> str:
     told = [described(function) for function in goes.foreign[:3]]
     more = f" and {len(goes.foreign) - 3} more" if len(goes.foreign) > 3 else ""
     one = len(goes.groups) == 1
-    groups = f"group {goes.groups[0]} also holds" if one else f"groups {_listed(map(str, goes.groups))} also hold"
+    groups = f"group {goes.groups[0]} also holds" if one else f"groups {listed(map(str, goes.groups))} also hold"
     return (
         f"Its IOMMU {groups} {', '.join(told)}{more}, which the server would lose: "
         "another slot of the board may have a group of its own."
     )
-
-
-def _listed(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _no_groups(facts: HostFacts) -> str:

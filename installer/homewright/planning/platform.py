@@ -10,6 +10,7 @@ from homewright.planning.capacity import Share, capacity
 from homewright.planning.components import CLUSTER_PER_NODE, CORE, OPTIONAL, Component
 from homewright.planning.documents import Document, Misfit
 from homewright.planning.instances import InstancePlan
+from homewright.planning.wording import by_what_they_share
 from homewright.site.accounts import ZEROTIER
 from homewright.site.models import Site
 
@@ -75,7 +76,8 @@ def cluster(site: Site, facts: Mapping[str, HostFacts]) -> tuple[Cluster, str]:
     known = [facts[server.name] for server in site.servers if server.name in facts]
     without = [found for found in known if found.system.os_id and found.system.os_id != "ubuntu"]
     if without:
-        told = " and ".join(f"{found.host} runs {found.system.os_name or found.system.os_id}" for found in without)
+        said = {found.host: found.system.os_name or found.system.os_id for found in without}
+        told = by_what_they_share(said, "runs", "run")
         return "kubeadm", f"MicroK8s is a snap, and not every server is an Ubuntu with snaps: {told}."
     if len(known) < len(site.servers):
         return "microk8s", "It is the usual choice on Ubuntu; not every server has told its system yet."
@@ -175,7 +177,7 @@ def _fits(asked: Share, has: Share, kind: Cluster) -> tuple[bool | None, str]:
     if short:
         return (
             False,
-            f"The platform asks for {' and '.join(short)}: take fewer services, larger instances or a server more.",
+            f"The platform asks for {' and '.join(short)}: take fewer services, larger instances or another server.",
         )
     told = ", ".join(f"{want:g} of {there:g} {unit}" for want, there, unit in pairs)
     return True, f"It asks for {told}; the rest is for workspaces."

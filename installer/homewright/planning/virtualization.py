@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from homewright.discovery.facts import HostFacts
+from homewright.planning.wording import by_what_they_share, listed
 from homewright.site.models import Site
 
 Kind = Literal["virtual-machine", "container"]
@@ -21,12 +22,12 @@ def kind(site: Site, facts: Mapping[str, HostFacts]) -> tuple[Kind, str]:
     known = [facts[server.name] for server in site.servers if server.name in facts]
     without = {found.host: lack for found in known if (lack := lacks(found))}
     if without:
-        told = "; ".join(f"{host} has {lack}" for host, lack in without.items())
+        told = by_what_they_share(without, "has", "have")
         return "container", f"Virtual machines cannot run on every server: {told}."
     if not known:
         return "virtual-machine", "It is the usual choice; whether the servers can run them is not known yet."
     unknown = [server.name for server in site.servers if server.name not in facts]
-    also = f"; {' and '.join(unknown)} did not tell yet" if unknown else ""
+    also = f"; {listed(unknown)} did not tell yet" if unknown else ""
     return "virtual-machine", f"Every server has /dev/kvm and /dev/vhost-vsock{also}."
 
 
