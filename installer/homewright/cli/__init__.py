@@ -51,6 +51,7 @@ VERBS: dict[str, Verb] = {
     "skip": Verb("homewright.cli.skip", "after a failure, go on without a step"),
     "stages": Verb("homewright.cli.stages", "catalogues of your own: new"),
     "cluster": Verb("homewright.cli.cluster", "what the site's cluster is, what we may do there, and what it lacks"),
+    "authority": Verb("homewright.cli.authority", "the site's certificate authority: save it, compare it, trust it"),
     "workspace": Verb("homewright.cli.workspace", "people's workspaces: create, list, show, start, stop, delete, …"),
     "mirror": Verb("homewright.cli.mirror", "what a cluster fetches: list it, have it in a folder, verify it"),
     "support-bundle": Verb("homewright.cli.support", "one file without secrets that shows what went wrong"),

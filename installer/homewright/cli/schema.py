@@ -26,6 +26,7 @@ SCHEMAS: dict[str, str] = {
     "resume": "homewright.engine.remains:Remains",
     "receipts": "homewright.engine.receipts_document:ReceiptsDocument",
     "stages": "homewright.catalogue.scaffold:ScaffoldDocument",
+    "authority": "homewright.site.trusting:AuthorityDocument",
     "cluster": "homewright.cluster.report:ClusterDocument",
     "workspaces": "homewright.workspaces.models:WorkspacesDocument",
     "workspace": "homewright.workspaces.models:WorkspaceDocument",
