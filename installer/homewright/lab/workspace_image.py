@@ -15,6 +15,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from homewright.errors import LabError
 from homewright.lab import cluster_images, code_server
@@ -202,7 +203,7 @@ def _record() -> Path:
     return cluster_images.folder() / "workspace.json"
 
 
-def _load() -> dict[str, object]:
+def _load() -> dict[str, Any]:
     try:
         found = json.loads(_record().read_bytes())
     except (OSError, ValueError):

@@ -262,7 +262,7 @@ class Api:
                     continue
                 body = error.resp_body or b""
                 raise self._failure(error.status_code, body, "get", "Pod", namespace, sub) from error
-            except (WebSocketException, *_transport_errors()) as error:
+            except (WebSocketException, OSError) as error:
                 raise self._silent(error) from error
 
     def _json(

@@ -225,7 +225,9 @@ def _pull(reference: str) -> str:
 
 def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> Manifest:
     preset = template.preset(intent.preset)
-    mounts = [{"name": f"volume-{number}", "mountPath": volume.path} for number, volume in enumerate(template.volumes)]
+    mounts: list[Manifest] = [
+        {"name": f"volume-{number}", "mountPath": volume.path} for number, volume in enumerate(template.volumes)
+    ]
     files = {"name": "files", "mountPath": FILES, "readOnly": True}
     environment = dict(template.environment)
     if template.repositories is not None:
