@@ -286,6 +286,22 @@ def test_what_names_resolve_to(
     assert (found.resolves, found.wildcard, found.internet) == (resolves, wildcard, internet)
 
 
+@pytest.mark.parametrize(
+    ("resolv_conf", "getent", "reason"),
+    [
+        ("# none\n", "name|s1|2|\n", "resolv-conf: printed nothing that is understood"),
+        ("nameserver 192.0.2.1\n", "wildcard|x y|124|\n", "getent: printed nothing that is understood"),
+        ("nameserver 192.0.2.1\n", "wildcard|x y|2|\ninternet|www.debian.org|2|\n", "no public name is found, so"),
+        ("nameserver 192.0.2.1\n", "wildcard|x y|2|\ninternet|www.debian.org|0|203.0.113.80\n", ""),
+    ],
+)  # fmt: skip
+def test_why_names_are_not_known(resolv_conf: str, getent: str, reason: str) -> None:
+    sources = {"resolv-conf": Source(stdout=resolv_conf), "getent": Source(stdout=getent)}
+    gaps = [gap.reason for gap in parse(RawBundle(host="a", gathered_at=0, sources=sources)).missing]
+    said = [gap for gap in gaps if gap.startswith(("resolv-conf", "getent", "no public name"))]
+    assert len(said) == bool(reason) and all(gap.startswith(reason) for gap in said), gaps
+
+
 SS = (
     'udp UNCONN 0      0      0.0.0.0%lxdbr0:67   0.0.0.0:* users:(("dnsmasq",pid=24310,fd=4))\n'
     'tcp LISTEN 0      4096   127.0.0.53%lo:53    0.0.0.0:* users:(("systemd-resolve",pid=1,fd=14))\n'

@@ -12,6 +12,7 @@ from piloting import Make, drive, opened, page, shows, text_of, until
 from screen_doubles import facts_of, troubled
 from textual.pilot import Pilot
 
+from homewright.discovery import machines
 from homewright.errors import Unreachable
 from homewright.screens.hardware import Hardware
 from homewright.screens.services_checks import OnFacts
@@ -129,6 +130,12 @@ def test_a_card_says_what_matters_and_why_something_is_unknown() -> None:
         "? kernel-log, package-locks: sudo: a password is required",
     ):
         assert words in text
+
+
+def test_the_way_out_is_shown_where_it_is_virtual() -> None:
+    facts = machines.load("practice").facts()["s1"]
+    said = [line.text for line in card(facts, None) if line.label == "Network"]
+    assert said == ["eth0 up · 198.18.3.11/24 · by DHCP · 10 Gb/s · default route"]
 
 
 def test_control_sequences_of_a_server_never_reach_the_terminal(make_app: Make, services: Recorded, site: Path) -> None:

@@ -7,6 +7,7 @@ from homewright.discovery.facts import HostFacts, Missing
 from homewright.discovery.parsers.nvidia import Smi
 
 NOT_ASKED = "was not asked"
+NO_PUBLIC_NAME = "no public name is found, so it cannot be told whether resolvers invent answers"
 
 
 def missing(bundle: RawBundle, facts: HostFacts, smi: list[Smi]) -> list[Missing]:
@@ -65,9 +66,11 @@ def _programs(bundle: RawBundle, facts: HostFacts) -> list[Missing]:
     software, names = facts.software, facts.names
     snaps = [name for name in bundle.all("snap-") if not bundle.ended_well(name)]
     nets = bundle.source("netplan")
+    unanswered = names.wildcard is None and names.internet is False
     gaps = [
         ("clock", facts.clock.offset_s is None, ("clock-start",)),
-        ("names", not names.resolvers or names.wildcard is None, ("resolv-conf", "getent")),
+        ("names", not names.resolvers, ("resolv-conf",)),
+        ("names", bool(names.resolvers) and names.wildcard is None and not unanswered, ("getent",)),
         ("listeners", facts.listeners is None, ("ss", "proc-net")),
         ("software", software.docker is None, ("tools",)),
         ("services", not software.services, ("services",)),
@@ -76,7 +79,10 @@ def _programs(bundle: RawBundle, facts: HostFacts) -> list[Missing]:
         ("snap", bool(snaps), tuple(snaps)),
         ("netplan", nets.exit_code not in (None, 0, MISSING), ("netplan",)),
     ]
-    return [_gap(bundle, source, told) for source, gap, told in gaps if gap]
+    found = [_gap(bundle, source, told) for source, gap, told in gaps if gap]
+    if names.resolvers and unanswered:
+        found.append(Missing(source="names", reason=NO_PUBLIC_NAME))
+    return found
 
 
 def _gap(bundle: RawBundle, source: str, told: tuple[str, ...]) -> Missing:

@@ -141,11 +141,12 @@ def _storage(facts: HostFacts) -> Iterator[tuple[str, str]]:
 
 
 def _network(facts: HostFacts) -> Iterator[tuple[str, str]]:
-    seen = [nic for nic in facts.nics if nic.kind not in ("loopback", "virtual")]
+    # What is only virtual is counted; in a container the way out is virtual, too.
+    seen = [nic for nic in facts.nics if nic.kind not in ("loopback", "virtual") or nic.default_route]
     # The one that carries the server's traffic first, then those that have an address.
     seen.sort(key=lambda nic: (not nic.default_route, not nic.addresses, not nic.up))
     yield from _some("Network", [_nic(nic) for nic in seen] or ["none"], "interfaces")
-    made = sum(1 for nic in facts.nics if nic.kind == "virtual")
+    made = sum(1 for nic in facts.nics if nic.kind == "virtual" and not nic.default_route)
     if made:
         yield "Network", f"and {_count(made, 'virtual interface')}"
 
