@@ -109,7 +109,7 @@ class Schedule:
         self._watch = SecretsWatch(context.state, context.writer)
 
     def record(self) -> None:
-        """Put every step of the plan into the journal as pending, those of skipped stages as skipped.
+        """Put every step of the plan into the journal as pending, those that the plan skips as skipped.
 
         Of a run that goes on, the steps and servers that it does not have yet; servers that left the site are skipped.
         """
@@ -150,7 +150,7 @@ class Schedule:
             if stage.skipped == "it was not asked for":
                 continue
             for step in reversed(stage.steps) if self._action is Action.ROLLBACK else stage.steps:
-                yield stage.id, step, stage.skipped
+                yield stage.id, step, stage.skipped or ("" if step.hosts else step.skipped)
 
     async def carry_out(self) -> RunEnd:
         """Until every step has ended or cannot run. Raises StateError where the journal cannot be written."""

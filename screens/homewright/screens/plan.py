@@ -209,7 +209,8 @@ ctrl+s saves the plan as JSON, as `homewright plan --json` prints it.
             self.say(f"{self._in_the_way(outlook)} It has to be put right first.", "failed")
             return
         plan = outlook.plan
-        where = f"{count(len(plan.steps()), 'step')} on {count(len(plan.hosts), 'server')}"
+        begun = [step for step in plan.steps() if not step.skipped]
+        where = f"{count(len(begun), 'step')} on {count(len(plan.hosts), 'server')}"
         lines = [f"{where}, about {max(round(plan.minutes), 1)} min."]
         lines += [f"! {', '.join(plan.reboots)} will be rebooted."] if plan.reboots else []
         lines += [f"! {', '.join(plan.may_lock_out)} could lock you out."] if plan.may_lock_out else []

@@ -22,7 +22,7 @@ def stage_state(steps: Sequence[StepRecord]) -> State:
         if state in states:
             return state
     if all(state in (State.SUCCEEDED, State.SKIPPED, State.ROLLED_BACK) for state in states):
-        return State.SKIPPED if all(state is State.SKIPPED for state in states) else states[0]
+        return next((state for state in states if state is not State.SKIPPED), State.SKIPPED)
     return State.RUNNING if any(state.final for state in states) else State.PENDING
 
 
@@ -88,8 +88,8 @@ def aside(rows: Sequence[Row]) -> int:
 
 
 def counted(steps: Sequence[StepRecord]) -> str:
-    """`step 7 of 19`."""
-    own = whole(steps)
+    """`step 7 of 19`, without those that are skipped."""
+    own = [step for step in whole(steps) if step.state is not State.SKIPPED]
     done = sum(1 for step in own if step.state.final)
     running = any(step.state is State.RUNNING for step in own)
     return f"step {min(done + 1, len(own)) if running else done} of {len(own)}" if own else "getting ready"
