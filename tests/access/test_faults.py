@@ -14,7 +14,9 @@ import pytest
 
 from homewright.access import engine_key, known_hosts
 from homewright.access.connection import Connection, Endpoint, KeyRefused, NoFirstContact
+from homewright.access.handshake import hang_up, open_strict
 from homewright.access.known_hosts import HostKey
+from homewright.access.sign_in import Means, sign_in
 from homewright.access.trust import first_contact, scan
 from homewright.errors import HomewrightError, StateError, Unreachable
 from homewright.site.models import Server
@@ -123,8 +125,8 @@ def test_a_connection_to_a_server_that_is_down_is_unreachable(tmp_path: Path) ->
 class Doorman(paramiko.ServerInterface):
     """An SSH server's mind: it refuses every key, or accepts it and hangs up as sshd does where PAM lets nobody in."""
 
-    def __init__(self, transport: paramiko.Transport, says: str, hangs_up: bool) -> None:
-        self._transport, self._says, self._hangs_up = transport, says, hangs_up
+    def __init__(self, transport: paramiko.Transport, says: str, hangs_up: bool, waits_for: threading.Event) -> None:
+        self._transport, self._says, self._hangs_up, self._waits_for = transport, says, hangs_up, waits_for
 
     def get_banner(self) -> tuple[str, str]:
         return self._says, "en"
@@ -133,28 +135,39 @@ class Doorman(paramiko.ServerInterface):
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        self._waits_for.wait(30)
         if self._hangs_up:
             self._transport.close()
         return paramiko.common.AUTH_FAILED
 
+    def check_auth_none(self, username: str) -> int:
+        return self.check_auth_publickey(username, None)
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        return self.check_auth_publickey(username, None)
+
 
 @contextmanager
-def doorman(says: str, hangs_up: bool) -> Iterator[tuple[int, paramiko.PKey]]:
-    """A port with such a server, for one client, and its host key."""
+def doorman(says: str, hangs_up: bool, *, mute: bool = False) -> Iterator[tuple[int, paramiko.PKey]]:
+    """A port with such a server, for one client, and its host key. A mute one answers no sign-in."""
     key = paramiko.ECDSAKey.generate()
+    over = threading.Event()
+    if not mute:
+        over.set()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             client, _ = server.accept()
             transport = paramiko.Transport(client)
             transport.add_server_key(key)
-            transport.start_server(event=threading.Event(), server=Doorman(transport, says, hangs_up))
+            transport.start_server(event=threading.Event(), server=Doorman(transport, says, hangs_up, over))
             transport.join(30)
             client.close()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield server.getsockname()[1], key
+        over.set()
         thread.join(30)
 
 
@@ -183,3 +196,24 @@ def test_a_server_that_lets_nobody_in_yet_has_not_refused_our_key(
             Connection.open(Endpoint.of(server, state))
     assert type(caught.value) is kind
     assert told in caught.value.as_text()
+
+
+@pytest.mark.parametrize("way", ["key", "password"])
+def test_a_server_that_answers_no_sign_in_has_refused_nobody(tmp_path: Path, way: str) -> None:
+    state = StateFolder(tmp_path / "state")
+    engine_key.ensure(state.key, "homewright@test")
+    with doorman("", False, mute=True) as (port, key):
+        known = HostKey.from_blob(key.get_name(), key.asbytes())
+        known_hosts.record(state.known_hosts, "127.0.0.1", port, [known])
+        server = Server(name="s1", address="127.0.0.1", port=port, user="lab")
+        with pytest.raises(Unreachable, match="did not answer while we signed in") as caught:
+            if way == "key":
+                Connection.open(Endpoint.of(server, state), timeout=2)
+            else:
+                endpoint = Endpoint.of(server, state)
+                transport = open_strict(endpoint, 2)
+                try:
+                    sign_in(transport, endpoint, Means(password="secret"))
+                finally:
+                    hang_up(transport)
+    assert type(caught.value) is Unreachable

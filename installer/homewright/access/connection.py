@@ -15,7 +15,7 @@ import paramiko
 from homewright.access import carrier, engine_key, key_change
 from homewright.access.carrier import Carrier
 from homewright.access.endpoint import Endpoint
-from homewright.access.handshake import hang_up, open_strict
+from homewright.access.handshake import hang_up, is_silent, no_answer, open_strict
 from homewright.access.remote import (
     CommandFailed,
     Completed,
@@ -129,8 +129,10 @@ class Connection:
             try:
                 transport.auth_publickey(endpoint.user, key)
             except (paramiko.SSHException, OSError, EOFError) as error:
-                said, gone = _banner(transport), not transport.is_active()
+                said, gone, silent = _banner(transport), not transport.is_active(), is_silent(transport)
                 hang_up(transport)
+                if silent:
+                    raise no_answer(endpoint.name, endpoint.address, endpoint.user) from error
                 raise _key_refused(endpoint, said, error, gone=gone) from error
             stack.pop_all()
             return cls(endpoint, transport, below)

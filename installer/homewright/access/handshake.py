@@ -153,6 +153,21 @@ def hang_up(transport: paramiko.Transport) -> None:
     transport.sock.close()
 
 
+def is_silent(transport: paramiko.Transport) -> bool:
+    """Whether a sign-in that just failed got no answer in time; paramiko tells that as a refusal."""
+    answered: threading.Event | None = getattr(transport.auth_handler, "auth_event", None)
+    return transport.is_active() and answered is not None and not answered.is_set()
+
+
+def no_answer(name: str, address: str, user: str) -> Unreachable:
+    """The error for a server that neither lets anybody in nor refuses: too busy, or waiting for something itself."""
+    return Unreachable(
+        f"{name} ({address}) did not answer while we signed in.",
+        f"It neither let {user} in nor refused it in time: it may be too busy, or wait for a directory of accounts.",
+        ["wait a little, then try again", f"on its console: uptime; id {user}; sudo journalctl -u ssh -n 20"],
+    )
+
+
 def seen_key(transport: paramiko.Transport) -> HostKey:
     """The host key that the server has just proved to hold."""
     key = transport.get_remote_server_key()

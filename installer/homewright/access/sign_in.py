@@ -16,6 +16,7 @@ import paramiko
 from paramiko.pkey import UnknownKeyType
 
 from homewright.access.endpoint import Endpoint
+from homewright.access.handshake import is_silent, no_answer
 from homewright.access.remote import last_lines
 from homewright.errors import StateError, Unreachable
 
@@ -151,6 +152,8 @@ def _attempt(transport: paramiko.Transport, endpoint: Endpoint, attempt: Callabl
     except paramiko.AuthenticationException:
         if not transport.is_active():
             raise refused(endpoint, server_says(transport)) from None
+        if is_silent(transport):
+            raise no_answer(endpoint.name, endpoint.address, endpoint.user) from None
         raise
     except (paramiko.SSHException, OSError, EOFError) as error:
         if "question without an answer" in str(error):
