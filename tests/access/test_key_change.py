@@ -164,6 +164,29 @@ def test_who_is_refused_while_another_connection_finishes_the_change_comes_in_al
     assert door.lets_in == {engine_key.public(key)}
 
 
+def test_a_server_that_has_another_name_by_then_is_known_by_where_it_answers(
+    key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where two have changed names: only the one that was there is struck off."""
+    places = {"s1": key_change.place("192.0.2.1", 22), "s2": key_change.place("192.0.2.2", 22)}
+    key_change.begin(key, places, "x", places)
+    for name, address, left in (("attic", "192.0.2.2", ("s1",)), ("s2", "192.0.2.1", ())):
+        door = Door(monkeypatch, engine_key.public(key_change.before(key)))
+        Connection.open(Endpoint(name, address, 22, "ann", key, key.with_name("known_hosts")))
+        assert door.lets_in == {engine_key.public(key)}
+        assert key_change.owed(key) == left
+    assert key_change.olds(key) == ()
+
+
+def test_a_server_that_answers_elsewhere_by_then_is_known_by_its_name(
+    key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_change.begin(key, ["s1"], "x", {"s1": key_change.place("192.0.2.1", 22)})
+    Door(monkeypatch, engine_key.public(key_change.before(key)))
+    Connection.open(Endpoint("s1", "192.0.2.9", 22, "ann", key, key.with_name("known_hosts")))
+    assert key_change.owed(key) == ()
+
+
 def test_a_server_that_no_key_opens_is_said(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key_change.begin(key, ["s1"], "x")
     Door(monkeypatch)

@@ -78,7 +78,7 @@ class Connection:
         RehearsalOnly in a rehearsal.
         """
         refuse(endpoint.key_file.parent, f"{endpoint.name} was not contacted.")
-        if endpoint.name in key_change.owed(endpoint.key_file):
+        if key_change.is_owed(endpoint.key_file, endpoint.name, key_change.place(endpoint.address, endpoint.port)):
             return cls._with_key_changed(endpoint, timeout)
         return cls._enter(endpoint, endpoint.key_file, timeout)
 
@@ -98,7 +98,7 @@ class Connection:
         try:
             for old in olds.values():
                 connection.run(engine_key.removal_script(old))
-            key_change.done(endpoint.key_file, endpoint.name)
+            key_change.done(endpoint.key_file, endpoint.name, key_change.place(endpoint.address, endpoint.port))
         except CommandFailed:
             pass  # it stays owed: the next connection tries again
         except BaseException:

@@ -146,8 +146,9 @@ def _change_key(site: Site, staged: StateFolder, comment: str) -> None:
     facts = known_facts(site, staged)
     ways = [endpoint(name, site, facts, staged) for name in instance_names(site, facts)]
     # The host key of an instance is on record once it was made: before that no key of ours lies in it.
-    made = [way.name for way in ways if known_hosts.lookup(staged.known_hosts, way.address, way.port)]
-    key_change.begin(staged.key, [*(server.name for server in succession.there(site)), *made], comment)
+    made = [way for way in ways if known_hosts.lookup(staged.known_hosts, way.address, way.port)]
+    places = {one.name: key_change.place(one.address, one.port) for one in (*succession.there(site), *made)}
+    key_change.begin(staged.key, places, comment, places)
 
 
 def _certificate_forgotten(site: Site, state: StateFolder, answers: Mapping[str, object]) -> bool:
