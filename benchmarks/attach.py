@@ -1,8 +1,8 @@
 """Opening a run whose journal has 1,000,000 events: from the start of the process to the log on the screen.
 
 The whole program in a real pty of 120x40, at a run that goes on; the journal is written by the engine's own writer.
-Goals: the first line within 0.5 s, at most 120 MiB held. How long it takes until the newest line is shown, which is what
-the log follows, is told beside it.
+Goals: the first line within 0.5 s, at most 120 MiB held. How long it takes until the newest line is shown, which is
+what the log follows, and the processor time of both, are told beside it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS)
     events = parser.parse_args().events
-    first, newest, held, spent = list[float](), list[float](), list[int](), list[float]()
+    first, newest, held = list[float](), list[float](), list[int]()
+    spent_first, spent = list[float](), list[float]()
     with tempfile.TemporaryDirectory(prefix="homewright-attach-") as name:
         state, environment = prepared(Path(name), lambda state: write(state, events))
         lock = EngineLock.take(state, RUN)
@@ -54,6 +55,7 @@ def main() -> int:
             wizard = Wizard(environment)
             try:
                 first.append(wizard.until(b" of what a package") - wizard.began)
+                spent_first.append(wizard.spent())
                 newest.append(wizard.until(f"line {events - 1} of".encode()) - wizard.began)
                 held.append(wizard.held())
                 spent.append(wizard.spent())
@@ -65,8 +67,10 @@ def main() -> int:
     print(f"a journal of {events} events, median of {ROUNDS}, from the start of the process")
     print(f"first line on the screen  {seconds:6.2f} s, goal {GOAL_S} s: {'met' if seconds <= GOAL_S else 'missed'}")
     print(f"memory until the newest   {most:6.0f} MiB, goal {GOAL_MIB} MiB: {'met' if most <= GOAL_MIB else 'missed'}")
+    cpu = statistics.median(spent)
+    print(f"newest line on the screen {statistics.median(newest):6.2f} s")
     print(
-        f"newest line on the screen {statistics.median(newest):6.2f} s; processor time {statistics.median(spent):.2f} s"
+        f"processor time until then {cpu:6.2f} s, of which {statistics.median(spent_first):.2f} s until the first line"
     )
     return 0
 

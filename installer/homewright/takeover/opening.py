@@ -147,7 +147,8 @@ def _change_key(site: Site, staged: StateFolder, comment: str) -> None:
     ways = [endpoint(name, site, facts, staged) for name in instance_names(site, facts)]
     # The host key of an instance is on record once it was made: before that no key of ours lies in it.
     made = [way for way in ways if known_hosts.lookup(staged.known_hosts, way.address, way.port)]
-    places = {one.name: key_change.place(one.address, one.port) for one in (*succession.there(site), *made)}
+    places = {server.name: key_change.place(server.address, server.port) for server in succession.there(site)}
+    places |= {way.name: key_change.place(way.address, way.port) for way in made}
     key_change.begin(staged.key, places, comment, places)
 
 
