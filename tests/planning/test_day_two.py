@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from homewright.planning.instance_changes import instance_changes, shrunk
 from homewright.planning.leaving import Fates, named, without_instance, without_server
 from homewright.site import files
 from homewright.site.models import Site
+from homewright.site.paths import StateFolder
 
 from .composed import hosts, site
 from .test_difference import catalogue
@@ -68,6 +70,20 @@ def test_what_becomes_of_instances(now: Plan, fates: list[tuple[str, str, bool]]
     assert [(one.name, one.fate, one.loses) for one in found] == fates
     told = "\n".join(sentences(difference(BEFORE, now)))
     assert words in told and "instances.nodes" not in told
+
+
+def test_what_was_only_approved_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Before the first run no instance is there to be kept or moved, and no file to be written anew."""
+    state = StateFolder(tmp_path / "state")
+    now = of(node(1), node(2, 1), **{**away(BEFORE), "leaving": []})
+    kept.approve(state, BEFORE)
+    found = kept.since_last(state, now)
+    assert found is not None and found.answers and not (found.instances or found.old_state or found.steps_again)
+    assert not any(words in "".join(sentences(found)) for words in ("n3 stays", "n2 moves", "anew"))
+    assert "n3 stays" not in kept.since_approval(state, BEFORE.digest, now)
+    kept.apply(state, BEFORE)
+    made = kept.since_last(state, now)
+    assert made is not None and [(one.name, one.fate) for one in made.instances] == [("n2", "moved"), ("n3", "left")]
 
 
 def test_a_disk_never_becomes_smaller() -> None:

@@ -181,7 +181,7 @@ def test_plan_decisions(snap_compare: Compare, make_app: Make, size: tuple[int, 
 def test_plan_after_an_edit(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
     file, state = lay_out("attic")
     checked(file, state)
-    kept.approve(state, make_app().services.plan(file, state, None))
+    kept.apply(state, make_app().services.plan(file, state, None))
     files.update(file, {"zone": "home.internal", "network.pods": "10.44.0.0/16", "servers.maple": files.UNSET})
     checked(file, state)
     act = page("plan", ("Different from",), "v", "v", "v", ("[edit]",), file=file, name="attic")

@@ -16,6 +16,7 @@ from homewright.site.paths import StateFolder, write_atomically
 
 if TYPE_CHECKING:
     from homewright.planning import Misfit, Plan, PlanHost
+    from homewright.planning.difference import Difference
     from homewright.site.models import Site
 
 
@@ -207,14 +208,16 @@ def _compare(file: str, planned: Plan, state: StateFolder, output: Output) -> in
     from homewright.planning import kept
     from homewright.planning.difference import difference, sentences
 
-    old = saved(Path(file)) if file else kept.last(state)
-    if old is None:
+    if file:
+        found: Difference | None = difference(saved(Path(file)), planned, made=kept.applied(state) is not None)
+    else:
+        found = kept.since_last(state, planned)
+    if found is None:
         raise UsageError(
             "There is nothing to compare with.",
             f"No plan was applied yet: {kept.applied_file(state)} is not there.",
             ["name a plan that was saved: homewright plan --compare FILE", "or apply one: homewright apply"],
         )
-    found = difference(old, planned)
     output.line(f"Compared with {file or kept.last_named(state)}:")
     for line in sentences(found):
         output.line(f"  {addressed(line)}")
@@ -227,12 +230,11 @@ def _compare(file: str, planned: Plan, state: StateFolder, output: Output) -> in
 def _since(planned: Plan, state: StateFolder) -> Iterator[str]:
     """What is different from what was applied last; nothing where nothing was."""
     from homewright.planning import kept
-    from homewright.planning.difference import difference, sentences
+    from homewright.planning.difference import sentences
 
-    old = kept.last(state)
-    if old is None:
+    found = kept.since_last(state, planned)
+    if found is None:
         return
-    found = difference(old, planned)
     if found.empty:
         yield f"Nothing is different from {kept.last_named(state)}."
         return

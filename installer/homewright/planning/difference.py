@@ -89,10 +89,13 @@ class Difference(Document):
         )
 
 
-def difference(old: Plan, new: Plan) -> Difference:
-    """What `new` has otherwise than `old`."""
+def difference(old: Plan, new: Plan, *, made: bool = True) -> Difference:
+    """What `new` has otherwise than `old`.
+
+    Where nothing was `made` of the old one, it was only approved: nothing of it stays, moves or is done anew.
+    """
     answers = tuple(_changed(old.answers, new.answers))
-    again = tuple(_again(old, new, [change.what for change in answers]))
+    again = tuple(_again(old, new, [change.what for change in answers])) if made else ()
     return Difference(
         other_site=old.site != new.site,
         answers=answers,
@@ -104,8 +107,8 @@ def difference(old: Plan, new: Plan) -> Difference:
         ),
         steps_again=again,
         files_added=tuple(_added(old, new)),
-        old_state=tuple(_old_state(old, new, again)),
-        instances=instance_changes(old, new),
+        old_state=tuple(_old_state(old, new, again)) if made else (),
+        instances=instance_changes(old, new) if made else (),
         servers_leaving=tuple(_leaving(old, new)),
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from homewright.planning.changes import FileUse, PackageUse
-from homewright.planning.difference import difference, summary
+from homewright.planning.difference import Difference, difference, summary
 from homewright.planning.plan import NOT_ASKED, Plan, PlanHost, PlanStage
 from homewright.site.paths import StateFolder, make_folder, write_atomically
 
@@ -32,13 +32,18 @@ def applied_file(state: StateFolder) -> Path:
     return _folder(state) / "applied.json"
 
 
-def last(state: StateFolder) -> Plan | None:
-    """What an edit is compared with: what was applied last, before the first run what was approved last."""
-    return applied(state) or approved(state)
+def since_last(state: StateFolder, now: Plan) -> Difference | None:
+    """What this plan has otherwise than the one applied last, before the first run the one approved last.
+
+    None where there is neither.
+    """
+    made = applied(state)
+    before = made or approved(state)
+    return difference(before, now, made=made is not None) if before is not None else None
 
 
 def last_named(state: StateFolder) -> str:
-    """That plan in words, and where it is kept."""
+    """What `since_last` compares with, in words, and where it is kept."""
     if applied(state) is None:
         return f"what was approved last ({_folder(state) / 'approved.json'})"
     return f"what was applied last ({applied_file(state)})"
@@ -57,7 +62,9 @@ def apply(state: StateFolder, plan: Plan) -> None:
 def since_approval(state: StateFolder, digest: str | None, now: Plan) -> str:
     """What changed since the plan of this digest was approved; empty where that plan is not kept."""
     plan = approved(state)
-    return summary(difference(plan, now)) if plan is not None and plan.digest == digest else ""
+    if plan is None or plan.digest != digest:
+        return ""
+    return summary(difference(plan, now, made=applied(state) is not None))
 
 
 def roll_back(state: StateFolder, stages: frozenset[str]) -> None:

@@ -173,14 +173,12 @@ class PlanningServices:
         """What bears on approving this plan. Raises StateError."""
         from homewright.checks import running
         from homewright.planning import kept
-        from homewright.planning.difference import difference
         from homewright.site.rehearsed import Rehearsed
 
-        before = kept.last(state)
         report = running.recorded(state)
         return Outlook(
             plan,
-            difference(before, plan) if before is not None else None,
+            kept.since_last(state, plan),
             report if report is not None and running.fits(site, report) else None,
             Rehearsed.of(state) is not None,
         )
