@@ -40,6 +40,8 @@ BREAKS = [
         "printf '10.99.0.1 {other}\\n' | cat - /etc/hosts >/etc/h && cat /etc/h >/etc/hosts; rm /etc/h",
         "resolves to",
     ),
+    seldom("00/10", "echo other >/etc/hostname", "/etc/hostname says other"),
+    seldom("00/10", "sed -i s/{other}/elsewhere/g /etc/hosts", "/etc/hosts on"),
     ("00/20", "rm /var/lib/homewright-peer/.ssh/id_ed25519", "id_ed25519 on"),
     seldom("00/20", "chmod 644 /var/lib/homewright-peer/.ssh/id_ed25519", "not 600"),
     seldom(
@@ -51,9 +53,13 @@ BREAKS = [
     ("00/30", "echo X=1 >>/etc/homewright/environment", "is not what the site says"),
     seldom("00/30", "chmod 666 /etc/homewright/environment", "is 666"),
     ("00/30", "rm /etc/profile.d/homewright.sh", "is missing"),
+    seldom("00/30", "chown homewright-peer /etc/homewright/environment", "is 644 homewright-peer"),
+    seldom("00/30", "rm -r /etc/homewright", "is missing"),
     ("00/40", "rm -r /home/*/.venv/lib/python3*/site-packages/kubernetes", "kubernetes lacks"),
     seldom("00/40", "rm -r /home/*/.venv/lib/python3*/site-packages/copier-*.dist-info", "copier is missing"),
     seldom("00/40", "chown root /home/*/.venv/bin/pip", "does not belong to"),
+    seldom("00/40", "rm -r /home/*/.venv", "is missing"),
+    seldom("00/40", "rm /home/*/.venv/bin/python /home/*/.venv/bin/python3*", "not found"),
 ]
 MENDED_BY_HAND = {"echo 'homewright-peer ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/peer": "rm /etc/sudoers.d/peer"}
 

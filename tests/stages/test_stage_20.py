@@ -193,10 +193,12 @@ def test_what_would_harm_is_refused_before_any_change(stage: LxdStage, tmp_path:
     node = f"{victim}-node"
     site = stage.practice.site
     with without_instance(stage, victim):
-        away = site.model_copy(
-            update={"mirror": site.mirror.model_copy(update={"instances": str(tmp_path / "no.squashfs")})}
-        )
-        stage.assert_refused(INSTANCES, "There is no file", [victim], site=away.model_dump(mode="json"))
+        for mirror, why in (
+            (str(tmp_path / "no.squashfs"), "There is no file"),
+            ("https://127.0.0.1:1/releases#24.04", "24.04 cannot be fetched from https://127.0.0.1:1/releases"),
+        ):
+            away = site.model_copy(update={"mirror": site.mirror.model_copy(update={"instances": mirror})})
+            stage.assert_refused(INSTANCES, why, [victim], site=away.model_dump(mode="json"))
         pool = "/var/lib/lxd/storage-pools/default"
         stage.practice.on(victim, f"mount -t tmpfs -o size=64m none {pool}")
         try:

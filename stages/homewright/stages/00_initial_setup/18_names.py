@@ -7,7 +7,8 @@ from homewright.site import hosts_file
 def verify(host: Host) -> Proof:
     called = host.run("hostname; cat /etc/hostname", sudo=False).stdout.split()
     if called != [host.name, host.name]:
-        return broken(f"{host.name} is called {called[0] if called else '(nothing)'}, /etc/hostname says {called[1:]}.")
+        now, at_start = (" ".join(words) or "(nothing)" for words in (called[:1], called[1:]))
+        return broken(f"{host.name} is called {now}, /etc/hostname says {at_start}.")
     block = "\n".join(["", *hosts_file.entries(host.site), hosts_file.END])
     if block not in (host.read("/etc/hosts") or b"").decode("utf-8", "replace"):
         return broken(f"/etc/hosts on {host.name} does not name the servers of this site.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homewright.errors import HomewrightError
-from homewright.lxd.client import Lxd, LxdError
+from homewright.lxd.client import Lxd, LxdAway, LxdError
 from homewright.site.models import Site
 from homewright.stages.lxd.standing import OWNER
 
@@ -99,6 +99,8 @@ def ensure(lxd: Lxd, site: Site, owner: str, kind: str, say: Callable[[str], Non
     }  # fmt: skip
     try:
         made = lxd.post("images", wanted, say=say)
+    except LxdAway:  # a member of the cluster, which comes back, not where the image is from
+        raise
     except LxdError as error:
         what = f"The instances' image {where.alias} cannot be fetched from {where.server}."
         raise HomewrightError(what, error.why, ["see whether the servers reach it: curl -I", *do]) from error
