@@ -31,7 +31,8 @@ def trusting_home(folder: Path, certificate: Path) -> Path:
 
 
 @contextmanager
-def chromium(home: Path) -> Iterator[BrowserContext]:
+def chromium(home: Path, *options: str) -> Iterator[BrowserContext]:
+    """With a home of its own, and perhaps further options: how names are found, say."""
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
@@ -39,7 +40,7 @@ def chromium(home: Path) -> Iterator[BrowserContext]:
             executable_path=CHROMIUM,
             headless=True,
             viewport={"width": 1280, "height": 800},
-            args=[*OPTIONS, *sandbox],
+            args=[*OPTIONS, *sandbox, *options],
             env={**os.environ, "HOME": str(home)},
         )
         try:
