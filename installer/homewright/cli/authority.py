@@ -21,13 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     _, site, state = runs.place(args)
-    from homewright.site import trusting
+    from homewright.site import finding, trusting
     from homewright.site.authority import Authority
 
     own = Authority.of(state.authority, site.name)
     if args.save is not None:
         _save(args.save, own.certificate_pem)
-    found = trusting.described(site.name, own, state.authority / "ca.crt", args.save)
+    found = trusting.described(site.name, own, state.authority / "ca.crt", args.save).model_copy(
+        update={"names": finding.ways(site), "names_test": finding.test(site)}
+    )
     for line in told(found):
         output.line(line)
     output.document(found.model_dump(mode="json"))
@@ -48,6 +50,13 @@ def told(found: AuthorityDocument) -> Iterator[str]:
         yield f"{way.where}:"
         yield from (f"  {step}" for step in way.steps)
     yield "Chrome and Edge elsewhere, and Safari, use the computer's own store."
+    if found.names:
+        yield "To find the site's names, on the router or on each computer:"
+    for way in found.names:
+        yield f"{way.where}:"
+        yield from (f"  {step}" for step in way.steps)
+    if found.names_test:
+        yield f"To see that it worked: {found.names_test}"
 
 
 def _save(file: Path, certificate: bytes) -> None:

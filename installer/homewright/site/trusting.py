@@ -94,6 +94,10 @@ class AuthorityDocument(Document):
     compare: str = COMPARE
     """What prints the fingerprint of a copy."""
     ways: tuple[Way, ...] = WAYS
+    names: tuple[Way, ...] = ()
+    """How a computer comes to find the names of the site's zone; empty without a zone."""
+    names_test: str = ""
+    """What shows that it does."""
 
 
 def described(site: str, authority: Authority, file: Path, saved: Path | None = None) -> AuthorityDocument:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +12,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from homewright.engine.states import State
-from homewright.screens import progress
+from homewright.screens.finished_text import told
 from homewright.screens.glyphs import look
 from homewright.screens.page import Page, span_text
 
@@ -104,73 +100,3 @@ ctrl+s saves all of this as text, to carry it to the computer that should trust 
 
     def action_back(self) -> None:
         self.home.back_to_welcome()
-
-
-def _steps(outcome: Outcome, ascii: bool) -> Iterator[str]:
-    """Each stage in a line or two: what ended alike stands together. What went wrong has a line of its own."""
-    for (stage, state), group in groupby(progress.whole(outcome.steps), lambda step: (step.stage, step.state)):
-        steps = list(group)
-        if state in (State.SUCCEEDED, State.SKIPPED):
-            mark = look("done" if state is State.SUCCEEDED else state).mark(ascii)
-            told = ", ".join(step.title for step in steps)
-            yield from textwrap.wrap(told, 76, initial_indent=f"  {mark} {stage:<4}", subsequent_indent=" " * 8)
-            continue
-        for step in steps:
-            where = " ".join(row.host for row in outcome.steps if row.step == step.step and row.host)
-            yield f"  {look(state).mark(ascii)} {step.step:<6} {step.title:<34} {where}".rstrip()
-
-
-def told(outcome: Outcome, ascii: bool) -> list[str]:
-    """Everything that the screen says, line by line; headings begin at the margin."""
-    run, site = outcome.run, outcome.site
-    changed = f"{run.changed} changed" if run.changed else "nothing had to be changed"
-    proved = run.state is State.SUCCEEDED
-    lines = [f"Proved, {changed}" if proved else f"The last run: {look(run.state).word}, {changed}"]
-    lines += _steps(outcome, ascii)
-    lines += ["", "To open", "  Workspaces: ctrl+n, where n makes the first one and o shows its address."]
-    if site.zone is None:
-        lines.append("  Their addresses are the servers' own: there is no name to resolve.")
-    else:
-        lines += [
-            f"  Names end in {site.zone}. Your computer resolves them when its resolver, or your router,",
-            f"  asks {site.servers[0].address} for {site.zone}. To see: nslookup test.{site.zone}",
-        ]
-    pairs = outcome.fingerprint.removeprefix("SHA256:").split(":")
-    lines += [
-        "",
-        "To trust the site's certificate authority, once on each computer",
-        f"  File           {outcome.certificate}",
-        f"  SHA-256        {':'.join(pairs[:16])}",
-        f"                 {':'.join(pairs[16:])}",
-        "  Carry the file over as homewright-ca.crt (it is no secret), compare its",
-        "  fingerprint (openssl x509 -sha256 -fingerprint -noout -in FILE), then:",
-        "",
-        "  Debian, Ubuntu sudo cp homewright-ca.crt /usr/local/share/ca-certificates/",
-        "                 sudo update-ca-certificates",
-        "  Fedora         sudo cp homewright-ca.crt /etc/pki/ca-trust/source/anchors/",
-        "                 sudo update-ca-trust",
-        "  macOS          sudo security add-trusted-cert -d -r trustRoot \\",
-        "                   -k /Library/Keychains/System.keychain homewright-ca.crt",
-        "  Windows        certutil -addstore -f Root homewright-ca.crt",
-        "                 (in a terminal of the administrator)",
-        "  Firefox        Settings, Privacy & Security, View Certificates,",
-        "                 Authorities, Import; tick that it identifies websites",
-        "  Chrome, Linux  Settings, Privacy and security, Security,",
-        "                 Manage certificates, Authorities, Import",
-        "  Chrome and Edge elsewhere, and Safari, use the computer's own store.",
-        "",
-        "  To see that it worked: open a workspace's address; the browser shows a",
-        "  closed lock and no warning.",
-        "",
-        "Worth doing next",
-        "  Make a workspace for everybody who needs one: ctrl+n, then n.",
-    ]
-    if outcome.export_due:
-        lines += [
-            f"  {outcome.export_due}",
-            "  x makes one: an encrypted file, with which another machine goes on.",
-            "  The same line by line: homewright site export --encrypt FILE",
-        ]
-    if outcome.old_key:
-        lines.append(f"  {outcome.old_key}.")
-    return lines

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from homewright.engine.states import State
 from homewright.screens import progress
 from homewright.screens.glyphs import look
+from homewright.site import finding, trusting
 
 if TYPE_CHECKING:
     from homewright.screens.services import Outcome
     from homewright.site.models import Site
+    from homewright.site.trusting import Way
 
 WIDTH = 76
 """Columns of a line at a terminal of 80."""
-HOSTS_LINES = 4
-"""Servers whose lines for a hosts file are written out."""
 
 
 def _steps(outcome: Outcome, ascii: bool) -> Iterator[str]:
@@ -36,39 +36,35 @@ def _steps(outcome: Outcome, ascii: bool) -> Iterator[str]:
             yield f"  {look(state).mark(ascii)} {step.step:<6} {step.title:<34} {where}".rstrip()
 
 
+def _ways(ways: Iterable[Way]) -> Iterator[str]:
+    """What each system wants, its name at the left. A command that takes several lines can be pasted as it is."""
+    for way in ways:
+        go_on = "" if not way.command else " `" if way.where == "Windows" else " \\"
+        for number, step in enumerate(way.steps):
+            *before, last = textwrap.wrap(
+                step,
+                WIDTH - len(go_on),
+                initial_indent=f"  {'' if number else way.where:<14} ",
+                subsequent_indent=" " * 19,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            yield from (f"{line}{go_on}" for line in before)
+            yield last
+
+
 def _names(site: Site) -> Iterator[str]:
-    """How a computer comes to find the zone's names: by the router, by split DNS, by lines of its own; and a test."""
+    """How a computer comes to find the zone's names, and a test."""
     if site.zone is None:
         yield "  Their addresses are the servers' own: there is no name to resolve."
         return
-    zone, asked = site.zone, site.servers[0].address
-    yield f"  Their names end in {zone}."
+    yield f"  Their names end in {site.zone}."
     yield ""
-    yield f"To find the names of {zone}: on your router, or once on each computer"
-    yield from (
-        "  Router         dnsmasq, OpenWrt, Pi-hole: a line of its configuration",
-        f"                   server=/{zone}/{asked}",
-        "  Linux          with systemd-resolved, as root:",
-        "                   mkdir -p /etc/systemd/resolved.conf.d",
-        f"                   printf '[Resolve]\\nDNS=%s\\nDomains=~%s\\n' {asked} \\",
-        f"                     {zone} > /etc/systemd/resolved.conf.d/{site.name}.conf",
-        "                   systemctl restart systemd-resolved",
-        "  macOS          sudo mkdir -p /etc/resolver",
-        f"                 echo nameserver {asked} | sudo tee \\",
-        f"                   /etc/resolver/{zone}",
-        "  Windows        in a PowerShell of the administrator:",
-        f"                   Add-DnsClientNrptRule -Namespace .{zone} `",
-        f"                     -NameServers {asked}",
-        "  Without DNS    lines in /etc/hosts (on Windows",
-        "                 C:\\Windows\\System32\\drivers\\etc\\hosts), and one for each",
-        "                 workspace, whose address o shows:",
-    )
-    yield from (f"                   {server.address}  {server.name}.{zone}" for server in site.servers[:HOSTS_LINES])
-    if len(site.servers) > HOSTS_LINES:
-        yield f"                   and so on, for {len(site.servers) - HOSTS_LINES} more"
+    yield f"To find the names of {site.zone}: on your router, or on each computer"
+    yield from _ways(finding.ways(site))
+    yield "  On Windows in a PowerShell, here and below in one of the administrator."
     yield ""
-    yield f"  To see that it worked: ping {site.servers[0].name}.{zone}"
-    yield f"  answers from {asked}."
+    yield f"  To see that it worked: {finding.test(site)}"
 
 
 def told(outcome: Outcome, ascii: bool) -> list[str]:
@@ -87,21 +83,10 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
         f"  File           {outcome.certificate}",
         f"  SHA-256        {':'.join(pairs[:16])}",
         f"                 {':'.join(pairs[16:])}",
-        "  Carry the file over as homewright-ca.crt (it is no secret), compare its",
-        "  fingerprint (openssl x509 -sha256 -fingerprint -noout -in FILE), then:",
+        f"  Carry the file over as {trusting.FILE} (it is no secret). Compare what this prints there:",
+        f"    {trusting.COMPARE}",
         "",
-        "  Debian, Ubuntu sudo cp homewright-ca.crt /usr/local/share/ca-certificates/",
-        "                 sudo update-ca-certificates",
-        "  Fedora         sudo cp homewright-ca.crt /etc/pki/ca-trust/source/anchors/",
-        "                 sudo update-ca-trust",
-        "  macOS          sudo security add-trusted-cert -d -r trustRoot \\",
-        "                   -k /Library/Keychains/System.keychain homewright-ca.crt",
-        "  Windows        certutil -addstore -f Root homewright-ca.crt",
-        "                 (in a terminal of the administrator)",
-        "  Firefox        Settings, Privacy & Security, View Certificates,",
-        "                 Authorities, Import; tick that it identifies websites",
-        "  Chrome, Linux  Settings, Privacy and security, Security,",
-        "                 Manage certificates, Authorities, Import",
+        *_ways(trusting.WAYS),
         "  Chrome and Edge elsewhere, and Safari, use the computer's own store.",
         "",
         "  To see that it worked: open a workspace's address; the browser shows a",
