@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,10 @@ from homewright.engine.runners.request import ProofsRequest, StepRequest
 from homewright.site.paths import StateFolder, write_atomically
 
 GATHER_S = 0.05
-"""How long the first one waits for others: they are asked for one right after the other."""
+"""How long the last one waits for another: they are asked for one right after the other, each once its start is durable
+in the journal."""
+GATHER_MOST_S = 1.0
+"""How long the first one waits for all."""
 
 STOP_S = 60.0
 """How long proofs may take to stop; what they do can be left at any time, and systemd waits 90 s before it kills."""
@@ -66,7 +70,10 @@ class Proofs:
         return await ended
 
     async def _batch(self) -> None:
-        await asyncio.sleep(GATHER_S)
+        until, gathered = time.monotonic() + GATHER_MOST_S, 0
+        while gathered < len(self._waiting) and time.monotonic() < until:
+            gathered = len(self._waiting)
+            await asyncio.sleep(GATHER_S)
         asked, self._waiting = self._waiting, []
         by_step = {one.request.step: one for one in asked}
         try:
