@@ -38,6 +38,7 @@ class Server:
     name: str = "s1"
     through: None = None
     changed: int = 0
+    capture: dict[str, Any] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
 
     @property
@@ -122,6 +123,18 @@ def test_a_node_loses_what_is_the_clusters_and_nothing_else(server: Server, cut_
     assert not server.exists(look.FORMED)
     said = (server.root / "said").read_text()
     assert ("--skip-phases remove-etcd-member" in said) != cut_off
+
+
+@pytest.mark.parametrize("before", [[], ["/etc/kubernetes"]])
+def test_a_folder_goes_where_there_was_none_and_nothing_is_in_it(server: Server, before: list[str]) -> None:
+    ours(server)
+    for path in NODES_OWN:
+        server.at(path)
+    stranger = server.at("/var/lib/etcd/default/member/wal")
+    server.capture = {"folders": before}
+    leave(server)
+    there = {path for path in forming.FOLDERS if (server.root / path.lstrip("/")).exists()}
+    assert there == {"/var/lib/etcd", *before} and stranger.exists()
 
 
 def test_what_was_never_ours_is_not_touched(server: Server) -> None:

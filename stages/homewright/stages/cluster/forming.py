@@ -28,6 +28,8 @@ ADMIN = "/etc/kubernetes/admin.conf"
 KUBELET = "/etc/kubernetes/kubelet.conf"
 INIT_S = 900
 JOIN_S = 600
+FOLDERS = ("/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd")
+"""kubeadm's own, which others may use as well."""
 API_S = 180
 """How long a control plane may take to answer after its start, with its images there."""
 MANAGED = "homewright.dev/managed"
@@ -250,6 +252,14 @@ def leave(host: Host, plan: ClusterPlan | None) -> None:
         else:
             return  # never one of ours, or one no more: what is there is somebody else's
         host.remove(FORMED)
+        made = [folder for folder in FOLDERS if folder not in host.capture.get("folders", FOLDERS)]
+        host.run(["sh", "-euc", _HOLLOW, "sh", *made])
+
+
+def before(host: Host) -> dict[str, object]:
+    """What a node has of kubeadm's folders before it is in a cluster: the others go with it."""
+    asked = " ".join(FOLDERS)
+    return {"folders": host.run(f"for one in {asked}; do [ ! -d $one ] || echo $one; done").stdout.split()}
 
 
 def _forget(host: Host) -> None:
@@ -288,6 +298,10 @@ systemctl stop kubelet.service
 failed=0
 said=$(kubeadm reset --force --skip-phases remove-etcd-member --cri-socket {documents.SOCKET} 2>&1) || failed=$?
 printf '%s\\n' "$said" | sed '/^$/d'
+"""
+_HOLLOW = """for folder; do
+    [ ! -d "$folder" ] || find "$folder" -xdev -type d -empty -delete
+done
 """
 _UNMOUNT = """
 root=$(realpath -m /var/lib/kubelet)
