@@ -20,8 +20,8 @@ STEPS = (
     ("10", "10/20", "GPU reservation", State.SKIPPED),
     ("40/core/cluster", "40/core/cluster/10", "Nodes", State.SKIPPED),
 )
-PAGE = 78
-"""Columns of the page in a terminal of 80."""
+PAGE = 75
+"""Columns of the page in a terminal of 80, beside its margins and its scrollbar."""
 
 
 def said(zone: str | None) -> list[str]:

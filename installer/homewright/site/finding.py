@@ -25,7 +25,7 @@ def ways(site: Site) -> tuple[Way, ...]:
             where="Linux",
             steps=(
                 "sudo mkdir -p /etc/systemd/resolved.conf.d",
-                f"printf '[Resolve]\\nDNS={asked}\\nDomains=~{zone}\\n' | "
+                f"printf '%s\\n' '[Resolve]' 'DNS={asked}' 'Domains=~{zone}' | "
                 f"sudo tee /etc/systemd/resolved.conf.d/{site.name}.conf",
                 "sudo systemctl restart systemd-resolved",
             ),

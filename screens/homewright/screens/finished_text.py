@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from homewright.site.models import Site
     from homewright.site.trusting import Way
 
-WIDTH = 76
+WIDTH = 74
 """Columns of a line at a terminal of 80."""
 
 
@@ -83,9 +83,9 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
         f"  File           {outcome.certificate}",
         f"  SHA-256        {':'.join(pairs[:16])}",
         f"                 {':'.join(pairs[16:])}",
-        f"  Carry the file over as {trusting.FILE} (it is no secret). Its fingerprint",
-        f"  there: {trusting.COMPARE}",
-        "  Where it is the one above:",
+        f"  Carry the file over as {trusting.FILE} (it is no secret), and",
+        "  compare its fingerprint:",
+        f"    {trusting.COMPARE}",
         "",
         *_ways(trusting.WAYS),
         "  Chrome and Edge elsewhere, and Safari, use the computer's own store.",
