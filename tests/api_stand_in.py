@@ -51,6 +51,8 @@ class StandIn:
         """Rights that are missing: verb and resource."""
         self.calls: list[tuple[str, str]] = []
         self.pods_work = True
+        self._versions = itertools.count(1)
+        self.url = ""
         self.silent = False
         """Watches are taken, and nothing is ever said on them, not even that they end."""
         self.forgotten = 0
@@ -62,8 +64,10 @@ class StandIn:
         self._log: list[tuple[int, str, dict[str, Any]]] = []
         self._logged: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._news = threading.Condition(self.lock)
-        self._versions = itertools.count(1)
-        self.url = ""
+        room = {"cpu": "64", "memory": "256Gi", "pods": "110"}
+        default = {"storageclass.kubernetes.io/is-default-class": "true"}
+        self.put({"kind": "Node", "metadata": {"name": "n1"}, "spec": {}, "status": {"allocatable": room}})
+        self.put({"kind": "StorageClass", "metadata": {"name": "local-path", "annotations": default}})
 
     def kubeconfig(self, token: str = "first") -> Kubeconfig:
         cluster = {"name": "c", "cluster": {"server": self.url}}
@@ -276,7 +280,8 @@ class StandIn:
             "resourceVersion": version, "creationTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "ownerReferences": [{"uid": stateful["metadata"]["uid"]}],
         }  # fmt: skip
-        container = {"name": "workspace", "ready": True, "started": True, "state": {"running": {"startedAt": None}}}
+        running = {"startedAt": metadata["creationTimestamp"]}
+        container = {"name": "workspace", "ready": True, "started": True, "state": {"running": running}}
         status = {"phase": "Running", "podIP": "10.1.0.7", "containerStatuses": [container]}
         return {"kind": "Pod", "metadata": metadata, "spec": {**template["spec"], "nodeName": "n1"}, "status": status}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -25,8 +26,19 @@ from homewright.engine.states import State
 from homewright.errors import HomewrightError
 from homewright.site.paths import StateFolder
 from homewright.workspaces.manager import Created, Listing, Preview
-from homewright.workspaces.models import Key, Session, Specification, Workspace, WorkspaceState
-from homewright.workspaces.templates import NodeTemplate, on_servers
+from homewright.workspaces.models import (
+    GivenUp,
+    Key,
+    Problem,
+    Repository,
+    Session,
+    Specification,
+    Workspace,
+    WorkspaceEvent,
+    WorkspaceState,
+)
+from homewright.workspaces.repositories import Synced
+from homewright.workspaces.templates import NodeTemplate, Template, shipped
 
 NOW = 1767355440.0
 """2026-01-02 12:04 UTC."""
@@ -162,6 +174,41 @@ def listing(polled_at: float = NOW) -> Listing:
     )
 
 
+class Way:
+    """A port of this machine that leads nowhere."""
+
+    port = 8080
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def serve(self) -> None:
+        self.closed.wait()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+REPOSITORY = Repository(url="https://git.example.org/team/project.git", branch="main")
+
+
+@dataclass
+class Looking:
+    """What renews itself: it says what the manager has now."""
+
+    manager: Manager
+    changed: Callable[[], None]
+
+    def listing(self) -> Listing:
+        return self.manager.list()
+
+    def poke(self) -> None:
+        self.changed()
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass
 class Manager:
     """A manager of workspaces that nobody has: what it is asked is noted, what it answers is set."""
@@ -172,9 +219,19 @@ class Manager:
     must_accept: str = ""
     refuse: HomewrightError | None = None
     name: str = "node"
+    problems: tuple[Problem, ...] = ()
+    good: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    kept: tuple[GivenUp, ...] = ()
+    failing: frozenset[str] = frozenset()
+    """Workspaces that do not start."""
 
-    def templates(self) -> dict[str, NodeTemplate]:
-        return on_servers()
+    way: Way = field(default_factory=lambda: Way())
+    in_cluster: bool = False
+    """The site has a cluster."""
+
+    def templates(self) -> dict[str, Template]:
+        return {name: one for name, one in shipped().items() if self.in_cluster or isinstance(one, NodeTemplate)}
 
     def nodes(self) -> tuple[str, ...]:
         return ("s2", "s3")
@@ -184,13 +241,57 @@ class Manager:
             raise self.refuse
         return self.now
 
+    def live(self, changed: Callable[[], None]) -> Looking:
+        changed()
+        return Looking(self, changed)
+
     def preview(self, spec: Specification) -> Preview:
-        return Preview(spec.key.node or "s3", (self.templates()["node"].warning,), self.must_accept, None)
+        warning = self.templates()["node"].warning
+        return Preview(
+            spec.key.node or "s3", (warning,), self.must_accept, None, self.problems, self.good, self.unknown
+        )
+
+    def given_up(self) -> tuple[GivenUp, ...]:
+        return self.kept
+
+    def undelete(self, key: Key) -> tuple[str, ...]:
+        self.asked.append(("undelete", str(key)))
+        self.kept = tuple(one for one in self.kept if one.key != key)
+        return ()
+
+    def purge(self, key: Key) -> None:
+        self.asked.append(("purge", str(key)))
+        self.kept = tuple(one for one in self.kept if one.key != key)
+
+    def events(self, key: Key) -> tuple[WorkspaceEvent, ...]:
+        return (
+            WorkspaceEvent(at=NOW - 60, what="created", about="workspace", message="by root@here"),
+            WorkspaceEvent(at=NOW - 40, what="FailedScheduling", about="Pod", warning=True, count=3,
+                           message="0/3 nodes are available: 3 Insufficient \x1b[2Jnvidia.com/gpu."),
+        )  # fmt: skip
+
+    def export(self, key: Key) -> tuple[dict[str, object], ...]:
+        return ({"kind": "StatefulSet", "metadata": {"name": f"code-server-{key.user}"}},)
+
+    def set(self, key: Key, *, preset: str) -> None:
+        self.asked.append(("set", str(key), preset))
+
+    def rename(self, key: Key, title: str) -> None:
+        self.asked.append(("rename", str(key), title))
+
+    @property
+    def known_templates(self) -> dict[str, Template]:
+        return shipped()
 
     def create(
-        self, spec: Specification, say: Callable[[str], None], *, accept_shared_node: bool, accept_open_network: bool
-    ) -> Created:
+        self, spec: Specification, say: Callable[[str], None], *, accept_shared_node: bool, accept_open_network: bool,
+        anyway: bool,
+    ) -> Created:  # fmt: skip
+        if self.problems and not anyway:
+            raise HomewrightError("It would not start.")
         self.asked.append(("create", str(spec.key), spec.preset, accept_shared_node, accept_open_network))
+        if spec.repository is not None:
+            self.asked.append(("repository", spec.repository))
         say("starting it")
         made = workspace(spec.key.user, WorkspaceState.RUNNING, spec.key.node or "s3")
         self.now = Listing((*self.now.workspaces, made), {}, NOW)
@@ -198,6 +299,8 @@ class Manager:
 
     def start(self, key: Key, *, in_cluster: bool) -> None:
         self.asked.append(("start", str(key), in_cluster))
+        if key.user in self.failing:
+            raise HomewrightError(f"{key} does not start.", "No node has room.", ["stop another workspace"])
 
     def restart(self, key: Key, *, in_cluster: bool) -> None:
         self.asked.append(("restart", str(key), in_cluster))
@@ -209,9 +312,15 @@ class Manager:
         self.asked.append(("delete", str(key), with_storage, in_cluster))
         return ""
 
-    def forward(self, one: Workspace) -> tuple[str, tuple[str, ...]]:
-        words = "kubectl -n codeserver-instances port-forward service/code-server-erin 8080:80"
-        return "http://localhost:8080/", tuple(words.split())
+    def forwarder(self, key: Key) -> Way:
+        self.asked.append(("forwarder", str(key)))
+        return self.way
+
+    def sync(self, key: Key, mode: str = "pull") -> tuple[Repository, Synced]:
+        self.asked.append(("sync", str(key), mode))
+        if mode == "pull":
+            return REPOSITORY, Synced("main", pulled=2, ahead=0, behind=0)
+        return REPOSITORY, Synced("main", ahead=0, behind=2)
 
     def password(self, key: Key) -> str:
         return "correct horse battery"

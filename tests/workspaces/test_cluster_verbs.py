@@ -120,6 +120,38 @@ def test_a_life(server: StandIn) -> None:
         there.show(ALICE)
 
 
+def test_another_size_comes_with_the_next_start_and_a_title_at_once(server: StandIn) -> None:
+    there = manager(server)
+    there.create(spec(), quiet)
+    pod = server.all("Pod")[0]["metadata"]["uid"]
+    changed = there.set(ALICE, "large", False)
+    assert changed.preset == "large" and changed.state == "running"
+    assert "It runs as standard" in changed.notes[0]
+    assert server.all("Pod")[0]["metadata"]["uid"] == pod, "nobody's session ends"
+    assert there.set(ALICE, "large", True).notes == changed.notes, "twice does no harm"
+    wanted = server.all("StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"]
+    assert there.restart(ALICE, quiet).notes == ()
+    container = server.all("Pod")[0]["spec"]["containers"][0]
+    assert container["resources"]["limits"]["cpu"] == wanted
+    with pytest.raises(UsageError, match="no preset vast"):
+        there.set(ALICE, "vast", False)
+    assert there.rename(ALICE, "Numerics, 2nd year").title == "Numerics, 2nd year"
+    assert there.list()[0].title == "Numerics, 2nd year"
+    assert [event.what for event in there.events(ALICE)][-1] == "called 'Numerics, 2nd year'"
+    there.stop(ALICE)
+    assert there.set(ALICE, "standard", False).state == "stopped" and kinds(server) == RESTS
+
+
+def test_nobody_is_on_what_never_ran(server: StandIn) -> None:
+    there = manager(server)
+    there.create(spec(), quiet)
+    assert there.sessions(ALICE) != ()
+    for pod in server.objects.values():
+        if pod["kind"] == "Pod":
+            pod["status"] = {"phase": "Pending"}
+    assert there.sessions(ALICE) == ()
+
+
 def test_storage_is_kept_given_up_taken_back_and_removed(server: StandIn) -> None:
     there = manager(server)
     there.create(spec(), quiet)
@@ -145,7 +177,7 @@ def test_storage_that_is_due_goes_by_purge_alone(server: StandIn, monkeypatch: p
     there = manager(server)
     there.create(spec(), quiet)
     there.delete(ALICE, with_storage=True)
-    monkeypatch.setattr("homewright.workspaces.on_cluster.KEPT_S", -1.0)
+    monkeypatch.setattr("homewright.workspaces.given_up.KEPT_S", -1.0)
     there.list()
     assert kinds(server) == KEPT
     assert there.purge(None).removed == ("codeserver-instances/workspace-alice",)
@@ -170,6 +202,7 @@ VERBS: dict[str, tuple[Callable[[StandIn], None], Verb, dict[str, int]]] = {
     "stop": (_running, lambda there: there.stop(ALICE), RESTS),
     "start": (_stopped, lambda there: there.start(ALICE, quiet), RUNS),
     "restart": (_running, lambda there: there.restart(ALICE, quiet), RUNS),
+    "set": (_running, lambda there: there.set(ALICE, "large", False), RUNS),
     "delete": (_running, lambda there: there.delete(ALICE, False), KEPT),
     "delete with storage": (_running, lambda there: there.delete(ALICE, True), KEPT),
 }

@@ -64,7 +64,7 @@ def test_what_making_one_would_mean_is_said_before(cluster: StandIn, state: Stat
         made = manager.create(spec(), lambda _: None)
         assert made.workspace.address == ""
         local, command = manager.forward(made.workspace)
-        assert local.startswith("http://localhost:") and command[:3] == ("kubectl", "-n", "codeserver-instances")
+        assert local.startswith("http://localhost:") and command[:3] == ("homewright", "workspace", "open")
         existing = manager.preview(spec()).existing
         assert existing is not None and existing.state == "running"
         assert [one.connections for one in manager.sessions(Key(user="alice"))] == [0], (

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from homewright.cli import workspace_cluster, workspace_inside
+from homewright.cli import workspace_cluster, workspace_inside, workspace_many, workspace_watch
 from homewright.cli.output import Output
 from homewright.errors import Cancelled, UsageError, addressed
 
@@ -32,14 +32,16 @@ _GLYPHS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    def action(name: str, text: str, *, key: bool = True) -> argparse.ArgumentParser:
+    def action(name: str, text: str, *, key: bool = True, nargs: str | None = None) -> argparse.ArgumentParser:
         child: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text, parents=[_shared()])
         if key:
-            child.add_argument("workspace", metavar="USER[/NAME]", help="whose, and which: alice, or alice/train")
+            child.add_argument(
+                "workspace", nargs=nargs, metavar="USER[/NAME]", help="whose, and which: alice, or alice/train"
+            )
             child.add_argument("--node", metavar="NODE", help="the server that it is on")
         return child
 
-    create = action("create", "make a workspace and wait until it answers; one that is there is shown")
+    create = action("create", "make a workspace and wait until it answers; one that is there is shown", nargs="?")
     create.add_argument("--template", default="node", metavar="TEMPLATE", help="what it is made from (node)")
     create.add_argument("--preset", metavar="PRESET", help="its size; by default the template's")
     create.add_argument(
@@ -55,13 +57,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--repo", metavar="URL", help="what is cloned into one in the cluster before it starts")
     create.add_argument("--branch", metavar="BRANCH", default="", help="which branch of it")
     create.add_argument("--full", action="store_true", help="its whole history, not the newest commit alone")
-    action("list", "all workspaces of all nodes", key=False)
+    workspace_many.add_create_arguments(create)
+    listing = action("list", "all workspaces of all nodes", key=False)
+    listing.add_argument("-w", "--watch", action="store_true", help="and every change, until ctrl+c")
     show = action("show", "one workspace as it is now")
     show.add_argument("--password", action="store_true", help="its password, and nothing else")
-    action("start", "start it and wait until it answers")
-    stop = action("stop", "stop it; its data stays")
+    workspace_many.add_parallel(action("start", "start it and wait until it answers", nargs="+"))
+    stop = action("stop", "stop it; its data stays", nargs="+")
+    workspace_many.add_parallel(stop)
     stop.add_argument("--yes", action="store_true", help="even while somebody is on")
-    delete = action("delete", "take it away; its data stays for the next workspace of this name")
+    delete = action("delete", "take it away; its data stays for the next workspace of this name", nargs="+")
+    workspace_many.add_parallel(delete)
     delete.add_argument("--with-storage", action="store_true", help="move its data aside too")
     delete.add_argument("--yes", action="store_true", help="ask nothing")
     logs = action("logs", "its log")
@@ -96,6 +102,7 @@ def _port(text: str) -> int:
 def run(args: argparse.Namespace, output: Output) -> int:
     from homewright.site import files
     from homewright.site.paths import StateFolder, site_file
+    from homewright.workspaces.naming import parse_key
     from homewright.workspaces.one_manager import OneManager
 
     if args.action == "templates":
@@ -105,13 +112,18 @@ def run(args: argparse.Namespace, output: Output) -> int:
     state = StateFolder.of(site.name, args.state, file).create()
     with OneManager(site, state) as manager:
         if args.action == "list":
-            return _list(manager, output)
+            return workspace_watch.run(manager, output, _state) if args.watch else _list(manager, output)
+        if args.action == "create" and (many := workspace_many.wanted(args)) is not None:
+            return workspace_many.create(manager, many, args, output)
+        if args.action in workspace_many.MANY:
+            if len(args.workspace) > 1:
+                keys = [parse_key(text, args.node) for text in dict.fromkeys(args.workspace)]
+                return workspace_many.run(manager, keys, args, output)
+            args.workspace = args.workspace[0]
         if args.action in workspace_inside.VERBS:
             return workspace_inside.run(manager, args, output)
         if args.action in workspace_cluster.ACTIONS:
             return workspace_cluster.run(manager, args, output)
-        from homewright.workspaces.naming import parse_key
-
         key = parse_key(args.workspace, args.node)
         return int(_ACTIONS[args.action](manager, key, args, output))
 
@@ -126,6 +138,8 @@ def _create(manager: Manager, key: Key, args: argparse.Namespace, output: Output
     spec = Specification(
         key=key, template=template.name, preset=args.preset or template.default_preset, repository=repository
     )
+    if args.dry_run:
+        return workspace_many.foresee(manager, [spec], output)
     began = time.monotonic()
     said: set[str] = set()
 
@@ -134,8 +148,9 @@ def _create(manager: Manager, key: Key, args: argparse.Namespace, output: Output
         output.progress(text)
 
     created = manager.create(
-        spec, say, accept_shared_node=args.accept_shared_node, accept_open_network=args.accept_open_network
-    )
+        spec, say, accept_shared_node=args.accept_shared_node, accept_open_network=args.accept_open_network,
+        anyway=args.anyway,
+    )  # fmt: skip
     workspace = created.workspace
     if created.existed:
         output.line(f"{workspace.key} is there already: {_state(workspace)}.")
@@ -199,6 +214,7 @@ def _show(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
         "what to do": workspace.remedy,
         "address": workspace.address,
         "by name": "" if workspace.by_name == workspace.address else workspace.by_name,
+        "title": workspace.title,
         "template": f"{workspace.template}, {workspace.preset}",
         "memory": _size(workspace.memory),
         "open on": _who(sessions),

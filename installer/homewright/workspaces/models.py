@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -89,6 +89,8 @@ class Workspace(WorkspaceModel):
     slug: str
     template: str
     preset: str
+    title: str = ""
+    """What people call it; empty where they call it by its name."""
     state: WorkspaceState
     reason: str = ""
     """Why it is in this state, in words; empty when there is nothing to say."""
@@ -221,6 +223,68 @@ class SyncDocument(WorkspaceModel):
     behind: int | None = None
     problem: str = ""
     """Why it could not be brought up to date."""
+
+
+class GivenUp(WorkspaceModel):
+    """Storage in the cluster that was given up by a deletion."""
+
+    key: Key
+    claims: tuple[str, ...]
+    at: float
+    """When, in Unix seconds."""
+    due: float
+    """From when on `purge` removes it."""
+
+
+class GivenUpDocument(WorkspaceModel):
+    """What `homewright workspace undelete --json` prints without a workspace: all that was given up."""
+
+    version: Literal[1] = 1
+    given_up: tuple[GivenUp, ...] = ()
+
+
+class UsageRow(WorkspaceModel):
+    """What one workspace uses now, and how much it may."""
+
+    workspace: str
+    template: str
+    preset: str
+    cpu: float | None = None
+    """Processors."""
+    cpu_limit: float | None = None
+    memory: int | None = None
+    """Bytes."""
+    memory_limit: int | None = None
+
+
+class UsageDocument(WorkspaceModel):
+    """What `homewright workspace usage --json` prints."""
+
+    version: Literal[1] = 1
+    workspaces: tuple[UsageRow, ...] = ()
+    unmeasured: str = ""
+    """Why there are no figures of the cluster's; empty where there are."""
+
+
+class BulkRow(WorkspaceModel):
+    """How one of many ended."""
+
+    workspace: str
+    done: bool
+    existed: bool | None = None
+    """Of `create`: it was there before."""
+    error: dict[str, Any] | None = None
+    """Why it failed, in three parts."""
+
+
+class BulkDocument(WorkspaceModel):
+    """What a verb on several workspaces prints with --json."""
+
+    version: Literal[1] = 1
+    verb: str
+    workspaces: tuple[BulkRow, ...] = ()
+    done: int
+    failed: int
 
 
 class Session(WorkspaceModel):

@@ -13,14 +13,14 @@ from homewright.cluster.report import honours_policies
 from homewright.errors import UsageError
 from homewright.site.authority import Authority
 from homewright.site.models import Site
-from homewright.workspaces import at_pods, repositories
-from homewright.workspaces.backends.kubernetes import intent as intents
+from homewright.workspaces import at_pods, foreseen, given_up, repositories
 from homewright.workspaces.backends.kubernetes import manifests, namespace, usage
 from homewright.workspaces.backends.kubernetes.api import LOOK_S, Api, Conflict
-from homewright.workspaces.backends.kubernetes.index import KINDS, OURS, Index
+from homewright.workspaces.backends.kubernetes.index import KINDS, Index
 from homewright.workspaces.backends.kubernetes.intent import Intent
-from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
-from homewright.workspaces.backends.kubernetes.observed import Claim, Pod, Seen
+from homewright.workspaces.backends.kubernetes.manifests import Manifest
+from homewright.workspaces.backends.kubernetes.observed import Pod, Seen
+from homewright.workspaces.backends.kubernetes.prediction import Foresight
 from homewright.workspaces.backends.kubernetes.reasons import Finding
 from homewright.workspaces.backends.kubernetes.states import judge
 from homewright.workspaces.backends.kubernetes.streams import Command, Forwarder
@@ -28,7 +28,10 @@ from homewright.workspaces.backends.kubernetes.usage import Usage
 from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend, Held
 from homewright.workspaces.backends.kubernetes.words import MADE_FOR, NAMESPACE
 from homewright.workspaces.errors import ChangedMeanwhile, InstanceNotFound, MissingRight, NotOurs
+from homewright.workspaces.foresight import Lookout
+from homewright.workspaces.given_up import Purged
 from homewright.workspaces.models import (
+    GivenUp,
     Key,
     Repository,
     Session,
@@ -37,23 +40,12 @@ from homewright.workspaces.models import (
     WorkspaceEvent,
     WorkspaceState,
 )
+from homewright.workspaces.of_site import surroundings, walls
 from homewright.workspaces.repositories import Mode, Synced
 from homewright.workspaces.template_models import REPOSITORY_STEP, PodTemplate
 from homewright.workspaces.templates import Template, digest
 
 Say = Callable[[str], None]
-
-KEPT_S = 7 * 86400.0
-"""How long storage that was given up is kept before `purge` removes it."""
-
-
-@dataclass(frozen=True)
-class Purged:
-    """What `purge` did: claims, each as NAMESPACE/NAME."""
-
-    removed: tuple[str, ...]
-    kept: tuple[str, ...]
-    """Given up, and not due yet."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +73,7 @@ class ClusterWorkspaces:
         self.templates = {name: one for name, one in templates.items() if isinstance(one, PodTemplate)}
         self.surroundings = surroundings(site)
         self.walls = walls(site)
+        self._lookout = Lookout(api)
         self._backends = {
             name: ClusterBackend(api, template, self.surroundings, who, hashed, authority)
             for name, template in self.templates.items()
@@ -117,6 +110,24 @@ class ClusterWorkspaces:
         """What each pod uses, by namespace and name. Raises NoMetrics where the cluster does not measure that."""
         return usage.of_pods(self.api, Index(self.templates).namespaces)
 
+    def usage_of_workspaces(self) -> dict[tuple[str, str], Usage]:
+        """What each uses, by template and slug. Raises NoMetrics."""
+        used = self.usage_of_pods()
+        return {
+            (template.name, pod.removesuffix("-0").removeprefix(f"{template.prefix}-")): one
+            for template in self.templates.values()
+            for (place, pod), one in used.items()
+            if place == template.namespace and pod.startswith(f"{template.prefix}-")
+        }
+
+    def foresee(self, spec: Specification) -> Foresight:
+        """What would become of one that is not there. Raises NotOurs and StorageFailed as `create` would."""
+        backend = self.backend_for(spec)
+        place = self.api.get("Namespace", None, backend.template.namespace)
+        if place is not None:
+            self._require_ours(place)
+        return foreseen.of(backend, self._lookout, spec)
+
     def has(self, key: Key, *, briefly: bool = False) -> bool:
         """Whether there is a workspace of this key; `briefly`: a cluster that is away is given up after LOOK_S."""
         return self._find(key, LOOK_S if briefly else None) is not None
@@ -134,8 +145,9 @@ class ClusterWorkspaces:
     def sessions(self, key: Key) -> tuple[Session, ...]:
         """Who is on cannot be told of a pod: of one that runs it is said that somebody may be."""
         backend, held = self._require(key)
-        if not backend.look(held, events=False).pods:
-            return ()
+        pods = backend.look(held, events=False).pods
+        if not any(one.running_since for pod in pods for one in pod.containers if not one.init):
+            return ()  # nobody can be on what never ran
         return (Session(address="unknown: a pod does not tell who is on", connections=0),)
 
     def events(self, key: Key) -> tuple[WorkspaceEvent, ...]:
@@ -292,35 +304,41 @@ class ClusterWorkspaces:
         backend, held = self._require(key)
         return self._delete(backend, held, with_storage)
 
+    def set(self, key: Key, preset: str | None, template_now: bool) -> Workspace:
+        """Another size, or its template as it is now. What runs goes on as it is until it is started or restarted."""
+        backend, held = self._require(key)
+        self._refuse_deleted(held)
+        changes: dict[str, str] = {}
+        if preset is not None and preset != held.intent.preset:
+            backend.template.preset(preset)
+            changes["preset"] = preset
+        if template_now and held.intent.digest != digest(backend.template):
+            changes["digest"] = digest(backend.template)
+        if changes:
+            held = backend.change(
+                held, "set " + " and ".join(f"{name} {it}" for name, it in changes.items()), **changes
+            )
+        backend.scale(held)  # also where nothing is to change: an earlier try may have been cut off before this
+        return self._show(backend, held)
+
+    def rename(self, key: Key, title: str) -> Workspace:
+        """Another title; what names it in commands and addresses stays for ever."""
+        backend, held = self._require(key)
+        if title != held.intent.title:
+            held = backend.change(held, f"called {title!r}", title=title)
+        return self._show(backend, held)
+
+    def given_up(self) -> tuple[GivenUp, ...]:
+        """Storage that was given up and is still there."""
+        return given_up.listed(self._backends.values())
+
     def undelete(self, key: Key) -> tuple[str, ...]:
         """Take back the storage that was given up, for the next workspace of this name. The claims' names."""
-        found = [(backend, claim) for backend, claim in self._given_up() if intents.belongs_to(claim, key)]
-        if not found:
-            raise InstanceNotFound(
-                f"No storage of {key} was given up.", "", ["homewright workspace list shows what there is"]
-            )
-        for backend, claim in found:
-            backend.give_up(claim, None)
-        return tuple(claim["metadata"]["name"] for _, claim in found)
+        return given_up.take_back(self._backends.values(), key)
 
     def purge(self, key: Key | None) -> Purged:
         """Remove the storage that was given up seven days ago; with a key that one's, however long ago."""
-        removed, kept = [], []
-        for _, claim in self._given_up():
-            name = f"{claim['metadata']['namespace']}/{claim['metadata']['name']}"
-            if key is not None and not intents.belongs_to(claim, key):
-                continue
-            due = (Claim.of(claim).deleted_at or 0.0) + KEPT_S
-            if key is None and due > time.time():
-                kept.append(name)
-                continue
-            try:
-                self.api.delete(claim, claim["metadata"]["resourceVersion"])
-            except Conflict:
-                kept.append(name)  # somebody took it back meanwhile
-            else:
-                removed.append(name)
-        return Purged(tuple(removed), tuple(kept))
+        return given_up.purge(self.api, self._backends.values(), key)
 
     # Parts of these
 
@@ -369,12 +387,8 @@ class ClusterWorkspaces:
     def _prepare(self, template: PodTemplate, say: Say) -> None:
         """The namespace with its walls, made where they are missing and renewed where the site has changed since."""
         found = self.api.get("Namespace", None, template.namespace)
-        if found is not None and (found["metadata"].get("labels") or {}).get(NAMESPACE) != "true":
-            raise NotOurs(
-                f"The namespace {template.namespace} is there, and is not Homewright's.",
-                f"It does not carry the label {NAMESPACE}=true.",
-                ["give the template a namespace of its own", "or set it up: homewright workspace export --setup"],
-            )
+        if found is not None:
+            self._require_ours(found)
         there = self.api.get("NetworkPolicy", template.namespace, template.policy) if found is not None else None
         if there is not None:
             self._renew(there, namespace.policy(template, self.walls), say)
@@ -391,6 +405,14 @@ class ClusterWorkspaces:
                     f"{error}.",
                     ["look at it, and remove or rename it"],
                 ) from error
+
+    def _require_ours(self, place: Manifest) -> None:
+        if (place["metadata"].get("labels") or {}).get(NAMESPACE) != "true":
+            raise NotOurs(
+                f"The namespace {place['metadata']['name']} is there, and is not Homewright's.",
+                f"It does not carry the label {NAMESPACE}=true.",
+                ["give the template a namespace of its own", "or set it up: homewright workspace export --setup"],
+            )
 
     def _renew(self, there: Manifest, wanted: Manifest, say: Say) -> None:
         """Walls that are there become those that are wanted. Raises NotOurs where they are somebody else's."""
@@ -428,12 +450,6 @@ class ClusterWorkspaces:
         held = backend.find(held.intent.key) or held
         return self.workspace_of(backend.look(held), backend.template, time.time())
 
-    def _given_up(self) -> Iterator[tuple[ClusterBackend, Manifest]]:
-        for backend in self._backends.values():
-            for claim in self.api.list("PersistentVolumeClaim", backend.template.namespace, OURS).items:
-                if Claim.of(claim).deleted_at is not None:
-                    yield backend, claim
-
     def _objects(self, template: PodTemplate, intent: Intent, uid: str) -> tuple[Manifest, ...]:
         return (
             manifests.record(template, intent),
@@ -447,6 +463,8 @@ class ClusterWorkspaces:
         finding: Finding = judge(seen, now, template.probe.start_timeout_s)
         running = [one.running_since for one in pod.containers if one.running_since] if pod is not None else []
         notes = []
+        if pod is not None and pod.preset not in ("", intent.preset):
+            notes.append(f"It runs as {pod.preset}: its next start or restart makes it {intent.preset}.")
         if intent.digest != digest(template):
             notes.append("Its template has changed since it was made: its next start brings what it says now.")
         notes += _notes_of_steps(pod)
@@ -455,6 +473,7 @@ class ClusterWorkspaces:
             slug=intent.slug,
             template=intent.template,
             preset=intent.preset,
+            title=intent.title,
             state=finding.state,
             reason=finding.reason,
             remedy=finding.remedy,
@@ -474,22 +493,3 @@ def _notes_of_steps(pod: Pod | None) -> list[str]:
     """What the step that clones has complained of: it keeps nothing from starting."""
     told = [one.ended_message for one in pod.containers if one.name == REPOSITORY_STEP] if pod is not None else []
     return [f"Its repository was not cloned: {repositories.why(text)}. `sync` tries again." for text in told if text]
-
-
-def surroundings(site: Site) -> Surroundings:
-    """What the site says that templates do not."""
-    settings = site.workspaces
-    return Surroundings(
-        zone=site.zone,
-        ingress_class=settings.ingress_class,
-        issuer=settings.issuer,
-        storage_class=settings.storage_class,
-        mirror=site.mirror,
-    )
-
-
-def walls(site: Site) -> namespace.Walls:
-    """What workspaces may be reached by, and what they may not reach."""
-    network = site.network
-    ranges = (network.lan, network.lxd, network.pods, network.services, network.load_balancer, network.overlay.range)
-    return namespace.Walls((site.workspaces.ingress_namespace,), tuple(str(one) for one in ranges if one is not None))

@@ -13,16 +13,30 @@ from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 from homewright.workspaces import templates
 from homewright.workspaces.backends.node import hashed, who
-from homewright.workspaces.errors import InstanceNotFound, NeedsAcceptance
+from homewright.workspaces.errors import InstanceNotFound, NeedsAcceptance, NoMetrics, WillNotStart
 from homewright.workspaces.live import THE_CLUSTER, Live
 from homewright.workspaces.manager import Created, Listing, Manager, Preview, Say
-from homewright.workspaces.models import Key, Repository, Session, Specification, Workspace, WorkspaceEvent
+from homewright.workspaces.models import (
+    GivenUp,
+    Key,
+    Problem,
+    Repository,
+    Session,
+    Specification,
+    UsageDocument,
+    UsageRow,
+    Workspace,
+    WorkspaceEvent,
+)
 from homewright.workspaces.template_models import PodTemplate
 
 if TYPE_CHECKING:
     from homewright.workspaces.backends.kubernetes.manifests import Manifest
+    from homewright.workspaces.backends.kubernetes.reasons import Finding
     from homewright.workspaces.backends.kubernetes.streams import Command, Forwarder
-    from homewright.workspaces.on_cluster import ClusterWorkspaces, Purged
+    from homewright.workspaces.backends.kubernetes.usage import Usage
+    from homewright.workspaces.given_up import Purged
+    from homewright.workspaces.on_cluster import ClusterWorkspaces
     from homewright.workspaces.repositories import Mode, Synced
 
 Answer = TypeVar("Answer")
@@ -124,28 +138,39 @@ class OneManager(Manager):
         warnings = _warnings(template, apart)
         if self.site.zone is None:
             warnings.append("The site has no zone, so it gets no address: it is opened by a port-forward.")
-        must_accept = OPEN_NETWORK if apart is False and existing is None else ""
-        return Preview(THE_CLUSTER, tuple(warnings), must_accept, existing)
+        if existing is not None:
+            return Preview(THE_CLUSTER, tuple(warnings), "", existing)
+        ahead = there.foresee(spec)
+        problems = tuple(Problem(reason=one.reason, whose=one.whose, remedy=one.remedy) for one in ahead.problems)
+        must_accept = OPEN_NETWORK if apart is False else ""
+        return Preview(THE_CLUSTER, tuple(warnings), must_accept, None, problems, ahead.good, ahead.unknown)
 
     def create(
-        self, spec: Specification, say: Say, *, accept_shared_node: bool = False, accept_open_network: bool = False
-    ) -> Created:
-        """As on servers. Raises NeedsAcceptance where the cluster's network keeps nobody apart, unless accepted."""
+        self, spec: Specification, say: Say, *, accept_shared_node: bool = False, accept_open_network: bool = False,
+        anyway: bool = False,
+    ) -> Created:  # fmt: skip
+        """As on servers. Raises NeedsAcceptance where the cluster's network keeps nobody apart, unless accepted, and
+        WillNotStart where that is foreseen, unless it is to be made `anyway`."""
         template = templates.require(self._templates, spec.template)
         if not isinstance(template, PodTemplate):
             return super().create(spec, say, accept_shared_node=accept_shared_node)
         there = self.require_cluster()
         there.backend_for(spec)
-        apart = there.keeps_apart()
+        apart, new = there.keeps_apart(), not there.has(spec.key)
         warnings = _warnings(template, apart)
         if apart is False:
-            if not accept_open_network and there.existing(spec.key) is None:
+            if not accept_open_network and new:
                 raise NeedsAcceptance(
                     "The cluster does not keep workspaces apart.",
                     OPEN_NETWORK,
                     ["accept it: --accept-open-network", "or give the cluster a network that does, such as Calico"],
                 )
             warnings.append(OPEN_NETWORK)
+        if new:
+            ahead = there.foresee(spec)
+            if ahead.problems and not anyway:
+                raise _will_not_start(spec, ahead.problems)
+            warnings += [f"It will not start: {one.reason}." for one in ahead.problems]
         made = there.create(spec, say)
         return Created(made.workspace, made.existed, tuple(warnings))
 
@@ -186,6 +211,55 @@ class OneManager(Manager):
             changes=True,
             in_cluster=in_cluster,
         )
+
+    def set(self, key: Key, *, preset: str | None = None, template_now: bool = False) -> Workspace:
+        """Another size, or its template as it is now, for one in the cluster, from its next start or restart on."""
+        return self._in_cluster(key, "size").set(key, preset, template_now)
+
+    def rename(self, key: Key, title: str) -> Workspace:
+        """Another title for one in the cluster."""
+        return self._in_cluster(key, "title").rename(key, title)
+
+    def usage(self, key: Key | None = None) -> UsageDocument:
+        """What workspaces use now, and how much they may: one's, or everybody's."""
+        listing = self.list() if key is None else Listing((self.show(key),), {}, 0.0)
+        measured, unmeasured = {}, ""
+        if self.cluster is not None and any(one.key.node is None for one in listing.workspaces):
+            try:
+                measured = self.cluster.usage_of_workspaces()
+            except NoMetrics as error:
+                unmeasured = f"{error.what} {error.why}"
+        return UsageDocument(
+            workspaces=tuple(self._usage_row(one, measured) for one in listing.workspaces), unmeasured=unmeasured
+        )
+
+    def _usage_row(self, one: Workspace, measured: Mapping[tuple[str, str], Usage]) -> UsageRow:
+        template = self._templates.get(one.template)
+        size = template.sizes.get(one.preset) if template is not None else None
+        used = measured.get((one.template, one.slug))
+        return UsageRow(
+            workspace=str(one.key),
+            template=one.template,
+            preset=one.preset,
+            cpu=used.cpu if used is not None else one.cpu,
+            cpu_limit=size.cpu if size is not None else None,
+            memory=used.memory if used is not None else one.memory,
+            memory_limit=size.memory_bytes if size is not None else None,
+        )
+
+    def _in_cluster(self, key: Key, what: str) -> ClusterWorkspaces:
+        """The cluster, for what only its workspaces have."""
+        if key.node is not None:
+            raise UsageError(
+                f"{key} is on a server, and keeps its {what}.",
+                "Only workspaces in the cluster can get another one.",
+                ["delete it without its storage and create it again: its data stays"],
+            )
+        return self.require_cluster()
+
+    def given_up(self) -> tuple[GivenUp, ...]:
+        """Storage in the cluster that was given up and is still there."""
+        return self.require_cluster().given_up()
 
     def undelete(self, key: Key) -> tuple[str, ...]:
         """Take back storage that was given up. The names of the claims."""
@@ -291,3 +365,13 @@ class OneManager(Manager):
 def _warnings(template: PodTemplate, apart: bool | None) -> list[str]:
     """What is said with each of its workspaces."""
     return [*filter(None, (template.warning, _UNTOLD_NETWORK if apart is None else ""))]
+
+
+def _will_not_start(spec: Specification, problems: Sequence[Finding]) -> WillNotStart:
+    first, *others = problems
+    why = "; ".join(one.reason for one in (first, *others))
+    return WillNotStart(
+        f"{spec.key} would not start, so it was not made.",
+        f"{why[:1].upper()}{why[1:]}.",
+        [*(one.remedy for one in problems if one.remedy), "or make it all the same: --anyway"],
+    )

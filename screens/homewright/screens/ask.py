@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual import on
 from textual.app import ComposeResult
@@ -67,9 +67,12 @@ class LineBox(Box[str]):
     """One line to type, validated as it is typed."""
 
     def __init__(
-        self, title: str, label: str, *, value: str = "", rule: Rule | None = None, hint: str = "", yes: str = "go on"
-    ) -> None:
+        self, title: str, label: str, *, value: str = "", rule: Rule | None = None, hint: str = "", yes: str = "go on",
+        typed: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """`typed` is told at every key."""
         super().__init__()
+        self._typed = typed
         self._title = title
         self._field = Field("line", label, value=value, rule=rule, hint=hint)
         self._yes = yes
@@ -82,6 +85,10 @@ class LineBox(Box[str]):
                 Content.assemble(("enter ", "bold"), f"{self._yes}    ", ("esc ", "bold"), "back"), classes="buttons"
             )
         yield TooSmall()
+
+    @on(Input.Changed)
+    def _changed(self, message: Input.Changed) -> None:
+        self._typed(message.value)
 
     @on(Input.Submitted)
     def _submitted(self) -> None:

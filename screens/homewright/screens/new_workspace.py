@@ -58,8 +58,9 @@ Repository what is cloned before a workspace in the cluster starts: an https:// 
 Node      which server; any takes the one with the fewest workspaces. The master gets none where there are
           several servers
 
-Beneath (beside, on a wide terminal) stands what making it would mean: where it goes, whether it fits, and
-what you should know. A node workspace is a shell on that server, as a user of its own without sudo.
+Beneath (beside, on a wide terminal) stands what making it would mean: where it goes, whether it would start
+(room on the nodes, quota, storage, image, name) and what you should know. A node workspace is a shell on
+that server, as a user of its own without sudo.
 
 ctrl+s makes it. That takes a minute or two where the editor has to be brought to the server first.
 """
@@ -235,10 +236,10 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
 
     def _previewed(self, preview: Preview) -> None:
         accept = self.query_one("#accept", Tick)
-        if self._preview is None or self._preview.must_accept != preview.must_accept:
+        if self._preview is None or _to_accept(self._preview) != _to_accept(preview):
             accept.on = False  # what was accepted is another warning
         self._preview = preview
-        accept.display = bool(preview.must_accept)
+        accept.display = bool(_to_accept(preview))
         done, warning = look("done").mark(self.ascii), look("warning").mark(self.ascii)
         lines: list[Content] = []
         if preview.existing is not None:
@@ -249,6 +250,12 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         else:
             lines.append(Content.styled(f"{done} It goes to {preview.node}.", "$text-success"))
         lines += self._fits(preview.node)
+        failed, unknown = look("failed").mark(self.ascii), look("unknown").mark(self.ascii)
+        for problem in preview.problems:
+            lines.append(Content.styled(f"{failed} It would not start: {problem.reason}.", "$text-error"))
+            lines.append(Content.styled(f"  What to do: {problem.remedy}.", "$text-error"))
+        lines += [Content.styled(f"{done} {text[:1].upper()}{text[1:]}.", "$text-success") for text in preview.good]
+        lines += [Content(f"{unknown} {text[:1].upper()}{text[1:]}") for text in preview.unknown]
         lines += [Content.styled(f"{warning} {text}", "$text-warning") for text in preview.warnings]
         if preview.must_accept:
             lines.append(Content.styled(f"{warning} To be accepted: {preview.must_accept}", "$text-warning"))
@@ -292,9 +299,10 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         if spec is None or manager is None:
             self.say("Still looking at the nodes.", "warning")
             return
-        if preview is not None and preview.must_accept and not accept.on:
+        if preview is not None and _to_accept(preview) and not accept.on:
             accept.focus()
-            self.say("Accept the warning first (space), or choose another node.", "failed")
+            other = "take another size" if preview.problems else "choose another node"
+            self.say(f"Accept the warning first (space), or {other}.", "failed")
             return
         accepted = accept.display and accept.on
         self.say("")
@@ -303,7 +311,9 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         tell = self.jobs.teller("create", self._tells)
         self.start(
             "create",
-            lambda: manager.create(spec, tell, accept_shared_node=accepted, accept_open_network=accepted),
+            lambda: manager.create(
+                spec, tell, accept_shared_node=accepted, accept_open_network=accepted, anyway=accepted
+            ),
             self._created,
             self._failed,
         )
@@ -339,3 +349,8 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
             self.say("It is still being made. Leaving with ctrl+q stops that; making it again goes on.", "warning")
             return
         self.app.pop_screen()
+
+
+def _to_accept(preview: Preview) -> tuple[str, ...]:
+    """What somebody has to accept before it is made: that it is not kept apart, or that it would not start."""
+    return tuple(filter(None, (preview.must_accept, *(problem.reason for problem in preview.problems))))

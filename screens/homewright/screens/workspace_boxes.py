@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,16 +17,20 @@ from textual.widgets import Input, Static
 from homewright.errors import HomewrightError
 from homewright.screens.ask import parts_of
 from homewright.screens.glyphs import look
-from homewright.screens.page import Box, TooSmall, WorkingBox, age_text, size_text
-from homewright.screens.widgets.field import Tick
+from homewright.screens.page import Box, TooSmall, WorkingBox, age_text, clock_text, size_text
+from homewright.screens.widgets.field import Choice, Field, Tick
 from homewright.screens.widgets.line import Line
 from homewright.screens.widgets.log_pane import clean
 
 if TYPE_CHECKING:
     from homewright.workspaces.manager import Manager
-    from homewright.workspaces.models import Session, Workspace
+    from homewright.workspaces.models import Session, Workspace, WorkspaceEvent
+    from homewright.workspaces.one_manager import OneManager
+    from homewright.workspaces.templates import Template
 
 LOG_LINES = 300
+SHOWN = 6
+"""Names of many that a question shows."""
 
 
 def _from(session: Session) -> str:
@@ -75,6 +80,7 @@ class DetailBox(WorkingBox[None]):
             f"Node      {one.node}, port {one.port or '–'}",
             f"Template  {one.template}, preset {one.preset}",
             f"Uses      {cpu}, {size_text(one.memory)} memory",
+            *([f"Title     {one.title}"] if one.title else []),
             f"Made      {_when(one.created_at)}",
             f"Started   {_when(one.started_at)}",
             f"Active    {active}",
@@ -178,39 +184,42 @@ class CopyBox(Box[None]):
 
 
 class DeleteBox(Box[bool]):
-    """The end of a workspace: its name is typed, and its storage goes only when that is ticked."""
+    """The end of workspaces: what is deleted is typed, and storage goes only when that is ticked."""
 
-    def __init__(self, one: Workspace, on: list[str]) -> None:
+    def __init__(self, chosen: Sequence[Workspace], on: list[str]) -> None:
         super().__init__(classes="-error")
-        self._one = one
+        self._chosen = chosen
         self._on = on
+        self._word = str(chosen[0].key) if len(chosen) == 1 else f"{len(chosen)} workspaces"
 
     def compose(self) -> ComposeResult:
-        one = self._one
+        one = len(self._chosen) == 1
         with Vertical(classes="box") as box:
-            box.border_title = f"delete {one.key}?"
+            box.border_title = f"delete {self._word}?"
+            if not one:
+                names = ", ".join(str(each.key) for each in self._chosen[:SHOWN])
+                more = f" and {len(self._chosen) - SHOWN} more" if len(self._chosen) > SHOWN else ""
+                yield Static(f"{names}{more}\n", markup=False)
             if self._on:
                 yield Static("\n".join(["These sessions end:", *self._on, ""]), markup=False)
+            its, account = ("its", "account and its password go") if one else ("their", "accounts and passwords go")
             yield Static(
-                "The workspace, its account and its password go. The shared folders (projects, "
+                f"The workspace{'' if one else 's'}, {its} {account}. The shared folders (projects, "
                 "datasets, jobs) are not touched.\n",
                 markup=False,
             )
-            yield Tick("its own settings and extensions go too")
-            yield Static(f"\nType {self._word} to delete it:", markup=False)
+            yield Tick(f"{its} own settings and extensions go too")
+            yield Static(f"\nType {self._word} to delete {'it' if one else 'them'}:", markup=False)
             yield Line(compact=True)
             yield Static("", id="mismatch")
             yield Static(
                 Content.assemble(
-                    ("enter ", "bold"), "delete    ", ("tab space ", "bold"), "tick    ", ("esc ", "bold"), "keep it"
+                    ("enter ", "bold"), "delete    ", ("tab space ", "bold"), "tick    ",
+                    ("esc ", "bold"), "keep it" if one else "keep them",
                 ),
                 classes="buttons",
-            )
+            )  # fmt: skip
         yield TooSmall()
-
-    @property
-    def _word(self) -> str:
-        return str(self._one.key)
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()
@@ -221,3 +230,80 @@ class DeleteBox(Box[bool]):
             self.query_one("#mismatch", Static).update(Content.styled(f"✗ that is not {self._word}", "$text-error"))
             return
         self.dismiss(self.query_one(Tick).on)
+
+
+class EventBox(WorkingBox[None]):
+    """What happened to a workspace: what the cluster said, and who did what."""
+
+    BINDINGS = [Binding("r", "again", show=False), Binding("enter", "close", show=False)]
+
+    def __init__(self, one: Workspace, manager: OneManager) -> None:
+        super().__init__()
+        self._one = one
+        self._manager = manager
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box wide") as box:
+            box.border_title = f"events of {self._one.key}"
+            with VerticalScroll(id="events-scroll"):
+                yield Static("Looking …", id="events-text", markup=False)
+            yield Static(
+                Content.assemble(
+                    ("r ", "bold"), "look again    ", ("up down ", "bold"), "scroll    ", ("esc ", "bold"), "back"
+                ),
+                classes="buttons",
+            )
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        self.query_one("#events-scroll").focus()
+        self.action_again()
+
+    def action_again(self) -> None:
+        manager, key = self._manager, self._one.key
+        self.jobs.start("events", lambda: manager.events(key), self._seen, self._failed)
+
+    def _seen(self, events: tuple[WorkspaceEvent, ...]) -> None:
+        warning = look("warning").mark(self.home.terminal.ascii)
+        lines = [
+            f"{clock_text(event.at)}  {warning if event.warning else ' '} {event.what}"
+            f"{f' (x{event.count})' if event.count > 1 else ''}  {clean(event.message)}"
+            for event in events
+        ]
+        none = "Nothing is known: the cluster forgets events after an hour."
+        self.query_one("#events-text", Static).update("\n".join(lines) or none)
+        self.call_after_refresh(self.query_one("#events-scroll").scroll_end, animate=False)
+
+    def _failed(self, error: HomewrightError) -> None:
+        self.query_one("#events-text", Static).update(parts_of(error))
+
+
+class SizeBox(Box[str]):
+    """Another size of a workspace's template."""
+
+    def __init__(self, names: str, template: Template, preset: str) -> None:
+        super().__init__()
+        self._names = names
+        self._template = template
+        self._preset = preset
+
+    def compose(self) -> ComposeResult:
+        presets = [
+            (name, f"{name} · {preset.cpu:g} CPU, {preset.memory}") for name, preset in self._template.sizes.items()
+        ]
+        with Vertical(classes="box") as box:
+            box.border_title = f"size of {self._names}"
+            yield Field("preset", "Preset", options=presets, value=self._preset, hint="left and right change it")
+            yield Static("\nWhat runs goes on as it is: the next start or restart (R) brings the size.", markup=False)
+            yield Static(
+                Content.assemble(("enter ", "bold"), "keep it so    ", ("esc ", "bold"), "back"), classes="buttons"
+            )
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        choice = self.query_one(Choice)
+        choice.choose(self._preset)
+        choice.focus()
+
+    def key_enter(self) -> None:
+        self.dismiss(self.query_one(Choice).value)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -14,40 +10,46 @@ from textual.binding import Binding
 
 from homewright.errors import HomewrightError
 from homewright.screens.glyphs import look
-from homewright.screens.page import Page, age_text, size_text
+from homewright.screens.page import age_text, size_text
 from homewright.screens.widgets.cells import Cell
 from homewright.screens.widgets.labelled import Labelled, Line
 from homewright.screens.widgets.table import Column, Row, Table
+from homewright.screens.workspace_verbs import WorkspaceVerbs, in_cluster
 
 if TYPE_CHECKING:
+    from homewright.workspaces.live import Live
     from homewright.workspaces.manager import Listing
     from homewright.workspaces.models import Workspace
     from homewright.workspaces.one_manager import OneManager as Manager
 
-POLL_S = 5.0
+SERVERS_EVERY_S = 5.0
+DRAIN_S = 0.25
+"""How often what has changed is taken over: a quarter of the second within which a change is to be seen."""
 STALE_S = 10.0
 LOOKS = {"running": "done", "starting": "starting", "pending": "starting", "stopping": "stopping", "error": "failed"}
 """What the states of a workspace look like: one that runs is fine, not busy."""
 SORTS = ("user", "state", "node", "cpu", "mem", "idle")
 
 
-class Workspaces(Page):
+class Workspaces(WorkspaceVerbs):
     """The manager's screen."""
 
     CSS_PATH = ["widgets/frame.tcss", "workspaces.tcss"]
     WHERE = "workspaces"
     HELP = """
-Every workspace of the site, on one of the servers or in its cluster, each for one user. Servers and cluster
-are looked at every 5 seconds, and what is shown is what they say.
+Every workspace of the site, on one of the servers or in its cluster, each for one user. Servers are looked
+at every 5 seconds; a cluster is watched, and a change in it is here within a second.
 
 cpu    processors in use
 mem    memory in use
 idle   how long ago its editor was last open in a browser
 
-enter shows all of one workspace, o its address, p its password. s and x start and stop the marked ones
-(space), else the one under the cursor; R ends and starts them again. Ending one ends its open sessions, so
-that asks and says who is on. Its data stays. D deletes: you type its name, and choose whether its own
-storage goes too. The shared folders (projects, datasets, jobs) are never touched. ! is a terminal inside
+enter shows all of one workspace, o its address, p its password, E what happened to it. s and x start and
+stop the marked ones (space; A marks all that are shown), else the one under the cursor; R ends and starts
+them again. Ending one ends its open sessions, so that asks and says who is on. Its data stays. D deletes:
+you type its name, and choose whether its own storage goes too. u shows storage that was given up, to take
+back or to be rid of. w writes what one is made of to a file, for kubectl. c changes its size, T its title.
+The shared folders (projects, datasets, jobs) are never touched. ! is a terminal inside
 of one in the cluster, y shows its repository and brings it up to date.
 """
     BINDINGS = [
@@ -65,6 +67,12 @@ of one in the cluster, y shows its repository and brings it up to date.
         Binding("D", "delete", "delete"),
         Binding("slash", "filter", "filter", key_display="/"),
         Binding("S", "sort", "sort", show=False),
+        Binding("A", "mark_all", "mark all that are shown", show=False),
+        Binding("E", "events", "events", show=False),
+        Binding("c", "change", "change its size", show=False),
+        Binding("T", "rename", "change its title", show=False),
+        Binding("u", "given_up", "storage that was given up", show=False),
+        Binding("w", "write", "write its objects to a file", show=False),
         Binding("e", "export", "export the list", show=False),
         Binding("t", "trust", "trust the certificates", show=False),
         Binding("escape", "back", "back", key_display="esc", show=False),
@@ -73,10 +81,14 @@ of one in the cluster, y shows its repository and brings it up to date.
     def __init__(self) -> None:
         super().__init__()
         self._manager: Manager | None = None
-        self._listing: Listing | None = None
+        self._live: Live | None = None
+        self._news = False
+        """Something has changed since the last look; set from other threads."""
+        self._rows: dict[str, tuple[Workspace, bool, str, Row]] = {}
+        """Of each workspace the row that was made of it, and what it was made from: most stay as they are."""
+        self._order: tuple[str, ...] = ()
         self._found: dict[str, Workspace] = {}
         self._marked: set[str] = set()
-        self._acting: dict[str, str] = {}
         self._sort = "user"
         self._complaint = ""
         self._goto = ""
@@ -97,16 +109,18 @@ of one in the cluster, y shows its repository and brings it up to date.
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#workspace").border_subtitle = f"all are looked at every {POLL_S:.0f} s"
+        self.query_one("#workspace").border_subtitle = f"all are looked at every {SERVERS_EVERY_S:.0f} s"
         sitting = self.home.sitting
         assert sitting is not None
         services = self.home.services
         self.start("manager", lambda: services.manager(sitting.file, sitting.state), self._ready)
-        self.set_interval(POLL_S, self.poll)
+        self.set_interval(DRAIN_S, self._drain)
         self.set_interval(1.0, self._age)
 
     def on_unmount(self) -> None:
         manager = self._manager
+        if self._live is not None:
+            self._live.close()
         if manager is not None:
             self.jobs.start("close", manager.close, lambda _: None, lambda _: None, quiet=True)
 
@@ -125,19 +139,42 @@ of one in the cluster, y shows its repository and brings it up to date.
 
     def _ready(self, manager: Manager) -> None:
         self._manager = manager
-        self.poll()
+        # In a thread: it asks for the kubeconfig, and a file system may hang.
+        self.start("live", lambda: manager.live(self._changed), self._follow)
+
+    def _follow(self, live: Live) -> None:
+        self._live = live
+        self._news = True
+
+    def _changed(self) -> None:
+        """Called from other threads, as often as anything changes."""
+        self._news = True
 
     def poll(self) -> None:
-        """Look at the nodes again, unless that is being done."""
-        if self._manager is not None and not self.jobs.running("poll"):
-            self.start("poll", self._manager.list, self._polled, self._poll_failed)
+        """Look at the servers now."""
+        if self._live is not None:
+            self._live.poke()
+            self._news = True
 
-    def _polled(self, listing: Listing) -> None:
-        self._listing = listing
+    def _drain(self) -> None:
+        """Take over what has changed: a storm of changes is one look."""
+        if self._live is not None and self._news and not self.jobs.running("look"):
+            self._news = False
+            self.jobs.start("look", self._live.listing, self._looked, self._poll_failed)
+
+    def _looked(self, listing: Listing) -> None:
+        same = self.listing is not None and self.listing.workspaces is listing.workspaces
+        self.listing = listing
         self._complaint = ""
-        self._found = {str(one.key): one for one in listing.workspaces}
-        self._marked &= set(self._found)
-        self._draw()
+        if not same:
+            self._found = {str(one.key): one for one in listing.workspaces}
+            self._marked &= set(self._found)
+            self._rows = {key: made for key, made in self._rows.items() if key in self._found}
+            self._order = ()
+        if listing.heard_at is not None:
+            every = f"servers are looked at every {SERVERS_EVERY_S:.0f} s, the cluster is watched"
+            self.query_one("#workspace").border_subtitle = listing.notes[0] if listing.notes else every
+        self.draw()
         if self._goto and self.query_one("#workspaces", Table).move_to(self._goto):
             self._goto = ""
 
@@ -148,13 +185,17 @@ of one in the cluster, y shows its repository and brings it up to date.
 
     # What is shown
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
         table = self.query_one("#workspaces", Table)
-        listing = self._listing
+        listing = self.listing
         if listing is None:
             return
-        table.empty = "No workspaces yet. Press n to make one."
-        rows = [self._row(key, one) for key, one in sorted(self._found.items(), key=lambda pair: self._rank(pair[1]))]
+        table.empty = (
+            f"Looking at {listing.looking} …" if listing.looking else "No workspaces yet. Press n to make one."
+        )
+        if not self._order:
+            self._order = tuple(sorted(self._found, key=lambda key: self._rank(self._found[key])))
+        rows = [self._row(key, self._found[key]) for key in self._order]
         failed = look("failed")
         for node, reason in sorted(listing.unreachable.items()):
             text = f"  {failed.mark(self.ascii)} {node} does not answer: {reason}"
@@ -175,13 +216,16 @@ of one in the cluster, y shows its repository and brings it up to date.
         }.get(self._sort, name)
 
     def _row(self, key: str, one: Workspace) -> Row:
-        state, tone = self._state(key, one)
-        mark = "*" if key in self._marked else ""
-        idle = "–"
+        marked, idle = key in self._marked, "–"
         if one.last_active_at:
             idle = age_text(self.now() - one.last_active_at)
+        doing = f"{idle} {self.acting.get(key, '')}"
+        known = self._rows.get(key)
+        if known is not None and known[0] is one and known[1:3] == (marked, doing):
+            return known[3]
+        state, tone = self._state(key, one)
         cells: tuple[Cell, ...] = (
-            f"{mark}{one.key.user}",
+            f"{'*' if marked else ''}{one.key.user}",
             one.key.name,
             one.template,
             (state, tone),
@@ -190,10 +234,12 @@ of one in the cluster, y shows its repository and brings it up to date.
             size_text(one.memory),
             idle,
         )
-        return Row(key, cells)
+        row = Row(key, cells)
+        self._rows[key] = (one, marked, doing, row)
+        return row
 
     def _state(self, key: str, one: Workspace) -> tuple[str, str]:
-        acting = self._acting.get(key)
+        acting = self.acting.get(key)
         if acting:
             seen = look("running")
             return f"{seen.mark(self.ascii)} {acting}", seen.tone
@@ -204,7 +250,7 @@ of one in the cluster, y shows its repository and brings it up to date.
         return f"{seen.mark(self.ascii)} {words}", seen.tone
 
     def _age(self) -> None:
-        listing = self._listing
+        listing = self.listing
         if listing is None:
             return
         running = sum(1 for one in self._found.values() if str(one.state) == "running")
@@ -216,17 +262,17 @@ of one in the cluster, y shows its repository and brings it up to date.
         table = self.query_one("#workspaces", Table)
         words += [f"filter: {table.needle}"] if table.needle else []
         words += [f"by {self._sort}"] if self._sort != "user" else []
-        age = self.now() - listing.polled_at
-        words += [f"seen {age_text(age)} ago"] if age > STALE_S else []
+        age = self.now() - listing.oldest()
+        words += [f"seen {age_text(age)} ago"] if age > STALE_S and not listing.looking else []
         self.retitle(" · ".join(words))
 
     @on(Table.Highlighted)
     def _about(self) -> None:
         box = self.query_one("#workspace", Labelled)
-        one = self._here()
+        one = self.here()
         if one is None:
             box.border_title = "workspaces"
-            box.show_lines([Line("", "Make the first one: n." if self._listing is not None else "", whole=True)])
+            box.show_lines([Line("", "Make the first one: n." if self.listing is not None else "", whole=True)])
             return
         box.border_title = str(one.key)
         box.show_lines(self._short(one))
@@ -247,37 +293,43 @@ of one in the cluster, y shows its repository and brings it up to date.
         lines += [Line("", f"! {note}", whole=True) for note in one.notes]
         return lines
 
-    def _here(self) -> Workspace | None:
+    def here(self) -> Workspace | None:
         for table in self.query(Table):
             return self._found.get(table.cursor_key)
         return None
 
-    def _chosen(self) -> list[Workspace]:
+    def chosen(self) -> list[Workspace]:
         """The marked ones, else the one under the cursor."""
         if self._marked:
             return [self._found[key] for key in sorted(self._marked)]
-        here = self._here()
+        here = self.here()
         return [here] if here is not None else []
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not super().check_action(action, parameters):
             return False
-        here = self._here()
+        here = self.here()
         if action in ("details", "mark", "logs", "address", "password", "delete"):
             return here is not None
         if action == "shell":
-            return here is not None and _in_cluster(here)
+            return here is not None and in_cluster(here)
         if action == "repository":
             return here is not None and here.repository is not None
         if action == "start":
-            return any(str(one.state) in ("stopped", "error") for one in self._chosen())
+            return any(str(one.state) in ("stopped", "error") for one in self.chosen())
         if action in ("stop", "restart"):
-            return any(str(one.state) in ("running", "starting", "error", "unknown") for one in self._chosen())
-        if action in ("filter", "sort", "export"):
+            return any(str(one.state) in ("running", "starting", "error", "unknown") for one in self.chosen())
+        if action in ("events", "write", "rename"):
+            return here is not None and in_cluster(here)
+        if action == "change":
+            return any(in_cluster(one) for one in self.chosen())
+        if action == "given_up":
+            return self.listing is not None and self.listing.heard_at is not None
+        if action in ("filter", "sort", "export", "mark_all"):
             return bool(self._found)
         return True
 
-    # Verbs
+    # The table
 
     def action_new(self) -> None:
         from homewright.screens.new_workspace import NewWorkspace
@@ -289,191 +341,37 @@ of one in the cluster, y shows its repository and brings it up to date.
         key = self.query_one("#workspaces", Table).cursor_key
         if key in self._found:
             self._marked ^= {key}
-            self._draw()
+            self.draw()
             self.query_one("#workspaces", Table).action_move(1)
+
+    def action_mark_all(self) -> None:
+        """Mark all that are shown; none where all of them are marked."""
+        shown = {row.key for row in self.query_one("#workspaces", Table).rows} & set(self._found)
+        self._marked = self._marked - shown if shown <= self._marked else self._marked | shown
+        self.draw()
 
     def action_sort(self) -> None:
         """Sort by the next column."""
         self._sort = SORTS[(SORTS.index(self._sort) + 1) % len(SORTS)]
-        self._draw()
+        self._order = ()
+        self.draw()
 
     def action_filter(self) -> None:
         from homewright.screens.ask import LineBox
 
         table = self.query_one("#workspaces", Table)
 
-        def sift(needle: str | None) -> None:
-            if needle is not None:
-                table.set_needle(needle)
-                self._age()
+        def sift(needle: str) -> None:
+            table.set_needle(needle)
+            self._age()
 
         hint = "Shows the rows with this text; nothing shows all"
-        self.app.push_screen(LineBox("filter", "Text", value=table.needle, hint=hint, yes="filter"), sift)
-
-    def action_export(self) -> None:
-        from homewright.site.paths import write_atomically
-
-        listing, sitting = self._listing, self.home.sitting
-        if listing is None or sitting is None:
-            return
-        file = Path.home() / f"homewright-{sitting.name}-workspaces.json"
-        data = json.dumps(listing.document().model_dump(mode="json"), indent=2, ensure_ascii=False).encode()
-        self.start("export", lambda: write_atomically(file, data), lambda _: self.say(f"Saved in {file}", "ok"))
-
-    def _act(self, one: Workspace, doing: str, work: Callable[[], object], done: str) -> None:
-        key = str(one.key)
-        self._acting[key] = f"{doing} …"
-        self._draw()
-
-        def ended(_: object) -> None:
-            self._acting.pop(key, None)
-            self.say(f"{key}: {done}.", "ok")
-            self._draw()
-            self.poll()
-
-        def failed(error: HomewrightError) -> None:
-            self._acting.pop(key, None)
-            self._draw()
-            self.problem(error)
-            self.poll()
-
-        self.start(f"act {key}", work, ended, failed)
-
-    def action_start(self) -> None:
-        for one in self._chosen():
-            if str(one.state) in ("stopped", "error") and str(one.key) not in self._acting:
-                work = partial(self.manager.start, one.key, in_cluster=_in_cluster(one))
-                self._act(one, "starting", work, "runs")
-
-    def action_stop(self) -> None:
-        """Stop; where somebody is on, ask first and say who."""
-        self._end("stop", "Stopping", "stopped", self.manager.stop)
-
-    def action_restart(self) -> None:
-        """End and start again; where somebody is on, ask first and say who."""
-        self._end("restart", "Restarting", "runs", self.manager.restart)
-
-    def _end(self, verb: str, doing: str, done: str, work: Callable[..., object]) -> None:
-        from homewright.screens.ask import AskBox
-
-        chosen = [one for one in self._chosen() if str(one.key) not in self._acting]
-        manager = self.manager
-
-        def end(yes: bool | None) -> None:
-            if yes:
-                for one in chosen:
-                    self._act(one, doing.lower(), partial(work, one.key, in_cluster=_in_cluster(one)), done)
-
-        def seen(on: list[str]) -> None:
-            self.say("")
-            if not on:
-                end(True)
-                return
-            names = ", ".join(str(one.key) for one in chosen)
-            lines = [f"{doing} ends these sessions; unsaved work in their terminals is lost:", *on]
-            self.app.push_screen(AskBox(f"{verb} {names}?", lines, verb), end)
-
-        self.say("Looking who is on …")
-        self.start("sessions", lambda: _who(manager, chosen), seen)
-
-    def action_delete(self) -> None:
-        from homewright.screens.workspace_boxes import DeleteBox
-
-        one = self._here()
-        if one is None:
-            return
-        manager = self.manager
-
-        def answered(with_storage: bool | None) -> None:
-            if with_storage is not None:
-                work = partial(manager.delete, one.key, with_storage, in_cluster=_in_cluster(one))
-                self._act(one, "deleting", work, "deleted")
-
-        def seen(on: list[str]) -> None:
-            self.say("")
-            self.app.push_screen(DeleteBox(one, on), answered)
-
-        self.say("Looking who is on …")
-        self.start("sessions", lambda: _who(manager, [one]), seen, lambda _: seen([]))
-
-    def action_details(self) -> None:
-        from homewright.screens.workspace_boxes import DetailBox
-
-        one = self._here()
-        if one is not None:
-            self.app.push_screen(DetailBox(one, self.manager, self.now()))
-
-    def action_logs(self) -> None:
-        from homewright.screens.workspace_boxes import LogBox
-
-        one = self._here()
-        if one is not None:
-            self.app.push_screen(LogBox(one, self.manager))
-
-    def action_shell(self) -> None:
-        """A terminal inside of it."""
-        from homewright.screens import workspace_inside
-
-        one = self._here()
-        if one is not None:
-            workspace_inside.shell(self, self.manager, one)
-
-    def action_repository(self) -> None:
-        """How its repository is, and bringing it up to date."""
-        from homewright.screens.workspace_inside import RepositoryBox
-
-        one = self._here()
-        if one is not None:
-            self.app.push_screen(RepositoryBox(one, self.manager))
-
-    def action_address(self) -> None:
-        from homewright.screens.workspace_boxes import CopyBox
-        from homewright.screens.workspace_inside import ForwardBox
-
-        one = self._here()
-        if one is not None and not one.address:
-            self.app.push_screen(ForwardBox(one, self.manager))
-        elif one is not None:
-            lines = [
-                "Open it in a browser. The browser must trust this site's certificate authority once:",
-                "t on the workspaces screen says how.",
-            ]
-            if one.by_name not in ("", one.address):
-                lines += ["", "For computers that ask the site's DNS server:", one.by_name]
-            self.app.push_screen(CopyBox(f"address of {one.key}", one.address, lines, "address"))
-
-    def action_password(self) -> None:
-        from homewright.screens.workspace_boxes import CopyBox
-
-        one = self._here()
-        if one is None:
-            return
-        manager = self.manager
-
-        def known(password: str) -> None:
-            lines = ["Its editor asks for this password. Give it to nobody but its user."]
-            self.app.push_screen(CopyBox(f"password of {one.key}", password, lines, ""))
-
-        self.start("password", lambda: manager.password(one.key), known)
+        box = LineBox("filter", "Text", value=table.needle, hint=hint, yes="filter", typed=table.set_needle)
+        before = table.needle
+        self.app.push_screen(box, lambda needle: sift(before if needle is None else needle))
 
     def action_trust(self) -> None:
         self.home.go("finished")
 
     def action_back(self) -> None:
         self.home.back_to_welcome()
-
-
-def _in_cluster(one: Workspace) -> bool:
-    """Whether it was listed in the cluster; then its verbs go there, whatever has its name on a server."""
-    return one.key.node is None
-
-
-def _who(manager: Manager, chosen: list[Workspace]) -> list[str]:
-    """Who is on, a line each. A node that does not answer is shown by the verb itself."""
-    lines = []
-    for one in chosen:
-        for session in manager.sessions(one.key):
-            count = "1 connection" if session.connections == 1 else f"{session.connections} connections"
-            known = f"from {session.address}, {count}" if session.connections else session.address
-            lines.append(f"  {one.key}: {known}")
-    return lines

@@ -42,6 +42,8 @@ class Intent(WorkspaceModel):
     digest: str
     """The version of its template."""
     preset: str
+    title: str = ""
+    """What people call it; empty where they call it by its name."""
     wanted: Literal["running", "stopped"] = "running"
     deleting: Literal["", "keep", "with-storage"] = ""
     """A deletion that has begun, and what becomes of the storage."""

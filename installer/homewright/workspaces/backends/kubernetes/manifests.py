@@ -16,7 +16,15 @@ from homewright.site.authority import Authority
 from homewright.site.models import MirrorSettings
 from homewright.workspaces import naming, repositories
 from homewright.workspaces.backends.kubernetes.intent import DATA, Intent, marks_of, own_name, workload, written
-from homewright.workspaces.backends.kubernetes.words import MADE_FOR, MANAGER, NAMESPACE, OWNER, RESTART, WORKSPACE
+from homewright.workspaces.backends.kubernetes.words import (
+    MADE_FOR,
+    MANAGER,
+    NAMESPACE,
+    OWNER,
+    PRESET,
+    RESTART,
+    WORKSPACE,
+)
 from homewright.workspaces.template_models import FILES, REPOSITORY_STEP, PodPreset, PodTemplate
 
 Manifest: TypeAlias = dict[str, Any]
@@ -309,7 +317,7 @@ def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> M
     }
     if init:
         spec["initContainers"] = init
-    marks = {**marks_of(intent), RESTART: str(intent.restarts)}
+    marks = {**marks_of(intent), PRESET: intent.preset, RESTART: str(intent.restarts)}
     return {"metadata": {"labels": labels(template, intent), "annotations": marks}, "spec": spec}
 
 

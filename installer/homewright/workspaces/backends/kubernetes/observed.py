@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from homewright.workspaces.backends.kubernetes.intent import Intent
-from homewright.workspaces.backends.kubernetes.words import DELETED_AT, RESTART
+from homewright.workspaces.backends.kubernetes.words import DELETED_AT, PRESET, RESTART
 from homewright.workspaces.observation import printable
 
 
@@ -110,6 +110,8 @@ class Pod:
     ip: str
     restart: str
     """Which restart of the workspace it is of."""
+    preset: str
+    """The size that it was made with; empty where it does not say."""
     deleting_since: float | None
     """When it was due to be gone, Unix seconds."""
     created_at: float | None
@@ -135,6 +137,7 @@ class Pod:
             message=printable(status.get("message") or "").strip(),
             ip=status.get("podIP") or "",
             restart=(metadata.get("annotations") or {}).get(RESTART, "0"),
+            preset=(metadata.get("annotations") or {}).get(PRESET, ""),
             deleting_since=moment(metadata.get("deletionTimestamp")),
             created_at=moment(metadata.get("creationTimestamp")),
             unschedulable=printable(scheduled.get("message") or "no node takes it") if refused else "",

@@ -134,11 +134,12 @@ def _requests(container: Mapping[str, Any]) -> dict[str, Decimal]:
 def quotas(found: Iterable[Manifest]) -> tuple[Quota, ...]:
     """Those that count a pod which runs until it is stopped and has requests and limits."""
     counting = {"NotTerminating", "NotBestEffort"}
-    return tuple(
-        Quota(one["metadata"]["name"], (one.get("spec") or {}).get("hard") or {}, (one.get("status") or {}).get("used") or {})
-        for one in found
-        if set((one.get("spec") or {}).get("scopes") or ()) <= counting and not (one.get("spec") or {}).get("scopeSelector")
-    )  # fmt: skip
+    counts = []
+    for one in found:
+        spec, status = one.get("spec") or {}, one.get("status") or {}
+        if set(spec.get("scopes") or ()) <= counting and not spec.get("scopeSelector"):
+            counts.append(Quota(one["metadata"]["name"], spec.get("hard") or {}, status.get("used") or {}))
+    return tuple(counts)
 
 
 def classes(found: Iterable[Manifest]) -> tuple[tuple[str, ...], str | None]:

@@ -85,7 +85,7 @@ class ClusterBackend:
     def claim(self, spec: Specification) -> tuple[Held, bool]:
         """Write the record of a new workspace, or find the one that is there; whether it is new."""
         intent = intents.new(spec, self.template, self.clock(), self.who)
-        self._require_no_tombstones(intent)
+        self.require_no_tombstones(intent)
         try:
             return _held(self.api.create(manifests.record(self.template, intent))), True
         except Conflict:
@@ -165,7 +165,7 @@ class ClusterBackend:
                 ["wait until it is gone, then try again"],
             )
         if not intents.belongs_to(there, intent.key):
-            raise _foreign(there)
+            raise foreign(there)
 
     def _have_secret(self, held: Held) -> None:
         name, namespace = workload(self.template, held.intent.slug), self.template.namespace
@@ -224,7 +224,7 @@ class ClusterBackend:
     def _clear(self, there: Manifest, held: Held) -> None:
         """What is left of an earlier workspace of this very key goes; anything else is not ours. Raises NotOurs."""
         if not intents.belongs_to(there, held.intent.key):
-            raise _foreign(there)
+            raise foreign(there)
         try:
             self.api.delete(there)
         except Conflict:
@@ -366,7 +366,8 @@ class ClusterBackend:
                 return  # a write whose answer was lost, or somebody else's of the same
             raise ChangedMeanwhile(f"{name} was changed meanwhile.", f"{error}", ["try again"]) from error
 
-    def _require_no_tombstones(self, intent: Intent) -> None:
+    def require_no_tombstones(self, intent: Intent) -> None:
+        """Raises StorageFailed where storage of this name was given up: it is somebody's who may want it back."""
         given_up = [claim for claim in map(Claim.of, self.claims(intent.key)) if claim.deleted_at is not None]
         if given_up:
             names = ", ".join(claim.name for claim in given_up)
@@ -410,7 +411,8 @@ def _faster(intent: Intent) -> ChangedMeanwhile:
     )
 
 
-def _foreign(there: Manifest) -> NotOurs:
+def foreign(there: Manifest) -> NotOurs:
+    """What is said of an object that has the name of one of ours, and is not."""
     metadata = there["metadata"]
     return NotOurs(
         f"There is a {there['kind']} {metadata['namespace']}/{metadata['name']} that is not this workspace's.",

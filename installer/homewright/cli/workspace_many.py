@@ -1,0 +1,208 @@
+"""Verbs on many workspaces at once: so many made, or one verb on several; each is told as it ends."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from homewright.cli.output import Output
+from homewright.errors import Cancelled, HomewrightError, UsageError
+
+if TYPE_CHECKING:
+    from homewright.workspaces.bulk import Outcome, Task
+    from homewright.workspaces.bulk_file import Wanted
+    from homewright.workspaces.models import BulkRow, Key, Specification
+    from homewright.workspaces.one_manager import OneManager
+
+MANY = ("start", "stop", "restart", "delete")
+"""Verbs that take several workspaces."""
+
+
+def add_create_arguments(create: argparse.ArgumentParser) -> None:
+    create.add_argument("--dry-run", action="store_true", help="make nothing; say whether it would start, and why not")
+    create.add_argument("--anyway", action="store_true", help="make it even where it is foreseen not to start")
+    create.add_argument("--count", type=int, metavar="N", help="make N of them: NAME-1 and so on")
+    create.add_argument("--from", dest="file", metavar="FILE", help="make those of a YAML or JSON list; - is stdin")
+    add_parallel(create)
+
+
+def add_parallel(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--parallel", type=_parallel, default=8, metavar="N", help="of several so many at a time (8)")
+
+
+def _parallel(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 64")
+    return int(text)
+
+
+def wanted(args: argparse.Namespace) -> tuple[Wanted, ...] | None:
+    """Those that are to be made at once; None where it is one. Raises UsageError."""
+    from homewright.workspaces import bulk_file
+    from homewright.workspaces.naming import parse_key
+
+    if args.file is not None:
+        if args.workspace is not None or args.count is not None:
+            raise UsageError("--from says whose they are.", "USER and --count say so too.", ["leave one of them out"])
+        return bulk_file.read(args.file)
+    if args.workspace is None:
+        raise UsageError("Whose workspace?", "", ["homewright workspace create USER", "or --from FILE"])
+    if args.count is None:
+        return None
+    return bulk_file.numbered(parse_key(args.workspace, args.node), args.count)
+
+
+def create(manager: OneManager, many: Sequence[Wanted], args: argparse.Namespace, output: Output) -> int:
+    """Make all of them; those that are there stay as they are. Exit code: that of the failures, 0 without any."""
+    from homewright.workspaces.bulk import Task
+
+    specs = [_spec(manager, one, args) for one in many]
+    if args.dry_run:
+        return foresee(manager, specs, output)
+
+    def made(spec: Specification) -> Callable[[], bool]:
+        def work() -> bool:
+            return manager.create(
+                spec, lambda _: None, accept_shared_node=args.accept_shared_node,
+                accept_open_network=args.accept_open_network, anyway=args.anyway,
+            ).existed  # fmt: skip
+
+        return work
+
+    tasks = [Task(str(spec.key), made(spec)) for spec in specs]
+    return _all("create", tasks, args.parallel, output, lambda existed: "was there already" if existed else "is ready")
+
+
+def _spec(manager: OneManager, one: Wanted, args: argparse.Namespace) -> Specification:
+    from homewright.workspaces.models import Specification
+    from homewright.workspaces.repositories import parse
+    from homewright.workspaces.templates import require
+
+    template = require(manager.known_templates, one.template or args.template)
+    url = one.repository or args.repo
+    preset = one.preset or args.preset or template.default_preset
+    template.preset(preset)  # a slip in a long file is told before the first one is made
+    return Specification(
+        key=one.key, template=template.name, preset=preset,
+        repository=parse(url, one.branch or args.branch, full=args.full) if url else None,
+    )  # fmt: skip
+
+
+def foresee(manager: OneManager, specs: Sequence[Specification], output: Output) -> int:
+    """Say what making them would do. 0 where all would start, else 1."""
+    from homewright.workspaces.models import PreviewDocument
+
+    documents = []
+    for spec in specs:
+        preview = manager.preview(spec)
+        document = PreviewDocument(
+            workspace=str(spec.key),
+            node=preview.node,
+            starts=not preview.problems,
+            existing=preview.existing,
+            problems=preview.problems,
+            must_accept=preview.must_accept,
+            good=preview.good,
+            warnings=preview.warnings,
+            unknown=preview.unknown,
+        )
+        documents.append(document)
+        _tell(document, output)
+    if len(documents) == 1:
+        output.document(documents[0])
+    else:
+        output.document({"version": 1, "previews": [one.model_dump(mode="json") for one in documents]})
+    return 0 if all(one.starts for one in documents) else 1
+
+
+def _tell(document: Any, output: Output) -> None:
+    if document.existing is not None:
+        output.line(f"{document.workspace} is there already ({document.existing.state}): nothing would be made.")
+        return
+    words = "would start" if document.starts else "would not start"
+    output.line(f"{document.workspace} would go to {document.node}, and {words}.")
+    for problem in document.problems:
+        output.line(f"  ✗ {problem.reason}")
+        output.line(f"    what to do: {problem.remedy}")
+    for text in document.good:
+        output.line(f"  ✓ {text}")
+    for text in document.unknown:
+        output.line(f"  ? {text}")
+    if document.must_accept:
+        output.line(f"  ! to be accepted: {document.must_accept}")
+    for text in document.warnings:
+        output.line(f"  ! {text}")
+
+
+def run(manager: OneManager, keys: Sequence[Key], args: argparse.Namespace, output: Output) -> int:
+    """One verb on several workspaces."""
+    from homewright.workspaces.bulk import Task
+
+    meant = [manager.meant(key) for key in keys]
+    yes = getattr(args, "yes", True)
+    if args.action in ("stop", "restart", "delete") and not yes:
+        _ask(manager, [one.key for one in meant], args, output)
+    with_storage = getattr(args, "with_storage", False)
+    verbs: dict[str, Callable[[Key, bool], object]] = {
+        "start": lambda key, there: manager.start(key, in_cluster=there),
+        "stop": lambda key, there: manager.stop(key, in_cluster=there),
+        "restart": lambda key, there: manager.restart(key, in_cluster=there),
+        "delete": lambda key, there: manager.delete(key, with_storage, in_cluster=there),
+    }
+    act = verbs[args.action]
+
+    def work(key: Key) -> Callable[[], object]:
+        return lambda: act(key, key.node is None)
+
+    tasks = [Task(str(one.key), work(one.key)) for one in meant]
+    words = {"start": "runs", "stop": "is stopped", "restart": "runs", "delete": "is deleted"}[args.action]
+    return _all(args.action, tasks, args.parallel, output, lambda _: words)
+
+
+def _ask(manager: OneManager, keys: Sequence[Key], args: argparse.Namespace, output: Output) -> None:
+    on = [f"{key} on {session.address}" for key in keys for session in manager.sessions(key)]
+    who = f" May be open: {'; '.join(on)}." if on else ""
+    if args.action == "stop" and not on:
+        return
+    names = ", ".join(str(key) for key in keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
+    if not output.confirm(f"{args.action.capitalize()} {names}?{who}", yes=False, otherwise="say --yes"):
+        raise Cancelled("Nothing was done.")
+
+
+def _all(verb: str, tasks: Sequence[Task[Any]], parallel: int, output: Output, words: Callable[[Any], str]) -> int:
+    from homewright.workspaces.bulk import each
+    from homewright.workspaces.models import BulkDocument
+
+    def told(outcome: Outcome[Any], ended: int) -> None:
+        count = f"{ended:>{len(str(len(tasks)))}}/{len(tasks)}"
+        if outcome.error is None:
+            output.progress(f"{count} ✓ {outcome.name} {words(outcome.result)}")
+        else:
+            output.progress(f"{count} ✗ {outcome.name}: {outcome.error.what} {outcome.error.why}".rstrip())
+
+    outcomes = each(tasks, told, parallel=parallel)
+    failures = [outcome.error for outcome in outcomes if outcome.error is not None]
+    rows = tuple(_row(verb, outcome) for outcome in outcomes)
+    output.line(f"{len(outcomes) - len(failures)} of {len(tasks)} done, {len(failures)} failed.")
+    for remedy in dict.fromkeys(step for error in failures for step in error.do):
+        output.line(f"What to do: {remedy}")
+    output.document(BulkDocument(verb=verb, workspaces=rows, done=len(outcomes) - len(failures), failed=len(failures)))
+    return _code(failures)
+
+
+def _row(verb: str, outcome: Outcome[Any]) -> BulkRow:
+    from homewright.workspaces.models import BulkRow
+
+    return BulkRow(
+        workspace=outcome.name,
+        done=outcome.error is None,
+        existed=outcome.result if verb == "create" and outcome.error is None else None,
+        error=outcome.error.as_json() if outcome.error is not None else None,
+    )
+
+
+def _code(failures: Sequence[HomewrightError]) -> int:
+    """The exit code that all failures have, else 1; 0 without any."""
+    codes = {error.exit_code for error in failures}
+    return 0 if not codes else codes.pop() if len(codes) == 1 else 1
