@@ -200,6 +200,8 @@ class HomewrightApp(App[int]):
         commands = [Command(label, key, action) for key, label, action in self.keys_now() if action != "palette"]
         if self.sitting is not None and not any(command.action.endswith("site_export") for command in commands):
             commands.append(Command("site export", "", "app.site_export"))
+        if self.sitting is not None and not any(command.action.endswith("verify") for command in commands):
+            commands.append(Command("verify all that was done", "", "app.verify"))
         commands += [Command(f"theme: {theme.name}", "", f"app.wear('{theme.name}')") for theme in THEMES]
 
         async def do(action: str | None) -> None:
@@ -214,6 +216,17 @@ class HomewrightApp(App[int]):
 
         if self.sitting is not None:
             self.push_screen(ExportBox(self.sitting))
+
+    def action_verify(self) -> None:
+        """Prove anew all that was done, on every server at once; nothing is changed by that."""
+        page, sitting = self.page, self.sitting
+        if page is None or sitting is None or page.jobs.running("begin"):
+            return
+        stages = self.options.stages
+        page.say("Proving what was done …")
+        page.start(
+            "begin", lambda: self.services.verify(sitting.file, sitting.state, stages), lambda _: self.go("deploy")
+        )
 
     def action_wear(self, theme: str) -> None:
         """Wear a theme, now and next time."""

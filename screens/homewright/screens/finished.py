@@ -34,6 +34,8 @@ yet. The steps below make your computer trust it, once. Compare the fingerprint 
 x makes a site export: one encrypted file with everything that another machine needs to go on with this site,
 should this one be lost. Keep it elsewhere, and its passphrase with it.
 
+v proves all of it again, on every server at once; nothing is changed by that.
+
 ctrl+s saves all of this as text, to carry it to the computer that should trust the authority.
 """
     BINDINGS = [
@@ -41,6 +43,7 @@ ctrl+s saves all of this as text, to carry it to the computer that should trust 
         Binding("ctrl+s", "save", "save as text", key_display="ctrl+s"),
         Binding("x", "site_export", "site export"),
         Binding("l", "log", "log of the run"),
+        Binding("v", "app.verify", "verify"),
         Binding("escape", "back", "back", key_display="esc"),
     ]
     AUTO_FOCUS = "#finished"

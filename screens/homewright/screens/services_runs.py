@@ -133,6 +133,12 @@ class RunServices:
 
         return launch.start(file, state, action="rollback", only=stage)
 
+    def verify(self, file: Path, state: StateFolder, stages: Sequence[str] | None) -> str:
+        """Begin to prove all that was done; the id of that run. Raises as `begin`. `stages`: other catalogues."""
+        from homewright.engine import launch
+
+        return launch.start(file, state, action="verify", stages=[Path(folder) for folder in stages or ()])
+
     def roll_back_server(self, file: Path, state: StateFolder, server: str, stages: Sequence[str] | None) -> str:
         """Begin to take back all that was put on a server that leaves the site; the id of that run. Raises as `begin`.
 
