@@ -31,13 +31,17 @@ class Answers:
 
     asked: list[tuple[str, str]]
     stuck: bool
+    alive = True
 
     def __init__(self, host: str) -> None:
         self.host = host
 
     @classmethod
-    def open(cls, endpoint: Any) -> Answers:
+    def open(cls, endpoint: Any, below: Any = None) -> Answers:
         return cls(endpoint.name)
+
+    def close(self) -> None:
+        self.alive = False
 
     def __enter__(self) -> Answers:
         return self
@@ -72,6 +76,30 @@ def test_what_a_failed_step_left_on_a_server_is_ended_before_it_is_given_back(
     given = dict(writer.query("SELECT host, released FROM fences"))
     assert given["x"] >= began
     assert (given["y"] is None) is stuck
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_who_gives_back_soon_signs_in_once_and_hangs_up(
+    state: StateFolder, writer: Writer, monkeypatch: pytest.MonkeyPatch, brief: bool
+) -> None:
+    opened: list[Answers] = []
+
+    class Counted(Answers):
+        def __init__(self, host: str) -> None:
+            super().__init__(host)
+            opened.append(self)
+
+        def __exit__(self, *_: object) -> None:
+            self.close()
+
+    Answers.asked, Answers.stuck = [], False
+    monkeypatch.setattr(fence, "Connection", Counted)
+    fences = Fences(SITE, state, writer, "us", brief=brief)
+    assert asyncio.run(fences.hold(["x", "y"])) == {}
+    opened[0].alive = False  # one that was lost meanwhile is opened anew
+    assert asyncio.run(fences.release()) == []
+    assert len(opened) == (3 if brief else 4)
+    assert not any(one.alive for one in opened)
 
 
 @pytest.mark.parametrize(("taken_away", "left"), [(True, []), (False, ["x-node"])])

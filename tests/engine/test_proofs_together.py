@@ -122,7 +122,7 @@ def test_one_connection_to_each_host_and_no_second_try_at_one_that_is_away(
 ) -> None:
     opened: list[str] = []
 
-    def open_(endpoint: Endpoint) -> Any:
+    def open_(endpoint: Endpoint, below: Any = None) -> Any:
         opened.append(endpoint.name)
         if endpoint.name == "s2":
             raise Unreachable("s2 cannot be reached.")

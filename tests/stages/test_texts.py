@@ -71,13 +71,23 @@ ONE = peer_keys.Identity("one", "10.0.0.1", "ssh-ed25519 AAAA", ("ssh-ed25519 HH
 
 
 def test_a_clock_that_somebody_turned_off_is_told_of() -> None:
-    told = "chrony not-found - inactive\nsystemd-timesyncd masked - inactive\n"
-    host: Any = SimpleNamespace(name="s1", run=lambda script: SimpleNamespace(stdout=told))
+    def shown(states: dict[str, tuple[str, str, str]]) -> str:
+        nothing = ("not-found", "", "inactive")
+        blocks = [(name, *states.get(name, nothing)) for name in clock_service.SERVICES]
+        line = "Id={}.service\nLoadState={}\nUnitFileState={}\nActiveState={}\n"
+        return "\n".join(line.format(*block) for block in blocks)
+
+    states = {"systemd-timesyncd": ("masked", "masked", "inactive")}
+    host: Any = SimpleNamespace(name="s1", run=lambda _: SimpleNamespace(stdout=shown(states)))
     with pytest.raises(HomewrightError, match="systemd-timesyncd on s1 is masked") as caught:
         clock_service.first(host.name, clock_service.installed(host))
     assert "systemctl unmask systemd-timesyncd" in caught.value.as_text()
-    told = told.replace("chrony not-found - inactive", "chrony disabled - inactive")
+    states["chrony"] = ("loaded", "disabled", "inactive")
     assert clock_service.first(host.name, clock_service.installed(host)).name == "chrony"
+    states["ntpsec"] = ("loaded", "enabled", "active")
+    assert [one.name for one in clock_service.installed(host)] == ["ntpsec", "chrony"], "who runs comes first"
+    alias = shown(states).replace("Id=ntp.service\nLoadState=not-found", "Id=ntpsec.service\nLoadState=loaded")
+    assert [one.name for one in clock_service.told(alias)] == ["ntpsec", "chrony"]
 
 
 def test_keys_are_good_from_their_own_address_only() -> None:

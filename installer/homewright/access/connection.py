@@ -70,8 +70,10 @@ class Connection:
         self._starting = threading.Lock()
 
     @classmethod
-    def open(cls, endpoint: Endpoint, timeout: float = 10.0) -> Connection:
+    def open(cls, endpoint: Endpoint, timeout: float = 10.0, below: Connection | None = None) -> Connection:
         """Connect within about `timeout` seconds a phase (TCP, handshake, sign-in).
+
+        `below` is a connection to the server that this one is reached through, if there is one; it outlives this one.
 
         Raises HostKeyError where the host key is not the trusted one, Unreachable where the server is down, closed or
         does not accept our key, NoFirstContact where we have none yet, StateError where it cannot be read,
@@ -80,7 +82,7 @@ class Connection:
         refuse(endpoint.key_file.parent, f"{endpoint.name} was not contacted.")
         if key_change.is_owed(endpoint.key_file, endpoint.name, key_change.place(endpoint.address, endpoint.port)):
             return cls._with_key_changed(endpoint, timeout)
-        return cls._enter(endpoint, endpoint.key_file, timeout)
+        return cls._enter(endpoint, endpoint.key_file, timeout, below)
 
     @classmethod
     def _with_key_changed(cls, endpoint: Endpoint, timeout: float) -> Connection:
@@ -121,11 +123,14 @@ class Connection:
                 continue
 
     @classmethod
-    def _enter(cls, endpoint: Endpoint, file: Path, timeout: float) -> Connection:
+    def _enter(cls, endpoint: Endpoint, file: Path, timeout: float, shared: Connection | None = None) -> Connection:
         key = private_key(file)
         with contextlib.ExitStack() as stack:
-            below = stack.enter_context(cls.open(endpoint.through, timeout)) if endpoint.through else None
-            transport = open_strict(endpoint, timeout, below._transport if below else None)
+            below = None
+            if endpoint.through is not None and shared is None:
+                below = stack.enter_context(cls.open(endpoint.through, timeout))
+            way = below or shared
+            transport = open_strict(endpoint, timeout, way._transport if way is not None else None)
             try:
                 transport.auth_publickey(endpoint.user, key)
             except (paramiko.SSHException, OSError, EOFError) as error:

@@ -14,7 +14,7 @@ import json
 import shlex
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from homewright.access import known_hosts
@@ -135,7 +135,12 @@ class Fences:
         writer: Writer,
         controller: str,
         facts: Mapping[str, HostFacts] | None = None,
+        *,
+        brief: bool = False,
     ) -> None:
+        """`brief` where servers are given back soon after they were taken: the connections are kept until then."""
+        self._brief = brief
+        self._kept: dict[str, Connection] = {}
         self._facts = facts or {}
         self._site = site
         self._state = state
@@ -248,6 +253,8 @@ class Fences:
         gone = self.gone(hosts)
         there = [host for host in hosts if host not in gone]
         answers = await asyncio.gather(*(asyncio.to_thread(self._release, host) for host in there))
+        while self._kept:
+            self._kept.popitem()[1].close()
         done = gone + [host for host, answer in zip(there, answers, strict=True) if answer]
         if done:
             now = time.time()
@@ -298,9 +305,26 @@ class Fences:
         place = self._endpoint(host)
         return bool(known_hosts.lookup(self._state.known_hosts, place.address, place.port))
 
+    @contextlib.contextmanager
+    def _entered(self, host: str) -> Iterator[Connection]:
+        """A connection: the one that is kept, where there is one. Raises as `Connection.open`."""
+        kept = self._kept.get(host)
+        if kept is not None and kept.alive:
+            yield kept
+            return
+        place = self._endpoint(host)
+        below = self._kept.get(place.through.name) if place.through is not None else None
+        connection = Connection.open(place, below=below if below is not None and below.alive else None)
+        if self._brief:
+            self._kept[host] = connection
+            yield connection
+            return
+        with connection:
+            yield connection
+
     def _take(self, host: str) -> Held | HomewrightError:
         try:
-            with Connection.open(self._endpoint(host)) as connection:
+            with self._entered(host) as connection:
                 answer = ask(connection, self._record(released=False))
                 before = answer.before
                 if answer.taken and before is not None and not before.get("released"):
@@ -315,7 +339,7 @@ class Fences:
 
     def _release(self, host: str) -> bool:
         try:
-            with Connection.open(self._endpoint(host)) as connection:
+            with self._entered(host) as connection:
                 if host in self.unclean:
                     # Whoever takes a server that was given back looks for nothing: what we left must be gone before.
                     connection.run(Guard(self._controller, self.number + 1).sweep(), sudo=True, timeout=60)

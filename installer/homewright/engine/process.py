@@ -136,7 +136,9 @@ class Engine:
             facts,
             writer,
             controller,
-            (RehearsedFences if Rehearsed.of(self.state) else Fences)(site, self.state, writer, controller, facts),
+            (RehearsedFences if Rehearsed.of(self.state) else Fences)(
+                site, self.state, writer, controller, facts, brief=self.action is Action.VERIFY
+            ),
         )
         context.attempt = self.request.attempt
         context.calls = sum(1 for _ in (folder / "steps").glob("*")) if goes_on else 0

@@ -22,17 +22,20 @@ class Service:
 
 def installed(host: Host) -> list[Service]:
     """Time services in systemd's eyes, the one that runs first. Raises as `Host.run` does."""
-    script = "\n".join(
-        f"echo {name} $(systemctl is-enabled {name} 2>/dev/null || true) - $(systemctl is-active {name} || true)"
-        for name in SERVICES
-    )
+    names = [f"{name}.service" for name in SERVICES]
+    return told(host.run(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names]).stdout)
+
+
+def told(shown: str) -> list[Service]:
+    """What `systemctl show` printed of SERVICES: a block of lines for each, in their order."""
     found = []
-    for line in host.run(script).stdout.splitlines():
-        name, _, state = line.partition(" ")
-        enabled, _, active = state.partition("- ")
+    for name, block in zip(SERVICES, shown.strip().split("\n\n"), strict=False):
+        values = dict(line.partition("=")[::2] for line in block.splitlines())
         # An alias (ntp.service of ntpsec) is told under its own name too.
-        if enabled.strip() not in ("", "masked", "masked-runtime", "not-found", "alias"):
-            found.append(Service(name, enabled.strip() in ("enabled", "static"), active.strip() == "active"))
+        own = values.get("Id") == f"{name}.service" and values.get("LoadState") == "loaded"
+        enabled = values.get("UnitFileState", "")
+        if own and enabled not in ("", "masked", "masked-runtime", "alias"):
+            found.append(Service(name, enabled in ("enabled", "static"), values.get("ActiveState") == "active"))
     return sorted(found, key=lambda one: (not one.active, not one.enabled))
 
 

@@ -39,7 +39,8 @@ class SharedConnections:
             if error is not None and time.monotonic() - since < AWAY_S:
                 raise error
             try:
-                found = self._open[endpoint] = Connection.open(endpoint)
+                below = self.to(endpoint.through) if endpoint.through is not None else None
+                found = self._open[endpoint] = Connection.open(endpoint, below=below)
             except HomewrightError as failure:
                 self._away[endpoint] = (time.monotonic(), failure)
                 raise

@@ -59,7 +59,7 @@ def _instance(lxd: Lxd, host: Host, one: Planned) -> Proof:
     if not keys or set(known_hosts.lookup(host.known_hosts, one.address, SSH_PORT)) != keys:
         return broken(f"The host keys of {name} are not the ones on record.")
     try:
-        with Connection.open(instances.endpoint(host, one)) as connection:
+        with Connection.open(instances.endpoint(host, one), below=host.connection) as connection:
             told = connection.run(LOOK, check=False, timeout=30).stdout.split("\n", 4)
             able = connection.run("true", sudo=True, check=False).exit_code == 0
     except (HostKeyError, KeyRefused) as error:
