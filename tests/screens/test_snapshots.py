@@ -223,7 +223,7 @@ def test_workspace_with_a_name_that_is_not_found_here(
 
 @both
 @pytest.mark.parametrize(
-    ("key", "waits"), [("home", "stop another GPU"), ("o", "port-forward")], ids=["list", "address"]
+    ("key", "waits"), [("home", "stop another GPU"), ("o", "http://localhost:8080/")], ids=["list", "address"]
 )
 def test_workspaces_of_the_cluster(
     snap_compare: Compare, make_app: Make, site: Path, manager: Manager, size: tuple[int, int], key: str, waits: str

@@ -41,6 +41,10 @@ def answers() -> ClusterSettings:
                 "enforceNodeAllocatable": ["none"],
                 "featureGates": {"KubeletInUserNamespace": True},
                 "failSwapOn": False,
+                # Their disk is this machine's, mostly full of other things: shares of it say nothing about theirs.
+                "evictionHard": {"nodefs.available": "1Gi", "imagefs.available": "1Gi", "memory.available": "100Mi"},
+                "imageGCHighThresholdPercent": 100,
+                "imageGCLowThresholdPercent": 99,
             },
             kube_proxy={"mode": "nftables", "conntrack": {"maxPerCore": 0}},
             # The servers' disks are one disk here, with everybody's fsync on it; a lab is made again in a minute.
