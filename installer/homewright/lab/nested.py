@@ -41,15 +41,6 @@ def answers() -> ClusterSettings:
                 "enforceNodeAllocatable": ["none"],
                 "featureGates": {"KubeletInUserNamespace": True},
                 "failSwapOn": False,
-                # All servers' disks are this machine's one: how full that is says nothing of a node, and no pod of
-                # one is to go because somebody else fills it.
-                "evictionHard": {
-                    "memory.available": "100Mi",
-                    "nodefs.available": "0%",
-                    "nodefs.inodesFree": "0%",
-                    "imagefs.available": "0%",
-                },
-                "imageGCHighThresholdPercent": 100,
                 # Their disk is this machine's, mostly full of other things: shares of it say nothing about theirs.
                 "evictionHard": {"nodefs.available": "1Gi", "imagefs.available": "1Gi", "memory.available": "100Mi"},
                 "imageGCHighThresholdPercent": 100,
