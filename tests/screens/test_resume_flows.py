@@ -207,7 +207,7 @@ def test_taking_a_stage_back_wants_its_name(
     make_app: Make, services: Recorded, site: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(services, "roll_back", lambda *words: asked.append(words[-1]) or RUN)
+    monkeypatch.setattr(services, "roll_back", lambda *words: asked.append(words[2:]) or RUN)
     monkeypatch.setattr(services, "resting", lambda *_: ("10", "20"))
 
     async def flow(pilot: Pilot[object]) -> None:
@@ -221,8 +221,10 @@ def test_taking_a_stage_back_wants_its_name(
         await pilot.press("0", "0", "enter")
         await until(pilot, lambda: bool(asked))
 
-    drive(make_app(), SIZE, flow)
-    assert asked == ["00"]
+    app = make_app()
+    app.options.stages = ["/srv/trees"]
+    drive(app, SIZE, flow)
+    assert asked == [("00", ["/srv/trees"])], "a stage of somebody's own as well"
     assert engine.told == ["cancel"]
 
 

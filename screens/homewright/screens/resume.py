@@ -395,7 +395,7 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
         sitting, services, remains, step = self.home.sitting, self.home.services, self._remains, self._step()
         if sitting is None or remains is None or step is None:
             return
-        stage = step.id.rpartition("/")[0]
+        stage, catalogues = step.id.rpartition("/")[0], self.home.options.stages
         steps = [one.id for one in remains.steps if one.id.rpartition("/")[0] == stage]
         lines = [
             f"Everything that stage {stage} made is taken back on all its servers, its last step first.",
@@ -404,7 +404,7 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
 
         def work() -> None:
             self._end_the_proofs(remains)
-            services.roll_back(sitting.file, sitting.state, stage)
+            services.roll_back(sitting.file, sitting.state, stage, catalogues)
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -412,7 +412,7 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
                 self.start("begin", work, lambda _: self.home.go("deploy"))
 
         def look() -> tuple[list[Receipt], tuple[str, ...]]:
-            return services.receipts(sitting.state), services.resting(sitting.file, sitting.state, stage)
+            return services.receipts(sitting.state), services.resting(sitting.file, sitting.state, stage, catalogues)
 
         def known(found: tuple[list[Receipt], tuple[str, ...]]) -> None:
             receipts, above = found

@@ -116,8 +116,10 @@ class RunServices:
 
         return [receipts.receipt(row) for row in Reader(state).receipts(step)]
 
-    def resting(self, file: Path, state: StateFolder, stage: str) -> tuple[str, ...]:
-        """The later stages that are taken back before this one, in order.
+    def resting(
+        self, file: Path, state: StateFolder, stage: str, stages: Sequence[str] | None = None
+    ) -> tuple[str, ...]:
+        """The later stages that are taken back before this one, in order; `stages` are folders of other catalogues.
 
         Raises CatalogueError, SiteError, StateError.
         """
@@ -125,29 +127,29 @@ class RunServices:
         from homewright.engine import resting
         from homewright.site import files
 
-        return resting.stages(files.load(file), state, load([shipped()]), stage)
+        catalogue = load([shipped(), *_folders(stages)])
+        return resting.stages(files.load(file), state, catalogue, stage)
 
-    def roll_back(self, file: Path, state: StateFolder, stage: str) -> str:
-        """Begin to take a stage back; the id of that run. Raises as `begin`."""
+    def roll_back(self, file: Path, state: StateFolder, stage: str, stages: Sequence[str] | None = None) -> str:
+        """Begin to take a stage back; the id of that run. `stages` as in `resting`. Raises as `begin`."""
         from homewright.engine import launch
 
-        return launch.start(file, state, action="rollback", only=stage)
+        return launch.start(file, state, action="rollback", only=stage, stages=_folders(stages))
 
     def verify(self, file: Path, state: StateFolder, stages: Sequence[str] | None) -> str:
-        """Begin to prove all that was done; the id of that run. Raises as `begin`. `stages`: other catalogues."""
+        """Begin to prove all that was done; the id of that run. `stages` as in `resting`. Raises as `begin`."""
         from homewright.engine import launch
 
-        return launch.start(file, state, action="verify", stages=[Path(folder) for folder in stages or ()])
+        return launch.start(file, state, action="verify", stages=_folders(stages))
 
     def roll_back_server(self, file: Path, state: StateFolder, server: str, stages: Sequence[str] | None) -> str:
-        """Begin to take back all that was put on a server that leaves the site; the id of that run. Raises as `begin`.
+        """Begin to take back all that was put on a server that leaves the site; the id of that run.
 
-        `stages` are the folders of other catalogues.
+        `stages` as in `resting`. Raises as `begin`.
         """
         from homewright.engine import launch
 
-        catalogues = [Path(folder) for folder in stages or ()]
-        return launch.start(file, state, action="rollback", servers=(server,), stages=catalogues)
+        return launch.start(file, state, action="rollback", servers=(server,), stages=_folders(stages))
 
     def rings(self, file: Path) -> bool:
         """Whether the site's answers want the terminal's bell. Raises SiteError."""
@@ -252,6 +254,11 @@ class RunServices:
         opened = read(file, passphrase)
         site_file = opened.target()
         return take_over(opened, site_file, StateFolder.of(opened.site.name, chosen_state, site_file), gone=gone)
+
+
+def _folders(stages: Sequence[str] | None) -> list[Path]:
+    """The catalogues that the command line named, for an engine that has another working folder."""
+    return [Path(folder).expanduser().absolute() for folder in stages or ()]
 
 
 def page_of(reader: Reader) -> str:
