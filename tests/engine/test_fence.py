@@ -102,6 +102,29 @@ def test_who_gives_back_soon_signs_in_once_and_hangs_up(
     assert not any(one.alive for one in opened)
 
 
+def test_who_gives_back_soon_does_not_wait_for_a_silent_server_step_by_step(
+    state: StateFolder, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    class Silent(Answers):
+        @classmethod
+        def open(cls, endpoint: Any, below: Any = None) -> Answers:
+            tried.append(endpoint.name)
+            if endpoint.name == "y":
+                raise Unreachable("y does not answer.")
+            return cls(endpoint.name)
+
+    Answers.asked, Answers.stuck = [], False
+    monkeypatch.setattr(fence, "Connection", Silent)
+    fences = Fences(SITE, state, writer, "us", brief=True)
+    for _ in range(3):
+        assert list(asyncio.run(fences.hold(["x", "y"]))) == ["y"]
+    assert tried == ["x", "y"]
+    monkeypatch.setattr(fence, "AWAY_S", 0.0)
+    assert list(asyncio.run(fences.hold(["y"]))) == ["y"] and tried == ["x", "y", "y"]
+
+
 @pytest.mark.parametrize(("taken_away", "left"), [(True, []), (False, ["x-node"])])
 def test_an_instance_that_a_step_took_away_need_not_be_given_back(
     state: StateFolder, writer: Writer, monkeypatch: pytest.MonkeyPatch, taken_away: bool, left: list[str]

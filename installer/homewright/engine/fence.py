@@ -87,6 +87,8 @@ ANOTHER = "is another machine than before."
 """What is said of a server whose machine-id is not the recorded one."""
 
 
+AWAY_S = 30.0
+"""How long a server that could not be taken is not asked again, where all is over soon."""
 RETIRED = "retired"
 """Where the journal keeps the controllers whose place this one has taken, as a JSON list."""
 
@@ -141,6 +143,8 @@ class Fences:
         """`brief` where servers are given back soon after they were taken: the connections are kept until then."""
         self._brief = brief
         self._kept: dict[str, Connection] = {}
+        self._lost: dict[str, tuple[float, HomewrightError]] = {}
+        """Servers that could not be taken, and when: not every step waits for them again."""
         self._facts = facts or {}
         self._site = site
         self._state = state
@@ -190,10 +194,18 @@ class Fences:
         if not wanted:
             return {}
         async with self._holding:
+            known = {host: self._lost[host][1] for host in wanted if self._is_lost(host)}
             try:
-                return await self._hold([host for host in wanted if host not in self._held])
+                found = await self._hold([host for host in wanted if host not in self._held and host not in known])
             finally:
                 self._steady.set()
+            if self._brief:
+                self._lost |= {host: (time.monotonic(), error) for host, error in found.items()}
+            return known | found
+
+    def _is_lost(self, host: str) -> bool:
+        since, _ = self._lost.get(host, (float("-inf"), None))
+        return host not in self._held and time.monotonic() - since < AWAY_S
 
     async def _hold(self, wanted: list[str]) -> dict[str, HomewrightError]:
         asked = set(wanted)
@@ -201,7 +213,12 @@ class Fences:
         while wanted:
             number = self.number
             self._writer.change(*(self._writer.set_fence(host, number, None) for host in wanted))
-            answers = await asyncio.gather(*(asyncio.to_thread(self._take, host) for host in wanted))
+            # Instances after their servers, by whose connection they are reached.
+            wanted = sorted(wanted, key=self._is_server, reverse=True)
+            servers = [host for host in wanted if self._is_server(host)]
+            answers = await asyncio.gather(*(asyncio.to_thread(self._take, host) for host in servers))
+            rest = wanted[len(servers) :]
+            answers += await asyncio.gather(*(asyncio.to_thread(self._take, host) for host in rest))
             higher = 0
             again = []
             for host, answer in zip(wanted, answers, strict=True):

@@ -160,6 +160,9 @@ class Schedule:
                 recorded = self._context.writer.query("SELECT changed FROM runs WHERE id = ?", self._context.run)
                 self._changed = int(recorded[0][0])
                 await self._past.look(self._action)
+            if self._action is Action.VERIFY:
+                # All servers at once, so that all proofs are asked for at once; each step is told what went wrong.
+                await self._context.fences.hold({host for step in self._steps for host in step.hosts})
             await self._work_off()
         finally:
             ticking.cancel()
