@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piloting import Make, closed, drive, opened, page, shows, text_of, until
+import pytest
+from piloting import SIZES, Make, closed, drive, opened, page, shows, text_of, until
 from screen_checks import TROUBLE, finding, report_of
 from textual.pilot import Pilot
 
@@ -265,6 +266,24 @@ def test_a_report_that_is_there_is_shown_with_its_age(
 
     drive(make_app(), SIZE, flow)
     assert services.judged == []
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_first_problem_is_in_sight(
+    make_app: Make, services: Recorded, site: Path, state: StateFolder, size: tuple[int, int]
+) -> None:
+    services.real_checks = True
+    rows = services.check_rows()
+    late = next(row for row in rows if row.id == "host.time-sync")
+    wrong = finding("host.clock", ["s2"], "failed").model_copy(update={"check": late.id, "title": late.title})
+    report = report_of(HOSTS)
+    running.keep(state, report.model_copy(update={"findings": (*report.findings, wrong)}))
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("checks", ("[✗ failed",))(pilot)
+        assert place(pilot) == ("host.time-sync", "s2")
+
+    drive(make_app(), size, flow)
 
 
 def test_a_report_about_other_servers_is_made_anew(

@@ -190,9 +190,10 @@ class Table(ScrollView, can_focus=True):
             above -= 1
         top, height = self.scroll_offset.y, self.size.height - self._head
         if above < top:
-            self.scroll_to(y=above, animate=False, immediate=True)
+            self.scroll_to(y=above, animate=False, immediate=True, force=True)
         elif self._cursor >= top + height:
-            self.scroll_to(y=self._cursor - height + 1, animate=False, immediate=True)
+            # By force: the scrollbar of rows that have just come is not there yet, and without it nothing scrolls.
+            self.scroll_to(y=self._cursor - height + 1, animate=False, immediate=True, force=True)
 
     def _place_terminal_cursor(self) -> None:
         """Screen readers follow the terminal's own cursor."""
