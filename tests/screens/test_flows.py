@@ -79,6 +79,19 @@ def test_a_new_site_gets_a_server_and_first_contact(make_app: Make, services: Re
     assert services.passwords == [("s1", None), ("s1", "correct")]
 
 
+def test_the_answers_of_a_finished_site_can_be_changed(
+    make_app: Make, services: Recorded, site: Path, state: StateFolder
+) -> None:
+    write_run(state, "succeeded")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await until(pilot, shows(pilot, "servers of attic", "add or change one"))
+        await pilot.press("down", "enter")
+        await until(pilot, shows(pilot, "1/9 Servers", "192.168.1.11"))
+
+    drive(make_app(), SIZE, flow)
+
+
 def test_nothing_is_sent_to_a_server_with_another_host_key(make_app: Make, services: Recorded, site: Path) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "servers")

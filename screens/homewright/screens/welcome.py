@@ -116,6 +116,8 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
                 rows.append(Row(f"site {key}", (site.name, self._about(key, site))))
                 run = self._runs.get(key)
                 if run is not None and run.state == "succeeded":
+                    about = "add or change one, or any answer; then plan again"
+                    rows.append(Row(f"servers {key}", (f"  servers of {site.name}", (about, "muted"))))
                     rows.append(
                         Row(f"workspaces {key}", (f"  workspaces of {site.name}", ("who works on it", "muted")))
                     )
@@ -173,7 +175,7 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
     def _site_key(self) -> str:
         for table in self.query(Table):
             kind, _, key = table.cursor_key.partition(" ")
-            if kind in ("site", "workspaces", "export"):
+            if kind in ("site", "servers", "workspaces", "export"):
                 return key
         return next(iter(self._sites), "")
 
@@ -186,8 +188,8 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
         kind, _, key = message.key.partition(" ")
         if kind == "site":
             self._continue(key)
-        elif kind == "workspaces":
-            self._open(key, "workspaces")
+        elif kind in ("servers", "workspaces"):
+            self._open(key, kind)
         elif kind == "export":
             site = self._sites[key]
             self.home.open_site(site.file, site.name)
