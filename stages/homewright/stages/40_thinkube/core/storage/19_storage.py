@@ -1,0 +1,45 @@
+"""The cluster without local-path, unless somebody's data is in it; and the nodes without its empty folders."""
+
+from homewright.cluster import objects
+from homewright.engine.runners.host import Host
+from homewright.stages.components import api, proving, storage
+
+
+def rollback(host: Host) -> None:
+    if api.is_gone(host):
+        host.say("the cluster is gone already")
+    else:
+        _take_away(host)
+    with host.task("No empty folders") as task:
+        for server in (host, *host.peers):
+            said = server.run(f"[ -d {storage.FOLDER} ] && rmdir {storage.FOLDER} 2>/dev/null && echo gone; true")
+            task.changed = "gone" in said.stdout or task.changed
+
+
+def _take_away(host: Host) -> None:
+    site = host.site
+    with api.connect(host) as cluster:
+        storage.require_unused(cluster, site)
+        claim = {storage.CLAIM_PATH: storage.proof_claim(site)[storage.CLAIM_PATH]}
+        with host.task("No claim of the proof") as task:
+            task.changed = objects.remove(cluster, site.name, claim)
+            # Its folder goes with its volume, for which local-path has to be there.
+            api.until(
+                objects.GONE_S,
+                "The volume of the proof's claim does not go.",
+                lambda: _volume_left(cluster),
+                f"look at it: kubectl -n {storage.NAMESPACE} get pods,events",
+            )
+            task.changed |= proving.leave(cluster, site)
+        with host.task("No local-path") as task:
+            task.changed = objects.remove(cluster, site.name, storage.wanted(site))
+
+
+def _volume_left(cluster: api.Cluster) -> str:
+    for volume in cluster.list("/api/v1/persistentvolumes"):
+        claim = volume["spec"].get("claimRef") or {}
+        if volume["spec"].get("storageClassName") != storage.CLASS:
+            continue  # another's, which may keep volumes
+        if (claim.get("namespace"), claim.get("name")) == (proving.NAMESPACE, storage.CLAIM):
+            return f"{volume['metadata']['name']} is {(volume.get('status') or {}).get('phase', 'there')}"
+    return ""
