@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster_place import ClusterPlace, place
 
 from homewright.access.connection import Connection, Endpoint
 from homewright.site import files
@@ -14,6 +15,13 @@ from homewright.site.paths import StateFolder
 from homewright.workspaces.manager import Manager
 
 Root = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def cluster_place() -> Iterator[ClusterPlace]:
+    """A site with a real cluster."""
+    with place() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

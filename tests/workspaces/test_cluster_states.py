@@ -217,7 +217,11 @@ CASES = [
      "starting", "Startup probe failed", None),
     ("never answers", seen(pod(**STARTED), events=(event("Unhealthy", "Startup probe failed: refused"),)),
      "error", "runs for 400 s and does not answer: Startup probe failed", "user"),
-    ("answers no more", seen(pod(phase="Running", running=50, started=True)), "error", "does not answer", "user"),
+    ("answers no more", seen(pod(phase="Running", running=50, started=True), events=(
+        event("Unhealthy", "Readiness probe failed: Get \"http://10.1.2.3:8080/healthz\": connection refused"),)),
+     "error", "does not answer: Readiness probe failed", "user"),
+    ("is asked for readiness next", seen(pod(phase="Running", running=4, started=True)), "starting",
+     "does not answer yet", None),
     ("evicted", seen(pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")),
      "error", "n1 put it out: The node was low on resource: memory.", "cluster"),
     ("shut down", seen(pod(phase="Failed", reason="Terminated", message="Pod was terminated")),

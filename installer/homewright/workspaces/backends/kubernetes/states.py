@@ -280,7 +280,9 @@ def _silent(seen: Seen, pod: Pod, now: float, start_timeout_s: float) -> Finding
     if running:
         age = now - min(one.running_since or now for one in running)
         why = probe.message if probe is not None else "it does not answer yet"
-        if age > start_timeout_s or all(one.started for one in running):
+        # Between the last startup probe and the first that asks for readiness nothing is wrong: that takes seconds.
+        fell_silent = all(one.started for one in running) and probe is not None and "Readiness probe" in probe.message
+        if age > start_timeout_s or fell_silent:
             return _error(
                 f"it runs for {round(age)} s and does not answer: {why}", "user", "look at its log, then restart it"
             )
