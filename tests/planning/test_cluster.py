@@ -26,6 +26,19 @@ def test_servers_are_nodes_and_the_first_is_the_control_plane() -> None:
     assert all(node.taints == () for node in plan.nodes)
 
 
+@pytest.mark.parametrize(("count", "planes"), [(1, 1), (2, 1), (3, 3), (5, 3)])
+def test_control_planes_that_share_an_address(count: int, planes: int) -> None:
+    plan = planned(site(count, platform=SERVERS, cluster={"address": "192.168.1.9"}), {})
+    assert [node.name for node in plan.planes] == [f"s{n}" for n in range(1, planes + 1)]
+    assert plan.endpoint == "192.168.1.9:8443", "one can become three, since the address stays"
+    assert all((CONTROL_PLANE in node.labels) is node.control_plane for node in plan.nodes)
+
+
+def test_a_shared_address_is_nobodys_own() -> None:
+    with pytest.raises(ClusterPlanError, match=r"cluster.address is 192.168.1.12, which s2 has"):
+        planned(site(3, platform=SERVERS, cluster={"address": "192.168.1.12"}), {})
+
+
 def test_instances_are_nodes_on_their_servers() -> None:
     nodes = [{"name": "n1", "host": "s1"}, {"name": "n2", "host": "s2", "role": "control-plane"}]
     answers = {"network": {"lxd": "10.100.0.0/24"}, "instances": {"nodes": nodes}, "platform": {"cluster": "kubeadm"}}

@@ -156,6 +156,17 @@ def test_two_chosen_control_planes_are_said_to_be_worse_than_one() -> None:
     assert "no control plane" in place(site(2, instances={"nodes": none}), hosts(2)).control_plane_why
 
 
+@pytest.mark.parametrize(
+    ("cluster", "said"), [({}, "One control plane"), ({"address": "192.168.1.9"}, "3 control planes on different")]
+)
+@pytest.mark.parametrize("nodes", ["instances", "servers"])
+def test_kubeadm_makes_several_control_planes_where_they_share_an_address(
+    cluster: dict[str, Any], said: str, nodes: str
+) -> None:
+    wanted = site(3, platform={"cluster": "kubeadm", "nodes": nodes}, cluster=cluster)
+    assert place(wanted, hosts(3)).control_plane_why.startswith(said)
+
+
 @pytest.mark.parametrize("answers", [{"platform": {"nodes": "servers"}}, {"platform": {"cluster": "existing"}}])
 def test_servers_as_nodes_and_existing_clusters_need_no_instances(answers: dict[str, Any]) -> None:
     found = place(site(3, **answers), hosts(3))

@@ -11,7 +11,7 @@ import pytest
 from homewright.planning.cluster import planned
 from homewright.site import mirrored
 from homewright.site.models import Site
-from homewright.stages.cluster import documents, network
+from homewright.stages.cluster import balanced, documents, network
 
 SERVERS = [{"name": f"s{n}", "address": f"192.168.1.{10 + n}", "user": "ann"} for n in (1, 2)]
 MIRROR = {"images": "mirror.lan:5000", "plain_http": True}
@@ -91,7 +91,41 @@ def test_a_join_believes_one_ca_alone() -> None:
     assert told["discovery"]["bootstrapToken"] == {
         "apiServerEndpoint": "192.168.1.11:6443", "token": TOKEN, "caCertHashes": ["sha256:00"],
     }  # fmt: skip
-    assert told["nodeRegistration"]["name"] == "s2"
+    assert told["nodeRegistration"]["name"] == "s2" and "controlPlane" not in told
+
+
+SHARED = site(
+    servers=[{"name": f"s{n}", "address": f"192.168.1.{10 + n}", "user": "ann"} for n in (1, 2, 3)],
+    cluster={"address": "192.168.1.9"},
+)
+
+
+def test_a_further_control_plane_serves_at_its_own_address_and_decrypts_the_certificates() -> None:
+    plan = planned(SHARED, {})
+    told = json.loads(
+        documents.joining(SHARED, plan, plan.node("s2"), TOKEN, "sha256:00", "ab" * 32).removeprefix("---\n")
+    )
+    assert told["controlPlane"] == {
+        "localAPIEndpoint": {"advertiseAddress": "192.168.1.12", "bindPort": 6443}, "certificateKey": "ab" * 32,
+    }  # fmt: skip
+    assert told["discovery"]["bootstrapToken"]["apiServerEndpoint"] == "192.168.1.9:8443"
+    found = [json.loads(part) for part in documents.sharing(SHARED, plan, "cd" * 32).split("---\n") if part.strip()]
+    assert found[0]["certificateKey"] == "cd" * 32 and found[1]["controlPlaneEndpoint"] == "192.168.1.9:8443"
+
+
+def test_the_shared_address_goes_to_one_and_the_balancer_asks_all() -> None:
+    plan = planned(SHARED, {})
+    texts = [balanced.files(plan, node, "br0") for node in plan.planes]
+    kept = [text[balanced.ADDRESS][0] for text in texts]
+    assert [text.split("priority ")[1].split()[0] for text in kept] == ["100", "99", "98"]
+    assert all("192.168.1.9/32 dev br0" in text and "virtual_router_id 9\n" in text for text in kept)
+    peers = [text.split("unicast_peer {")[1].split("}")[0].split() for text in kept]
+    assert peers[1] == ["192.168.1.11", "192.168.1.13"], "it hears all but itself"
+    assert len({text[balanced.BALANCER] for text in texts}) == 1
+    assert all(f"server {node.name} {node.address}:6443" in texts[0][balanced.BALANCER][0] for node in plan.nodes)
+    alone = site()
+    plan = planned(alone, {})
+    assert balanced.files(plan, plan.first, "br0") == {}
 
 
 @pytest.mark.parametrize(

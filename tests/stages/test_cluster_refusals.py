@@ -65,6 +65,23 @@ def test_refusals(change: dict[str, Any], name: str, said: str) -> None:
     assert all(one.what and one.why for one in found if "riscv" not in one.what)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"routes": (("default", "eth0"), ("192.168.7.0/24", "eth0"))}, "no network that 192.168.1.9 is in"),
+        ({"ports": {8443: "unifi"}}, "Port 8443 of s1 is in use by unifi"),
+    ],
+)
+def test_a_shared_address_is_of_the_control_planes_network(change: dict[str, Any], said: str) -> None:
+    platform = {"cluster": "kubeadm", "nodes": "servers"}
+    answers = {"name": "attic", "servers": SERVERS, "platform": platform, "cluster": {"address": "192.168.1.9"}}
+    shared = planned(Site.model_validate(answers), {})
+    found = list(look.refusals(shared, "s1", replace(FIT, **change), OURS))
+    assert [said in one.what for one in found] == ([True] if said else [])
+    assert not list(look.refusals(shared, "s2", replace(FIT, **change), OURS)), "a worker has no part in it"
+
+
 def test_swap_is_allowed_where_the_sites_kubelet_starts_beside_it() -> None:
     seen = replace(FIT, swap=("/dev/zram0",))
     assert not list(look.refusals(plan(), "s2", seen, OURS, swap_allowed=True))

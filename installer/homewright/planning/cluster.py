@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from homewright.discovery.facts import HostFacts
 from homewright.errors import HomewrightError
@@ -16,6 +16,8 @@ from homewright.site.cluster import Taint
 from homewright.site.models import Site
 
 API_PORT = 6443
+SHARED_PORT = 8443
+"""Where the API is at an address that several control planes share: beside each one's own, which takes 6443."""
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 WORKER = "node-role.kubernetes.io/worker"
 GPU = "nvidia.com/gpu.present"
@@ -60,16 +62,23 @@ class ClusterPlan:
     pods: IPv4Network
     services: IPv4Network
     zone: str | None
+    address: IPv4Address | None = None
+    """What the control planes share; None where there is one, found at its own address."""
 
     @property
     def first(self) -> Node:
-        """The control plane."""
+        """The control plane that is made first."""
         return self.nodes[0]
+
+    @property
+    def planes(self) -> tuple[Node, ...]:
+        """All control planes, the first one first."""
+        return tuple(node for node in self.nodes if node.control_plane)
 
     @property
     def endpoint(self) -> str:
         """Where the API is: ADDRESS:PORT."""
-        return f"{self.first.address}:{API_PORT}"
+        return f"{self.first.address}:{API_PORT}" if self.address is None else f"{self.address}:{SHARED_PORT}"
 
     def node(self, name: str) -> Node:
         """The node of this name; KeyError where there is none."""
@@ -82,8 +91,9 @@ class ClusterPlan:
 def planned(site: Site, facts: Mapping[str, HostFacts]) -> ClusterPlan:
     """The cluster of a site whose kind is kubeadm.
 
-    One node is its control plane: the first that is planned to be one. Raises ClusterPlanError where there is no node
-    or no room for its ranges, and where labels are wanted for what is no node.
+    One node is its control plane: the first that is planned to be one; all of those where they share an address.
+    Raises ClusterPlanError where there is no node or no room for its ranges, where labels are wanted for what is no
+    node, and where somebody has the shared address.
     """
     ranges = propose(site, facts)
     pods, services = ranges.network("pods"), ranges.network("services")
@@ -102,23 +112,33 @@ def planned(site: Site, facts: Mapping[str, HostFacts]) -> ClusterPlan:
                 f"Its nodes are {', '.join(sorted(names))}.",
                 [f"homewright site unset cluster.nodes.{told.name}"],
             )
+    taken = {server.address: server.name for server in site.servers} | {node.address: node.name for node in found}
+    address = site.cluster.address
+    if address is not None and str(address) in taken:
+        raise ClusterPlanError(
+            f"cluster.address is {address}, which {taken[str(address)]} has.",
+            "The control planes share one that is nobody's own.",
+            ["choose a free one of the LAN: homewright site set cluster.address …"],
+        )
     first = next((node for node in found if node.control_plane), found[0])
     ordered = (first, *(node for node in found if node is not first))
-    return ClusterPlan(site.name, f"v{site.cluster.version}", ordered, pods, services, site.zone)
+    return ClusterPlan(site.name, f"v{site.cluster.version}", ordered, pods, services, site.zone, address)
 
 
 def _nodes(site: Site, facts: Mapping[str, HostFacts]) -> Iterator[Node]:
     where = _places(site, facts)
     with_gpu = gpu_nodes(site, facts)
     told = {node.name: node for node in site.cluster.nodes}
-    first = next((name for name, (_, _, plane) in where.items() if plane), next(iter(where), ""))
+    planes = [name for name, (_, _, plane) in where.items() if plane] or list(where)[:1]
+    if site.cluster.address is None:
+        planes = planes[:1]
     for name, (address, server, _) in where.items():
-        plane = name == first
+        plane = name in planes
         labels = {SITE: site.name, CONTROL_PLANE if plane else WORKER: ""}
         labels |= {GPU: "true"} if name in with_gpu else {}
         labels |= told[name].labels if name in told else {}
         taints = told[name].taints if name in told else ()
-        if plane and not site.cluster.workloads_on_control_plane and len(where) > 1:
+        if plane and not site.cluster.workloads_on_control_plane and len(where) > len(planes):
             taints = (Taint(key=CONTROL_PLANE), *taints)
         yield Node(name, address, server, plane, labels, taints)
 

@@ -125,6 +125,11 @@ def control_planes(count: int) -> int:
     return QUORUM if count >= QUORUM else min(count, 1)
 
 
+def one_alone(site: Site) -> bool:
+    """Whether one control plane is made however many could be: kubeadm's, where no address is there to be shared."""
+    return site.platform.cluster == "kubeadm" and site.cluster.address is None
+
+
 def control_plane_why(site: Site, nodes: Sequence[Instance]) -> str:
     """How many members the control plane has, and why."""
     if site.platform.cluster == "existing":
@@ -137,6 +142,11 @@ def control_plane_why(site: Site, nodes: Sequence[Instance]) -> str:
     if planes == 0:
         return "There is no control plane: give one instance that role."
     servers = len(site.servers)
+    if one_alone(site) and max(planes, servers) >= QUORUM:
+        return (
+            "One control plane: when its server is down, nothing in the cluster can be changed. Three stand in for "
+            "each other where they share an address, chosen before the cluster is made: cluster.address."
+        )
     if planes == 1 and servers == 1:
         return "One control plane, since there is one server: when it is down, everything is down."
     if planes == 1 and servers == 2:
@@ -168,7 +178,7 @@ def _proposed(
         room = tuple(math.inf if part is None else part - keep for part, keep in zip(parts, kept, strict=True))
         if all(left >= least for left, least in zip(room, LEAST, strict=True)):
             rooms[name] = (room[0], room[1], room[2])
-    planes = control_planes(len(rooms))
+    planes = 1 if one_alone(site) else control_planes(len(rooms))
     names = _names(site, list(rooms))
     nodes = []
     for index, (host, size) in enumerate(sizes(rooms, need).items()):

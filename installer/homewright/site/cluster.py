@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, field_validator
@@ -74,6 +75,9 @@ class ClusterSettings(Model):
 
     version: Annotated[str, Field(pattern=r"^1\.(3[4-6])\.\d{1,3}$")] = "1.36.3"
     """Kubernetes' version: of the minors 1.34 to 1.36."""
+    address: IPv4Address | None = None
+    """An address of the LAN that nobody has, for the cluster's API: with it, and three nodes or more, there are three
+    control planes that stand in for each other; without it there is one. It is chosen before the cluster is made."""
     context: str | None = None
     """Of an existing cluster's kubeconfig, the context to use; by default the one that is current in it."""
     nodes: tuple[ClusterNode, ...] = ()

@@ -68,16 +68,40 @@ def initial(site: Site, plan: ClusterPlan, token: str) -> str:
     )
 
 
-def joining(site: Site, plan: ClusterPlan, node: Node, token: str, ca_hash: str) -> str:
-    """What `kubeadm join` is told on a worker; `ca_hash` is the digest of the only CA to believe."""
+def joining(site: Site, plan: ClusterPlan, node: Node, token: str, ca_hash: str, key: str = "") -> str:
+    """What `kubeadm join` is told; `ca_hash` is the digest of the only CA to believe.
+
+    A further control plane decrypts the cluster's certificates with `key`.
+    """
     discovery = {"apiServerEndpoint": plan.endpoint, "token": token, "caCertHashes": [ca_hash]}
+    plane = {"localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": API_PORT}, "certificateKey": key}
     return _documents(
         {
             "apiVersion": API,
             "kind": "JoinConfiguration",
             "discovery": {"bootstrapToken": discovery},
             "nodeRegistration": _registration(site, node),
+            **({"controlPlane": plane} if node.control_plane else {}),
         }
+    )
+
+
+def sharing(site: Site, plan: ClusterPlan, key: str) -> str:
+    """What kubeadm's phase is told that puts the certificates into the cluster, encrypted with `key`, for a join."""
+    return _documents(
+        {
+            "apiVersion": API,
+            "kind": "InitConfiguration",
+            "certificateKey": key,
+            "localAPIEndpoint": {"advertiseAddress": plan.first.address, "bindPort": API_PORT},
+            "nodeRegistration": _registration(site, plan.first),
+        },
+        {
+            "apiVersion": API,
+            "kind": "ClusterConfiguration",
+            "kubernetesVersion": plan.version,
+            "controlPlaneEndpoint": plan.endpoint,
+        },
     )
 
 

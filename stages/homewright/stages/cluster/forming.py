@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from homewright.access.remote import CommandFailed
 from homewright.cluster import client, kubeconfig
 from homewright.cluster.client import Cluster, ClusterError
 from homewright.engine.runners.host import Host, together
-from homewright.errors import HomewrightError
+from homewright.errors import HomewrightError, Unreachable
 from homewright.planning.cluster import ClusterPlan, Node, planned
 from homewright.site.secrets import Secrets
-from homewright.stages.cluster import documents
+from homewright.stages.cluster import documents, draining, etcd
 from homewright.stages.cluster.look import FORMED, OWNER, Refused
 
 OWNER_SECRET = "cluster/owner"
 """What tells this site's cluster from those of others that are called the same."""
 CONFIG = "/run/homewright/kubeadm.yaml"
 """In memory only: it has a token in it, and goes when kubeadm has ended."""
+SAID = "/run/homewright/kubeadm.said"
+SHARING = "/run/homewright/kubeadm-certs.yaml"
+"""In memory only: it has the key in it that a joining control plane decrypts the certificates with."""
+SERVES = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+"""What a control plane has and a worker has not."""
 ADMIN = "/etc/kubernetes/admin.conf"
 KUBELET = "/etc/kubernetes/kubelet.conf"
 INIT_S = 900
@@ -82,9 +89,20 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
     """See that the control plane is up, and keep its kubeconfig as a secret of the site."""
     with host.task("Control plane") as task:
         found = state(host)
+        if found != "formed" and (others := _other_planes(host, plan)):
+            raise Refused(
+                f"{host.name} is no control plane any more, and {others[0].name} is one.",
+                "A new cluster would be made beside the one that is there.",
+                [
+                    "let another server be the first of the site, so that this one joins: homewright site edit",
+                    "or end what is left of it: homewright rollback 40/core/cluster",
+                ],
+            )
         if found == "half":
             reset(host)
-        if found != "formed":
+        if found == "formed":
+            _require_endpoint(host, plan)
+        else:
             _kubeadm(host, "init", documents.initial(host.site, plan, _token()), INIT_S)
             host.write(FORMED, b"init\n")
             task.changed = True
@@ -103,11 +121,85 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
         )
 
 
+def _require_endpoint(host: Host, plan: ClusterPlan) -> None:
+    """The address of the API is in every node's files: it stays what it was made with. Raises Refused."""
+    known = kubeconfig.read((host.read(ADMIN) or b"").decode()).server
+    if known != f"https://{plan.endpoint}":
+        raise Refused(
+            f"The cluster's API is at {known}, and the site says {plan.endpoint}.",
+            "The address is chosen before the cluster is made: all nodes know it.",
+            [
+                "put cluster.address back as it was: homewright site set cluster.address …",
+                "or make the cluster anew, with all that is in it gone: homewright rollback 40/core/cluster",
+            ],
+        )
+
+
+def _other_planes(host: Host, plan: ClusterPlan) -> list[Host]:
+    """Other control planes of the cluster that stand; one that cannot be reached is none."""
+    names = {node.name for node in plan.planes} - {host.name}
+    found = []
+    for peer in host.peers:
+        if peer.name in names:
+            try:
+                standing = state(peer) == "formed" and peer.exists(SERVES)
+            except (Unreachable, Refused):
+                standing = False
+            found += [peer] if standing else []
+    return found
+
+
+@contextmanager
+def _certificates(giver: Host, plan: ClusterPlan, api: Cluster) -> Iterator[str]:
+    """The cluster's certificates within reach of a control plane that joins; yields the key to them, for this once."""
+    key = secrets.token_hex(32)
+    giver.run("mkdir -p -m 700 /run/homewright")
+    giver.write(SHARING, documents.sharing(giver.site, plan, key).encode(), mode=0o600)
+    try:
+        # It would print the key.
+        giver.run(f"kubeadm init phase upload-certs --upload-certs --config {SHARING} >/dev/null", timeout=180)
+        yield key
+    finally:
+        giver.remove(SHARING)
+        _end(api, "kubeadm-certs")
+
+
+def _end(api: Cluster, name: str) -> None:
+    """Take a secret of one join away, and the token that kubeadm ends it by.
+
+    An API that hangs up, as while etcd gets another member, is asked again; a join is none the worse for a rest, which
+    ends by itself soon.
+    """
+    place = "/api/v1/namespaces/kube-system/secrets"
+
+    def gone() -> str:
+        there = api.find(f"{place}/{name}") or {"metadata": {}}
+        for one in there["metadata"].get("ownerReferences", ()):
+            api.delete(f"{place}/{one['name']}")
+        api.delete(f"{place}/{name}")
+        return ""
+
+    client.wait(API_S, gone)
+
+
 def join(host: Host, plan: ClusterPlan) -> None:
-    """See that a worker is in the cluster. Its token is good for this join alone."""
+    """See that a node is in the cluster. Its token, and the key of a control plane, are good for this join alone."""
     node = plan.node(host.name)
     with host.task("Join") as task, connect(host) as api:
         found = state(host)
+        if found == "formed" and host.exists(SERVES) != node.control_plane:
+            told = "a worker" if node.control_plane else "a control plane"
+            raise Refused(
+                f"{host.name} is {told} of the cluster, and is planned otherwise.",
+                "It would have to leave the cluster and join it again.",
+                [
+                    f"take it out of the site and in again: homewright site remove-server {host.name}",
+                    "or make the cluster anew, with all that is in it gone: homewright rollback 40/core/cluster",
+                ],
+            )
+        others = _other_planes(host, plan) if node.control_plane else []
+        if node.control_plane and not others:
+            raise HomewrightError(f"{host.name} cannot join: no other control plane can be reached.")
         # One that the cluster does not know, or that knows another cluster, joins anew.
         known = api.find(f"/api/v1/nodes/{host.name}") is not None
         same = known and found == "formed" and _believes(host, api.config.ca_pem)
@@ -117,29 +209,40 @@ def join(host: Host, plan: ClusterPlan) -> None:
         if known and found == "absent":
             api.delete(f"/api/v1/nodes/{host.name}")
         if found == "absent":
+            if node.control_plane:
+                etcd.snapshot(others[0])
+                etcd.remove(others[0], host.name)
             token = _bootstrap(api)
+            keys = _certificates(others[0], plan, api) if node.control_plane else nullcontext("")
             try:
-                _kubeadm(
-                    host, "join", documents.joining(host.site, plan, node, token, ca_hash(api.config.ca_pem)), JOIN_S
-                )
+                with keys as key:
+                    believed = ca_hash(api.config.ca_pem)
+                    _kubeadm(host, "join", documents.joining(host.site, plan, node, token, believed, key), JOIN_S)
             finally:
-                api.delete(f"/api/v1/namespaces/kube-system/secrets/bootstrap-token-{token.partition('.')[0]}")
+                _end(api, f"bootstrap-token-{token.partition('.')[0]}")
             host.write(FORMED, b"join\n")
             task.changed = True
+            if node.control_plane and (waiting := client.wait(API_S, lambda: _ready(host))):
+                raise HomewrightError(f"The API does not answer since {host.name} is a control plane.", waiting)
 
 
 def as_planned(host: Host, plan: ClusterPlan) -> None:
     """The node's labels and taints as planned; those of others stay."""
     node = plan.node(host.name)
     with host.task("Labels and taints") as task, connect(host) as api:
-        waiting = client.wait(API_S, lambda: "" if api.find(f"/api/v1/nodes/{host.name}") else "it is not there yet")
-        if waiting:
+
+        def mark() -> str:
+            found = api.find(f"/api/v1/nodes/{host.name}")
+            if found is None:
+                return "It is not there yet."
+            if change := node_change(node, found):
+                api.merge(f"/api/v1/nodes/{host.name}", change)
+                task.changed = True
+            return ""
+
+        # While etcd gets another member the API may hang up now and then.
+        if waiting := client.wait(API_S, mark):
             raise HomewrightError(f"{host.name} does not appear in the cluster.", waiting)
-        found = api.get(f"/api/v1/nodes/{host.name}")
-        change = node_change(node, found)
-        if change:
-            api.merge(f"/api/v1/nodes/{host.name}", change)
-            task.changed = True
 
 
 def node_change(node: Node, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,7 +297,22 @@ def _kubeadm(host: Host, verb: str, config: str, limit_s: float) -> None:
     host.run("mkdir -p -m 700 /run/homewright")
     host.write(CONFIG, config.encode(), mode=0o600)
     try:
-        host.show(["kubeadm", verb, "--config", CONFIG], timeout=limit_s)
+        # What went wrong comes last, so that it is what is told; kubeadm itself ends with advice about its own flags.
+        host.show(
+            f"failed=0; kubeadm {verb} --config {CONFIG} 2>{SAID} || failed=$?; "
+            f"grep -v 'stack trace of this error' {SAID}; rm -f {SAID}; exit $failed",
+            timeout=limit_s,
+        )
+    except CommandFailed as error:
+        raise HomewrightError(
+            f"kubeadm {verb} did not come to its end on {host.name}.",
+            error.why,
+            [
+                f"what kubelet says: sudo journalctl -u kubelet -n 50 (on {host.name})",
+                f"what the containers say: sudo ls /var/log/pods (on {host.name})",
+                "then: homewright retry puts back what is half done, and begins anew",
+            ],
+        ) from error
     finally:
         host.remove(CONFIG)
 
@@ -237,11 +355,18 @@ def _bootstrap(api: Cluster) -> str:
     return token
 
 
-def leave(host: Host, plan: ClusterPlan | None) -> None:
-    """Take this node out of the cluster: the cluster forgets it, and nothing of the cluster is left on it."""
+def leave(host: Host, plan: ClusterPlan | None, *, ends: bool = False) -> None:
+    """Take this node out of the cluster: the cluster forgets it, and nothing of the cluster is left on it.
+
+    With `ends` the whole cluster does, so that nobody is left to forget it.
+    """
     with host.task("Out of the cluster") as task:
         found = state(host)
-        if plan is not None and host.name != plan.first.name and found == "formed":
+        if plan is not None and not ends and found != "absent":
+            _empty(host)
+            if host.exists(SERVES) and (others := _other_planes(host, plan)):
+                etcd.snapshot(others[0])
+                etcd.remove(others[0], host.name)
             _forget(host)
         if found != "absent":
             reset(host)
@@ -262,6 +387,16 @@ def before(host: Host) -> dict[str, object]:
     return {"folders": host.run(f"for one in {asked}; do [ ! -d $one ] || echo $one; done").stdout.split()}
 
 
+def _empty(host: Host) -> None:
+    try:
+        with connect(host) as api:
+            if api.find(f"/api/v1/nodes/{host.name}") is not None:
+                went = draining.drain(api, host.name)
+                host.say(f"{went} pods of {host.name} go elsewhere")
+    except (ClusterError, kubeconfig.KubeconfigError) as error:
+        host.say(f"pods of {host.name} are not asked to go: {error.what}")
+
+
 def _forget(host: Host) -> None:
     try:
         with connect(host) as api:
@@ -275,17 +410,25 @@ def forget_cluster(host: Host) -> None:
     Secrets(host.secrets_file).delete(kubeconfig.SECRET)
 
 
-def members(hosts: Sequence[Host], plan: ClusterPlan) -> list[Host]:
-    """The workers of these hosts."""
-    return [host for host in hosts if host.name != plan.first.name]
+def planes(hosts: Sequence[Host], plan: ClusterPlan) -> list[Host]:
+    """The control planes of these hosts."""
+    names = {node.name for node in plan.planes}
+    return [host for host in hosts if host.name in names]
 
 
 def form(hosts: Sequence[Host]) -> None:
-    """The whole of it on these hosts: init where it is missing, then joins side by side, then labels and taints."""
+    """The whole of it on these hosts: init where it is missing, then joins, then labels and taints.
+
+    Workers join side by side, control planes one after another: each becomes a member of etcd.
+    """
     plan = plan_of(hosts[0])
     first = control_plane(hosts, plan)
     initialise(first, plan)
-    together(members(hosts, plan), lambda host: join(host, plan))
+    there = planes(hosts, plan)
+    for host in there:
+        if host is not first:
+            together([host], lambda one: join(one, plan))
+    together([host for host in hosts if host not in there], lambda host: join(host, plan))
     together([host for host in hosts if host.error is None], lambda host: as_planned(host, plan))
 
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network
 
 from homewright.engine.runners.host import Host
 from homewright.errors import HomewrightError
-from homewright.planning.cluster import API_PORT, LEAST_CPU, LEAST_MEMORY_MIB, ClusterPlan
+from homewright.planning.cluster import API_PORT, LEAST_CPU, LEAST_MEMORY_MIB, SHARED_PORT, ClusterPlan
 from homewright.stages.cluster import documents
 
 OWNER = "/etc/homewright/cluster/owner"
@@ -176,7 +176,10 @@ def refusals(plan: ClusterPlan, name: str, seen: Seen, owner: str, *, swap_allow
                 "and for good: comment its lines out in /etc/fstab, then: homewright retry",
             ],
         )
-    for port in PLANE_PORTS if plane else NODE_PORTS:
+    if plane and plan.address is not None:
+        yield from _not_shared(name, plan, seen)
+    shared = (SHARED_PORT,) if plan.address is not None else ()
+    for port in (*PLANE_PORTS, *shared) if plane else NODE_PORTS:
         if seen.ports and port in seen.ports:
             yield Refused(
                 f"Port {port} of {name} is in use by {seen.ports[port] or 'another program'}.",
@@ -196,6 +199,30 @@ def refusals(plan: ClusterPlan, name: str, seen: Seen, owner: str, *, swap_allow
             "Certificates that are made now would not be valid there.",
             ["set it: homewright check --fix says how"],
         )
+
+
+def _not_shared(name: str, plan: ClusterPlan, seen: Seen) -> Iterator[Refused]:
+    address = plan.address
+    near = (IPv4Network(to, strict=False) for to, _ in seen.routes if to != "default")
+    if address is not None and not any(address in net for net in near):
+        yield Refused(
+            f"{name} has no network that {address} is in.",
+            "The control planes share an address of the network that they are in.",
+            ["choose a free one of the LAN: homewright site set cluster.address …"],
+        )
+
+
+def answering(host: Host, plan: ClusterPlan) -> Refused | None:
+    """Why the shared address cannot be had: somebody in the network answers at it."""
+    asked = f"ping -c 1 -W 1 {plan.address} >/dev/null 2>&1; ip -4 neigh show {plan.address}"
+    said = host.run(asked, check=False).stdout.split()
+    if "lladdr" not in said:
+        return None
+    return Refused(
+        f"Somebody has {plan.address} already: {said[said.index('lladdr') + 1]}.",
+        "The address of the cluster's API must be nobody's.",
+        ["choose a free one of the LAN: homewright site set cluster.address …"],
+    )
 
 
 def _too_small(name: str, seen: Seen, plane: bool) -> Iterator[Refused]:

@@ -9,12 +9,13 @@ from typing import Any, cast
 
 from homewright.engine.runners.host import Host
 from homewright.errors import HomewrightError
+from homewright.planning.cluster import planned
 from homewright.planning.instances import place
 from homewright.site import mirrored, mirrors
 from homewright.site.mirrored import Architecture
 from homewright.site.models import Site
 from homewright.stages import kernel_settings, packages
-from homewright.stages.cluster import documents
+from homewright.stages.cluster import balanced, documents
 from homewright.stages.cluster.look import ARCHITECTURES, FORMED, OWNER
 
 MODULES = "/etc/modules-load.d/homewright-pods.conf"
@@ -38,11 +39,20 @@ EMPTY = (
     f"{_KUBELETS}/volume", _KUBELETS, "/usr/libexec/kubernetes", "/usr/lib/modules",
 )  # fmt: skip
 """Folders that others may share: they go only when they are empty and were not there before."""
+_OWN_FILES = (
+    documents.CONTAINERD, documents.SCRIPT, MODULES, SYSCTL, f"{UNITS}/{CONTAINERD_UNIT}", f"{UNITS}/{KUBELET_UNIT}",
+)  # fmt: skip
 FETCH_S = 1200
 
 
-def wanted_packages(site: Site) -> tuple[str, ...]:
-    return (*mirrored.DEBIAN_PACKAGES, site.cluster.runtime.package)
+def wanted_packages(host: Host) -> tuple[str, ...]:
+    shared = balanced.PACKAGES if shares(host) else ()
+    return (*mirrored.DEBIAN_PACKAGES, host.site.cluster.runtime.package, *shared)
+
+
+def shares(host: Host) -> bool:
+    """Whether it is a control plane behind a shared address."""
+    return host.site.cluster.address is not None and planned(host.site, host.facts).node(host.name).control_plane
 
 
 def files(host: Host) -> dict[str, tuple[str, int]]:
@@ -58,6 +68,10 @@ def files(host: Host) -> dict[str, tuple[str, int]]:
         found[SYSCTL] = (_SYSCTL, 0o644)
         if place(site, host.facts).kind == "virtual-machine":
             found[MODULES] = ("".join(f"{name}\n" for name in kernel_settings.MODULES), 0o644)
+    if shares(host):
+        plan = planned(site, host.facts)
+        node = plan.node(host.name)
+        found |= balanced.files(plan, node, balanced.interface_of(host, node))
     if site.cluster.runtime.script is not None:
         found[documents.SCRIPT] = (site.cluster.runtime.script, 0o755)
     if told := documents.registry(site.mirror):
@@ -101,7 +115,10 @@ def install(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]], owner: 
     with host.task("Whose node it is") as task:
         task.changed = host.write(OWNER, f"{owner}\n".encode())
     with host.task("Packages") as task:
-        task.changed = packages.install(host, wanted_packages(host.site))
+        had = packages.installed(host)
+        task.changed = packages.install(host, wanted_packages(host))
+        if shares(host) and not set(balanced.PACKAGES) & set(had):
+            balanced.quiet(host)
     with host.task("Programs") as task:
         task.changed = _programs(host, wanted)
     with host.task("Settings") as task:
@@ -111,6 +128,9 @@ def install(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]], owner: 
         task.changed = _kernel(host, changed)
     with host.task("containerd") as task:
         task.changed = _start(host, restart=bool(changed))
+    if shares(host):
+        with host.task("The API's address") as task:
+            task.changed = balanced.start(host, restart=bool(set(changed) & set(balanced.PATHS)))
 
 
 def _programs(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]]) -> bool:
@@ -187,8 +207,10 @@ def remove(host: Host, captured: Mapping[str, Any]) -> None:
         found = host.run(f"systemctl is-active {CONTAINERD_UNIT}; true").stdout.split()
         task.changed = found == ["active"] or host.exists(f"{UNITS}/{CONTAINERD_UNIT}")
         host.run(_STOP, timeout=180)
+        balanced.stop(host)
     with host.task("No files") as task:
-        own = [*files(host), MODULES, SYSCTL, documents.SCRIPT, FORMED]
+        own = [*_OWN_FILES, *balanced.PATHS, FORMED]
+        own += [told[0]] if (told := documents.registry(host.site.mirror)) else []
         own += [*(f"{BIN}/{name}" for name in documents.LINKS), *OWN]
         task.changed = bool(host.run(["sh", "-euc", _GONE, "sh", *own], timeout=180).stdout.strip())
         made = [folder for folder in FOLDERS if folder not in captured.get("folders", FOLDERS)]
@@ -196,7 +218,8 @@ def remove(host: Host, captured: Mapping[str, Any]) -> None:
         if captured.get("forward") == "0" and host.through is not None:
             host.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])
     with host.task("No packages") as task:
-        task.changed = packages.remove(host, wanted_packages(host.site), captured.get("packages"))
+        every = (*mirrored.DEBIAN_PACKAGES, host.site.cluster.runtime.package, *(balanced.PACKAGES if captured else ()))
+        task.changed = packages.remove(host, every, captured.get("packages"))
     with host.task("Nobody's node") as task:
         task.changed = host.remove(OWNER)
         gone = [folder for folder in EMPTY if folder not in captured.get("folders", EMPTY)]

@@ -14,6 +14,8 @@ def run_all(hosts: Sequence[Host]) -> None:
         if host.name in seen:
             allowed = look.swap_allowed(host)
             host.error = next(look.refusals(plan, host.name, seen[host.name], owner, swap_allowed=allowed), None)
+    if plan.address is not None and not any(one.owner for one in seen.values()) and hosts[0].error is None:
+        hosts[0].error = look.answering(hosts[0], plan)
     if any(host.error for host in hosts):
         for host in hosts:
             host.say("nothing was changed, because not every node can be one")

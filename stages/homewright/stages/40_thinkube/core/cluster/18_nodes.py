@@ -5,14 +5,16 @@ import shlex
 
 from homewright.engine.runners.host import Host, Proof, broken, proved
 from homewright.site import mirrored
-from homewright.stages.cluster import documents, forming, look, nodes
+from homewright.stages.cluster import balanced, documents, forming, look, nodes
 
+UNITS = " ".join(balanced.UNITS)
 ASK = f"""
 {nodes.PROGRAMS}/bin/containerd --version 2>/dev/null | awk '{{ print "containerd", $3 }}'
 kubeadm version -o short 2>/dev/null | awk '{{ print "kubeadm", $1 }}'
 kubelet --version 2>/dev/null | awk '{{ print "kubelet", $2 }}'
 {nodes.PROGRAMS}/bin/ctr -a {documents.RUNTIME}/containerd.sock version >/dev/null 2>&1 && echo answers
 echo "units $(systemctl is-enabled {nodes.CONTAINERD_UNIT} {nodes.KUBELET_UNIT} | tr '\\n' ' ')"
+echo "shared $(systemctl is-active {UNITS}; systemctl is-enabled {UNITS} 2>/dev/null)" | tr '\\n' ' '; echo
 echo "forward $(cat /proc/sys/net/ipv4/ip_forward)"
 awk 'NR > 1 {{ print "swap", $1 }}' /proc/swaps
 cat {look.OWNER} 2>/dev/null | sed 's/^/owner /'
@@ -46,6 +48,8 @@ def verify(host: Host) -> Proof:
         return broken(f"{host.name} forwards no packets, so pods on it reach nothing.")
     if told.get("swap") and not look.swap_allowed(host):
         return broken(f"{host.name} has swap again: {told['swap']}.")
+    if nodes.shares(host) and told["shared"].split() != ["active", "active", "enabled", "enabled"]:
+        return broken(f"The API's shared address is not kept on {host.name}: its units are {told['shared']}.")
     return proved(f"{host.name} has containerd {mirrored.CONTAINERD} and Kubernetes {version}.")
 
 

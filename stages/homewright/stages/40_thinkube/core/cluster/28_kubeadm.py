@@ -6,8 +6,10 @@ from homewright.cluster import kubeconfig
 from homewright.cluster.client import ClusterAway, ClusterError, ClusterForbidden
 from homewright.cluster.kubeconfig import KubeconfigError
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
-from homewright.stages.cluster import forming
+from homewright.planning.cluster import SHARED_PORT
+from homewright.stages.cluster import etcd, forming
 
+SHARED = f"curl -fsk -m 5 -o /dev/null https://127.0.0.1:{SHARED_PORT}/readyz"
 DAYS = 30
 """Certificates that end sooner are told with what renews them."""
 RUNS = "systemctl is-active kubelet.service; true"
@@ -59,6 +61,11 @@ def verify(host: Host) -> Proof:
         return broken(f"The labels and taints of {host.name} are not as planned.")
     if not node.control_plane:
         return proved(f"{host.name} is in the cluster with {version}.")
+    if plan.address is not None:
+        if host.run(SHARED, check=False).exit_code != 0:
+            return broken(f"HAProxy on {host.name} finds no control plane that answers.")
+        if host.name not in (known := etcd.members(host)):
+            return broken(f"{host.name} is no member of etcd; {', '.join(sorted(known))} are.")
     return _lasts(host, version)
 
 

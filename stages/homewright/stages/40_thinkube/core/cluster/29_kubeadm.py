@@ -12,9 +12,13 @@ def rollback_all(hosts: Sequence[Host]) -> None:
         plan = forming.plan_of(hosts[0])
     except ClusterPlanError:
         plan = None  # the answers that made it are gone: every node is put back all the same
-    workers = forming.members(hosts, plan) if plan is not None else list(hosts)
-    together(workers, lambda host: forming.leave(host, plan))
-    planes = [host for host in hosts if host not in workers]
-    together(planes, lambda host: forming.leave(host, plan))
-    if planes or plan is None:
+    planes = forming.planes(hosts, plan) if plan is not None else []
+    workers = [host for host in hosts if host not in planes]
+    ends = plan is None or len(planes) == len(plan.planes)
+    together(workers, lambda host: forming.leave(host, plan, ends=ends))
+    if ends:
+        together(planes, lambda host: forming.leave(host, plan, ends=True))
         forming.forget_cluster(hosts[0])
+        return
+    for host in planes:  # etcd loses one member at a time
+        together([host], lambda one: forming.leave(one, plan))

@@ -1,0 +1,64 @@
+"""etcd as it runs on a control plane: who its members are, one of them removed, and what is in it saved.
+
+Its own programs are asked, inside its container: so they are of its version, and no node needs others.
+"""
+
+from __future__ import annotations
+
+import json
+
+from homewright.engine.runners.host import Host
+from homewright.stages.cluster import documents
+
+SNAPSHOTS = "/var/lib/homewright/etcd"
+"""On each control plane: what was in etcd before each change of the control plane, newest last by name."""
+KEPT = 5
+_PKI = "/etc/kubernetes/pki/etcd"
+_IN_ETCD = f"""set -eu
+ctr="{documents.PROGRAMS}/bin/ctr -a {documents.RUNTIME}/containerd.sock -n k8s.io"
+running=$($ctr tasks list | awk '$3 == "RUNNING" {{ print $1 }}')
+id=$($ctr containers list -q 'labels."io.kubernetes.container.name"==etcd' | grep -xF "$running") || {{
+    echo "etcd does not run here" >&2; exit 3
+}}
+inside() {{ $ctr tasks exec --exec-id homewright-$$-$1 "$id" "$@"; }}
+ask() {{
+    inside etcdctl --endpoints=https://127.0.0.1:2379 --cacert={_PKI}/ca.crt --cert={_PKI}/server.crt \\
+        --key={_PKI}/server.key "$@"
+}}
+"""
+_SAVE = f"""{_IN_ETCD}
+umask 077
+mkdir -p {SNAPSHOTS}
+ask snapshot save /var/lib/etcd/.homewright-snapshot >/dev/null
+inside etcdutl snapshot status /var/lib/etcd/.homewright-snapshot >/dev/null
+name={SNAPSHOTS}/$(date -u +%Y%m%dT%H%M%SZ).db
+chmod 600 /var/lib/etcd/.homewright-snapshot
+mv /var/lib/etcd/.homewright-snapshot $name.new
+sync -f $name.new
+mv -T $name.new $name
+sync -f {SNAPSHOTS}
+ls {SNAPSHOTS}/*.db | head -n -{KEPT} | xargs -r rm -f
+echo $name
+"""
+
+
+def members(host: Host) -> dict[str, str]:
+    """etcd's members as this one knows them: their numbers, as etcd writes them, by name. Raises CommandFailed."""
+    found = json.loads(host.run(f"{_IN_ETCD}ask member list -w json").stdout)
+    return {one.get("name", ""): f"{one['ID']:x}" for one in found["members"]}
+
+
+def remove(host: Host, name: str) -> bool:
+    """Have etcd forget a member, by another one; whether it knew it. Raises CommandFailed."""
+    number = members(host).get(name)
+    if number is None:
+        return False
+    host.run(f"{_IN_ETCD}ask member remove {number}")
+    return True
+
+
+def snapshot(host: Host) -> str:
+    """Save what is in etcd, checked, on this control plane; the file's path. Raises CommandFailed."""
+    path = host.run(_SAVE, timeout=300).stdout.split()[-1]
+    host.say(f"what is in etcd is saved: {path}")
+    return path
