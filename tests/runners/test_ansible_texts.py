@@ -99,6 +99,14 @@ def test_nothing_of_our_environment_but_places_goes_along(request_: StepRequest,
     assert environment(request_, outer, tmp_path, Path("/m"))["ANSIBLE_STRATEGY"] == "mitogen_linear"
 
 
+def test_mitogen_has_time_for_all_that_the_others_have_a_limit_each_for(request_: StepRequest, tmp_path: Path) -> None:
+    """Its limit is one for connection, sign-in and a Python that answers; one that is off is told by ssh's own."""
+    plain, quick = (environment(request_, {}, tmp_path, strategy) for strategy in (None, Path("/m")))
+    assert int(quick["ANSIBLE_TIMEOUT"]) == 3 * int(plain["ANSIBLE_TIMEOUT"])
+    arguments = parsed(inventory(request_, mitogen=True))["all"]["hosts"]["one"]["ansible_ssh_args"]
+    assert f"ConnectTimeout={plain['ANSIBLE_TIMEOUT']}" in arguments
+
+
 @pytest.mark.parametrize(
     ("version", "fits"), [("2.15.9", False), ("2.16.0", True), ("2.19.14", True), ("2.20.0", False), ("2.9.1", False)]
 )

@@ -106,13 +106,16 @@ def environment(
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "ANSIBLE_INVENTORY_ENABLED": "yaml",
-        "ANSIBLE_TIMEOUT": "10",
+        "ANSIBLE_TIMEOUT": str(openssh.CONNECT_TIMEOUT_S),
         "HOMEWRIGHT_CANCEL_FILE": str(work / "cancel"),
         "PYTHONUNBUFFERED": "1",
     }
     if strategy is not None:
         result |= {"ANSIBLE_STRATEGY_PLUGINS": str(strategy), "ANSIBLE_STRATEGY": "mitogen_linear"}
         result |= {"MITOGEN_CPU_COUNT": "1"}  # one multiplexer is enough for twenty servers
+        # It has one limit for what takes every other connection of ours three phases, the last a Python that answers;
+        # a server that is off is still found out by ssh's own.
+        result |= {"ANSIBLE_TIMEOUT": str(3 * openssh.CONNECT_TIMEOUT_S)}
     return result
 
 
