@@ -400,6 +400,13 @@ class Services(CheckServices, PlanningServices, RunServices):
 
         return getpass.getuser()
 
+    def has_cluster(self, state: StateFolder) -> bool:
+        """Whether the site has the kubeconfig of a cluster."""
+        from homewright.cluster.kubeconfig import SECRET
+        from homewright.site.secrets import Secrets
+
+        return Secrets(state.secrets).get(SECRET) is not None
+
     def manager(self, file: Path, state: StateFolder) -> Manager:
         """The manager of a site's workspaces, on servers and in its cluster. Raises SiteError."""
         from homewright.workspaces.one_manager import OneManager

@@ -49,6 +49,8 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
         self._answering: dict[str, int] = {}
         self._due: dict[str, str] = {}
         """Why a site export is worth making, by site."""
+        self._clusters: set[str] = set()
+        """Sites that have a cluster's kubeconfig: its workspaces are there whether or not anything was deployed."""
 
     def body(self) -> ComposeResult:
         yield Static(
@@ -100,6 +102,13 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
             self._draw()
 
         self.start(f"run {key}", lambda: services.last_run(state), ran, lambda _: None, quiet=True)
+
+        def found(there: bool) -> None:
+            if there:
+                self._clusters.add(key)
+                self._draw()
+
+        self.start(f"cluster {key}", lambda: services.has_cluster(state), found, lambda _: None, quiet=True)
         self.start(f"due {key}", lambda: services.export_due(state), reminded, lambda _: None, quiet=True)
         if site.servers:
             self.start(f"reach {key}", lambda: services.answering(site.servers), answered, lambda _: None, quiet=True)
@@ -115,6 +124,9 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
             for key, site in self._sites.items():
                 rows.append(Row(f"site {key}", (site.name, self._about(key, site))))
                 run = self._runs.get(key)
+                if run is None and key in self._clusters:
+                    about = "who works in its cluster"
+                    rows.append(Row(f"workspaces {key}", (f"  workspaces of {site.name}", (about, "muted"))))
                 if run is not None and run.state == "succeeded":
                     about = "add or change one, or any answer; then plan again"
                     rows.append(Row(f"servers {key}", (f"  servers of {site.name}", (about, "muted"))))
@@ -164,8 +176,9 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "workspaces":
-            run = self._runs.get(self._site_key())
-            return run is not None and run.state == "succeeded"
+            key = self._site_key()
+            run = self._runs.get(key)
+            return key in self._clusters or (run is not None and run.state == "succeeded")
         if action == "practice":
             return self.home.services.lab_possible()
         if action in ("new", "open"):

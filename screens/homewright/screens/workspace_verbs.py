@@ -196,7 +196,7 @@ class WorkspaceVerbs(Page):
             document = {"apiVersion": "v1", "kind": "List", "items": list(manager.export(one.key))}
             write_atomically(file, json.dumps(document, indent=2, ensure_ascii=False).encode())
 
-        self.start("write", write, lambda _: self.say(f"Saved in {file}: kubectl apply -f makes it elsewhere", "ok"))
+        self.start("write", write, lambda _: self.say(f"Saved in {file}", "ok"))
 
     def action_given_up(self) -> None:
         """Storage that was given up: to take back, or to be rid of."""

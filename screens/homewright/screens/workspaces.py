@@ -115,7 +115,7 @@ of one in the cluster, y shows its repository and brings it up to date.
         services = self.home.services
         self.start("manager", lambda: services.manager(sitting.file, sitting.state), self._ready)
         self.set_interval(DRAIN_S, self._drain)
-        self.set_interval(1.0, self._age)
+        self.set_interval(1.0, self._changed)  # that nothing has changed makes what is shown no older
 
     def on_unmount(self) -> None:
         manager = self._manager
@@ -163,8 +163,8 @@ of one in the cluster, y shows its repository and brings it up to date.
             self.jobs.start("look", self._live.listing, self._looked, self._poll_failed)
 
     def _looked(self, listing: Listing) -> None:
-        same = self.listing is not None and self.listing.workspaces is listing.workspaces
-        self.listing = listing
+        before, self.listing = self.listing, listing
+        same = before is not None and before.workspaces is listing.workspaces
         self._complaint = ""
         if not same:
             self._found = {str(one.key): one for one in listing.workspaces}
@@ -174,7 +174,10 @@ of one in the cluster, y shows its repository and brings it up to date.
         if listing.heard_at is not None:
             every = f"servers are looked at every {SERVERS_EVERY_S:.0f} s, the cluster is watched"
             self.query_one("#workspace").border_subtitle = listing.notes[0] if listing.notes else every
-        self.draw()
+        if same and before is not None and _about_places(before) == _about_places(listing):
+            self._age()
+        else:
+            self.draw()
         if self._goto and self.query_one("#workspaces", Table).move_to(self._goto):
             self._goto = ""
 
@@ -375,3 +378,8 @@ of one in the cluster, y shows its repository and brings it up to date.
 
     def action_back(self) -> None:
         self.home.back_to_welcome()
+
+
+def _about_places(listing: Listing) -> tuple[object, ...]:
+    """What is shown besides the workspaces."""
+    return listing.unreachable, listing.looking

@@ -282,8 +282,7 @@ def _placed(found: Sequence[Node], wanted: Amounts) -> tuple[Finding | None, tup
     if full:
         return reasons.too_many_pods(), ()
     if tainted:
-        first = tainted[0].taints[0]
-        return reasons.kept_free(f"{first.get('key', '')}: {first.get('value', '')}".strip()), ()
+        return reasons.kept_free(""), ()  # which taint it is the scheduler of 1.36 does not say either
     return reasons.cordoned(), ()
 
 
