@@ -113,8 +113,10 @@ class Table(ScrollView, can_focus=True):
 
     def set_rows(self, rows: Iterable[Row]) -> None:
         """Show these rows; the cursor stays on its row, or where it was when its row is gone."""
-        self._all = list(rows)
-        self._sift()
+        wanted = list(rows)
+        if wanted != self._all or self._cursor < 0:  # who looks five times a second brings the same ones nearly always
+            self._all = wanted
+            self._sift()
 
     def set_needle(self, needle: str) -> None:
         """Show only rows that contain this text."""
@@ -123,8 +125,10 @@ class Table(ScrollView, can_focus=True):
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Show other columns (a wider terminal has room for more)."""
-        self.columns = tuple(columns)
-        self._resize()
+        wanted = tuple(columns)
+        if wanted != self.columns:
+            self.columns = wanted
+            self._resize()
 
     def move_to(self, key: str) -> bool:
         """Put the cursor on this row; False where there is none of that key."""
