@@ -24,6 +24,7 @@ BUILDS = (
     "flannel-cni",
     "flannel",
     "local-path-provisioner",
+    "contour",
 )
 """What the stages use by now; the others are built by `homewright lab builds` and by what comes to use them."""
 IMAGES = (
@@ -34,6 +35,8 @@ IMAGES = (
     "flannel",
     "flannel-cni-plugin",
     "local-path-provisioner",
+    "contour",
+    "envoy",
     "busybox",
 )
 """The images that are made of them."""
