@@ -8,11 +8,16 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from homewright.access.connection import Completed
 from homewright.access.remote import CommandFailed
@@ -219,3 +224,21 @@ def test_a_look_tells_ours_from_others(server: Server) -> None:
     )  # fmt: skip
     server.at("/etc/kubernetes/pki/ca.crt")
     assert look.look(server).config  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("days", "renewed"), [(300, False), (59, True), (-1, True)])
+def test_certificates_that_end_soon_are_renewed_after_etcd_was_saved(
+    server: Server, monkeypatch: pytest.MonkeyPatch, days: int, renewed: bool
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=9), now + timedelta(days=days))
+    text = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    server.at("/etc/kubernetes/pki/apiserver.crt", text)
+    saved: list[bool] = []
+    monkeypatch.setattr(forming.etcd, "snapshot", lambda host: saved.append((server.root / "said").exists()))
+    assert forming.renew(server) is renewed  # type: ignore[arg-type]
+    assert saved == ([False] if renewed else []), "saved before anything is called"
+    said = server.root / "said"
+    assert (said.exists() and "kubeadm certs renew all" in said.read_text()) is renewed

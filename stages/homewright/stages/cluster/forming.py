@@ -37,6 +37,8 @@ INIT_S = 900
 JOIN_S = 600
 FOLDERS = ("/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd")
 """kubeadm's own, which others may use as well."""
+RENEWED_DAYS = 60
+"""kubeadm's certificates last a year: a run renews those of a control plane that end in less than this."""
 API_S = 180
 """How long a control plane may take to answer after its start, with its images there."""
 MANAGED = "homewright.dev/managed"
@@ -88,7 +90,7 @@ def state(host: Host) -> str:
 def initialise(host: Host, plan: ClusterPlan) -> None:
     """See that the control plane is up, and keep its kubeconfig as a secret of the site."""
     with host.task("Control plane") as task:
-        found = state(host)
+        found, token = state(host), ""
         if found != "formed" and (others := _other_planes(host, plan)):
             raise Refused(
                 f"{host.name} is no control plane any more, and {others[0].name} is one.",
@@ -102,8 +104,10 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
             reset(host)
         if found == "formed":
             _require_endpoint(host, plan)
+            task.changed = renew(host)
         else:
-            _kubeadm(host, "init", documents.initial(host.site, plan, _token()), INIT_S)
+            token = _token()
+            _kubeadm(host, "init", documents.initial(host.site, plan, token), INIT_S)
             host.write(FORMED, b"init\n")
             task.changed = True
     with host.task("Its kubeconfig") as task:
@@ -119,6 +123,20 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
             waiting,
             [f"on {host.name}: sudo journalctl -u kubelet -n 50; sudo ls /var/log/pods"],
         )
+    if found != "formed":
+        with connect(host) as api:
+            _end(api, f"bootstrap-token-{token.partition('.')[0]}")
+
+
+def renew(host: Host, *, within: timedelta = timedelta(days=RENEWED_DAYS)) -> bool:
+    """Renew a control plane's certificates where one ends soon, with etcd saved before; whether that was so."""
+    texts = [host.read(f"/etc/kubernetes/pki/{name}.crt") for name in ("apiserver", "etcd/server")]
+    ends = [kubeconfig.expiry(text) for text in texts if text]
+    if not ends or min(ends) - datetime.now(UTC) > within:
+        return False
+    etcd.snapshot(host)
+    host.show(_RENEW, timeout=300)
+    return True
 
 
 def _require_endpoint(host: Host, plan: ClusterPlan) -> None:
@@ -187,10 +205,13 @@ def join(host: Host, plan: ClusterPlan) -> None:
     node = plan.node(host.name)
     with host.task("Join") as task, connect(host) as api:
         found = state(host)
-        if found == "formed" and host.exists(SERVES) != node.control_plane:
-            told = "a worker" if node.control_plane else "a control plane"
+        serves = found == "formed" and host.exists(SERVES)
+        if serves and not node.control_plane:
+            # Of three servers one has left: two stay what they are, and the next server makes them three again.
+            host.say(f"{host.name} stays a control plane, though the site has too few servers for three")
+        if found == "formed" and node.control_plane and not serves:
             raise Refused(
-                f"{host.name} is {told} of the cluster, and is planned otherwise.",
+                f"{host.name} is a worker of the cluster, and is planned as a control plane.",
                 "It would have to leave the cluster and join it again.",
                 [
                     f"take it out of the site and in again: homewright site remove-server {host.name}",
@@ -208,6 +229,8 @@ def join(host: Host, plan: ClusterPlan) -> None:
             found = "absent"
         if known and found == "absent":
             api.delete(f"/api/v1/nodes/{host.name}")
+        if serves:
+            task.changed = renew(host)
         if found == "absent":
             if node.control_plane:
                 etcd.snapshot(others[0])
@@ -441,6 +464,16 @@ systemctl stop kubelet.service
 failed=0
 said=$(kubeadm reset --force --skip-phases remove-etcd-member --cri-socket {documents.SOCKET} 2>&1) || failed=$?
 printf '%s\\n' "$said" | sed '/^$/d'
+"""
+_RENEW = f"""set -e
+kubeadm certs renew all
+# Each is started anew by kubelet at once, and reads its new certificates; pods of others go on.
+ctr="{documents.PROGRAMS}/bin/ctr -a {documents.RUNTIME}/containerd.sock -n k8s.io"
+for name in etcd kube-apiserver kube-controller-manager kube-scheduler; do
+    for id in $($ctr containers list -q "labels.\"io.kubernetes.container.name\"==$name"); do
+        $ctr tasks kill -s SIGTERM "$id" 2>/dev/null || true
+    done
+done
 """
 _HOLLOW = """for folder; do
     [ ! -d "$folder" ] || find "$folder" -xdev -type d -empty -delete

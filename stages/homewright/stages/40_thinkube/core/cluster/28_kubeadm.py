@@ -10,7 +10,7 @@ from homewright.planning.cluster import SHARED_PORT
 from homewright.stages.cluster import etcd, forming
 
 SHARED = f"curl -fsk -m 5 -o /dev/null https://127.0.0.1:{SHARED_PORT}/readyz"
-DAYS = 30
+DAYS = forming.RENEWED_DAYS
 """Certificates that end sooner are told with what renews them."""
 RUNS = "systemctl is-active kubelet.service; true"
 PAIRS = (
@@ -83,8 +83,9 @@ def _lasts(host: Host, version: str) -> Proof:
     if days < 0:
         return broken(f"The certificates of {host.name} have ended on {ends:%Y-%m-%d}.")
     if days < DAYS:
-        renew = f"renew them on {host.name}: sudo kubeadm certs renew all"
-        return proved(f"The API answers with {version}; its certificates end in {days} days: {renew}")
+        return proved(
+            f"The API answers with {version}; its certificates end in {days} days: homewright apply renews them."
+        )
     return proved(f"The API on {host.name} answers with {version}; its certificates last until {ends:%Y-%m-%d}.")
 
 
