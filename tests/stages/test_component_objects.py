@@ -16,7 +16,6 @@ from homewright.stages.components import (
     certificates,
     contour_kinds,
     ingress,
-    metrics,
     names,
     page,
     proving,
@@ -44,7 +43,7 @@ def everything(authority: Authority) -> dict[str, dict[str, Any]]:
     """All objects of all components by path."""
     return {
         **storage.wanted(SITE), **storage.proof_claim(SITE), **certificates.wanted(SITE, authority),
-        **ingress.wanted(SITE, "192.168.1.11"), **page.wanted(SITE, "contour"), **metrics.wanted(SITE, authority),
+        **ingress.wanted(SITE, "192.168.1.11"), **page.wanted(SITE, "contour"),
     }  # fmt: skip
 
 
@@ -68,7 +67,7 @@ def test_every_object_lies_where_it_says_and_is_the_sites(everything: dict[str, 
 
 
 def test_a_namespace_comes_before_what_is_in_it(everything: dict[str, dict[str, Any]], authority: Authority) -> None:
-    for made in (storage.wanted(SITE), metrics.wanted(SITE, authority), page.wanted(SITE, "x")):
+    for made in (storage.wanted(SITE), certificates.wanted(SITE, authority), page.wanted(SITE, "x")):
         seen: set[str] = {"kube-system"}
         for one in made.values():
             assert one["metadata"].get("namespace", "kube-system") in seen
@@ -82,7 +81,7 @@ def test_every_image_comes_from_the_mirror_and_is_in_its_table(everything: dict[
         for _, pod in pods(everything)
         for container in (*pod.get("initContainers", ()), *pod["containers"])
     }
-    assert found <= known and len(found) == 5
+    assert found <= known and len(found) == 4
     helper = everything["/api/v1/namespaces/local-path-storage/configmaps/local-path-config"]["data"]["helperPod.yaml"]
     assert mirrors.image(SITE.mirror, mirrored.reference("busybox")) in helper
 
@@ -97,7 +96,7 @@ def test_pods_select_themselves_and_ask_for_what_they_need(everything: dict[str,
             assert {mount["name"] for mount in container.get("volumeMounts", ())} <= volumes, path
 
 
-RESTRICTED = ("homewright-proof", "metrics")
+RESTRICTED = ("homewright-proof",)
 
 
 def test_what_is_in_a_restricted_namespace_says_so(everything: dict[str, dict[str, Any]]) -> None:
@@ -109,7 +108,7 @@ def test_what_is_in_a_restricted_namespace_says_so(everything: dict[str, dict[st
     assert found == {*RESTRICTED, "certificates"}
     inside = [pod for path, pod in pods(everything) if any(f"/{name}/" in path for name in RESTRICTED)]
     inside.append(proving.pod(SITE, "x", "true")["spec"])
-    assert len(inside) == 3
+    assert len(inside) == 2
     for container in (container for pod in inside for container in pod["containers"]):
         own = container["securityContext"]
         assert (own["runAsNonRoot"], own["allowPrivilegeEscalation"]) == (True, False)

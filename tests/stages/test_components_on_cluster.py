@@ -1,4 +1,4 @@
-"""Storage, certificates, the way in, names and metrics on a real cluster: proved, damaged, mended and taken back.
+"""Storage, certificates, the way in and names on a real cluster: proved, damaged, mended and taken back.
 
 A cluster takes minutes to make: HOMEWRIGHT_TEST_SITE and HOMEWRIGHT_TEST_STATE name one that is there already.
 """
@@ -26,11 +26,11 @@ from homewright.engine.states import Action
 from homewright.planning import zone
 from homewright.site.authority import Authority
 from homewright.site.secrets import Secrets
-from homewright.stages.components import certificates, ingress, metrics, names, page, proving, storage
+from homewright.stages.components import certificates, ingress, names, page, proving, storage
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 
-STEPS = tuple(f"40/core/{name}/10" for name in ("storage", "dns", "certificates", "ingress", "metrics"))
+STEPS = tuple(f"40/core/{name}/10" for name in ("storage", "dns", "certificates", "ingress"))
 WAIT_S = 300.0
 
 
@@ -205,13 +205,6 @@ DAMAGES: dict[str, tuple[str, Damage]] = {
     ),
     "dns: the site's server is off": ("dns", named_is_off),
     "dns: no CoreDNS": ("dns", no_coredns),
-    "metrics: nothing serves them": ("metrics", deleted(metrics.DEPLOYMENT)),
-    "metrics: told to run nothing": ("metrics", changed(metrics.DEPLOYMENT, SCALED)),
-    "metrics: not served": ("metrics", deleted(metrics.SERVED)),
-    "metrics: it may read nothing": (
-        "metrics", deleted(f"{RBAC}/clusterrolebindings/homewright:{metrics.NAME}"),
-    ),
-    "metrics: another authority": ("metrics", changed(metrics.SERVED, {"spec": {"caBundle": "YQ=="}})),
 }  # fmt: skip
 
 
