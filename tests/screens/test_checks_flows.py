@@ -132,6 +132,24 @@ def test_everything_that_can_be_repaired_is_at_once(
     assert services.fixed == ["host.clock s2", "network.ports s1"]
 
 
+def test_more_than_fits_is_scrolled_and_the_keys_stay(
+    make_app: Make, services: Recorded, site: Path, state: StateFolder
+) -> None:
+    changes = [f"thing {number} of s2 is changed" for number in range(40)]
+    services.wrong = (finding("host.clock", ["s2"], "failed", "25 h behind", fix="clock", changes=changes),)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("checks", ("1✗",), "F", ("thing 0 of s2", "change this", "leave it", "scroll"))(pilot)
+        assert "thing 39" not in text_of(pilot.app)
+        await pilot.press("end")
+        await until(pilot, shows(pilot, "thing 39 of s2", "Then what did not pass", "change this"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "Every check passed"))
+
+    drive(make_app(), SIZE, flow)
+    assert services.fixed == ["host.clock s2"]
+
+
 def test_what_several_pairs_see_of_one_server_is_repaired_once(
     make_app: Make, services: Recorded, site: Path, state: StateFolder
 ) -> None:

@@ -37,20 +37,34 @@ class AskBox(Box[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box") as box:
             box.border_title = self._title
-            for line in self._lines:
-                yield Static(line, markup=False)
+            with VerticalScroll(id="asked-about", can_focus=not self._typed):
+                for line in self._lines:
+                    yield Static(line, markup=False)
             if self._typed:
                 yield Static(f"\nType {self._typed} to go on:", markup=False)
                 yield Line(compact=True)
                 yield Static("", id="mismatch")
-            yield Static(
-                Content.assemble(("enter ", "bold"), f"{self._yes}    ", ("esc ", "bold"), self._no), classes="buttons"
-            )
+            yield Static(self._keys(), classes="buttons")
         yield TooSmall()
+
+    def _keys(self, more: bool = False) -> Content:
+        scroll = [("    up down ", "bold"), "scroll"] if more else []
+        return Content.assemble(("enter ", "bold"), f"{self._yes}    ", ("esc ", "bold"), self._no, *scroll)
 
     def on_mount(self) -> None:
         if self._typed:
             self.query_one(Input).focus()
+        else:
+            self.query_one(VerticalScroll).focus()
+        self.call_after_refresh(self._look)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._look)
+
+    def _look(self) -> None:
+        """Say how to see the rest, where there is more than fits."""
+        more = self.query_one(VerticalScroll).max_scroll_y > 0
+        self.query_one(".buttons", Static).update(self._keys(more and not self._typed))
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
