@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class Live:
         self._problem: HomewrightError | None = None
         self._due = threading.Event()
         self._ended = False
+        self._began = time.time()
         self._merged: tuple[tuple[Workspace, ...], tuple[Workspace, ...], tuple[Workspace, ...]] | None = None
 
     def start(self) -> Live:
@@ -76,7 +78,7 @@ class Live:
         unreachable = {**servers.unreachable, **({THE_CLUSTER: problem} if problem else {})}
         looking = [*([] if looked else ["the servers"]), *([] if heard or problem else [THE_CLUSTER])]
         return Listing(
-            merged[2], unreachable, servers.polled_at if self._look is not None else heard or 0.0, heard,
+            merged[2], unreachable, servers.polled_at if self._look is not None else heard or self._began, heard,
             " and ".join(looking), followed.notes,
         )  # fmt: skip
 

@@ -281,6 +281,8 @@ class EventBox(WorkingBox[None]):
 class SizeBox(Box[str]):
     """Another size of a workspace's template."""
 
+    BINDINGS = [Binding("enter", "keep", show=False)]
+
     def __init__(self, names: str, template: Template, preset: str) -> None:
         super().__init__()
         self._names = names
@@ -305,5 +307,5 @@ class SizeBox(Box[str]):
         choice.choose(self._preset)
         choice.focus()
 
-    def key_enter(self) -> None:
+    def action_keep(self) -> None:
         self.dismiss(self.query_one(Choice).value)
