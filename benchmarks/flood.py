@@ -138,6 +138,15 @@ class Found:
     """Seconds from each key to what it shows, sorted."""
 
 
+def peak(pid: int) -> int:
+    """The most resident memory of a process so far, in bytes; 0 where it has ended."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
+
+
 class Wizard:
     """The real program in a pty, what it sends, and when."""
 
@@ -190,9 +199,7 @@ class Wizard:
 
     def held(self) -> int:
         """The most resident memory so far, in bytes."""
-        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text())
-        assert found is not None
-        return int(found[1]) * 1024
+        return peak(self.pid)
 
     def close(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
