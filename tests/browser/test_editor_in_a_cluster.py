@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from browser.conftest import chromium
+from browser.editor import Editor
 from cluster_place import ClusterPlace, place
-from conftest import chromium
-from editor import Editor
 from playwright.sync_api import BrowserContext, expect
 
 from homewright.workspaces.models import Key, Specification
@@ -22,6 +22,8 @@ from homewright.workspaces.one_manager import OneManager
 pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.long]
 
 HOME = "/home/coder/workspace"
+PATIENT_MS = 240_000
+"""Half an editor's scripts through one API server, with everything else on the same two cores."""
 ALICE, BOB = Key(user="h-alice"), Key(user="h-bob")
 
 
@@ -67,6 +69,12 @@ def browser(browser_tools: None, tmp_path_factory: pytest.TempPathFactory) -> It
         yield context
 
 
+def shown(editor: Editor) -> None:
+    """The editor has come, all of it through the API."""
+    expect(editor.page.locator(".monaco-workbench")).to_be_visible(timeout=PATIENT_MS)
+    editor.opened()
+
+
 def editor_of(manager: OneManager, browser: BrowserContext, key: Key) -> Editor:
     def in_pod(command: str) -> str:
         said = b""
@@ -84,19 +92,22 @@ def test_two_people_work_and_neither_opens_the_others(
     alice, bob = people
     assert alice.password != bob.password
     one = editor_of(manager, browser, ALICE)
-    one.sign_in(alice.address, alice.password)
+    one.page.goto(alice.address, timeout=PATIENT_MS)
+    one.page.locator("input[type=password]").fill(alice.password)
+    one.page.keyboard.press("Enter")
+    shown(one)
     one.open_terminal()
     assert one.terminal("id -un; echo hers > hers.txt") == "coder\n"
 
     other = editor_of(manager, browser, BOB)
-    other.page.goto(bob.address, timeout=60_000)  # with the cookie of her session: cookies ignore ports
-    expect(other.page.locator("input[type=password]")).to_be_visible(timeout=60_000)
+    other.page.goto(bob.address, timeout=PATIENT_MS)  # with the cookie of her session: cookies ignore ports
+    expect(other.page.locator("input[type=password]")).to_be_visible(timeout=PATIENT_MS)
     other.page.locator("input[type=password]").fill(alice.password)
     other.page.keyboard.press("Enter")
-    expect(other.page.get_by_text("Incorrect password")).to_be_visible(timeout=60_000)
+    expect(other.page.get_by_text("Incorrect password")).to_be_visible(timeout=PATIENT_MS)
     other.page.locator("input[type=password]").fill(bob.password)
     other.page.keyboard.press("Enter")
-    other.opened()
+    shown(other)
     other.open_terminal()
     assert "hers.txt" not in other.terminal("ls -A; cat hers.txt")
     other.terminal("echo his > his.txt")
@@ -108,12 +119,12 @@ def test_a_file_is_there_after_stop_and_start(manager: OneManager, browser: Brow
     with manager.forwarder(ALICE) as way:
         threading.Thread(target=way.serve, daemon=True).start()
         editor = editor_of(manager, browser, ALICE)
-        editor.page.goto(f"http://localhost:{way.port}/", timeout=60_000)
+        editor.page.goto(f"http://localhost:{way.port}/", timeout=PATIENT_MS)
         password = editor.page.locator("input[type=password]")
         if password.is_visible():  # the other's session has taken the cookie's place
             password.fill(manager.password(ALICE))
             editor.page.keyboard.press("Enter")
-        editor.opened()
+        shown(editor)
         editor.open_file("hers.txt")
         editor.open_terminal()
         assert editor.terminal("cat hers.txt") == "hers\n"

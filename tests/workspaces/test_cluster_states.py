@@ -204,6 +204,9 @@ CASES = [
      ended={"reason": "OOMKilled", "exitCode": 137})), "error", "more memory than its preset allows", "user"),
     ("init crash", seen(pod(waiting="CrashLoopBackOff", init=True, restarts=3, ended=CRASH)),
      "error", "its init step seed keeps ending", "user"),
+    ("a program that is not there, between two tries", seen(pod(waiting="CrashLoopBackOff", restarts=3, ended={
+        "reason": "StartError", "exitCode": 128, "message": "exec: no such file"})),
+     "error", "it cannot be started: exec: no such file", "homewright"),
     ("mount, twice", seen(pod(waiting="ContainerCreating"), events=(event("FailedMount", "timed out", count=2),)),
      "starting", "", None),
     ("mount, from the third", seen(pod(waiting="ContainerCreating"),

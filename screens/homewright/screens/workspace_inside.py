@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
@@ -40,7 +40,7 @@ def shell(page: Page, manager: OneManager, one: Workspace) -> None:
             except HomewrightError as error:
                 problem = error
     except SuspendNotSupported:
-        page.say("This terminal cannot be handed over. In another one: homewright workspace shell", "failed")
+        page.say("This terminal cannot be handed over; use: homewright workspace shell", "failed")
     finally:
         signal.signal(signal.SIGINT, before)
     if problem is not None:
@@ -60,7 +60,8 @@ class RepositoryBox(WorkingBox[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box") as box:
             box.border_title = f"repository of {self._one.key}"
-            yield Static("Looking …", id="repository-text", markup=False)
+            with VerticalScroll(classes="inside"):
+                yield Static("Looking …", id="repository-text", markup=False)
             yield Static(
                 Content.assemble(("y ", "bold"), "bring it up to date    ", ("esc ", "bold"), "back"), classes="buttons"
             )
@@ -85,12 +86,12 @@ class RepositoryBox(WorkingBox[None]):
 
         synced = found[1]
         seen = look("warning" if synced.problem or synced.behind else "done").mark(self.home.terminal.ascii)
-        self._show(Content("\n").join([self._words(*found), Content(f"{seen} {done(synced)}")]))
+        self._show(Content("\n").join([self._words(*found), Content(), Content(f"{seen} {done(synced)}")]))
 
     def _words(self, repository: Repository, synced: Synced) -> Content:
         from homewright.workspaces.repositories import words
 
-        return Content(f"Address   {repository.url}\nState     {words(synced)}\n")
+        return Content("\n").join([Content(f"Address   {repository.url}"), Content(f"State     {words(synced)}")])
 
     def _failed(self, error: HomewrightError) -> None:
         self._show(parts_of(error))
@@ -111,7 +112,8 @@ class ForwardBox(WorkingBox[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box") as box:
             box.border_title = f"way to {self._one.key}"
-            yield Static("Looking …", id="forward-text", markup=False)
+            with VerticalScroll(classes="inside"):
+                yield Static("Looking …", id="forward-text", markup=False)
             yield Static(Content.assemble(("esc ", "bold"), "close it"), classes="buttons")
         yield TooSmall()
 

@@ -217,10 +217,11 @@ def _not_starting(seen: Seen, pod: Pod) -> Finding | None:
                 "cluster",
                 "create it again: what is missing is made",
             )
-        if one.waiting in ("CreateContainerError", "RunContainerError", "StartError", "PostStartHookError"):
-            return _error(
-                f"{step} cannot be started: {one.message or one.ended_message}", "homewright", "correct the template"
-            )
+        # Between its tries such a container waits like one that ended by itself.
+        never_began = one.ended in ("StartError", "ContainerCannotRun") and bool(one.waiting)
+        if never_began or one.waiting in ("CreateContainerError", "RunContainerError", "PostStartHookError"):
+            said = one.ended_message if never_began else one.message or one.ended_message
+            return _error(f"{step} cannot be started: {said}", "homewright", "correct the template")
         if one.waiting == "CrashLoopBackOff" or (one.restarts and one.waiting and one.ended):
             return _error(
                 f"{step} keeps ending: {_exit(one)}, {one.restarts} times so far",
