@@ -48,8 +48,8 @@ class AskBox(Box[bool]):
         yield TooSmall()
 
     def _keys(self, more: bool = False) -> Content:
-        scroll = [("    up down ", "bold"), "scroll"] if more else []
-        return Content.assemble(("enter ", "bold"), f"{self._yes}    ", ("esc ", "bold"), self._no, *scroll)
+        keys = Content.assemble(("enter ", "bold"), f"{self._yes}    ", ("esc ", "bold"), self._no)
+        return Content.assemble(keys, ("    up down ", "bold"), "scroll") if more else keys
 
     def on_mount(self) -> None:
         if self._typed:
