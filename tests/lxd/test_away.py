@@ -20,6 +20,7 @@ from homewright.lxd.client import Lxd, LxdAway, LxdError, LxdMissing, kind_of
         ('Failed: Put "https://[fd00::2]:8443/internal/x": context canceled', LxdAway),
         ("Missing event connection with target cluster member", LxdAway),
         ("Target cluster member is offline", LxdAway),
+        ("Failed to issue rename instance API request: Target node is offline", LxdAway),  # seen while one moved
         ("Failed to begin transaction: no available dqlite leader server found", LxdAway),
         ('Get "https://cloud-images.ubuntu.com/releases/streams/v1/index.json": no such host', LxdError),
         ("Instance disk is too small", LxdError),

@@ -50,7 +50,9 @@ class LxdMissing(LxdError):
 
 NO_MAJORITY = ("no available dqlite leader", "database is locked", "context deadline exceeded")
 """What LXD says while most members of its cluster are away, and for a moment after they are back."""
-ONE_AWAY = ("Missing event connection with target cluster member", "cluster member is offline")
+ONE_AWAY = (
+    "Missing event connection with target cluster member", "cluster member is offline", "node is offline",
+)  # fmt: skip
 """What it says of one that it should hand something on to, and that it knows to be away."""
 _MEMBER_AWAY = re.compile(rf'\b(?:Get|Head|Post|Put|Patch|Delete) "https://[^"/]+:{PORT}/')
 """How LXD begins what it says where it handed something on to another member and had no answer from it."""

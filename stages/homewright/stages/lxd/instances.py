@@ -120,7 +120,7 @@ def make(lxd: Lxd, host: Host, one: Planned, owner: str, image: str) -> None:
     def say(text: str) -> None:
         host.say(f"{name}: {text}")
 
-    found = lxd.find(place)
+    found = lxd.find(place) or moving.cut_off(lxd, name, say)
     if found is not None and found["config"].get(texts.READY) != "true":
         with host.task(f"{name}: what was cut off is taken away") as task:
             moving.delete(lxd, found)

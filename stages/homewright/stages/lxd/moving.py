@@ -10,6 +10,9 @@ from homewright.lxd.client import Lxd, LxdAway, LxdError, LxdMissing
 from homewright.stages.lxd import gpus
 from homewright.stages.lxd.texts import Planned
 
+MOVES = "user.homewright-moves"
+"""The name of an instance that moves, which its copy has as well."""
+
 
 def stop(lxd: Lxd, name: str, say: Callable[[str], None]) -> None:
     """By its own shutdown, which saves what its programs have; by force where it does not end."""
@@ -33,9 +36,27 @@ def move(lxd: Lxd, found: Mapping[str, Any], one: Planned, say: Callable[[str], 
         kept = {name: device for name, device in found["devices"].items() if name not in given}
         keys = ("architecture", "description", "ephemeral", "profiles", "config")
         lxd.put(place, {**{key: found[key] for key in keys}, "devices": kept})
+    lxd.patch(place, {"config": {MOVES: one.node.name}})
     lxd.post(place, {"name": one.node.name, "migration": True}, say=say, target=one.node.host)
     moved: Mapping[str, Any] = lxd.get(place)
     return moved
+
+
+def cut_off(lxd: Lxd, name: str, say: Callable[[str], None]) -> Mapping[str, Any] | None:
+    """An instance whose move was cut off, under its own name again; None where there is none.
+
+    LXD copies it under another name (`lxd-move-of-…`), removes the original and renames the copy last: with a member
+    away before that, what is in it is there and its name is not. Raises LxdAway where that cannot be told.
+    """
+    for other in lxd.get("instances", recursion=1):
+        if other["config"] is None and "move-of" in other["name"]:
+            raise LxdAway(f"LXD cannot tell yet what {other['name']} is.", "The member that has it is away.")
+        if other["name"] != name and (other["config"] or {}).get(MOVES) == name:
+            say("its move was cut off before it had its name again")
+            lxd.post(f"instances/{other['name']}", {"name": name}, say=say)
+            moved: Mapping[str, Any] = lxd.get(f"instances/{name}")
+            return moved
+    return None
 
 
 def delete(lxd: Lxd, found: Mapping[str, Any]) -> None:
