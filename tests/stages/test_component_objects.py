@@ -266,3 +266,17 @@ def test_whether_something_is_up_is_told_with_its_reason(
 ) -> None:
     told = workloads.judged(found, pods)
     assert said in told if said else told == ""
+
+
+@pytest.mark.parametrize(
+    ("cluster", "network", "leads_to"),
+    [
+        ("kubeadm", {}, "192.168.1.11"),
+        ("kubeadm", {"load_balancer": "192.168.1.224/28"}, "192.168.1.224"),
+        ("microk8s", {}, "192.168.1.224"),
+    ],
+)
+def test_the_zone_leads_to_what_answers(cluster: str, network: dict[str, str], leads_to: str) -> None:
+    known = {"lan": "192.168.1.0/24", "gateway": "192.168.1.1", **network}
+    answers = SITE.model_dump() | {"network": known, "platform": {"cluster": cluster, "nodes": "servers"}}
+    assert zone.planned(Site.model_validate(answers), {}).ingress == leads_to

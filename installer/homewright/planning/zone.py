@@ -31,7 +31,7 @@ class ZonePlan:
     """Address of every server in the overlay, by name; empty without one."""
     ingress: str
     """Where every other name leads: the first load balancer address, and while there is no such range, the control
-    plane."""
+    plane. kubeadm's cluster has nothing that gives such addresses out, so there only an answer leads to one."""
     askers: tuple[IPv4Network, ...]
     """The networks whose machines are answered."""
     overlay_range: IPv4Network | None = None
@@ -46,7 +46,8 @@ def planned(site: Site, facts: Mapping[str, HostFacts]) -> ZonePlan:
     names = {one.name: one.address for one in site.servers}
     if has_instances(site):
         names |= {node.name: node.address for node in place(site, facts, networks=ranges).nodes if node.address}
-    balancer = ranges.network("load-balancer")
+    proposed = site.platform.cluster != "kubeadm" or site.network.load_balancer is not None
+    balancer = ranges.network("load-balancer") if proposed else None
     first = members("kubernetes_control_plane", site, facts)[0]
     overlay = overlay_addresses(site, ranges.network("overlay"))
     asking = [net for name in ("lan", "lxd", "overlay", "pods") if (net := ranges.network(name)) is not None]
