@@ -209,9 +209,11 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         except HomewrightError as error:
             self.say(error.what, "failed")
             return None
-        node = fields["node"].value
+        node, template = fields["node"].value, self._template()
+        if template is not None and template.backend == "kubernetes":
+            node = ANY  # the cluster's scheduler finds one
         return Specification(
-            key=Key(user=fields["user"].value, name=fields["name"].value, node=None if node == ANY else node),
+            key=Key(user=fields["user"].value, name=fields["name"].value, node=None if node in (ANY, "") else node),
             template=fields["template"].value,
             preset=fields["preset"].value,
             repository=repository,

@@ -245,7 +245,7 @@ class EventBox(WorkingBox[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box wide") as box:
             box.border_title = f"events of {self._one.key}"
-            with VerticalScroll(id="events-scroll"):
+            with VerticalScroll(id="events-scroll", classes="tall"):
                 yield Static("Looking …", id="events-text", markup=False)
             yield Static(
                 Content.assemble(
