@@ -63,12 +63,15 @@ try: .venv/.made
 	$(BIN)/homewright --site practice workspace create "$$(id -un)" --accept-shared-node
 	$(BIN)/homewright --site practice workspace open "$$(id -un)"
 
+# All in these is marked, tests/screens by tests/conftest.py: to import none of it saves each worker a fifth of its collecting.
+MARKED := --ignore=tests/screens --ignore=tests/browser --ignore=tests/integration
+
 check: .venv/.made unit-packages
 	@$(BIN)/ruff format --check --quiet . || { echo "make format"; exit 1; }
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	imports=$$($(BIN)/lint-imports 2>&1) || { echo "$$imports"; exit 1; }
-	$(PYTEST) -n 2 --dist worksteal -m "not lab and not browser and not install and not screens and not long"
+	$(PYTEST) -n 2 --dist worksteal $(MARKED) -m "not lab and not browser and not install and not screens and not long"
 
 format: .venv/.made
 	@$(BIN)/ruff format --quiet .
