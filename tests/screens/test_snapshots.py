@@ -270,7 +270,7 @@ def test_new_workspace(
 
 @both
 def test_help(snap_compare: Compare, make_app: Make, site: Path, size: tuple[int, int]) -> None:
-    act = page("workspaces", ("alice",), "f1", ("Servers and cluster",))
+    act = page("workspaces", ("alice",), "f1", ("Every workspace of the site",))
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 
