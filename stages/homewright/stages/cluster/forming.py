@@ -37,6 +37,7 @@ INIT_S = 900
 JOIN_S = 600
 FOLDERS = ("/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd")
 """kubeadm's own, which others may use as well."""
+FORGET_S = 60
 RENEWED_DAYS = 60
 """kubeadm's certificates last a year: a run renews those of a control plane that end in less than this."""
 API_S = 180
@@ -386,7 +387,7 @@ def leave(host: Host, plan: ClusterPlan | None, *, ends: bool = False) -> None:
     with host.task("Out of the cluster") as task:
         found = state(host)
         if plan is not None and not ends and found != "absent":
-            _empty(host)
+            empty(host)
             if host.exists(SERVES) and (others := _other_planes(host, plan)):
                 etcd.snapshot(others[0])
                 etcd.remove(others[0], host.name)
@@ -410,7 +411,8 @@ def before(host: Host) -> dict[str, object]:
     return {"folders": host.run(f"for one in {asked}; do [ ! -d $one ] || echo $one; done").stdout.split()}
 
 
-def _empty(host: Host) -> None:
+def empty(host: Host) -> None:
+    """Have the pods of a node that leaves go elsewhere; a cluster that does not answer holds nobody up."""
     try:
         with connect(host) as api:
             if api.find(f"/api/v1/nodes/{host.name}") is not None:
@@ -421,11 +423,18 @@ def _empty(host: Host) -> None:
 
 
 def _forget(host: Host) -> None:
+    def forgotten() -> str:
+        api.delete(f"/api/v1/nodes/{host.name}")
+        return ""
+
     try:
         with connect(host) as api:
-            api.delete(f"/api/v1/nodes/{host.name}")
-    except (ClusterError, kubeconfig.KubeconfigError) as error:
-        host.say(f"the cluster is not told that {host.name} leaves: {error.what}")
+            # With one member of etcd less the API hangs up once.
+            held = client.wait(FORGET_S, forgotten)
+    except kubeconfig.KubeconfigError as error:
+        held = error.what
+    if held:
+        host.say(f"the cluster is not told that {host.name} leaves: {held}")
 
 
 def forget_cluster(host: Host) -> None:

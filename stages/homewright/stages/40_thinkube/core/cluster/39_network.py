@@ -17,6 +17,11 @@ GONE_S = 120
 
 def rollback_all(hosts: Sequence[Host]) -> None:
     first = hosts[0]
+    if not {node.name for node in forming.plan_of(first).nodes} <= {host.name for host in hosts}:
+        # Nodes that stay keep their network, and pods leave this one while theirs is there.
+        together(hosts, forming.empty)
+        together(hosts, _without_files)
+        return
     with first.task("No flannel") as task:
         try:
             with forming.connect(first) as api:
