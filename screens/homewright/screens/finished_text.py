@@ -56,13 +56,11 @@ def _ways(ways: Iterable[Way]) -> Iterator[str]:
 def _names(site: Site) -> Iterator[str]:
     """How a computer comes to find the zone's names, and a test."""
     if site.zone is None:
-        yield "  Their addresses are the servers' own: there is no name to resolve."
         return
-    yield f"  Their names end in {site.zone}."
     yield ""
     yield f"To find the names of {site.zone}: on your router, or on each computer"
     yield from _ways(finding.ways(site))
-    yield "  On Windows in a PowerShell, here and below in one of the administrator."
+    yield "  On Windows in a PowerShell, here and above in one of the administrator."
     yield ""
     yield f"  To see that it worked: {finding.test(site)}"
 
@@ -75,7 +73,11 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
     lines = [f"Proved, {changed}" if proved else f"The last run: {look(run.state).word}, {changed}"]
     lines += _steps(outcome, ascii)
     lines += ["", "To open", "  Workspaces: ctrl+n, where n makes the first one and o shows its address."]
-    lines += _names(site)
+    lines.append(
+        "  Their addresses are the servers' own: there is no name to resolve."
+        if site.zone is None
+        else f"  Their names end in {site.zone}: how they are found stands beneath."
+    )
     pairs = outcome.fingerprint.removeprefix("SHA256:").split(":")
     lines += [
         "",
@@ -92,6 +94,7 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
         "",
         "  To see that it worked: open a workspace's address; the browser shows a",
         "  closed lock and no warning.",
+        *_names(site),
         "",
         "Worth doing next",
         "  Make a workspace for everybody who needs one: ctrl+n, then n.",
