@@ -25,7 +25,7 @@ def field(pilot: Pilot[object], name: str) -> Field:
 
 
 async def loaded(pilot: Pilot[object]) -> None:
-    await until(pilot, shows(pilot, "It asks for", "The stages of this version"))
+    await until(pilot, shows(pilot, "It asks for"))
 
 
 def test_the_password_is_judged_as_it_is_typed_and_never_shown_again(make_app: Make) -> None:
@@ -193,7 +193,7 @@ def test_the_kind_of_cluster_is_proposed_with_its_reason(make_app: Make) -> None
 @both
 def test_platform_of_a_healthy_site(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
     file, _ = lay_out("attic", zone="home.internal", platform__optional=["ollama", "awx"])
-    act = page("platform", ("It asks for", "The stages of this version"), file=file, name="attic")
+    act = page("platform", ("It asks for",), file=file, name="attic")
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 
@@ -201,7 +201,7 @@ def test_platform_of_a_healthy_site(snap_compare: Compare, make_app: Make, size:
 def test_platform_where_things_are_wrong(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
     nodes = [{"name": "n1", "host": "elder", "role": "control-plane", "cpu": 4}]
     file, _ = lay_out("trouble", platform__tls__issuer="letsencrypt", instances__nodes=nodes)
-    steps = (("The platform asks for", "The stages of this version"), "ctrl+n", ("✗ Certificates",))
+    steps = (("The platform asks for",), "ctrl+n", ("✗ Certificates",))
     act = page("platform", *steps, file=file, name="trouble")
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
@@ -209,7 +209,7 @@ def test_platform_where_things_are_wrong(snap_compare: Compare, make_app: Make, 
 @both
 def test_services_and_accounts(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
     file, _ = lay_out("attic", platform__optional=["prometheus"])
-    act = page("platform", ("The stages of this version",), "shift+tab " * 6 + "shift+tab", file=file, name="attic")
+    act = page("platform", ("It asks for",), "shift+tab " * 6 + "shift+tab", file=file, name="attic")
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 
@@ -218,5 +218,5 @@ def test_platform_on_a_terminal_of_ascii(
 ) -> None:
     file, _ = lay_out("attic")
     monkeypatch.setenv("TERM", "linux")
-    act = page("platform", ("It asks for", "The stages of this version"), file=file, name="attic")
+    act = page("platform", ("It asks for",), file=file, name="attic")
     assert snap_compare(make_app(Terminal(ascii=True)), terminal_size=SIZE, run_before=act)

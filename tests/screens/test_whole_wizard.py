@@ -121,6 +121,10 @@ def trouble(folder: Path) -> Iterator[Wizard]:
 
 def test_a_new_site_and_a_server_with_every_answer_wrong_first(plain: Wizard) -> None:
     plain.see("Begin something")
+    plain.press("o")
+    plain.first("Site file")
+    plain.answer("Site file", ("/nowhere/site.yaml", "there is no such file"))
+    leave_box(plain, "Site file")
     plain.press("n")
     plain.see("What is the site called")
     plain.first("Name")
@@ -167,6 +171,13 @@ NETWORK = (
 )
 """How often tab leads to a field, the field, a wrong answer, what is said of it, and a right one."""
 
+OVERLAY = (
+    (1, "Network id", "12345", "16 hexadecimal digits", "8056c2e21c000001"),
+    (1, "API token", "hunter2", "32 letters and digits", "a1B2" * 8),
+    (1, "Its range", "10.100.0.0/25", "LXD", ""),
+)
+"""What ZeroTier asks for."""
+
 SERVICES = 11
 """Optional services, each with a line of its own."""
 PLATFORM = (
@@ -176,6 +187,8 @@ PLATFORM = (
     (1, "Password", "password", "at least 12 are", "Plum-Orchard-94-lantern"),
     (SERVICES + 1, "GitHub", "hunter2", "look like one: ghp_", ""),
     (1, "Hugging Face", "hunter2", "look like one: hf_", ""),
+    (1, "Cloudflare", "hunter2", "look like one: 40 characters", ""),
+    (1, "ZeroTier", "hunter2", "look like one: 32 letters", ""),
 )
 
 
@@ -188,6 +201,12 @@ def fill(wizard: Wizard, page: str, fields: tuple[tuple[int, str, str, str, str]
         said = f"✗ {field}: "
         wizard.until(wizard.shows(page, said), said)
         wizard.answer(field, (right, page))
+
+
+def leave_box(wizard: Wizard, shown: str) -> None:
+    """Escape: a terminal cannot tell it from the beginning of another key until some time has passed."""
+    wizard.press("Escape")
+    wizard.until(lambda: shown not in wizard.terminal.text(), "the box is gone")
 
 
 def test_the_whole_wizard_with_every_answer_wrong_first(rehearsal: Wizard) -> None:
@@ -203,6 +222,11 @@ def test_the_whole_wizard_with_every_answer_wrong_first(rehearsal: Wizard) -> No
     wizard.see("4/9 Network", "No two ranges meet")
     wizard.first("birch")
     fill(wizard, "4/9 Network", NETWORK)
+    wizard.press("Tab", "Right")
+    wizard.see("Network id")
+    fill(wizard, "4/9 Network", OVERLAY)
+    wizard.press("BTab", "BTab", "BTab", "Left")
+    wizard.until(lambda: "Network id" not in wizard.terminal.text(), "the LAN alone asks for nothing")
     wizard.press("C-n")
     wizard.see("5/9 GPUs", "6 GPUs")
     wizard.press_until("Down", "▸ cedar")
@@ -210,6 +234,18 @@ def test_the_whole_wizard_with_every_answer_wrong_first(rehearsal: Wizard) -> No
     wizard.see("NVIDIA GPUs only")
     wizard.press("C-n")
     wizard.see("6/9 Instances", "birch-node")
+    wizard.press("Enter")
+    wizard.see("what every server keeps for itself")
+    wizard.first("CPUs")
+    for field, wrong, right in (("CPUs", "some", "2"), ("Memory, GiB", "few", "8"), ("Disk, GiB", "much", "50")):
+        wizard.answer(field, (wrong, "✗"), (right, right))
+        wizard.press("Tab")
+    leave_box(wizard, "what every server keeps")
+    wizard.press("s")
+    wizard.see("where instances are kept")
+    wizard.press("Tab")
+    wizard.answer("Image", ("no such place", "must look like"), ("", "Ubuntu's"))
+    leave_box(wizard, "where instances are kept")
     wizard.press_until("Down", "▸   birch-node")
     wizard.press("Enter")
     wizard.see("Memory, GiB")
@@ -220,9 +256,7 @@ def test_the_whole_wizard_with_every_answer_wrong_first(rehearsal: Wizard) -> No
         wizard.answer(field, (wrong, "✗"), (right, right))
         wizard.press("Tab")
     wizard.answer("Address", ("192.0.2.300", "must be an IPv4 address"), ("", "Address"))
-    wizard.press("Escape")
-    # A terminal cannot tell escape from the beginning of another key until some time has passed.
-    wizard.until(lambda: "Memory, GiB" not in wizard.terminal.text(), "the box is gone")
+    leave_box(wizard, "Memory, GiB")
     wizard.press("C-n")
     wizard.see("7/9 Platform")
     wizard.first("Cluster")
@@ -266,3 +300,17 @@ def test_what_blocks_is_named_and_holds_apply_back(trouble: Wizard) -> None:
     wizard.see("checks failed")
     wizard.press("a")
     wizard.see("cannot be accepted")
+    wizard.press("/")
+    wizard.first("Text")
+    wizard.terminal.type("warning")
+    wizard.press("Enter")
+    wizard.see("filter: warning")
+    wizard.press("a")
+    wizard.see("accept Swap")
+    wizard.first("Reason")
+    wizard.answer("Reason", ("no", "a reason of 3 to 500 characters"))
+    wizard.press("Enter")
+    wizard.see("accept Swap", "a reason of 3 to 500 characters")
+    wizard.answer("Reason", ("nobody minds", "nobody minds"))
+    wizard.press("Enter")
+    wizard.see("Accepted, with the reason")

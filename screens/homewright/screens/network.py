@@ -189,8 +189,11 @@ ctrl+s saves, ctrl+n saves and goes on; the same by: homewright site set FIELD V
         decided = self.home.services.decided(known, site)
         found = decided.networks
         zerotier = self.field("overlay").value == "zerotier"
+        asks_more = zerotier and not self.field("overlay_range").display
         for name in ("network_id", "token", "overlay_range"):
             self.field(name).display = zerotier
+        if asks_more and self.field("overlay").has_focus_within:  # what it asks for comes into sight
+            self.call_after_refresh(lambda: self.field("overlay_range").scroll_visible(animate=False))
         shown = [(NAMES[one.name], one.cidr) for one in found.ranges]
         self.query_one(AddressLine).show(shown)
         for name, planned in {**RANGES, "overlay_range": "overlay"}.items():
