@@ -29,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         return child
 
-    action(
-        "list", "every image, file and package that the site's cluster fetches, and where each is from"
-    )
+    action("list", "every image, file and package that the site's cluster fetches, and where each is from")
     fetch = action("fetch", "have all of them in a folder, checked; a second time only what is missing is fetched")
     fetch.add_argument("folder", metavar="FOLDER", type=Path)
     fetch.add_argument("--renew", action="store_true", help="take what is published now, also where it has changed")
