@@ -72,6 +72,16 @@ def test_boxes(
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 
+@pytest.mark.parametrize("size", SIZES[:1], ids=["80x24"])
+def test_events_are_told_whole(
+    snap_compare: Compare, make_app: Make, site: Path, manager: Manager, size: tuple[int, int]
+) -> None:
+    """They are known before the box was laid out, and take more lines than what stood there."""
+    manager.now = watched(*class_of(3))
+    act = page("workspaces", ("student-01",), "E", ("created", "FailedScheduling (x3)", "nvidia.com/gpu."))
+    assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
 @both
 def test_a_new_one_that_would_not_start(
     snap_compare: Compare, make_app: Make, site: Path, manager: Manager, size: tuple[int, int]

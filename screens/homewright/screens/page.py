@@ -328,7 +328,9 @@ class WorkingBox(Box[Result]):
         if self.jobs.settle(message):
             if message.error is not None:
                 self.home.unexpected(message.error)
-            message.deliver()
+            # An answer that is there before the box was laid out: a text that is updated while its first layout is
+            # still due would keep the height of what it said before.
+            self.call_after_refresh(message.deliver)
 
 
 def clock_text(ts: float) -> str:
