@@ -91,7 +91,7 @@ def running() -> dict[str, Any]:
         for kind in ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
     ]
     container = {
-        "name": "workspace", "image": "docker.io/codercom/code-server:4", "imageID": "sha256:" + "0" * 64,
+        "name": "workspace", "image": "codercom/code-server:4", "imageID": "sha256:" + "0" * 64,
         "containerID": "containerd://" + "0" * 64, "ready": True, "started": True, "restartCount": 0,
         "state": {"running": {"startedAt": at}}, "lastState": {},
     }  # fmt: skip

@@ -129,7 +129,7 @@ def test_the_verbs_reach_the_cluster(options: list[str], cluster: StandIn, capsy
     assert "code-server" in homewright("list") and "✓ running" in homewright("list")
     assert json.loads(homewright("list", "--json"))["workspaces"][0]["template"] == "code-server"
     assert len(json.loads(homewright("show", "alice", "--password", "--json"))["password"]) > 20
-    assert "kubectl -n codeserver-instances port-forward" in homewright("open", "alice")
+    assert "--forward" in json.loads(homewright("open", "alice", "--json"))["forward"]["command"]
     assert "created" in homewright("events", "alice")
     assert EventsDocument.model_validate_json(homewright("events", "alice", "--json")).events[0].what == "created"
     assert json.loads(homewright("export", "alice"))["kind"] == "List"

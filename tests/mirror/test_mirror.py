@@ -293,7 +293,7 @@ def test_what_is_needed_is_everything_in_the_table(site: Site) -> None:
 
 
 def test_packages_are_named_and_come_from_apt_alone() -> None:
-    cluster = {"runtime": {"package": "crun"}}
+    cluster = {"runtime": {"package": "crun"}, "address": "192.168.7.9"}
     attic = Site.model_validate({"name": "attic", "platform": {"cluster": "kubeadm"}, "cluster": cluster})
     named = packages(attic)
     assert {"crun", "iptables", "containernetworking-plugins"} <= {item.name for item in named}

@@ -213,6 +213,9 @@ def test_a_plan_of_another_site_is_not_mixed_in() -> None:
 
 
 def test_the_shipped_stages_say_what_they_change() -> None:
-    in_lxd = {"20/30", "20/40"}  # what these make is LXD's, and no file of the server
-    steps = [step for step in load([shipped()]).steps() if step.id not in in_lxd]
+    in_lxd = {
+        "20/30",
+        "20/40",
+    }  # what these make is LXD's, and no file of the server; what is done through the cluster's API is the cluster's
+    steps = [step for step in load([shipped()]).steps() if step.id not in in_lxd and step.hosts != "kubernetes_api"]
     assert all(step.changes.files or step.changes.packages for step in steps)

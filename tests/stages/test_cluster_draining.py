@@ -13,7 +13,7 @@ from homewright.stages.cluster import draining
 
 def pod(name: str, **metadata: Any) -> dict[str, Any]:
     phase = metadata.pop("phase", "Running")
-    return {"metadata": {"name": name, "namespace": "work", **metadata}, "status": {"phase": phase}}
+    return {"metadata": {"name": name, "namespace": "jobs", **metadata}, "status": {"phase": phase}}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ class Api:
 
     def create(self, path: str, body: dict[str, Any]) -> None:
         name = body["metadata"]["name"]
-        assert path == f"/api/v1/namespaces/work/pods/{name}/eviction" and body["kind"] == "Eviction"
+        assert path == f"/api/v1/namespaces/jobs/pods/{name}/eviction" and body["kind"] == "Eviction"
         if name == self.refused:
             raise ClusterError("The cluster says 429.", "Cannot evict pod: it would violate the budget.")
         if name not in self.pods:
@@ -67,5 +67,5 @@ def test_a_budget_that_holds_a_pod_is_told_in_its_own_words() -> None:
     api: Any = Api("one", "database", refused="database")
     with pytest.raises(HomewrightError, match="s3 cannot be emptied") as caught:
         draining.drain(api, "s3", limit_s=0)
-    assert "work/database does not go: Cannot evict pod" in caught.value.as_text()
+    assert "jobs/database does not go: Cannot evict pod" in caught.value.as_text()
     assert list(api.pods) == ["database"]

@@ -29,7 +29,7 @@ NAMESPACE = "homewright-broken"
 SEEN_S = 150.0
 TEMPLATE: dict[str, Any] = {
     "version": 1, "name": "broken", "title": "t", "summary": "s", "backend": "kubernetes", "namespace": NAMESPACE,
-    "prefix": "broken", "host": "broken", "policy": "broken-isolation", "image": "docker.io/library/busybox:1.36.1",
+    "prefix": "broken", "host": "broken", "policy": "broken-isolation", "image": "busybox:1.36.1",
     "command": ["sh", "-c", "mkdir -p /tmp/w && echo ok > /tmp/w/healthz && exec httpd -f -p 8080 -h /tmp/w"],
     "default_preset": "small",
     "presets": {"small": {"title": "s", "cpu": 0.5, "memory": "64MiB", "cpu_request": 0.01, "memory_request": "16MiB"}},
@@ -68,8 +68,8 @@ def quota(there: ClusterWorkspaces) -> None:
 
 
 CASES = (
-    Case("image absent", "its image does not come", "cluster", {"image": "docker.io/library/absent:1"}),
-    Case("tag absent", "its image does not come", "cluster", {"image": "docker.io/library/busybox:0.0"}),
+    Case("image absent", "its image does not come", "cluster", {"image": "absent:1"}),
+    Case("tag absent", "its image does not come", "cluster", {"image": "busybox:0.0"}),
     Case("never imported", "its node does not have it", "cluster", {"image": "localhost/nobody/made:1"}),
     Case("no program", "cannot be started", "homewright", {"command": ["/nowhere"]}),
     Case("ends at once", "keeps ending: .*exit code 3", "user", sh("exit 3")),

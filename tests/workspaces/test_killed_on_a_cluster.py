@@ -33,7 +33,7 @@ namespace: homewright-campaign
 prefix: tiny
 host: tiny
 policy: tiny-isolation
-image: docker.io/library/busybox:1.36.1
+image: busybox:1.36.1
 command: [sh, -c, "mkdir -p /tmp/w && echo ok > /tmp/w/healthz && exec httpd -f -p 8080 -h /tmp/w"]
 default_preset: small
 presets:

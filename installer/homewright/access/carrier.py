@@ -15,7 +15,7 @@ from typing import Protocol
 
 from homewright.access.remote import MARKER, Completed
 
-READY = b"homewright carrier\n"
+READY = b"carrier of homewright\n"
 START_S = 30.0
 """How long sudo and Python may take to start there."""
 _CHUNK = 1 << 17
@@ -116,7 +116,7 @@ signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 signal.signal(signal.SIGCHLD, lambda *_: None)
 poll.register(0, select.POLLIN)
 poll.register(wakes, select.POLLIN)
-say(b"homewright carrier\n")
+say(b"carrier of homewright\n")
 while True:
     for descriptor, _ in poll.poll():
         if descriptor == wakes:

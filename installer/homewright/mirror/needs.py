@@ -51,7 +51,8 @@ def packages(site: Site) -> tuple[Item, ...]:
     if site.platform.cluster != "kubeadm":
         return ()
     source = site.mirror.apt or "what each server's apt is told"
+    shared = mirrored.BALANCER_PACKAGES if site.cluster.address else ()
     return tuple(
         Item(kind="package", name=name, version="the archive's", reference=name, source=source)
-        for name in (*mirrored.DEBIAN_PACKAGES, site.cluster.runtime.package)
+        for name in (*mirrored.DEBIAN_PACKAGES, site.cluster.runtime.package, *shared)
     )

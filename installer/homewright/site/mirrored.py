@@ -51,6 +51,8 @@ DEBIAN_PACKAGES = (
     "containernetworking-plugins", "nftables", "iptables", "conntrack", "ethtool", "socat", "curl", "ca-certificates",
 )  # fmt: skip
 """Of the system's own archive, what every node of a cluster that kubeadm makes gets, besides its container runtime."""
+BALANCER_PACKAGES = ("haproxy", "keepalived")
+"""The same where several control planes share an address."""
 
 _OTHERS = {
     "flannel": f"{_GITHUB}/flannel-io/flannel:v{FLANNEL}",

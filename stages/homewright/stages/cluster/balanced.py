@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from homewright.engine.runners.host import Host
 from homewright.planning.cluster import API_PORT, SHARED_PORT, ClusterPlan, Node
+from homewright.site import mirrored
 from homewright.stages.cluster import documents
 
-PACKAGES = ("haproxy", "keepalived")
+PACKAGES = mirrored.BALANCER_PACKAGES
 FOLDER = "/etc/homewright/cluster"
 BALANCER = f"{FOLDER}/haproxy.cfg"
 ADDRESS = f"{FOLDER}/keepalived.conf"

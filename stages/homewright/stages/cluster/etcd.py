@@ -59,6 +59,6 @@ def remove(host: Host, name: str) -> bool:
 
 def snapshot(host: Host) -> str:
     """Save what is in etcd, checked, on this control plane; the file's path. Raises CommandFailed."""
-    path = host.run(_SAVE, timeout=300).stdout.split()[-1]
+    path = host.run(_SAVE, timeout=120).stdout.split()[-1]
     host.say(f"what is in etcd is saved: {path}")
     return path

@@ -19,7 +19,7 @@ from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError, Unreachable
 from homewright.planning.cluster import ClusterPlan, Node, planned
 from homewright.site.secrets import Secrets
-from homewright.stages.cluster import documents, draining, etcd
+from homewright.stages.cluster import documents, draining, etcd, resetting
 from homewright.stages.cluster.look import FORMED, OWNER, Refused
 
 OWNER_SECRET = "cluster/owner"
@@ -35,8 +35,6 @@ ADMIN = "/etc/kubernetes/admin.conf"
 KUBELET = "/etc/kubernetes/kubelet.conf"
 INIT_S = 900
 JOIN_S = 600
-FOLDERS = ("/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd")
-"""kubeadm's own, which others may use as well."""
 FORGET_S = 60
 RENEWED_DAYS = 60
 """kubeadm's certificates last a year: a run renews those of a control plane that end in less than this."""
@@ -97,12 +95,12 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
                 f"{host.name} is no control plane any more, and {others[0].name} is one.",
                 "A new cluster would be made beside the one that is there.",
                 [
-                    "let another server be the first of the site, so that this one joins: homewright site edit",
+                    "let another server be the first in the site's file, so that this one joins",
                     "or end what is left of it: homewright rollback 40/core/cluster",
                 ],
             )
         if found == "half":
-            reset(host)
+            resetting.reset(host)
         if found == "formed":
             _require_endpoint(host, plan)
             task.changed = renew(host)
@@ -226,7 +224,7 @@ def join(host: Host, plan: ClusterPlan) -> None:
         known = api.find(f"/api/v1/nodes/{host.name}") is not None
         same = known and found == "formed" and _believes(host, api.config.ca_pem)
         if found != "absent" and not same:
-            reset(host)
+            resetting.reset(host)
             found = "absent"
         if known and found == "absent":
             api.delete(f"/api/v1/nodes/{host.name}")
@@ -308,14 +306,6 @@ def ca_hash(ca_pem: bytes) -> str:
     return f"sha256:{digest.finalize().hex()}"
 
 
-def reset(host: Host) -> None:
-    """Back to a prepared node that is in no cluster: for an init or a join that was cut off, and for x9.
-
-    Raises CommandFailed, with nothing removed, where kubeadm fails or a volume of a pod stays mounted.
-    """
-    host.show(f"{_RESET}{_UNMOUNT}[ $failed = 0 ] || exit $failed\n{_CLEAN}", timeout=300)
-
-
 def _kubeadm(host: Host, verb: str, config: str, limit_s: float) -> None:
     """Run kubeadm with a configuration that may hold a token: it is in memory, 0600, and gone afterwards."""
     host.run("mkdir -p -m 700 /run/homewright")
@@ -393,22 +383,15 @@ def leave(host: Host, plan: ClusterPlan | None, *, ends: bool = False) -> None:
                 etcd.remove(others[0], host.name)
             _forget(host)
         if found != "absent":
-            reset(host)
+            resetting.reset(host)
             task.changed = True
         elif (host.read(OWNER) or b"").decode().strip() == owner(host):
             # A reset that was cut off: its first files are gone, others may be there.
-            host.run(f"set -e\n{_UNMOUNT}{_CLEAN}", timeout=120)
+            resetting.finish(host)
         else:
             return  # never one of ours, or one no more: what is there is somebody else's
         host.remove(FORMED)
-        made = [folder for folder in FOLDERS if folder not in host.capture.get("folders", FOLDERS)]
-        host.run(["sh", "-euc", _HOLLOW, "sh", *made])
-
-
-def before(host: Host) -> dict[str, object]:
-    """What a node has of kubeadm's folders before it is in a cluster: the others go with it."""
-    asked = " ".join(FOLDERS)
-    return {"folders": host.run(f"for one in {asked}; do [ ! -d $one ] || echo $one; done").stdout.split()}
+        resetting.hollow(host)
 
 
 def empty(host: Host) -> None:
@@ -464,16 +447,6 @@ def form(hosts: Sequence[Host]) -> None:
     together([host for host in hosts if host.error is None], lambda host: as_planned(host, plan))
 
 
-_RESET = f"""
-set -e
-exec 2>&1
-systemctl start homewright-containerd.service
-systemctl stop kubelet.service
-# Its phase for etcd empties all of /var/lib/etcd, on workers too: ours is in `member` alone.
-failed=0
-said=$(kubeadm reset --force --skip-phases remove-etcd-member --cri-socket {documents.SOCKET} 2>&1) || failed=$?
-printf '%s\\n' "$said" | sed '/^$/d'
-"""
 _RENEW = f"""set -e
 kubeadm certs renew all
 # Each is started anew by kubelet at once, and reads its new certificates; pods of others go on.
@@ -483,41 +456,4 @@ for name in etcd kube-apiserver kube-controller-manager kube-scheduler; do
         $ctr tasks kill -s SIGTERM "$id" 2>/dev/null || true
     done
 done
-"""
-_HOLLOW = """for folder; do
-    [ ! -d "$folder" ] || find "$folder" -xdev -type d -empty -delete
-done
-"""
-_UNMOUNT = """
-root=$(realpath -m /var/lib/kubelet)
-mounted() { awk -v root="$root/" 'index($2, root) == 1 { print $2 }' /proc/mounts | sort -r; }
-mounted | while read -r place; do umount "$(printf %b "$place")" || true; done
-left=$(mounted)
-[ -z "$left" ] || { echo "nothing is removed, because this is still mounted:" $left >&2; exit 1; }
-"""
-"""Volumes of pods are let go of before their folders are removed: what is in them must not go with those."""
-_CLEAN = """
-rm -rf /etc/kubernetes/manifests /etc/kubernetes/pki /etc/kubernetes/tmp /etc/kubernetes/*.conf /var/lib/etcd/member
-rm -rf /var/lib/cni/flannel /var/lib/cni/networks/cbr0 /var/lib/cni/results/cbr0-* /var/lib/cni/results/cni-loopback-*
-rm -rf /run/flannel /opt/cni/bin/flannel /etc/cni/net.d/10-flannel.conflist /run/homewright/kubeadm.yaml
-rm -rf /var/log/containers /var/log/pods
-[ ! -d "$root" ] || find "$root" -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system -- {} +
-for one in cni0 flannel.1; do ip link delete "$one" 2>/dev/null || true; done
-for one in $(ip netns list 2>/dev/null | awk '/^cni-/ { print $1 }'); do ip netns delete "$one" || true; done
-for table in 'ip kube-proxy' 'ip6 kube-proxy' 'ip flannel-ipv4' 'ip6 flannel-ipv6'; do
-    nft delete table $table 2>/dev/null || true
-done
-# What kubelet and the port mappings keep in iptables' tables; everybody else's rules stay.
-for tool in iptables ip6tables; do
-    command -v $tool-save >/dev/null || continue
-    $tool-save 2>/dev/null | grep -E 'KUBE-|CNI-|FLANNEL' >/dev/null || continue
-    $tool-save | grep -vE 'KUBE-|CNI-|FLANNEL' | $tool-restore
-done
-# kubelet lets a shutdown wait for its pods, and tells logind so in a file of its own.
-if [ -e /etc/systemd/logind.conf.d/99-kubelet.conf ]; then
-    rm /etc/systemd/logind.conf.d/99-kubelet.conf
-    rmdir --ignore-fail-on-non-empty /etc/systemd/logind.conf.d
-    systemctl reload systemd-logind.service 2>/dev/null || true
-fi
-rm -f /etc/homewright/cluster/formed
 """

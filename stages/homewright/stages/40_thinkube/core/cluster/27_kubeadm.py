@@ -6,7 +6,7 @@ Then 20_kubeadm.py does it again. A node whose init or join came to its end stay
 from collections.abc import Sequence
 
 from homewright.engine.runners.host import Host, together
-from homewright.stages.cluster import forming
+from homewright.stages.cluster import forming, resetting
 
 
 def recover_all(hosts: Sequence[Host]) -> None:
@@ -16,5 +16,5 @@ def recover_all(hosts: Sequence[Host]) -> None:
 def _mend(host: Host) -> None:
     with host.task("What was cut off") as task:
         if forming.state(host) == "half":
-            forming.reset(host)
+            resetting.reset(host)
             task.changed = True

@@ -7,7 +7,7 @@ from homewright.cluster.client import ClusterAway, ClusterError, ClusterForbidde
 from homewright.cluster.kubeconfig import KubeconfigError
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
 from homewright.planning.cluster import SHARED_PORT
-from homewright.stages.cluster import etcd, forming
+from homewright.stages.cluster import etcd, forming, resetting
 
 SHARED = f"curl -fsk -m 5 -o /dev/null https://127.0.0.1:{SHARED_PORT}/readyz"
 DAYS = forming.RENEWED_DAYS
@@ -90,4 +90,4 @@ def _lasts(host: Host, version: str) -> Proof:
 
 
 def capture(host: Host) -> dict[str, object]:
-    return forming.before(host)
+    return resetting.before(host)
