@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -45,24 +44,61 @@ def each(
 
     `began` and `told` are called one at a time, from other threads, as each begins and ends; `told` with how many have
     ended. Once `stop` is set no further one begins: what had not begun is not among the outcomes.
+
+    The threads are daemons: whoever leaves the program, or presses ctrl+c (KeyboardInterrupt is raised), waits for none
+    of them, and nothing is told from then on. Raises what `began` and `told` raise.
     """
+    stopped = stop or threading.Event()
     lock = threading.Lock()
-    ended = 0
+    waiting = iter(enumerate(tasks))
+    outcomes: dict[int, Outcome[Result]] = {}
+    broken: list[Exception] = []
+    left = False
 
-    def one(task: Task[Result]) -> Outcome[Result] | None:
-        nonlocal ended
-        if stop is not None and stop.is_set():
-            return None
+    def begin() -> tuple[int, Task[Result]] | None:
         with lock:
-            began(task.name)
+            following = None if stopped.is_set() or left or broken else next(waiting, None)
+            if following is not None:
+                began(following[1].name)
+            return following
+
+    def work() -> None:
         try:
-            outcome = Outcome(task.name, result=task.work())
-        except HomewrightError as error:
-            outcome = Outcome[Result](task.name, error=error)
-        with lock:
-            ended += 1
-            told(outcome, ended)
-        return outcome
+            while (following := begin()) is not None:
+                number, task = following
+                outcome = _done(task)
+                with lock:
+                    if left:
+                        return
+                    outcomes[number] = outcome
+                    told(outcome, len(outcomes))
+        except Exception as error:  # of whoever is told: raised where that is at home
+            broken.append(error)
 
-    with ThreadPoolExecutor(max_workers=max(1, min(parallel, len(tasks)))) as pool:
-        return tuple(outcome for outcome in pool.map(one, tasks) if outcome is not None)
+    threads = [
+        threading.Thread(target=work, name=f"one of many {number}", daemon=True)
+        for number in range(min(max(1, parallel), len(tasks)))
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        stopped.set()
+        with lock:
+            left = True
+        raise
+    if broken:
+        raise broken[0]
+    return tuple(outcomes[number] for number in sorted(outcomes))
+
+
+def _done(task: Task[Result]) -> Outcome[Result]:
+    try:
+        return Outcome(task.name, result=task.work())
+    except HomewrightError as error:
+        return Outcome(task.name, error=error)
+    except Exception as error:  # whatever it is, the others go on and it is told with theirs
+        told = HomewrightError("Something unforeseen went wrong.", f"{type(error).__name__}: {error}")
+        return Outcome(task.name, error=told)
