@@ -134,7 +134,7 @@ class StandIn:
             if verb == "delete":
                 return self._delete(key, there, body or {})
             if sub == "log":
-                return "one\ntwo\n"
+                return "one\n\x1b]0;owned\x07two\x1b[2J\n"
             return copy.deepcopy(there)
 
     def _list(self, kind: str, namespace: str, query: dict[str, str]) -> dict[str, Any]:

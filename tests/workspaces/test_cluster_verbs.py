@@ -112,7 +112,7 @@ def test_a_life(server: StandIn) -> None:
     assert there.restart(ALICE, quiet).state == "running"
     assert server.all("Pod")[0]["metadata"]["uid"] != before, "another pod"
     assert there.password(ALICE) == password, "the same after all of that"
-    assert list(there.logs(ALICE, 10, False)) == ["one", "two"]
+    assert list(there.logs(ALICE, 10, False)) == ["one", "]0;ownedtwo[2J"], "no escape reaches a terminal"
     assert there.events(ALICE)[0].what == "created"
     assert there.delete(ALICE, with_storage=False) == ("workspace-alice",)
     assert kinds(server) == KEPT

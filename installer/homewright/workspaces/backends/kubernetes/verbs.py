@@ -29,6 +29,7 @@ from homewright.workspaces.backends.kubernetes.states import judge
 from homewright.workspaces.backends.kubernetes.words import DELETED_AT, DIGEST, RECORD, WORKSPACE
 from homewright.workspaces.errors import ChangedMeanwhile, InstanceFailed, NotOurs, StorageFailed
 from homewright.workspaces.models import Key, Specification, WorkspaceState
+from homewright.workspaces.observation import printable
 from homewright.workspaces.template_models import PodTemplate
 
 Say = Callable[[str], None]
@@ -391,7 +392,8 @@ class ClusterBackend:
     def logs(self, held: Held, lines: int, follow: bool) -> Iterator[str]:
         """The output of its container."""
         name = f"{workload(self.template, held.intent.slug)}-0"
-        yield from self.api.log(self.template.namespace, name, manifests.CONTAINER, lines, follow)
+        for line in self.api.log(self.template.namespace, name, manifests.CONTAINER, lines, follow):
+            yield printable(line)
 
 
 def _held(manifest: Manifest) -> Held:
