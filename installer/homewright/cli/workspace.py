@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from homewright.cli import workspace_cluster, workspace_inside, workspace_many, workspace_watch
 from homewright.cli.output import Output
-from homewright.errors import Cancelled, UsageError, addressed
+from homewright.errors import Cancelled, addressed
 
 if TYPE_CHECKING:
     from homewright.workspaces.models import Key, Session, Workspace
@@ -255,7 +254,7 @@ def _delete(manager: Manager, key: Key, args: argparse.Namespace, output: Output
     workspace = manager.meant(key)
     _ask_who_is_on(manager, workspace.key, args.yes, output, "Delete it all the same?")
     if args.with_storage and not args.yes:
-        _type_the_name(f"{workspace.key.user}/{workspace.key.name}")
+        workspace_many.type_the_name(f"{workspace.key.user}/{workspace.key.name}", "Its storage goes too.")
     elif not output.confirm(f"Delete {workspace.key}? Its data stays.", yes=args.yes, otherwise="say --yes"):
         raise Cancelled(f"{workspace.key} was not deleted.")
     storage = manager.delete(workspace.key, args.with_storage, in_cluster=workspace.key.node is None)
@@ -361,16 +360,6 @@ def _who(sessions: Sequence[Session]) -> str:
         f"{session.address} (connections: {session.connections})" if session.connections else session.address
         for session in sessions
     )
-
-
-def _type_the_name(name: str) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"Delete {name} with its storage?", "There is no terminal to type its name on.", ["say --yes as well"]
-        )
-    print(f"Its storage goes too. Type {name} to delete it: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != name:
-        raise Cancelled(f"{name} was not deleted.", "What was typed is another name.")
 
 
 def _password_command(workspace: Workspace) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from homewright.cli.output import Output
-from homewright.errors import Cancelled, HomewrightError, UsageError
+from homewright.errors import Cancelled, HomewrightError, UsageError, visible
 
 if TYPE_CHECKING:
     from homewright.workspaces.bulk import Outcome, Task
@@ -139,10 +141,10 @@ def run(manager: OneManager, keys: Sequence[Key], args: argparse.Namespace, outp
     """One verb on several workspaces."""
     from homewright.workspaces.bulk import Task
 
-    meant = [manager.meant(key) for key in keys]
+    meant = _meant(manager, keys)
     yes = getattr(args, "yes", True)
     if args.action in ("stop", "restart", "delete") and not yes:
-        _ask(manager, [one.key for one in meant], args, output)
+        _ask(manager, [meant.get(key, key) for key in keys], args, output)
     with_storage = getattr(args, "with_storage", False)
     verbs: dict[str, Callable[[Key, bool], object]] = {
         "start": lambda key, there: manager.start(key, in_cluster=there),
@@ -152,42 +154,95 @@ def run(manager: OneManager, keys: Sequence[Key], args: argparse.Namespace, outp
     }
     act = verbs[args.action]
 
-    def work(key: Key) -> Callable[[], object]:
-        return lambda: act(key, key.node is None)
+    def work(key: Key) -> object:
+        there = meant.get(key) or manager.meant(key).key
+        return act(there, there.node is None)
 
-    tasks = [Task(str(one.key), work(one.key)) for one in meant]
+    tasks = [Task(str(meant.get(key, key)), partial(work, key)) for key in keys]
     words = {"start": "runs", "stop": "is stopped", "restart": "runs", "delete": "is deleted"}[args.action]
     return _all(args.action, tasks, args.parallel, output, lambda _: words)
 
 
+def _meant(manager: OneManager, keys: Sequence[Key]) -> dict[Key, Key]:
+    """Of each that is found the one that is meant. The others say themselves why not, when it is their turn: one that
+    is gone, as after a delete that was ended half-way, keeps nothing from the rest."""
+    from homewright.workspaces.bulk import Task, each
+
+    found = each([Task(str(number), partial(manager.meant, key)) for number, key in enumerate(keys)])
+    return {keys[int(one.name)]: one.result.key for one in found if one.result is not None}
+
+
 def _ask(manager: OneManager, keys: Sequence[Key], args: argparse.Namespace, output: Output) -> None:
-    on = [f"{key} on {session.address}" for key in keys for session in manager.sessions(key)]
+    on = _on(manager, keys)
     who = f" May be open: {'; '.join(on)}." if on else ""
     if args.action == "stop" and not on:
         return
     names = ", ".join(str(key) for key in keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
-    if not output.confirm(f"{args.action.capitalize()} {names}?{who}", yes=False, otherwise="say --yes"):
+    if args.action == "delete" and args.with_storage:
+        type_the_name(f"{len(keys)} workspaces", f"Delete {names}?{who} Their storage goes too.")
+        return
+    stays = " Their data stays." if args.action == "delete" else ""
+    if not output.confirm(f"{args.action.capitalize()} {names}?{who}{stays}", yes=False, otherwise="say --yes"):
         raise Cancelled("Nothing was done.")
+
+
+def _on(manager: OneManager, keys: Sequence[Key]) -> list[str]:
+    """Who may be on, of each; where that cannot be told, why."""
+    from homewright.workspaces.bulk import Task, each
+    from homewright.workspaces.errors import InstanceNotFound
+
+    told = []
+    for one in each([Task(str(key), partial(manager.sessions, key)) for key in keys]):
+        told += [f"{one.name} on {session.address}" for session in one.result or ()]
+        if one.error is not None and not isinstance(one.error, InstanceNotFound):
+            told.append(f"{one.name}, which cannot be told: {one.error.what.rstrip('.')}")
+    return told
+
+
+def type_the_name(name: str, going: str) -> None:
+    """Have typed what is deleted with its storage. Raises Cancelled, and UsageError where nobody is there to type."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"Delete {name} with all storage?", f"There is no terminal to type {name} on.", ["say --yes as well"]
+        )
+    print(visible(f"{going} Type {name} to delete: "), end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != name:
+        raise Cancelled("Nothing was deleted.", f"What was typed is not {name}.")
 
 
 def _all(verb: str, tasks: Sequence[Task[Any]], parallel: int, output: Output, words: Callable[[Any], str]) -> int:
     from homewright.workspaces.bulk import each
     from homewright.workspaces.models import BulkDocument
 
-    def told(outcome: Outcome[Any], ended: int) -> None:
-        count = f"{ended:>{len(str(len(tasks)))}}/{len(tasks)}"
-        if outcome.error is None:
-            output.progress(f"{count} ✓ {outcome.name} {words(outcome.result)}")
-        else:
-            output.progress(f"{count} ✗ {outcome.name}: {outcome.error.what} {outcome.error.why}".rstrip())
+    outcomes: list[Outcome[Any]] = []
 
-    outcomes = each(tasks, told, parallel=parallel)
+    def told(outcome: Outcome[Any], ended: int) -> None:
+        outcomes.append(outcome)
+        of = f"{ended:>{len(str(len(tasks)))}}/{len(tasks)}"
+        if outcome.error is None:
+            output.progress(f"{of} ✓ {outcome.name} {words(outcome.result)}")
+        else:
+            output.progress(f"{of} ✗ {outcome.name}: {outcome.error.what} {outcome.error.why}".rstrip())
+
+    stopped = False
+    try:
+        each(tasks, told, parallel=parallel)
+    except KeyboardInterrupt:
+        stopped = True
+    order = {task.name: number for number, task in enumerate(tasks)}
+    outcomes.sort(key=lambda outcome: order[outcome.name])
     failures = [outcome.error for outcome in outcomes if outcome.error is not None]
-    rows = tuple(_row(verb, outcome) for outcome in outcomes)
-    output.line(f"{len(outcomes) - len(failures)} of {len(tasks)} done, {len(failures)} failed.")
+    done = len(outcomes) - len(failures)
+    rest = " The rest was not finished: do it again." if stopped else ""
+    output.line(f"{done} of {len(tasks)} done, {len(failures)} failed.{rest}")
     for remedy in dict.fromkeys(step for error in failures for step in error.do):
         output.line(f"What to do: {remedy}")
-    output.document(BulkDocument(verb=verb, workspaces=rows, done=len(outcomes) - len(failures), failed=len(failures)))
+    rows = tuple(_row(verb, outcome) for outcome in outcomes)
+    output.document(BulkDocument(verb=verb, workspaces=rows, done=done, failed=len(failures)))
+    if stopped:
+        # Not raised on: with --json the document that was just printed is the only one.
+        output.progress("Stopped by the keyboard.")
+        return Cancelled.exit_code
     return _code(failures)
 
 
