@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+FOLDER = "homewright-tmux-"
+"""How the folder of a terminal's socket begins; the process that it belongs to comes next."""
 SAME = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "PYTHONPATH")
 
 
@@ -24,7 +26,8 @@ class TmuxTerminal:
         self, command: Sequence[str], environment: Mapping[str, str], size: tuple[int, int] = (80, 24)
     ) -> None:
         # tmux leaves its socket behind, so it lies in a folder that goes with the terminal.
-        self._folder = Path(tempfile.mkdtemp(prefix="homewright-tmux-"))
+        end_orphans()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
         outer = {name: os.environ[name] for name in SAME if name in os.environ}
         outer |= {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
         inner = {"LANG": "C.UTF-8", "TERM": "tmux-256color", **environment}
@@ -98,6 +101,15 @@ class TmuxTerminal:
         """End the program and its terminal."""
         subprocess.run(["tmux", *self._socket, "kill-server"], capture_output=True, timeout=20)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def end_orphans() -> None:
+    """End terminals whose tests were killed: their programs would run on for ever."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
+        owner = folder.name.removeprefix(FOLDER).partition("-")[0]
+        if not (owner.isdigit() and Path("/proc", owner).exists()):
+            subprocess.run(["tmux", "-S", str(folder / "socket"), "kill-server"], capture_output=True, timeout=20)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _parents() -> Iterator[tuple[int, int]]:
