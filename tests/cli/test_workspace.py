@@ -144,6 +144,16 @@ def test_the_verbs_reach_the_cluster(options: list[str], cluster: StandIn, capsy
     assert json.loads(homewright("list", "--json"))["workspaces"] == []
 
 
+def test_a_token_in_a_servers_address_is_told_nobody(
+    options: list[str], cluster: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*options, "workspace", "credentials", "alice", "--server", "https://bob:secrettoken@git.example.org"]
+    for more in ([], ["--json"], ["--forget"]):
+        assert main([*words, *more]) == 2, "before a token is asked for: there is no input here"
+        told = "".join(capsys.readouterr())
+        assert "holds a name or a password" in told and "secrettoken" not in told
+
+
 def test_a_cluster_that_does_not_answer_is_one_place_of_several(
     options: list[str], cluster: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:

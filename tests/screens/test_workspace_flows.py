@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from piloting import closed, drive, open_page, opened, shows, text_of, until
 from screen_doubles import NOW, Manager, listing, workspace
 from textual.pilot import Pilot
 
+from homewright.errors import Unreachable
 from homewright.screens.app import HomewrightApp
 from homewright.screens.widgets.table import Table
 from homewright.workspaces.models import Key, Session, WorkspaceState
@@ -138,6 +140,30 @@ def test_restarting_asks_only_where_somebody_is_on(make_app: Make, site: Path, m
 
     drive(make_app(), SIZE, flow)
     assert manager.asked == [("restart", "alice/default@s2", False)]
+
+
+def test_one_that_does_not_say_who_is_on_keeps_the_verb_from_no_other(
+    make_app: Make, site: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sessions(key: Key) -> tuple[Session, ...]:
+        if key.user == "carol":
+            raise Unreachable("s3 does not answer.")
+        return ()
+
+    monkeypatch.setattr(manager, "sessions", sessions)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "dave"))
+        await pilot.press("down", "down", "space", "space")
+        await until(pilot, shows(pilot, "2 marked"))
+        await pilot.press("x")
+        await until(pilot, shows(pilot, "stop 2 workspaces?", "carol/default@s3: unknown: s3 does not answer."))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(manager.asked) == 2)
+
+    drive(make_app(), SIZE, flow)
+    assert {asked[1] for asked in manager.asked} == {"carol/default@s3", "dave/default@s2"}
 
 
 def test_filter_password_and_log(make_app: Make, site: Path, manager: Manager) -> None:

@@ -32,6 +32,12 @@ def test_addresses_that_are_taken(url: str, folder: str) -> None:
     ("https://git.example.org/-x", "cannot be cloned"), ("https://git.example.org/a b", "cannot be cloned"),
     ("https://git.example.org/a?token=x", "cannot be cloned"), ("https://git.example.org:x/a", "cannot be cloned"),
     ("--upload-pack=x", "cannot be cloned"), ("", "cannot be cloned"),
+    ("https://[", "cannot be cloned"), ("https://exam\u2100ple/x", "cannot be cloned"),
+    ("HTTPS://git.example.org/a/b", "cannot be cloned"), ("https://git.example.org/@a/b", "cannot be cloned"),
+    pytest.param("https://git.example.org" + "/b" * 300, "cannot be cloned", id="long"),
+    ("https://token@[/a", "holds a name or a password"),
+    ("bob:token@git.example.org/a/b", "holds a name or a password"),
+    ("https://bob:to/token@git.example.org/a", "holds a name or a password"),
 ])  # fmt: skip
 def test_addresses_that_are_not(url: str, says: str) -> None:
     with pytest.raises(UsageError, match=says) as refused:
@@ -247,7 +253,17 @@ def test_credentials_of_several_servers() -> None:
     again = repositories.with_credentials(lines, host, repositories.credentials_line(host, "alice", "three")[1])
     assert len(again) == 2 and "three" in again[1]
     assert repositories.hosts(repositories.with_credentials(again, host, None)) == (other,)
-    for url, name, token in (("ftp://x", "a", "b"), ("https://a@x", "a", "b"), ("https://x", "", "b"),
+    for url, name, token in (("ftp://x", "a", "b"), ("https://[", "a", "b"), ("https://x", "", "b"),
                              ("https://x", "a", "b\nc")):  # fmt: skip
         with pytest.raises(UsageError):
             repositories.credentials_line(url, name, token)
+
+
+@pytest.mark.parametrize("url", [
+    "https://bob:secrettoken@git.example.org", "bob:secrettoken@git.example.org", "https://secrettoken@[",
+    "https:/bob:secrettoken@git.example.org",
+])  # fmt: skip
+def test_a_token_in_a_servers_address_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageError, match="holds a name or a password") as refused:
+        repositories.credentials_line(url, "bob", "x")
+    assert "secrettoken" not in refused.value.as_text()

@@ -196,6 +196,10 @@ def _sync(manager: OneManager, key: Key, args: argparse.Namespace, output: Outpu
 
 
 def _credentials(manager: OneManager, args: argparse.Namespace, output: Output) -> int:
+    from homewright.workspaces import repositories
+
+    if args.server is not None:
+        repositories.server(args.server)  # refused before a token is asked for
     if args.server is None:
         if args.forget:
             raise UsageError("Which are to be forgotten?", "", ["name the server: --server URL"])

@@ -66,7 +66,7 @@ def parse(text: str, file: str) -> tuple[Wanted, ...]:
 
     try:
         entries: Any = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: a date that there is not
         raise _wrong(file, f"{error}".replace("\n", " ")) from None
     if not isinstance(entries, list):
         raise _wrong(file, "It holds no list.")

@@ -10,7 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
+
+from pydantic import ValidationError
 
 from homewright.errors import UsageError, visible
 from homewright.workspaces.models import Repository
@@ -121,37 +123,52 @@ class Synced:
 
 def parse(url: str, branch: str = "", *, full: bool = False) -> Repository:
     """A repository as somebody asks for it. Raises UsageError where its address is none that can be cloned here."""
-    parts = urlsplit(url)
+    parts = _split(url)
     try:
         port = parts.port
     except ValueError:
         port = -1
     name = folder_name(url)
-    if parts.username or parts.password or "@" in parts.netloc:
-        raise UsageError(
-            "The repository's address holds a name or a password.",
-            "Addresses are shown, and stand in the pod: nothing secret may be in one.",
-            ["give the address without it", "and the token apart: homewright workspace credentials USER"],
-        )
     wrong = ""
     if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
         wrong = "it is no https:// address"
     elif parts.query or parts.fragment or not name or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
         wrong = "it names no repository"
-    if wrong:
+    if "@" in parts.netloc or (wrong and ":" in url.rpartition("@")[0]):  # an address that is none may hold one too
         raise UsageError(
-            f"{visible(url)} cannot be cloned into a workspace.",
-            f"{wrong[:1].upper()}{wrong[1:]}.",
-            ["write it as https://git.example.org/team/project.git"],
+            "The repository's address holds a name or a password.",
+            "Addresses are shown, and stand in the pod: nothing secret may be in one.",
+            ["give the address without it", "and the token apart: homewright workspace credentials USER"],
         )
+    if wrong:
+        raise _not_taken(url, wrong)
     if branch and not re.fullmatch(r"(?!-)(?!.*(\.\.|//|@\{))[^\s~^:?*\[\\\x00-\x20\x7f]{1,200}(?<![./])", branch):
         raise UsageError(f"{visible(branch)} is no name of a branch.", "", ["write it as git does: main, team/topic"])
-    return Repository(url=url, branch=branch, shallow=not full)
+    try:
+        return Repository(url=url, branch=branch, shallow=not full)
+    except ValidationError:  # HTTPS://, an @ in its path, or longer than any address
+        raise _not_taken(url, "it is no https:// address of at most 500 characters without an @") from None
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of an address; none of it where it is so wrong that it has no parts, such as `https://[`."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
+def _not_taken(url: str, wrong: str) -> UsageError:
+    return UsageError(
+        f"{visible(url)} cannot be cloned into a workspace.",
+        f"{wrong[:1].upper()}{wrong[1:]}.",
+        ["write it as https://git.example.org/team/project.git"],
+    )
 
 
 def folder_name(url: str) -> str:
     """The folder that a repository is cloned into; empty where its address has no name in it."""
-    name = re.sub(r"\.git$", "", urlsplit(url).path.rstrip("/").rpartition("/")[2])
+    name = re.sub(r"\.git$", "", _split(url).path.rstrip("/").rpartition("/")[2])
     return name if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name) else ""
 
 
@@ -249,11 +266,23 @@ def done(synced: Synced) -> str:
     return "It is up to date." if synced.behind == 0 else "There is nothing that could be pulled."
 
 
+def server(url: str) -> SplitResult:
+    """The parts of a git server's address. Raises UsageError, which never repeats a token that was given in it."""
+    parts = _split(url if "://" in url else f"https://{url}")
+    if "@" in url:
+        raise UsageError(
+            "The server's address holds a name or a password.",
+            "They are asked for apart.",
+            ["give it without: --server https://git.example.org"],
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{visible(url)} names no server.", "", ["write it as https://git.example.org"])
+    return parts
+
+
 def credentials_line(url: str, name: str, token: str) -> tuple[str, str]:
     """Of which server, and the line that git finds for it. Raises UsageError."""
-    parts = urlsplit(url if "://" in url else f"https://{url}")
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise UsageError(f"{visible(url)} names no server.", "", ["write it as https://git.example.org"])
+    parts = server(url)
     if not name or not token or any(ord(letter) < 32 for letter in name + token):
         raise UsageError("A name and a token are needed.", "Neither may be empty, or hold a line break.", [])
     host = f"{parts.scheme}://{parts.netloc.lower()}"
