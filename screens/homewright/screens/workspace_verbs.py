@@ -173,7 +173,7 @@ class WorkspaceVerbs(Page):
             self.app.push_screen(DeleteBox(chosen, _some(on)), answered)
 
         self.say("Looking who is on …")
-        self.start("sessions", lambda: _who(manager, chosen), seen, lambda _: seen([]))
+        self.start("sessions", lambda: _who(manager, chosen), seen)
 
     def action_events(self) -> None:
         """What the cluster said about one, and who did what."""
@@ -315,13 +315,14 @@ def _some(lines: Sequence[str]) -> list[str]:
 
 
 def _who(manager: Manager, chosen: Sequence[Workspace]) -> list[str]:
-    """Who is on, a line each. A node that does not answer is shown by the verb itself."""
+    """Who is on, a line each; where that cannot be told, why: it keeps the verb from none of the others."""
     from homewright.workspaces.bulk import Task, each
 
     lines = []
     for outcome in each([Task(str(one.key), partial(manager.sessions, one.key)) for one in chosen]):
         if outcome.error is not None:
-            raise outcome.error
+            lines.append(f"  {outcome.name}: unknown: {outcome.error.what}")
+            continue
         for session in outcome.result or ():
             count = "1 connection" if session.connections == 1 else f"{session.connections} connections"
             known = f"from {session.address}, {count}" if session.connections else session.address
