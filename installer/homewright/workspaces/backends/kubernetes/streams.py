@@ -28,6 +28,11 @@ _COMMANDS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _PORTS = ("v4.channel.k8s.io",)
 _PIECE = 32 << 10
 """Bytes a frame: a kubelet's buffer."""
+_ANSWER_S = 10.0
+"""Seconds that a pod may be silent once our side has said all: no frame can tell it so, and the rest of its answer may
+still be on its way."""
+_AGAIN_S = 0.2
+"""Seconds before connections are taken again, after one could not be."""
 LOST = 255
 """The exit code of a command whose end was not heard of, as OpenSSH has it."""
 
@@ -171,6 +176,10 @@ class Forwarder:
         self.port: int = self._listener.getsockname()[1]
         self.trouble: list[str] = []
         """What went wrong with single connections, the newest last."""
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._guests: set[socket.socket] = set()
+        """Connections that are open."""
 
     def __enter__(self) -> Forwarder:
         return self
@@ -181,7 +190,11 @@ class Forwarder:
         self.close()
 
     def close(self) -> None:
-        """Listen no more; connections that are open end with their other side."""
+        """Listen no more, and end the connections that are open."""
+        with self._lock:
+            self._closed.set()
+            for guest in self._guests:
+                _end(guest)
         with_shutdown(self._listener)
 
     def serve(self) -> None:
@@ -189,21 +202,41 @@ class Forwarder:
         while True:
             try:
                 guest, _ = self._listener.accept()
-            except OSError:
-                return
+            except OSError as error:
+                if self._closed.is_set():
+                    return
+                # It went away before it was taken, or this process has no descriptors left for it: the next one may do.
+                if self.trouble[-1:] != [str(error)]:
+                    self.trouble.append(str(error))
+                self._closed.wait(_AGAIN_S)
+                continue
             threading.Thread(target=self._lead, args=(guest,), daemon=True).start()
 
     def _lead(self, guest: socket.socket) -> None:
+        with self._lock:
+            if self._closed.is_set():
+                with_shutdown(guest)
+                return
+            self._guests.add(guest)
+        try:
+            self._converse(guest)
+        finally:
+            with self._lock:
+                self._guests.discard(guest)
+            with_shutdown(guest)
+
+    def _converse(self, guest: socket.socket) -> None:
         try:
             pod = self._open()
         except Exception as error:
             self.trouble.append(visible(str(error)))
-            with_shutdown(guest)
             return
-        threading.Thread(target=_feed, args=(guest, pod), daemon=True).start()
+        over, heard = threading.Event(), threading.Event()
+        threading.Thread(target=self._feed, args=(guest, pod, over, heard), daemon=True).start()
         greeted: set[int] = set()
         try:
             while (frame := _received(pod)) is not None:
+                heard.set()
                 channel, data = frame
                 if channel not in greeted:
                     greeted.add(channel)  # the first frame of each channel is the port's number
@@ -215,8 +248,22 @@ class Forwarder:
         except OSError:
             pass  # one side is gone: so is the conversation
         finally:
+            over.set()
             _hang_up(pod)
-            with_shutdown(guest)
+
+    def _feed(self, guest: socket.socket, pod: WebSocket, over: threading.Event, heard: threading.Event) -> None:
+        """What our side says, to the pod; then its answer has time until the pod ends it, or says nothing more."""
+        try:
+            while data := guest.recv(_PIECE):
+                _send(pod, 0, data)
+            heard.set()
+            while heard.is_set() and not self._closed.is_set():
+                heard.clear()
+                if over.wait(_ANSWER_S):
+                    break
+        except (OSError, Unreachable):
+            pass  # one side is gone
+        _hang_up(pod)
 
 
 def port_opener(api: Api, place: Place, port: int) -> Callable[[], WebSocket]:
@@ -230,21 +277,16 @@ def port_opener(api: Api, place: Place, port: int) -> Callable[[], WebSocket]:
     return opened
 
 
-def _feed(guest: socket.socket, pod: WebSocket) -> None:
-    """What our side says, to the pod."""
-    try:
-        while data := guest.recv(_PIECE):
-            _send(pod, 0, data)
-    except (OSError, Unreachable):
-        pass  # one side is gone
-    _hang_up(pod)
-
-
 def with_shutdown(one: socket.socket) -> None:
     """Close a socket that another thread may be waiting at."""
+    _end(one)
+    one.close()
+
+
+def _end(one: socket.socket) -> None:
+    """Let nothing more through, whoever waits at it."""
     with contextlib.suppress(OSError):  # it was not connected, or is not any more
         one.shutdown(socket.SHUT_RDWR)
-    one.close()
 
 
 def _send(channel: WebSocket, number: int, data: bytes) -> None:
