@@ -206,6 +206,7 @@ def test_what_is_not_as_planned_is_told_and_mended() -> None:
         ({"config": {**config, "limits.cpu": "9"}}, "it has 9 CPUs, not 4"),
         ({"config": {**config, "limits.memory": "1GiB"}}, "1GiB of memory, not 8GiB"),
         ({"devices": {**found(one)["devices"], "eth0": {"type": "nic"}}}, "network card"),
+        ({"config": {**config, texts.MOVES: one.node.name}}, "the mark of a move"),
     ):
         broken = found(one, **changes)
         assert words in " ".join(texts.difference(broken, one, "home/1")), words

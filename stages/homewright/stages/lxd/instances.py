@@ -57,7 +57,8 @@ def refuse(lxd: Lxd, work: Sequence[tuple[Host, Planned]], owner: str) -> None:
     ]
     if strangers:
         raise refused(f"LXD has an instance {strangers[0]} already that is not ours.")
-    new = [(host, one) for host, one in work if one.node.name not in found]
+    there = {*found, *(moving.copy_of(one, owner) for one in found.values())}
+    new = [(host, one) for host, one in work if one.node.name not in there]
     for host in {host.name: host for host, _ in new}.values():
         space = lxd.get(f"storage-pools/{POOL}/resources", target=host.name)["space"]
         free = (space["total"] - space.get("used", 0)) / cluster.GIB
@@ -120,7 +121,7 @@ def make(lxd: Lxd, host: Host, one: Planned, owner: str, image: str) -> None:
     def say(text: str) -> None:
         host.say(f"{name}: {text}")
 
-    found = lxd.find(place) or moving.cut_off(lxd, name, say)
+    found = lxd.find(place) or moving.cut_off(lxd, name, owner, say)
     if found is not None and found["config"].get(texts.READY) != "true":
         with host.task(f"{name}: what was cut off is taken away") as task:
             moving.delete(lxd, found)
@@ -170,7 +171,7 @@ def _mend(lxd: Lxd, found: Mapping[str, Any], one: Planned, owner: str, say: Cal
         say("it is stopped" + (f", to move to {one.node.host}" if moves else " to get its new size"))
         moving.stop(lxd, name, say)
     if moves:
-        found = moving.move(lxd, lxd.get(place), one, say)
+        found = moving.move(lxd, lxd.get(place), one, owner, say)
     lxd.put(place, texts.mended(found, one, owner), say=say)
     return True
 

@@ -17,14 +17,14 @@ def take_away(lxd: Lxd, host: Host, gone: Sequence[str], owner: str) -> None:
     """Remove the instances of ours that the site names as gone; of the others that are in no plan it is told."""
     planned = {one.node.name for one in instances.all_planned(host)}
     for found in lxd.get("instances", recursion=1):
-        name = found["name"]
+        name = _known_as(found, owner)
         if not instances.is_ours(found, owner) or name in planned:
             continue
         if name not in gone:
             host.say(f"{name} on {found['location']} is in no plan and stays: homewright site remove-instance {name}")
             continue
-        with host.task(f"No {name}") as task:
-            _forget(lxd, host, found)
+        with host.task(f"No {found['name']}") as task:
+            _forget(lxd, host, found, name)
             task.changed = True
 
 
@@ -33,8 +33,13 @@ def not_gone(lxd: Lxd, gone: Sequence[str], owner: str) -> list[str]:
     return [
         one["name"]
         for one in lxd.get("instances", recursion=1)
-        if one["name"] in gone and instances.is_ours(one, owner)
+        if _known_as(one, owner) in gone and instances.is_ours(one, owner)
     ]
+
+
+def _known_as(found: Mapping[str, Any], owner: str) -> str:
+    """The instance that this is to the site: a copy that a move was cut off from is the instance, if not by name."""
+    return moving.copy_of(found, owner) or str(found["name"])
 
 
 def refuse_data(lxd: Lxd, hosts: Sequence[Host], owner: str) -> None:
@@ -47,8 +52,8 @@ def refuse_data(lxd: Lxd, hosts: Sequence[Host], owner: str) -> None:
     left = [
         f"{one['name']} is still on {one['location']}"
         for one in lxd.get("instances", recursion=1)
-        if instances.is_ours(one, owner) and one["location"] in names and (one["name"], one["location"]) not in planned
-        if one["name"] not in site.instances.gone
+        if instances.is_ours(one, owner) and one["location"] in names
+        if (_known_as(one, owner), one["location"]) not in planned and _known_as(one, owner) not in site.instances.gone
     ]
     if left:
         raise HomewrightError(
@@ -67,12 +72,12 @@ def remove(lxd: Lxd, host: Host, owner: str) -> bool:
     ]
     for one in mine:
         with host.task(f"No {one['name']}") as task:
-            _forget(lxd, host, one)
+            _forget(lxd, host, one, one["name"])
             task.changed = True
     return bool(mine)
 
 
-def _forget(lxd: Lxd, host: Host, found: Mapping[str, Any]) -> None:
+def _forget(lxd: Lxd, host: Host, found: Mapping[str, Any], name: str) -> None:
     moving.delete(lxd, found)
     known_hosts.forget(host.known_hosts, found["config"].get(texts.ADDRESS, ""), SSH_PORT)
-    key_change.gone(host.key_file, [found["name"]])
+    key_change.gone(host.key_file, [name])

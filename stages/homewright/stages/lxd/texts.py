@@ -23,6 +23,8 @@ READY = "user.homewright-ready"
 """Set once an instance has its account; one of ours without it was cut off while it was made, and is made anew."""
 ADDRESS = "user.homewright-address"
 """Its fixed address, for whoever takes it away when the plan names it no more."""
+MOVES = "user.homewright-moves"
+"""The name of an instance while it moves, which its copy has as well."""
 NETPLAN = "/etc/netplan/50-homewright.yaml"
 NIC = "eth0"
 """How a container's interface is called because LXD gives it that name; a virtual machine's is found by its address."""
@@ -167,6 +169,8 @@ def difference(found: Mapping[str, Any], one: Planned, owner: str) -> list[str]:
         said.append("its network card is not as planned")
     if config.get("cloud-init.network-config") != wanted["config"]["cloud-init.network-config"]:
         said.append("its network is described otherwise")
+    if MOVES in config:
+        said.append("it still has the mark of a move")
     return said
 
 
@@ -225,7 +229,7 @@ def mended(found: Mapping[str, Any], one: Planned, owner: str) -> dict[str, Any]
         "description": found["description"],
         "ephemeral": found["ephemeral"],
         "profiles": profiles if PROFILE in profiles else [PROFILE, *profiles],
-        "config": {**found["config"], **config},
+        "config": {key: value for key, value in found["config"].items() if key != MOVES} | config,
         "devices": {**found["devices"], "root": root, "eth0": wanted["devices"]["eth0"]},
     }
 
