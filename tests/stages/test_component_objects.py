@@ -145,6 +145,7 @@ def made(name: str, *, default: bool = False, ours: bool = False) -> dict[str, A
         ([made("a"), made("b")], None, None),
         ([made("a"), made("b", default=True)], "b", "b"),
         ([made("ours", default=True, ours=True)], None, None),
+        ([made("ours", default=True, ours=True), made("b")], None, None),
         ([made("ours", default=True, ours=True), made("b", default=True)], "b", "b"),
     ],
 )

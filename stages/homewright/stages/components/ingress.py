@@ -50,10 +50,14 @@ class NoWay(HomewrightError):
 
 
 def foreign_default(classes: Iterable[Mapping[str, Any]], site: str) -> str | None:
-    """The class that the cluster has of its own: the default one, or the only one. Pure."""
-    theirs = [one for one in classes if not is_of(site, one)]
+    """The class that the cluster has of its own: the default one, or the only one. Pure.
+
+    Beside ours one that is not the default changes nothing.
+    """
+    every = list(classes)
+    theirs = [one for one in every if not is_of(site, one)]
     marked_default = [one for one in theirs if (one["metadata"].get("annotations") or {}).get(DEFAULT) == "true"]
-    chosen = marked_default or (theirs if len(theirs) == 1 else [])
+    chosen = marked_default or (theirs if len(every) == 1 else [])
     return str(chosen[0]["metadata"]["name"]) if chosen else None
 
 
