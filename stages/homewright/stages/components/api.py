@@ -10,6 +10,8 @@ from homewright.cluster.kubeconfig import SECRET, KubeconfigError
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell
 from homewright.errors import HomewrightError
 
+KEPT = "The cluster goes on without this server, and keeps what is in it."
+
 
 def connect(host: Host) -> Cluster:
     """The API of the site's cluster. Raises KubeconfigError, and on use ClusterError."""
@@ -33,6 +35,14 @@ def seen(host: Host, look: Callable[[Cluster], Proof]) -> Proof:
 def is_gone(host: Host) -> bool:
     """Whether there is no cluster left to take anything away from: its kubeconfig went with it."""
     return host.secrets.get(SECRET) is None
+
+
+def stays(host: Host) -> bool:
+    """Whether the cluster goes on without this server, which leaves the site: what is in it is everybody's, and stays.
+
+    What is done through the API alone is begun on the site's first server; one that leaves is its last (`with_back`).
+    """
+    return host.name != host.site.servers[0].name
 
 
 def until(seconds: float, what: str, done: Callable[[], str], *do: str) -> bool:

@@ -5,12 +5,13 @@ The proof has a claim that stays: what was written into it by a pod that is long
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from homewright.cluster import objects
+from homewright.cluster import client, objects
 from homewright.cluster.client import Cluster
 from homewright.cluster.objects import is_of, marked
 from homewright.cluster.report import DEFAULT_CLASS
@@ -29,6 +30,7 @@ CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/local-path-provisioner"
 CLAIM = "mark"
 CLAIM_PATH = f"{proving.PATH}/persistentvolumeclaims/{CLAIM}"
+HOSTNAME = "kubernetes.io/hostname"
 MARK = "homewright.dev/mark"
 """The annotation on the proof's claim: a line that its file has."""
 LOST = 3
@@ -125,6 +127,58 @@ def proof_claim(site: Site) -> dict[str, dict[str, Any]]:
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "16Mi"}}},
     }  # fmt: skip
     return {**proving.namespace(site), CLAIM_PATH: claim}
+
+
+def let_go(api: Cluster, site: Site, node: str | None = None) -> bool:
+    """Take the proof's claim away where its volume is on a node that is no more, or on `node`, which leaves; whether
+    it was.
+
+    Such a volume binds to no pod any more, and nobody is there to remove its folder; a claim made anew gets another.
+    """
+    nodes = {name for one in api.list("/api/v1/nodes") for name in _hostnames(one)} - {node}
+    gone = False
+    for volume in api.list("/api/v1/persistentvolumes"):
+        claim = volume["spec"].get("claimRef") or {}
+        if (claim.get("namespace"), claim.get("name")) != (proving.NAMESPACE, CLAIM) or reachable(volume, nodes):
+            continue
+        name = volume["metadata"]["name"]
+        bound = api.find(CLAIM_PATH)
+        if bound is not None and (bound.get("spec") or {}).get("volumeName") == name:
+            if not is_of(site.name, bound):
+                continue
+            objects.remove(api, site.name, {CLAIM_PATH: {}})
+        if volume["spec"].get("storageClassName") == CLASS:
+            path = f"/api/v1/persistentvolumes/{name}"
+            if node is not None:  # it is still there, and its folder goes with the volume
+                client.wait(objects.GONE_S, functools.partial(_there, api, path))
+            api.delete(path)
+        gone = True
+    return gone
+
+
+def reachable(volume: Mapping[str, Any], nodes: Collection[str]) -> bool:
+    """Whether one of these nodes can have the volume: one that names no node is anywhere. Pure."""
+    required = (volume["spec"].get("nodeAffinity") or {}).get("required") or {}
+    terms = required.get("nodeSelectorTerms") or ()
+    return not terms or any(
+        all(
+            one.get("key") != HOSTNAME
+            or one.get("operator") != "In"
+            or not set(nodes).isdisjoint(one.get("values") or ())
+            for one in term.get("matchExpressions") or ()
+        )
+        for term in terms
+    )
+
+
+def _there(api: Cluster, path: str) -> str:
+    return "it is there" if api.find(path) else ""
+
+
+def _hostnames(node: Mapping[str, Any]) -> Iterator[str]:
+    yield node["metadata"]["name"]
+    if label := (node["metadata"].get("labels") or {}).get(HOSTNAME):
+        yield label
 
 
 def _settings(site: Site) -> dict[str, str]:

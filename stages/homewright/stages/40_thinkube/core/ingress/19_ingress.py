@@ -6,6 +6,9 @@ from homewright.stages.components import api, ingress, page, proving
 
 
 def rollback(host: Host) -> None:
+    if api.stays(host):
+        host.say(api.KEPT)
+        return
     if api.is_gone(host):
         host.say("the cluster is gone already")
         return

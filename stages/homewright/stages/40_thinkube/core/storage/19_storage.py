@@ -1,19 +1,34 @@
 """The cluster without local-path, unless somebody's data is in it; and the nodes without its empty folders."""
 
 from homewright.cluster import objects
+from homewright.cluster.client import ClusterError
+from homewright.cluster.kubeconfig import KubeconfigError
 from homewright.engine.runners.host import Host
 from homewright.stages.components import api, proving, storage
 
 
 def rollback(host: Host) -> None:
+    stays = api.stays(host)
     if api.is_gone(host):
         host.say("the cluster is gone already")
+    elif stays:
+        _let_go(host)
     else:
         _take_away(host)
     with host.task("No empty folders") as task:
-        for server in (host, *host.peers):
+        for server in (host,) if stays else (host, *host.peers):
             said = server.run(f"[ -d {storage.FOLDER} ] && rmdir {storage.FOLDER} 2>/dev/null && echo gone; true")
             task.changed = "gone" in said.stdout or task.changed
+
+
+def _let_go(host: Host) -> None:
+    """The cluster goes on without this server: its class stays, and the proof's claim begins anew on another node."""
+    host.say(api.KEPT)
+    try:
+        with api.connect(host) as cluster, host.task("No claim of the proof on this server") as task:
+            task.changed = storage.let_go(cluster, host.site, host.name)
+    except (ClusterError, KubeconfigError) as error:
+        host.say(f"the proof's claim is left to the next apply: {error.what}")
 
 
 def _take_away(host: Host) -> None:
