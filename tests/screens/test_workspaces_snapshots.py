@@ -11,6 +11,7 @@ from piloting import SIZES, Compare, both, page
 from screen_doubles import NOW, Manager, workspace
 
 from homewright.screens.app import HomewrightApp
+from homewright.screens.workspace_boxes import ends_with
 from homewright.workspaces.manager import Listing
 from homewright.workspaces.models import Key, Problem, Workspace, WorkspaceState
 
@@ -94,3 +95,17 @@ def test_a_new_one_that_would_not_start(
     manager.now = watched(*class_of(3))
     act = page("workspaces", ("student-01",), "n", ("It would not start",))
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "goes", "with_it"),
+    [
+        (["n1"], "its account and its password go. The shared folders", "its own settings and extensions go too"),
+        ([None], "its password goes. The storage stays", "its storage goes too (kept for seven days, u takes it back)"),
+        ([None, None], "their passwords go. The storage stays", "their storage goes too"),
+        (["n1", None], "In the cluster the storage stays; on servers: the shared folders", "storage in the cluster"),
+    ],
+)
+def test_what_goes_with_a_workspace_is_that_of_its_place(nodes: list[str | None], goes: str, with_it: str) -> None:
+    told = ends_with([workspace("ann", WorkspaceState.RUNNING, key=Key(user="ann", node=node)) for node in nodes])
+    assert goes in told[0] and with_it in told[1]

@@ -183,6 +183,25 @@ class CopyBox(Box[None]):
             self.query_one("#outcome", Static).update(f"{error.what} {error.why}")
 
 
+def ends_with(chosen: Sequence[Workspace]) -> tuple[str, str]:
+    """What goes with workspaces that are deleted, and what goes besides when that is ticked."""
+    one = len(chosen) == 1
+    its, workspaces = ("its", "The workspace") if one else ("their", "The workspaces")
+    on_servers = sum(each.key.node is not None for each in chosen)
+    account = "account and its password go" if one else "accounts and passwords go"
+    kept = "The shared folders (projects, datasets, jobs) are not touched."
+    if on_servers == len(chosen):
+        return f"{workspaces}, {its} {account}. {kept}", f"{its} own settings and extensions go too"
+    back = "kept for seven days, u takes it back"
+    if not on_servers:
+        password = "password goes" if one else "passwords go"
+        goes = f"{workspaces} and {its} {password}. The storage stays, for the next one of that name."
+        return goes, f"{its} storage goes too ({back})"
+    apart = f"In the cluster the storage stays; on servers: {kept[0].lower()}{kept[1:]}"
+    goes = f"{workspaces} and {its} passwords go. {apart}"
+    return goes, f"storage in the cluster ({back}) and settings go too"
+
+
 class DeleteBox(Box[bool]):
     """The end of workspaces: what is deleted is typed, and storage goes only when that is ticked."""
 
@@ -202,13 +221,9 @@ class DeleteBox(Box[bool]):
                 yield Static(f"{names}{more}\n", markup=False)
             if self._on:
                 yield Static("\n".join(["These sessions end:", *self._on, ""]), markup=False)
-            its, account = ("its", "account and its password go") if one else ("their", "accounts and passwords go")
-            yield Static(
-                f"The workspace{'' if one else 's'}, {its} {account}. The shared folders (projects, "
-                "datasets, jobs) are not touched.\n",
-                markup=False,
-            )
-            yield Tick(f"{its} own settings and extensions go too")
+            goes, with_it = ends_with(self._chosen)
+            yield Static(f"{goes}\n", markup=False)
+            yield Tick(with_it)
             yield Static(f"\nType {self._word} to delete {'it' if one else 'them'}:", markup=False)
             yield Line(compact=True)
             yield Static("", id="mismatch")

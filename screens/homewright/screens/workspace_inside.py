@@ -129,8 +129,10 @@ class ForwardBox(WorkingBox[None]):
                 [
                     Content.styled(f"http://localhost:{forwarder.port}/", "bold"),
                     Content(),
-                    Content("It has no address of its own. That one leads to it through the cluster's API, on this"),
-                    Content("machine alone, as long as this box is open. From elsewhere:"),
+                    Content(
+                        "It has no address of its own. That one leads to it through the cluster's API, on this machine "
+                        "alone, as long as this box is open. From elsewhere:"
+                    ),
                     Content(f"homewright workspace open --forward {self._one.key}"),
                 ]
             )
