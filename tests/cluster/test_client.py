@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -80,6 +83,14 @@ class Api(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def _answer(self) -> None:
+        if key := self.headers.get("Sec-WebSocket-Key"):
+            proof = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()  # RFC 6455, 4.2.2
+            self.send_response(101)
+            for name, value in {"Upgrade": "websocket", "Connection": "Upgrade",
+                                "Sec-WebSocket-Accept": base64.b64encode(proof).decode()}.items():  # fmt: skip
+                self.send_header(name, value)
+            self.end_headers()
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         who = self.connection.getpeercert() or {}  # type: ignore[attr-defined]  # a socket of TLS
         name = dict(pair[0] for pair in who.get("subject", ())).get("commonName", "")
@@ -176,6 +187,14 @@ def test_refusals_are_told_in_the_clusters_own_words(address: str, status: int, 
     with Cluster(config(address)) as api, pytest.raises(kind) as caught:
         api.get("/api/v1/nodes")
     assert STATUS[status] in caught.value.why
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+def test_a_conversation_with_a_dead_connection_ends(address: str) -> None:
+    with Cluster(config(address)) as api:
+        channel = api.channel("/api/v1/namespaces/n/pods/p/exec", {"command": ["sh"]}, ())
+        assert channel.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+        channel.shutdown()
 
 
 def test_what_is_not_there_is_none_and_is_deleted_already(address: str) -> None:

@@ -135,14 +135,23 @@ def _resize(command: Command) -> None:
 
 @contextlib.contextmanager
 def _raw() -> Iterator[None]:
-    """The terminal as the other side's: every key goes there, ctrl+c too."""
+    """The terminal as the other side's: every key goes there, ctrl+c too. SIGTERM leaves it as it was, and ends us."""
     stdin = sys.stdin.fileno()
     before = termios.tcgetattr(stdin)
+
+    def ended(number: int, _: object) -> None:
+        with contextlib.suppress(termios.error):  # it is gone
+            termios.tcsetattr(stdin, termios.TCSANOW, before)  # at once: what is still to be shown may never be
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    former = signal.signal(signal.SIGTERM, ended)
     try:
         tty.setraw(stdin)
         yield
     finally:
         termios.tcsetattr(stdin, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGTERM, former)
 
 
 # The way to it

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,9 @@ CONNECT_S = 5.0
 ANSWER_S = 30.0
 CHUNK = 500
 """Objects of one page of a list, as kubectl's own."""
+_SILENT_S = 30
+"""How long what was sent may stay unacknowledged: with the kernel's own patience a dead connection cannot be left for
+a quarter of an hour, since the keys that would leave it are sent into it."""
 _LOOK_UP_S = 0.5
 
 
@@ -231,6 +235,7 @@ class Cluster:
             http_no_proxy=["*"],  # as all of ours: through nobody's proxy
             redirect_limit=0,
             enable_multithread=True,
+            sockopt=_given_up(),
         )
 
     def _path(self, data: bytes) -> str:
@@ -270,6 +275,12 @@ class Cluster:
             f"{said}.",
             ["see whether the control plane's server is on and reachable, then try again"],
         )
+
+
+def _given_up() -> tuple[tuple[int, int, int], ...]:
+    """Socket options that end a conversation whose other side is dead (tcp(7)); none where the system has none."""
+    option: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+    return () if option is None else ((socket.IPPROTO_TCP, option, _SILENT_S * 1000),)
 
 
 def _refused(method: str, path: str, status: int, data: bytes) -> ClusterError:
