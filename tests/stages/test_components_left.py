@@ -15,9 +15,11 @@ from homewright import stages
 from homewright.access.connection import Completed
 from homewright.cluster.objects import marked
 from homewright.engine.states import Verdict
+from homewright.site.authority import Authority
 from homewright.site.models import Site
+from homewright.site.paths import StateFolder
 from homewright.site.secrets import Secrets
-from homewright.stages.components import api, proving, storage
+from homewright.stages.components import api, certificates, ingress, names, proving, storage
 
 SERVERS = [{"name": f"s{n}", "address": f"192.168.1.{10 + n}", "user": "ann"} for n in (1, 2, 3)]
 PLATFORM = {"cluster": "kubeadm", "nodes": "servers"}
@@ -139,9 +141,9 @@ def test_the_proofs_claim_goes_from_a_server_that_leaves(tmp_path: Path, monkeyp
     ],
 )
 def test_a_claim_whose_node_is_no_more_is_made_anew(there: ClusterOfPaths, goes: list[str]) -> None:
-    assert storage.let_go(there, SITE) is bool(goes)
+    assert storage.let_go(there, SITE, print) is bool(goes)
     assert there.deleted == goes
-    assert storage.let_go(cluster("n1", "n1"), SITE) is False
+    assert storage.let_go(cluster("n1", "n1"), SITE, print) is False
 
 
 def test_a_volume_that_names_no_node_is_anywhere() -> None:
@@ -150,4 +152,29 @@ def test_a_volume_that_names_no_node_is_anywhere() -> None:
     labelled = {"/api/v1/nodes/i-1": {"metadata": {"name": "i-1", "labels": {storage.HOSTNAME: "gone"}}}}
     there = cluster("gone")
     there.kept |= labelled
-    assert storage.let_go(there, SITE) is False
+    assert storage.let_go(there, SITE, print) is False
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_what_somebody_has_put_beside_a_component_stays(
+    component: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host: Any = Server(SITE, "s1", tmp_path)
+    host.secrets.set(KUBECONFIG, "{}")
+    own = Authority.of(StateFolder(tmp_path).authority, "attic")
+    ours: dict[str, Any] = {
+        **proving.namespace(SITE),
+        **storage.wanted(SITE),
+        **certificates.wanted(SITE, own),
+        certificates.PATH: {"metadata": {"name": "platform-tls", "labels": marked("attic", "certificates")}},
+        **ingress.wanted(SITE, "192.168.1.11"),
+        names.CONFIG: {"metadata": {"resourceVersion": "1"}, "data": {names.KEY: ""}},
+    }
+    namespaces = [path for path, one in ours.items() if one.get("kind") == "Namespace"]
+    theirs = {f"{path}/secrets/door": {"metadata": {"name": "door"}} for path in namespaces}
+    there = ClusterOfPaths(ours | theirs)
+    monkeypatch.setattr(api, "connect", lambda _: there)
+    step(component, "19").rollback(host)
+    assert theirs.items() <= there.kept.items() and len(namespaces) == 4
+    assert [said for said in host.said if said.endswith("stays: secrets/door in it is not ours")]
+    assert (certificates.PATH in there.kept) == (component != "certificates")

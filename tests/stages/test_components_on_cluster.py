@@ -218,7 +218,7 @@ def test_damage_is_seen_and_mended(stage: StageOnServers, api: Cluster, authorit
         mend_names(api, stage.practice)
     if damage == "storage: data lost":
         # Lost data comes back by nothing: the operator takes the claim away, and the proof begins anew.
-        assert objects.remove(api, stage.practice.site.name, {storage.CLAIM_PATH: {}})
+        assert objects.remove(api, stage.practice.site.name, {storage.CLAIM_PATH: {}}, say=print)
     has_run(stage, step)
     assert verdict(stage, step)[0] == "proved"
 

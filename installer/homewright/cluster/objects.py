@@ -6,7 +6,7 @@ neither changed nor removed, and nothing is begun where one of a set is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from homewright.cluster.client import Cluster, ClusterError, wait
@@ -17,6 +17,24 @@ SITE = "homewright.dev/site"
 """The label that says whose an object is."""
 GONE_S = 120.0
 """How long pods, namespaces and finalizers may take to go."""
+
+_NAMESPACES = "/api/v1/namespaces/"
+_HOLDING = (
+    *(f"/api/v1/{{}}/{kind}" for kind in (
+        "persistentvolumeclaims", "secrets", "configmaps", "services", "serviceaccounts", "pods",
+    )),
+    *(f"/apis/apps/v1/{{}}/{kind}" for kind in ("deployments", "statefulsets", "daemonsets", "replicasets")),
+    *(f"/apis/batch/v1/{{}}/{kind}" for kind in ("cronjobs", "jobs")),
+    "/apis/networking.k8s.io/v1/{}/ingresses",
+)  # fmt: skip
+"""What somebody may have in a namespace and would miss."""
+_OWNERS = frozenset({"CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"})
+"""What one of these owns goes with it, and is looked at there."""
+_EVERYWHERE = {
+    "configmaps": ("kube-root-ca.crt", "istio-ca-root-cert"),
+    "serviceaccounts": ("default",),
+}
+"""What the cluster itself puts into every namespace."""
 
 Objects = Mapping[str, Mapping[str, Any]]
 """By path in the API, in the order in which they are made."""
@@ -77,15 +95,19 @@ def lacking(api: Cluster, site: str, objects: Objects) -> str:
     return ""
 
 
-def remove(api: Cluster, site: str, objects: Objects, *, seconds: float = GONE_S) -> bool:
+def remove(api: Cluster, site: str, objects: Objects, *, say: Callable[[str], None], seconds: float = GONE_S) -> bool:
     """Take them away, the last first, and wait until they are gone; whether there was any.
 
-    Somebody else's stay. Raises ClusterError where one does not go.
+    Somebody else's stay, and so does a namespace with something of theirs in it, which is said. Raises ClusterError
+    where one does not go.
     """
     gone: list[str] = []
     for path in reversed(list(objects)):
         found = api.find(path)
         if found is not None and is_of(site, found):
+            if holder := held_by(api, site, path):
+                say(f"the namespace {path.removeprefix(_NAMESPACES)} stays: {holder} in it is not ours")
+                continue
             api.delete(path)
             gone.append(path)
     if left := wait(seconds, lambda: next((f"{path} is still there" for path in gone if api.find(path)), "")):
@@ -95,6 +117,33 @@ def remove(api: Cluster, site: str, objects: Objects, *, seconds: float = GONE_S
             ["see what holds it: kubectl get events -A", "then: homewright retry"],
         )
     return bool(gone)
+
+
+def held_by(api: Cluster, site: str, path: str) -> str:
+    """What in the namespace at this path is somebody else's, such as `secrets/door`: it would go with it. Empty where
+    nothing is, and where the path is that of something else. Raises ClusterError.
+    """
+    namespace = path.removeprefix(_NAMESPACES)
+    if namespace == path or "/" in namespace:
+        return ""
+    for lists in _HOLDING:
+        kind = lists.rpartition("/")[2]
+        for one in api.list(lists.format(f"namespaces/{namespace}")):
+            if not (is_of(site, one) or _goes_by_itself(kind, one)):
+                return f"{kind}/{one['metadata']['name']}"
+    return ""
+
+
+def _goes_by_itself(kind: str, found: Mapping[str, Any]) -> bool:
+    metadata = found["metadata"]
+    owners = metadata.get("ownerReferences") or ()
+    return (
+        "deletionTimestamp" in metadata
+        or metadata["name"] in _EVERYWHERE.get(kind, ())
+        or (bool(owners) and all(owner.get("kind") in _OWNERS for owner in owners))
+        # The token of an account, which is looked at itself.
+        or found.get("type") == "kubernetes.io/service-account-token"
+    )
 
 
 def differs(wanted: Any, found: Any, at: str = "") -> str:

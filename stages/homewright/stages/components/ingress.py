@@ -7,7 +7,7 @@ with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from homewright.cluster import objects
@@ -101,12 +101,13 @@ def _unserved(api: Cluster, path: str) -> str:
     return f"{path.rpartition('/')[2]} is not served yet"
 
 
-def remove(api: Cluster, site: Site, address: str) -> bool:
+def remove(api: Cluster, site: Site, address: str, say: Callable[[str], None]) -> bool:
     """Take all of it away but what others need: a kind with objects of others in it stays. Raises ClusterError."""
     everything, kinds = wanted(site, address), contour_kinds.wanted(site)
-    changed = objects.remove(api, site.name, {path: one for path, one in everything.items() if path not in kinds})
+    others = {path: one for path, one in everything.items() if path not in kinds}
+    changed = objects.remove(api, site.name, others, say=say)
     unused = {path: one for path, one in kinds.items() if not contour_kinds.is_used(api, path)}
-    return objects.remove(api, site.name, unused) or changed
+    return objects.remove(api, site.name, unused, say=say) or changed
 
 
 def wanted(site: Site, address: str) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ and goes with it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +55,11 @@ def namespace(site: Site) -> dict[str, dict[str, Any]]:
     return {PATH: {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}}
 
 
-def leave(api: Cluster, site: Site) -> bool:
-    """Take the namespace away where no other component has something in it; whether it went."""
+def leave(api: Cluster, site: Site, say: Callable[[str], None]) -> bool:
+    """Take the namespace away where no other component, and nobody else, has something in it; whether it went."""
     if any(True for path in _LASTING for one in api.list(path) if "deletionTimestamp" not in one["metadata"]):
         return False
-    return objects.remove(api, site.name, namespace(site))
+    return objects.remove(api, site.name, namespace(site), say=say)
 
 
 def pod(site: Site, name: str, script: str, arguments: Sequence[str] = (), **spec: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from homewright.cluster import client, objects
@@ -129,7 +129,7 @@ def proof_claim(site: Site) -> dict[str, dict[str, Any]]:
     return {**proving.namespace(site), CLAIM_PATH: claim}
 
 
-def let_go(api: Cluster, site: Site, node: str | None = None) -> bool:
+def let_go(api: Cluster, site: Site, say: Callable[[str], None], node: str | None = None) -> bool:
     """Take the proof's claim away where its volume is on a node that is no more, or on `node`, which leaves; whether
     it was.
 
@@ -146,7 +146,7 @@ def let_go(api: Cluster, site: Site, node: str | None = None) -> bool:
         if bound is not None and (bound.get("spec") or {}).get("volumeName") == name:
             if not is_of(site.name, bound):
                 continue
-            objects.remove(api, site.name, {CLAIM_PATH: {}})
+            objects.remove(api, site.name, {CLAIM_PATH: {}}, say=say)
         if volume["spec"].get("storageClassName") == CLASS:
             path = f"/api/v1/persistentvolumes/{name}"
             if node is not None:  # it is still there, and its folder goes with the volume
@@ -185,7 +185,9 @@ def _settings(site: Site) -> dict[str, str]:
     image = mirrors.image(site.mirror, mirrored.reference("busybox", site.cluster.version))
     paths = {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [FOLDER]}]}
     helper = {
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "helper-pod"},
+        "apiVersion": "v1", "kind": "Pod",
+        # One that is left over is no stranger in its namespace.
+        "metadata": {"name": "helper-pod", "labels": marked(site.name, "local-path")},
         "spec": {
             "priorityClassName": "system-node-critical",
             "automountServiceAccountToken": False,

@@ -14,4 +14,6 @@ def rollback(host: Host) -> None:
         return
     own = certificates.authority(host)
     with host.task("No certificate of the platform") as task, api.connect(host) as cluster:
-        task.changed = objects.remove(cluster, host.site.name, certificates.wanted(host.site, own))
+        # The Secret has the platform's key: it goes also where the namespace stays.
+        everything = {**certificates.wanted(host.site, own), certificates.PATH: {}}
+        task.changed = objects.remove(cluster, host.site.name, everything, say=host.say)

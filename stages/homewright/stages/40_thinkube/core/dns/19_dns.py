@@ -13,4 +13,4 @@ def rollback(host: Host) -> None:
         return
     with host.task("No zone in CoreDNS") as task, api.connect(host) as cluster:
         task.changed = names.take(cluster)
-        task.changed |= proving.leave(cluster, host.site)
+        task.changed |= proving.leave(cluster, host.site, host.say)

@@ -16,7 +16,7 @@ def rollback(host: Host) -> None:
     with api.connect(host) as cluster:
         with host.task("No page") as task:
             mine = {path: one for path, one in page.wanted(site, ingress.CLASS).items() if path != proving.PATH}
-            task.changed = objects.remove(cluster, site.name, mine | {page.SECRET_PATH: {}})
-            task.changed |= proving.leave(cluster, site)
+            task.changed = objects.remove(cluster, site.name, mine | {page.SECRET_PATH: {}}, say=host.say)
+            task.changed |= proving.leave(cluster, site, host.say)
         with host.task("No way in") as task:
-            task.changed = ingress.remove(cluster, site, ingress.address(host))
+            task.changed = ingress.remove(cluster, site, ingress.address(host), host.say)

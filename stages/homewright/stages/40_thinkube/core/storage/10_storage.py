@@ -24,6 +24,6 @@ def run(host: Host) -> None:
                     f"look at it: kubectl -n {storage.NAMESPACE} describe pods",
                 )
         with host.task("Claim of the proof") as task:
-            task.changed = storage.let_go(cluster, site)
+            task.changed = storage.let_go(cluster, site, host.say)
             task.changed |= objects.apply(cluster, site.name, storage.proof_claim(site))
             proving.tidy(cluster)

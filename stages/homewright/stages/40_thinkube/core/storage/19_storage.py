@@ -26,7 +26,7 @@ def _let_go(host: Host) -> None:
     host.say(api.KEPT)
     try:
         with api.connect(host) as cluster, host.task("No claim of the proof on this server") as task:
-            task.changed = storage.let_go(cluster, host.site, host.name)
+            task.changed = storage.let_go(cluster, host.site, host.say, host.name)
     except (ClusterError, KubeconfigError) as error:
         host.say(f"the proof's claim is left to the next apply: {error.what}")
 
@@ -37,7 +37,7 @@ def _take_away(host: Host) -> None:
         storage.require_unused(cluster, site)
         claim = {storage.CLAIM_PATH: storage.proof_claim(site)[storage.CLAIM_PATH]}
         with host.task("No claim of the proof") as task:
-            task.changed = objects.remove(cluster, site.name, claim)
+            task.changed = objects.remove(cluster, site.name, claim, say=host.say)
             # Its folder goes with its volume, for which local-path has to be there.
             api.until(
                 objects.GONE_S,
@@ -45,9 +45,9 @@ def _take_away(host: Host) -> None:
                 lambda: _volume_left(cluster),
                 f"look at it: kubectl -n {storage.NAMESPACE} get pods,events",
             )
-            task.changed |= proving.leave(cluster, site)
+            task.changed |= proving.leave(cluster, site, host.say)
         with host.task("No local-path") as task:
-            task.changed = objects.remove(cluster, site.name, storage.wanted(site))
+            task.changed = objects.remove(cluster, site.name, storage.wanted(site), say=host.say)
 
 
 def _volume_left(cluster: api.Cluster) -> str:
