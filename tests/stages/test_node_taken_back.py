@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from homewright.access.connection import Completed
 from homewright.access.remote import CommandFailed
 from homewright.site.models import Site
-from homewright.stages.cluster import documents, forming, look, nodes
+from homewright.stages.cluster import documents, etcd, forming, look, nodes, renewing, resetting
 
 PATHS = re.compile(r"(?<![\\w.-])/(?=(etc|var|opt|run|proc|usr/local|usr/lib/systemd)/)")
 TOOLS = {
@@ -71,6 +71,9 @@ class Server:
         return completed
 
     show = run
+
+    def say(self, text: str) -> None:
+        self.told.append(text)
 
     def read(self, path: str) -> bytes | None:
         file = self.root / path.lstrip("/")
@@ -138,7 +141,7 @@ def test_a_folder_goes_where_there_was_none_and_nothing_is_in_it(server: Server,
     stranger = server.at("/var/lib/etcd/default/member/wal")
     server.capture = {"folders": before}
     leave(server)
-    there = {path for path in forming.FOLDERS if (server.root / path.lstrip("/")).exists()}
+    there = {path for path in resetting.FOLDERS if (server.root / path.lstrip("/")).exists()}
     assert there == {"/var/lib/etcd", *before} and stranger.exists()
 
 
@@ -226,19 +229,61 @@ def test_a_look_tells_ours_from_others(server: Server) -> None:
     assert look.look(server).config  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("days", "renewed"), [(300, False), (59, True), (-1, True)])
-def test_certificates_that_end_soon_are_renewed_after_etcd_was_saved(
-    server: Server, monkeypatch: pytest.MonkeyPatch, days: int, renewed: bool
-) -> None:
+def certificate(days: int) -> str:
+    """One that ends in so many days."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
     now = datetime.now(UTC)
     made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=9), now + timedelta(days=days))
-    text = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-    server.at("/etc/kubernetes/pki/apiserver.crt", text)
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize(
+    ("api", "own", "renewed", "asked"),
+    [
+        (300, 300, False, False),
+        (59, 300, True, True),
+        (300, 59, True, True),
+        (-1, 59, True, True),
+        (-1, -1, True, False),
+    ],
+)
+def test_certificates_that_end_soon_are_renewed_after_etcd_was_saved_where_it_can_be_asked(
+    server: Server, monkeypatch: pytest.MonkeyPatch, api: int, own: int, renewed: bool, asked: bool
+) -> None:
+    server.at("/etc/kubernetes/pki/apiserver.crt", certificate(api))
+    server.at("/etc/kubernetes/pki/etcd/server.crt", certificate(own))
     saved: list[bool] = []
-    monkeypatch.setattr(forming.etcd, "snapshot", lambda host: saved.append((server.root / "said").exists()))
-    assert forming.renew(server) is renewed  # type: ignore[arg-type]
-    assert saved == ([False] if renewed else []), "saved before anything is called"
+    monkeypatch.setattr(etcd, "snapshot", lambda host: saved.append((server.root / "said").exists()))
+    assert renewing.renew(server) is renewed  # type: ignore[arg-type]
+    assert saved == ([False] if asked else []), "saved before anything is called"
     said = server.root / "said"
     assert (said.exists() and "kubeadm certs renew all" in said.read_text()) is renewed
+    assert bool(server.told) == (renewed and not asked)
+
+
+def test_a_container_of_somebody_that_is_called_etcd_is_left_alone(server: Server) -> None:
+    server.at("/etc/kubernetes/pki/apiserver.crt", certificate(-1))
+    server.at("/etc/kubernetes/pki/etcd/server.crt", certificate(-1))
+    ctr = server.at(f"{documents.PROGRAMS}/bin/ctr", CTR.replace("{root}", str(server.root)))
+    ctr.chmod(0o755)
+    renewing.renew(server)  # type: ignore[arg-type]
+    killed = re.findall(r"SIGTERM (\S+)", (server.root / "said").read_text())
+    assert killed == [f"{name}-own" for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")]
+    assert etcd.members(server) == {"s1": "1f"}  # type: ignore[arg-type]
+
+
+CTR = """#!/bin/sh
+# As containerd's: a filter's conditions, between commas, must all be met.
+shift 4
+case "$1 $2" in
+"containers list")
+    case $4 in labels.\\"io.kubernetes.container.name\\"==*) ;; *) exit 1 ;; esac
+    name=${4#*==}; name=${name%%,*}
+    echo $name-own
+    case $4 in *,labels.\\"io.kubernetes.pod.namespace\\"==kube-system) ;; *) echo $name-stranger ;; esac ;;
+"tasks kill") echo "$*" >>{root}/said ;;
+"tasks list") printf 'TASK PID STATUS\\netcd-own 1 RUNNING\\netcd-stranger 2 RUNNING\\n' ;;
+"tasks exec") [ "$5" = etcd-own ] && echo '{"members": [{"name": "s1", "ID": 31}]}' ;;
+esac
+"""

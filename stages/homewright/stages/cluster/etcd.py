@@ -14,10 +14,18 @@ SNAPSHOTS = "/var/lib/homewright/etcd"
 """On each control plane: what was in etcd before each change of the control plane, newest last by name."""
 KEPT = 5
 _PKI = "/etc/kubernetes/pki/etcd"
+CTR = f"{documents.PROGRAMS}/bin/ctr -a {documents.RUNTIME}/containerd.sock -n k8s.io"
+
+
+def containers(name: str) -> str:
+    """containerd's filter for the containers of this name that are Kubernetes' own, and not of somebody's pod. Pure."""
+    return f'labels."io.kubernetes.container.name"=={name},labels."io.kubernetes.pod.namespace"==kube-system'
+
+
 _IN_ETCD = f"""set -eu
-ctr="{documents.PROGRAMS}/bin/ctr -a {documents.RUNTIME}/containerd.sock -n k8s.io"
+ctr="{CTR}"
 running=$($ctr tasks list | awk '$3 == "RUNNING" {{ print $1 }}')
-id=$($ctr containers list -q 'labels."io.kubernetes.container.name"==etcd' | grep -xF "$running") || {{
+id=$($ctr containers list -q '{containers("etcd")}' | grep -xF "$running") || {{
     echo "etcd does not run here" >&2; exit 3
 }}
 inside() {{ $ctr tasks exec --exec-id homewright-$$-$1 "$id" "$@"; }}

@@ -19,7 +19,7 @@ from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError, Unreachable
 from homewright.planning.cluster import ClusterPlan, Node, planned
 from homewright.site.secrets import Secrets
-from homewright.stages.cluster import documents, draining, etcd, resetting
+from homewright.stages.cluster import documents, draining, etcd, renewing, resetting
 from homewright.stages.cluster.look import FORMED, OWNER, Refused
 
 OWNER_SECRET = "cluster/owner"
@@ -36,8 +36,6 @@ KUBELET = "/etc/kubernetes/kubelet.conf"
 INIT_S = 900
 JOIN_S = 600
 FORGET_S = 60
-RENEWED_DAYS = 60
-"""kubeadm's certificates last a year: a run renews those of a control plane that end in less than this."""
 API_S = 180
 """How long a control plane may take to answer after its start, with its images there."""
 MANAGED = "homewright.dev/managed"
@@ -103,7 +101,7 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
             resetting.reset(host)
         if found == "formed":
             _require_endpoint(host, plan)
-            task.changed = renew(host)
+            task.changed = renewing.renew(host)
         else:
             token = _token()
             _kubeadm(host, "init", documents.initial(host.site, plan, token), INIT_S)
@@ -125,17 +123,6 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
     if found != "formed":
         with connect(host) as api:
             _end(api, f"bootstrap-token-{token.partition('.')[0]}")
-
-
-def renew(host: Host, *, within: timedelta = timedelta(days=RENEWED_DAYS)) -> bool:
-    """Renew a control plane's certificates where one ends soon, with etcd saved before; whether that was so."""
-    texts = [host.read(f"/etc/kubernetes/pki/{name}.crt") for name in ("apiserver", "etcd/server")]
-    ends = [kubeconfig.expiry(text) for text in texts if text]
-    if not ends or min(ends) - datetime.now(UTC) > within:
-        return False
-    etcd.snapshot(host)
-    host.show(_RENEW, timeout=300)
-    return True
 
 
 def _require_endpoint(host: Host, plan: ClusterPlan) -> None:
@@ -229,7 +216,7 @@ def join(host: Host, plan: ClusterPlan) -> None:
         if known and found == "absent":
             api.delete(f"/api/v1/nodes/{host.name}")
         if serves:
-            task.changed = renew(host)
+            task.changed = renewing.renew(host)
         if found == "absent":
             if node.control_plane:
                 etcd.snapshot(others[0])
@@ -431,6 +418,11 @@ def planes(hosts: Sequence[Host], plan: ClusterPlan) -> list[Host]:
     return [host for host in hosts if host.name in names]
 
 
+def _revive(host: Host) -> None:
+    if state(host) == "formed" and host.exists(SERVES):
+        renewing.revive(host)
+
+
 def form(hosts: Sequence[Host]) -> None:
     """The whole of it on these hosts: init where it is missing, then joins, then labels and taints.
 
@@ -438,6 +430,8 @@ def form(hosts: Sequence[Host]) -> None:
     """
     plan = plan_of(hosts[0])
     first = control_plane(hosts, plan)
+    # Before any API is waited for: with etcd's certificates ended on all, none answers until the others have new ones.
+    together([host for host in hosts if host.error is None], _revive)
     initialise(first, plan)
     there = planes(hosts, plan)
     for host in there:
@@ -445,15 +439,3 @@ def form(hosts: Sequence[Host]) -> None:
             together([host], lambda one: join(one, plan))
     together([host for host in hosts if host not in there], lambda host: join(host, plan))
     together([host for host in hosts if host.error is None], lambda host: as_planned(host, plan))
-
-
-_RENEW = f"""set -e
-kubeadm certs renew all
-# Each is started anew by kubelet at once, and reads its new certificates; pods of others go on.
-ctr="{documents.PROGRAMS}/bin/ctr -a {documents.RUNTIME}/containerd.sock -n k8s.io"
-for name in etcd kube-apiserver kube-controller-manager kube-scheduler; do
-    for id in $($ctr containers list -q "labels.\"io.kubernetes.container.name\"==$name"); do
-        $ctr tasks kill -s SIGTERM "$id" 2>/dev/null || true
-    done
-done
-"""

@@ -7,10 +7,10 @@ from homewright.cluster.client import ClusterAway, ClusterError, ClusterForbidde
 from homewright.cluster.kubeconfig import KubeconfigError
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
 from homewright.planning.cluster import SHARED_PORT
-from homewright.stages.cluster import etcd, forming, resetting
+from homewright.stages.cluster import etcd, forming, renewing, resetting
 
 SHARED = f"curl -fsk -m 5 -o /dev/null https://127.0.0.1:{SHARED_PORT}/readyz"
-DAYS = forming.RENEWED_DAYS
+DAYS = renewing.RENEWED_DAYS
 """Certificates that end sooner are told with what renews them."""
 RUNS = "systemctl is-active kubelet.service; true"
 PAIRS = (
