@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from api_stand_in import StandIn, stand_in
 
+from homewright.errors import Unreachable
 from homewright.site.models import Site
 from homewright.workspaces.backends.kubernetes.api import Api
+from homewright.workspaces.backends.kubernetes.usage import Usage
 from homewright.workspaces.followed import NOT_YET, Followed
 from homewright.workspaces.live import THE_CLUSTER, Live
 from homewright.workspaces.manager import Listing
@@ -153,6 +155,7 @@ def test_an_api_that_is_away_is_said_and_what_was_known_stays(
 ) -> None:
     make(there)
     until(lambda: states(followed) == {"alice": "running"})
+    until(lambda: followed.heard_at)
     heard = followed.heard_at
     server.token = "another"  # nobody of ours is let in, on any call
     until(lambda: followed.problem)
@@ -244,6 +247,56 @@ def test_usage_is_shown_where_it_is_measured_and_else_it_is_said(
         assert followed.without_usage == ""
     finally:
         followed.close()
+
+
+def test_what_nobody_foresaw_takes_the_figures_back_and_they_return(
+    there: ClusterWorkspaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homewright.workspaces.followed.EVERY_S", 0.01)
+    place, figures = ("codeserver-instances", "code-server-alice-0"), Usage(0.5, 1 << 20)
+    answers: list[Any] = [{place: figures}]
+
+    def measured() -> Any:
+        if isinstance(answers[0], Exception):
+            raise answers[0]
+        return answers[0]
+
+    monkeypatch.setattr(there, "usage_of_pods", measured)
+    followed = Followed(there, lambda: None, round_s=1, grace_s=0.5)
+    followed.start()
+    try:
+        make(there)
+        until(lambda: followed.workspaces() and followed.workspaces()[0].cpu == 0.5)
+        answers[0] = KeyError("cpu")
+        until(lambda: followed.workspaces()[0].cpu is None)
+        assert followed.without_usage == "What is used cannot be read. KeyError: 'cpu'"
+        answers[0] = {place: figures}
+        until(lambda: followed.workspaces()[0].cpu == 0.5 and not followed.without_usage)
+    finally:
+        followed.close()
+
+
+def test_servers_whose_answer_nobody_foresaw_are_looked_at_again() -> None:
+    errors: list[Exception] = [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text")]
+    changes: list[int] = []
+
+    def look() -> Listing:
+        if errors:
+            raise errors[0]
+        return Listing((on_server("alice"),), {}, time.time())
+
+    live = Live(look, None, lambda: changes.append(1), every_s=0.01).start()
+    try:
+        until(lambda: len(changes) > 1)
+        with pytest.raises(Unreachable, match="What the servers say cannot be read") as caught:
+            live.listing()
+        assert "UnicodeDecodeError" in caught.value.why
+        errors.clear()
+        before = len(changes)
+        until(lambda: len(changes) > before + 1)
+        assert len(live.listing().workspaces) == 1
+    finally:
+        live.close()
 
 
 def on_server(user: str) -> Workspace:

@@ -156,6 +156,9 @@ class Followed:
             except HomewrightError as error:
                 # What was measured before is no figure of now.
                 self.without_usage, usage = f"{error.what} {error.why}".strip(), {}
+            except Exception as error:  # whatever it is: with this thread dead, they would stay "now" for ever
+                self.without_usage = f"What is used cannot be read. {type(error).__name__}: {error}"
+                usage = {}
             else:
                 self.without_usage = ""
             with self._lock:

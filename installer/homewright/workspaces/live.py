@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from homewright.errors import HomewrightError
+from homewright.errors import HomewrightError, Unreachable
 from homewright.workspaces.followed import Followed
 from homewright.workspaces.manager import Listing
 from homewright.workspaces.models import Workspace
@@ -89,6 +89,9 @@ class Live:
                 self._servers, self._problem = self._look(), None
             except HomewrightError as error:
                 self._problem = error
+            except Exception as error:  # whatever it is: with this thread dead, what was seen would stay "now" for ever
+                told = f"{type(error).__name__}: {error}"
+                self._problem = Unreachable("What the servers say cannot be read.", told)
             self._changed()
             self._due.wait(self._every_s)
             self._due.clear()
