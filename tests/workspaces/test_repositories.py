@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -155,6 +156,29 @@ def test_a_clone_is_whole_or_not_there(upstream: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in other.iterdir()) == ["project", "told"]
 
 
+def test_a_clone_takes_nothing_from_another_that_is_at_work(upstream: Path, tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    alive, dead = tmp_path / f".project.cloning.{os.getpid()}", tmp_path / f".project.cloning.{ended.pid}"
+    alive.mkdir(), dead.mkdir()
+    assert cloned(tmp_path, of(upstream)) == "" and (tmp_path / "project" / "file").exists()
+    assert alive.exists() and not dead.exists()
+
+
+def test_a_clone_goes_into_no_folder_that_was_made_meanwhile(
+    upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, hooks = tmp_path / "home", tmp_path / "template" / "hooks"
+    hooks.mkdir(parents=True)
+    # It runs when the clone is whole and has not its name yet: another clone is the faster one.
+    (hooks / "post-checkout").write_text(f"#!/bin/sh\ncp -R . {home}/project\n")
+    (hooks / "post-checkout").chmod(0o755)
+    monkeypatch.setenv("GIT_TEMPLATE_DIR", str(hooks.parent))
+    assert cloned(home, of(upstream)) == ""
+    assert sorted(path.name for path in (home / "project").iterdir()) == [".git", "file"]
+    assert sorted(path.name for path in home.iterdir()) == ["project", "told"]
+
+
 def test_a_clone_that_fails_says_why_and_leaves_what_is_there(upstream: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert "no such repository" in why(cloned(home, of(tmp_path / "nothing.git")))
@@ -194,6 +218,29 @@ def test_sync_pulls_what_can_be_pulled_and_destroys_nothing(upstream: Path, tmp_
     upstream.rename(tmp_path / "away")
     assert "no such repository" in synced(home, repository).problem
     assert (home / "project" / "file").read_text() == "mine"
+
+
+def test_sync_keeps_the_commits_of_a_branch_that_is_gone_from_the_server(upstream: Path, tmp_path: Path) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    git(work, "push", "-q", "origin", "HEAD:topic")
+    synced(home, of(upstream))
+    git(work, "push", "-q", "origin", ":topic")
+    commit(work, "two")
+    assert synced(home, of(upstream)).pulled == 1
+    assert "origin/topic" in git(home / "project", "branch", "-r")
+
+
+def test_a_sync_that_cannot_fetch_changes_nothing(upstream: Path, tmp_path: Path) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    synced(home, of(upstream))
+    commit(work, "two")
+    git(home / "project", "fetch", "-q")
+    upstream.rename(tmp_path / "away")
+    found = synced(home, of(upstream))
+    assert (found.pulled, found.behind) == (0, 1) and done(found).startswith("Nothing was changed: there is no such")
+    assert (home / "project" / "file").read_text() == "one"
 
 
 def test_an_ignored_file_is_not_overwritten_by_a_pull(upstream: Path, tmp_path: Path) -> None:

@@ -42,7 +42,12 @@ if [ -d "$target" ] && [ -n "$(ls -A "$target")" ]; then
   echo "there is a folder $target already, which is no repository"
   exit 3
 fi
-part=$(dirname "$target")/.$(basename "$target").cloning
+parts=$(dirname "$target")/.$(basename "$target").cloning
+# What was cut off is begun anew; what another clone is at work in is left to it.
+for part in "$parts" "$parts".[0-9]*; do
+  kill -0 "${part##*.}" 2>/dev/null || rm -rf "$part"
+done
+part=$parts.$$
 rm -rf "$part"
 set -- -q
 [ -z "$branch" ] || set -- "$@" --branch "$branch"
@@ -50,12 +55,14 @@ set -- -q
 said=$(timeout "$limit" git clone "$@" -- "$url" "$part" 2>&1)
 code=$?
 if [ $code -eq 0 ]; then
-  # A clone has the name when it is whole: one that is cut off is begun anew.
+  # A clone has the name when it is whole.
   rmdir "$target" 2>/dev/null
-  mv "$part" "$target" && exit 0
+  # Never into a folder that somebody made meanwhile.
+  said=$(mv -T "$part" "$target" 2>&1) && exit 0
   code=$?
 fi
 rm -rf "$part"
+[ -e "$target/.git" ] && exit 0  # another clone was faster
 [ $code -ne 124 ] || said="it took longer than $limit seconds"
 printf '%s\\n' "${said:-git ended with $code}"
 exit 4
@@ -70,10 +77,13 @@ if [ ! -e "$target/.git" ]; then
   said=$(sh -c "$CLONE" sh "$target" "$url" "$branch" "$depth" "$limit") ||
     { problem "$said"; exit 0; }
   echo cloned=yes
+  mode=look
 fi
 cd "$target" || exit 1
+code=0
 if [ "$mode" = pull ]; then
-  said=$(timeout "$limit" git fetch -q --prune 2>&1)
+  # Without --prune, which takes the last reference to commits of a branch that its server has no more.
+  said=$(timeout "$limit" git fetch -q 2>&1)
   code=$?
   [ $code -ne 124 ] || said="it took longer than $limit seconds"
   [ $code -eq 0 ] || problem "${said:-git ended with $code}"
@@ -84,7 +94,7 @@ count() {
   ahead=${1:-} behind=${2:-}
 }
 count
-if [ "$mode" = pull ] && [ "$dirty" -eq 0 ] && [ "${ahead:-1}" -eq 0 ] && [ "${behind:-0}" -gt 0 ]; then
+if [ "$mode$code" = pull0 ] && [ "$dirty" -eq 0 ] && [ "${ahead:-1}" -eq 0 ] && [ "${behind:-0}" -gt 0 ]; then
   # A fast-forward alone, which itself refuses to overwrite what is not committed; ignored files too are somebody's.
   if said=$(git merge -q --ff-only --no-overwrite-ignore '@{upstream}' 2>&1); then
     printf 'pulled=%s\\n' "$behind"
