@@ -22,7 +22,8 @@ from homewright.workspaces.repositories import Mode, Synced
 
 SHELLS = ("sh", "-c", 'exec "${SHELL:-/bin/sh}" -l')
 """The terminal of somebody who names no command: the template's shell, as one that was logged in to."""
-_SILENCE_S = repositories.CLONE_S + repositories.PULL_S + 30.0
+_SYNC_S = repositories.CLONE_S + repositories.PULL_S + 30.0
+"""As long as a sync may take in all."""
 
 
 def place(backend: ClusterBackend, held: Held) -> Place:
@@ -73,7 +74,7 @@ def sync(backend: ClusterBackend, held: Held, mode: Mode) -> Synced:
     """Bring its repository up to date, or look how it is. What is not committed stays as it is."""
     below, repository = repository_of(backend, held)
     words = repositories.sync_command(below, repository, mode)
-    ended = streams.run(backend.api, place(backend, held), words, limit_s=_SILENCE_S)
+    ended = streams.run(backend.api, place(backend, held), words, limit_s=_SYNC_S)
     if ended.code:
         return Synced(problem=repositories.why(ended.complained))
     return repositories.read_synced(ended.said)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -33,6 +34,8 @@ _ANSWER_S = 10.0
 still be on its way."""
 _AGAIN_S = 0.2
 """Seconds before connections are taken again, after one could not be."""
+_MOST = 1 << 20
+"""Bytes that a command which `run` waits for may say on each of its outputs."""
 LOST = 255
 """The exit code of a command whose end was not heard of, as OpenSSH has it."""
 
@@ -140,22 +143,28 @@ def ended(status: bytes) -> tuple[int, str]:
 
 
 def run(api: Api, place: Place, words: Sequence[str], stdin: bytes = b"", *, limit_s: float) -> Done:
-    """Run a command to its end. Raises InstanceFailed where it says nothing for so long, or cannot be run."""
-    said: dict[int, bytes] = {STDOUT: b"", STDERR: b""}
+    """Run a command to its end.
+
+    Raises InstanceFailed where it has not ended after so long, says more than a MiB, or cannot be run: what runs in a
+    workspace is its user's.
+    """
+    until = time.monotonic() + limit_s
+    said = {STDOUT: bytearray(), STDERR: bytearray()}
     with Command(api, place, words, terminal=False, stdin=bool(stdin)) as command:
+        command.limit(limit_s)
         if stdin:
             command.write(stdin)
             command.end_input()
-        command.limit(limit_s)
         try:
             while (piece := command.read()) is not None:
                 said[piece[0]] += piece[1]
+                if len(said[piece[0]]) > _MOST:
+                    raise _endless(f"It has said more than {_MOST >> 20} MiB.")
+                if (left := until - time.monotonic()) <= 0:
+                    raise TimeoutError
+                command.limit(left)
         except TimeoutError as error:
-            raise InstanceFailed(
-                "A command in the workspace does not end.",
-                f"Nothing was heard of {words[0]} for {limit_s:.0f} s.",
-                ["look at what its node does", "then try again"],
-            ) from error
+            raise _endless(f"It has not ended after {limit_s:.0f} s.") from error
     assert command.code is not None
     if command.why:
         raise InstanceFailed(
@@ -164,6 +173,14 @@ def run(api: Api, place: Place, words: Sequence[str], stdin: bytes = b"", *, lim
             ["see whether it runs: homewright workspace list", "then try again"],
         )
     return Done(command.code, *(said[one].decode("utf-8", "replace") for one in (STDOUT, STDERR)))
+
+
+def _endless(why: str) -> InstanceFailed:
+    return InstanceFailed(
+        "A command in the workspace does not end.",
+        why,
+        ["look at what runs in it: homewright workspace shell", "then try again"],
+    )
 
 
 class Forwarder:
