@@ -223,10 +223,10 @@ class StandIn:
         found = _PATH.fullmatch(path)
         assert found is not None
         _, namespace, plural, *_ = (unquote(part) if part else "" for part in found.groups())
+        self.calls.append(("watch", plural))
         if ("watch", plural) in self.denied:
             message = f'{plural} is forbidden: User "u" cannot watch resource "{plural}" in API group ""'
             raise Refusal(403, "Forbidden", message)
-        self.calls.append(("watch", plural))
         at, until = int(query["resourceVersion"]), time.monotonic() + int(query["timeoutSeconds"])
         if at < self.forgotten:
             raise Refusal(410, "Expired", "too old resource version")

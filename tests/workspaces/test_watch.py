@@ -188,6 +188,28 @@ def test_where_watching_is_not_allowed_it_is_looked_at_again_and_again(
         followed.close()
 
 
+def test_a_watch_that_is_allowed_again_is_used_again(
+    server: StandIn, there: ClusterWorkspaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homewright.workspaces.backends.kubernetes.watch.POLL_S", 0.05)
+    monkeypatch.setattr("homewright.workspaces.backends.kubernetes.watch._NOT_ALLOWED_PAUSE_S", 0.3)
+    server.denied = {("watch", "pods")}
+    followed = Followed(there, lambda: None, round_s=1, grace_s=0.5)
+    followed.start()
+    try:
+        until(lambda: followed.heard_at and followed.notes)
+        tried = count(server, "watch", "pods")
+        until(lambda: count(server, "watch", "pods") >= tried + 4)  # two namespaces, each again and again
+        assert followed.notes and followed.problem == ""
+        server.denied = set()
+        until(lambda: not followed.notes)
+        make(there)
+        until(lambda: states(followed) == {"alice": "running"})
+        assert followed.notes == () and followed.problem == ""
+    finally:
+        followed.close()
+
+
 def test_what_may_not_even_be_listed_names_the_right(server: StandIn, there: ClusterWorkspaces) -> None:
     server.denied = {("list", "pods")}
     make(there_with(server))

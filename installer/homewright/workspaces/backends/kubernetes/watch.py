@@ -55,7 +55,7 @@ class Hearing:
     problem: str = ""
     """Why it hears nothing, in words."""
     polled: bool = False
-    """It may list and not watch: changes are seen every POLL_S seconds."""
+    """It may list and not watch, as of the last try: changes are seen every POLL_S seconds."""
 
 
 class Follower:
@@ -78,6 +78,8 @@ class Follower:
         self._from = ""
         """The version to watch from; empty where a list comes first."""
         self._hearing = Hearing()
+        self._refused_at = 0.0
+        """When a watch was not allowed last, by the clock that only goes forward."""
         self._watch: Watch | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow {namespace}/{kind}", daemon=True)
@@ -130,7 +132,7 @@ class Follower:
         """A list where one is needed, then one round of watching."""
         if not self._from:
             self._list()
-        if self._hearing.polled:
+        if self._hearing.polled and time.monotonic() - self._refused_at < _NOT_ALLOWED_PAUSE_S:
             self._from = ""
             return
         watch = self._api.watch(
@@ -140,6 +142,9 @@ class Follower:
         if self._ended.is_set():
             watch.close()
         try:
+            if self._hearing.polled:  # it has been allowed meanwhile
+                self._hearing = replace(self._hearing, polled=False)
+                self._sink.heard()
             self._note()
             for what, manifest in watch:
                 self._take(what, manifest)
@@ -183,8 +188,10 @@ class Follower:
         self._note()
 
     def _not_allowed(self, error: MissingRight) -> float:
-        """What is listed and may not be watched is listed again and again; what may not even be listed is said."""
+        """What is listed and may not be watched is listed again and again, and now and then a watch is tried; what may
+        not even be listed is said."""
         if self._from:
+            self._refused_at = time.monotonic()
             self._hearing = replace(self._hearing, polled=True)
             self._from = ""
             self._sink.heard()
