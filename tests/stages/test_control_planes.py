@@ -5,7 +5,8 @@ Servers are stand-ins that tell what they have; what a step does to one is writt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import runpy
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from homewright.errors import Unreachable
-from homewright.planning.cluster import ClusterPlan, planned
+from homewright.errors import HomewrightError, Unreachable
+from homewright.planning.cluster import ClusterPlan, ClusterPlanError, planned
 from homewright.site.models import Site
 from homewright.stages.cluster import documents, etcd, forming, renewing, resetting
+from homewright.stages.cluster.look import Refused
 
 OURS, OTHER = b"ca", b"another ca"
 
@@ -35,10 +37,13 @@ class Node:
     peers: tuple[Node, ...] = ()
     error: Exception | None = None
     told: list[str] = field(default_factory=list)
+    removed: int = 0
 
     @contextmanager
     def task(self, name: str) -> Any:
         yield SimpleNamespace(changed=False)
+        if name == "No files of flannel":
+            self.done.append(f"{self.name} without {self.removed} files")
 
     def say(self, text: str) -> None:
         self.told.append(text)
@@ -50,13 +55,14 @@ class Node:
 
     def read(self, path: str) -> bytes | None:
         self._require()
-        return self.ca if path == "/etc/kubernetes/pki/ca.crt" else None
+        return {"/etc/kubernetes/pki/ca.crt": self.ca, forming.ADMIN: b"kubeconfig"}.get(path)
 
     def write(self, path: str, data: bytes) -> None:
         self.done.append(f"{self.name} {data.decode().strip()}")
 
     def remove(self, path: str) -> bool:
-        return False
+        self.removed += "flannel" in path
+        return True
 
     def _require(self) -> None:
         if self.state == "off":
@@ -112,6 +118,92 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     return made
 
 
+@pytest.mark.parametrize(
+    ("states", "begun", "words"),
+    [
+        ("s1=absent s2=absent s3=absent", True, ""),
+        ("s1=half s2=absent s3=absent", True, ""),
+        ("s1=plane s2=plane s3=off", False, ""),
+        ("s1=absent s2=plane s3=off", False, "s2 is one"),
+        ("s1=absent s2=off s3=off", False, "s2 cannot be reached"),
+        ("s1=half s2=absent s3=off", False, "s3 cannot be reached"),
+        ("s1=worker s2=plane s3=worker", False, "s1 is a worker of the cluster"),
+    ],
+)
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_cluster_is_begun_only_where_there_is_certainly_none(
+    make: Make, monkeypatch: pytest.MonkeyPatch, states: str, begun: bool, words: str, shared: bool
+) -> None:
+    (first, *_), plan, done = make(states, shared=shared)
+    monkeypatch.setattr(forming, "_require_endpoint", lambda node, plan: None)
+    with pytest.raises(HomewrightError, match=words) if words else nullcontext():
+        forming.initialise(first, plan)
+    assert ("s1 init" in done) == begun
+    assert begun or not done
+
+
+@pytest.mark.parametrize(
+    ("states", "others", "wanted", "words"),
+    [
+        ("s1=plane s2=plane s3=absent", {}, ["s1 saved", "s1 lets s3 go", "delete s3", "s3 join"], ""),
+        ("s1=plane s2=plane s3=half", {}, ["s1 saved", "s1 lets s3 go", "s3 reset", "delete s3", "s3 join"], ""),
+        ("s1=plane s2=off s3=plane", {}, [], ""),
+        ("s1=plane s2=plane s3=plane", {"s3": OTHER}, [], "s3 is a control plane of another cluster"),
+        ("s1=plane s2=plane s3=half", {"s1": OTHER},
+         ["s2 saved", "s2 lets s3 go", "s3 reset", "delete s3", "s3 join"], ""),
+        ("s1=off s2=off s3=half", {}, [], "no other control plane"),
+    ],
+)  # fmt: skip
+def test_a_control_plane_joins_anew_only_after_etcd_let_it_go(
+    make: Make, states: str, others: dict[str, bytes], wanted: Sequence[str], words: str
+) -> None:
+    nodes, plan, done = make(states)
+    for node in nodes:
+        node.ca = others.get(node.name, OURS)
+    with pytest.raises(HomewrightError, match=words) if words else nullcontext():
+        forming.join(nodes[2], plan)
+    assert done == wanted
+
+
+def test_a_control_plane_that_etcd_cannot_spare_is_not_reset(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes, plan, done = make("s1=plane s2=plane s3=half")
+
+    def unhealthy(node: Any, name: str) -> None:
+        raise HomewrightError("etcd says: unhealthy cluster")
+
+    monkeypatch.setattr(etcd, "remove", unhealthy)
+    with pytest.raises(HomewrightError, match="unhealthy"):
+        forming.join(nodes[2], plan)
+    assert done == ["s1 saved"]
+
+
+@pytest.mark.parametrize(
+    ("states", "leaves", "wanted"),
+    [
+        ("s2=worker s3=worker s1=plane", "s1", None),
+        ("s2=off s3=worker s1=plane", "s1", None),
+        ("s1=plane s3=worker s2=worker", "s2", ["s2 emptied", "s2 reset"]),
+        ("s2=plane s3=plane s1=plane", "s1", ["s1 emptied", "s2 saved", "s2 lets s1 go", "s1 reset"]),
+        ("s2=absent s3=plane s1=plane", "s1", ["s1 emptied", "s3 saved", "s3 lets s1 go", "s1 reset"]),
+    ],
+)
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_last_control_plane_does_not_leave_a_cluster_that_stays(
+    make: Make, states: str, leaves: str, wanted: Sequence[str] | None, shared: bool
+) -> None:
+    nodes, plan, done = make(states, shared=shared)
+    host = next(node for node in nodes if node.name == leaves)
+    if wanted is None:
+        with pytest.raises(Refused, match="s1 is the cluster's only control plane that can be reached"):
+            forming.leave(host, plan)
+        assert done == [], "its pods are where they were"
+        forming.leave(host, plan, ends=True)
+        assert done == ["s1 reset"]
+    else:
+        forming.leave(host, plan)
+        assert done == wanted
+
+
 def test_certificates_that_have_ended_are_renewed_on_all_before_one_is_waited_for(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,3 +215,28 @@ def test_certificates_that_have_ended_are_renewed_on_all_before_one_is_waited_fo
     monkeypatch.setattr(forming, "as_planned", lambda node, plan: None)
     forming.form(nodes)
     assert sorted(done[:3]) == ["s1 revived", "s2 revived", "s3 revived"] and done[3:] == ["s1 waited for"]
+
+
+NETWORK = Path(forming.__file__).parents[1] / "40_thinkube/core/cluster/39_network.py"
+
+
+def test_the_last_control_plane_keeps_its_pods_and_its_network(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = runpy.run_path(str(NETWORK))
+    nodes, plan, done = make("s2=worker s3=worker s1=plane")
+    monkeypatch.setattr(forming, "plan_of", lambda node: plan)
+    step["rollback_all"](nodes[2:])
+    assert isinstance(nodes[2].error, Refused) and done == []
+    step["rollback_all"](nodes[1:2])
+    assert done == ["s3 emptied", "s3 without 2 files"]
+
+
+def test_a_network_is_taken_back_where_the_plan_is_none_any_more(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = runpy.run_path(str(NETWORK))
+    nodes, _, done = make("s1=plane s2=worker")
+
+    def gone(node: Any) -> ClusterPlan:
+        raise ClusterPlanError("There is no room for the cluster's addresses.", "", [])
+
+    monkeypatch.setattr(forming, "plan_of", gone)
+    step["rollback_all"](nodes)
+    assert sorted(done) == ["s1 without 2 files", "s2 without 2 files"]

@@ -88,7 +88,16 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
     """See that the control plane is up, and keep its kubeconfig as a secret of the site."""
     with host.task("Control plane") as task:
         found, token = state(host), ""
-        if found != "formed" and (others := _other_planes(host, plan)):
+        if found == "formed" and not host.exists(SERVES):
+            raise Refused(
+                f"{host.name} is a worker of the cluster, and is planned as its control plane.",
+                f"It has no {SERVES}.",
+                [
+                    "let the server that is the control plane be the first in the site's file again",
+                    "or make the cluster anew, with all that is in it gone: homewright rollback 40/core/cluster",
+                ],
+            )
+        if found != "formed" and (others := other_planes(host, plan, strict=True)):
             raise Refused(
                 f"{host.name} is no control plane any more, and {others[0].name} is one.",
                 "A new cluster would be made beside the one that is there.",
@@ -139,18 +148,38 @@ def _require_endpoint(host: Host, plan: ClusterPlan) -> None:
         )
 
 
-def _other_planes(host: Host, plan: ClusterPlan) -> list[Host]:
-    """Other control planes of the cluster that stand; one that cannot be reached is none."""
-    names = {node.name for node in plan.planes} - {host.name}
-    found = []
+def other_planes(host: Host, plan: ClusterPlan, *, strict: bool = False) -> list[Host]:
+    """Other control planes of the cluster that stand, whatever they are planned as by now.
+
+    One that cannot be looked at is none; but with `strict` it may be the only one, so that what it says is raised:
+    Unreachable or Refused.
+    """
+    names = {node.name for node in plan.nodes} - {host.name}
+    found: list[Host] = []
+    unknown: list[HomewrightError] = []
     for peer in host.peers:
         if peer.name in names:
             try:
-                standing = state(peer) == "formed" and peer.exists(SERVES)
-            except (Unreachable, Refused):
-                standing = False
-            found += [peer] if standing else []
+                found += [peer] if state(peer) == "formed" and peer.exists(SERVES) else []
+            except (Unreachable, Refused) as error:
+                unknown.append(error)
+    if strict and unknown and not found:
+        raise unknown[0]
     return found
+
+
+def require_another(host: Host, plan: ClusterPlan) -> list[Host]:
+    """The control planes that a control plane leaves behind; none for a worker. Raises Refused for the last one."""
+    if state(host) == "absent" or not host.exists(SERVES):
+        return []
+    others = other_planes(host, plan)
+    if not others:
+        raise Refused(
+            f"{host.name} is the cluster's only control plane that can be reached.",
+            "All that is in the cluster would go with it.",
+            ["take the whole cluster back: homewright rollback 40/core/cluster"],
+        )
+    return others
 
 
 @contextmanager
@@ -204,23 +233,35 @@ def join(host: Host, plan: ClusterPlan) -> None:
                     "or make the cluster anew, with all that is in it gone: homewright rollback 40/core/cluster",
                 ],
             )
-        others = _other_planes(host, plan) if node.control_plane else []
-        if node.control_plane and not others:
+        believes = found == "formed" and _believes(host, api.config.ca_pem)
+        if serves and not believes:
+            raise Refused(
+                f"{host.name} is a control plane of another cluster than the one that the site knows.",
+                "What is in that one's etcd may be all that is left of it, so it is not reset.",
+                [
+                    "see which of the two is the one to keep; etcd's last states are in " + etcd.SNAPSHOTS,
+                    f"where {host.name} may lose its own: homewright site remove-server {host.name}",
+                ],
+            )
+        member = node.control_plane or serves
+        others = [one for one in other_planes(host, plan) if _believes(one, api.config.ca_pem)] if member else []
+        if member and not others:
             raise HomewrightError(f"{host.name} cannot join: no other control plane can be reached.")
         # One that the cluster does not know, or that knows another cluster, joins anew.
         known = api.find(f"/api/v1/nodes/{host.name}") is not None
-        same = known and found == "formed" and _believes(host, api.config.ca_pem)
-        if found != "absent" and not same:
-            resetting.reset(host)
-            found = "absent"
-        if known and found == "absent":
-            api.delete(f"/api/v1/nodes/{host.name}")
-        if serves:
-            task.changed = renewing.renew(host)
-        if found == "absent":
-            if node.control_plane:
+        if not (known and believes):
+            if member:
+                # Before anything of it is reset: where etcd cannot spare it, nothing is lost.
                 etcd.snapshot(others[0])
                 etcd.remove(others[0], host.name)
+            if found != "absent":
+                resetting.reset(host)
+                found = "absent"
+            if known:
+                api.delete(f"/api/v1/nodes/{host.name}")
+        elif serves:
+            task.changed = renewing.renew(host)
+        if found == "absent":
             token = _bootstrap(api)
             keys = _certificates(others[0], plan, api) if node.control_plane else nullcontext("")
             try:
@@ -364,8 +405,9 @@ def leave(host: Host, plan: ClusterPlan | None, *, ends: bool = False) -> None:
     with host.task("Out of the cluster") as task:
         found = state(host)
         if plan is not None and not ends and found != "absent":
+            others = require_another(host, plan)
             empty(host)
-            if host.exists(SERVES) and (others := _other_planes(host, plan)):
+            if others:
                 etcd.snapshot(others[0])
                 etcd.remove(others[0], host.name)
             _forget(host)
@@ -421,6 +463,11 @@ def planes(hosts: Sequence[Host], plan: ClusterPlan) -> list[Host]:
 def _revive(host: Host) -> None:
     if state(host) == "formed" and host.exists(SERVES):
         renewing.revive(host)
+
+
+def ends(hosts: Sequence[Host], plan: ClusterPlan | None) -> bool:
+    """Whether the whole cluster ends when these hosts leave it."""
+    return plan is None or len(planes(hosts, plan)) == len(plan.planes)
 
 
 def form(hosts: Sequence[Host]) -> None:

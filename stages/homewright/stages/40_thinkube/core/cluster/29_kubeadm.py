@@ -14,7 +14,7 @@ def rollback_all(hosts: Sequence[Host]) -> None:
         plan = None  # the answers that made it are gone: every node is put back all the same
     planes = forming.planes(hosts, plan) if plan is not None else []
     workers = [host for host in hosts if host not in planes]
-    ends = plan is None or len(planes) == len(plan.planes)
+    ends = forming.ends(hosts, plan)
     together(workers, lambda host: forming.leave(host, plan, ends=ends))
     if ends:
         together(planes, lambda host: forming.leave(host, plan, ends=True))

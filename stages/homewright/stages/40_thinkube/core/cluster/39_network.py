@@ -9,6 +9,7 @@ from homewright.cluster import client
 from homewright.cluster.client import ClusterAway
 from homewright.cluster.kubeconfig import KubeconfigError
 from homewright.engine.runners.host import Host, together
+from homewright.planning.cluster import ClusterPlanError
 from homewright.stages.cluster import documents, forming, network
 
 FILES = (f"{documents.NETWORKS}/10-flannel.conflist", f"{documents.MORE_PLUGINS}/flannel")
@@ -17,15 +18,23 @@ GONE_S = 120
 
 def rollback_all(hosts: Sequence[Host]) -> None:
     first = hosts[0]
-    if not {node.name for node in forming.plan_of(first).nodes} <= {host.name for host in hosts}:
+    try:
+        plan = forming.plan_of(first)
+    except ClusterPlanError as error:
+        first.say(f"flannel's objects go with the cluster: {error.what}")
+        together(hosts, _without_files)
+        return
+    if not {node.name for node in plan.nodes} <= {host.name for host in hosts}:
         # Nodes that stay keep their network, and pods leave this one while theirs is there.
+        if not forming.ends(hosts, plan):
+            together(hosts, lambda host: forming.require_another(host, plan))
         together(hosts, forming.empty)
         together(hosts, _without_files)
         return
     with first.task("No flannel") as task:
         try:
             with forming.connect(first) as api:
-                paths = list(network.objects(first.site, forming.plan_of(first)))
+                paths = list(network.objects(first.site, plan))
                 task.changed = sum(api.delete(path) for path in reversed(paths)) > 0
                 # Its pods write the files that go next.
                 client.wait(GONE_S, lambda: "its pods end" if api.find(paths[0]) else "")
