@@ -9,15 +9,19 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from homewright.access.carrier import SCRIPT, Carrier, Gone
-from homewright.access.remote import MARKER
+from homewright.access.carrier import SCRIPT, Carrier, Gone, _Waiting
+from homewright.access.connection import Connection
+from homewright.access.endpoint import Endpoint
+from homewright.access.remote import MARKER, Completed
+from homewright.errors import Unreachable
 
 
-class Pair:
-    """A carrier, and the process at its other end."""
+class End:
+    """The process at the other end."""
 
     def __init__(self, words: list[str], noise: bytes = b"") -> None:
         ours, theirs = socket.socketpair()
@@ -25,12 +29,19 @@ class Pair:
         self.process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
         theirs.close()
         self.socket = ours
-        self.carrier = Carrier(ours)
 
     def end(self) -> None:
         self.socket.shutdown(socket.SHUT_RDWR)
         self.process.wait(10)
         self.socket.close()
+
+
+class Pair(End):
+    """A carrier, and the process at its other end."""
+
+    def __init__(self, words: list[str], noise: bytes = b"") -> None:
+        super().__init__(words, noise)
+        self.carrier = Carrier(self.socket)
 
 
 @pytest.fixture
@@ -83,6 +94,52 @@ def test_one_that_takes_too_long_is_left_and_its_late_answer_is_nobodys(pair: Pa
     assert pair.carrier.run("echo next", None, 10).stdout == "next\n"
 
 
+def test_one_that_is_left_is_hung_up_on_and_nothing_of_it_is_kept(pair: Pair, tmp_path: Path) -> None:
+    ended, descriptors = tmp_path / "ended", Path(f"/proc/{pair.process.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    flood = f"sh -c 'exec yes'; kill -l $? >{ended}"
+    with pytest.raises(TimeoutError):
+        pair.carrier.run(flood, None, 0.3)
+    limit = time.monotonic() + 30
+    while not (ended.exists() and ended.read_text()):
+        assert time.monotonic() < limit, "it is still listened to"
+        time.sleep(0.05)
+    assert ended.read_text() == "PIPE\n"
+    assert pair.carrier.run("echo next", None, 10).stdout == "next\n"
+    assert len(list(descriptors.iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [("true " + "x" * (1 << 17), "Argument list too long"), ("echo \0", "null byte")],
+    ids=["too long", "no words"],
+)
+def test_one_that_cannot_be_started_tells_why_and_the_others_go_on(pair: Pair, command: str, why: str) -> None:
+    before = len(list(Path(f"/proc/{pair.process.pid}/fd").iterdir()))
+    for given in (None, b"x"):
+        done = pair.carrier.run(command, given, 10)
+        assert done.exit_code == 126 and why in done.stderr and not done.stdout
+    assert len(list(Path(f"/proc/{pair.process.pid}/fd").iterdir())) == before
+    assert pair.carrier.run("echo next", None, 10).stdout == "next\n"
+
+
+def test_an_answer_that_comes_as_time_runs_out_is_taken(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(threading.Event):
+        """Says that time has run out, just after the answer was found for who waits."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            return super().wait() and timeout is None
+
+    monkeypatch.setattr("homewright.access.carrier._Waiting", lambda: _Waiting(Late()))
+    assert pair.carrier.run("echo told", None, 5).stdout == "told\n"
+
+
+def test_time_runs_out_for_one_that_cannot_be_sent_too(pair: Pair) -> None:
+    with pair.carrier._sending, pytest.raises(TimeoutError):
+        pair.carrier.run("true", None, 0.1)
+    assert not pair.carrier._waiting
+
+
 def test_who_waits_is_told_when_it_is_gone(pair: Pair) -> None:
     threading.Timer(0.3, pair.process.kill).start()
     with pytest.raises(Gone):
@@ -102,3 +159,60 @@ def test_one_that_never_starts_is_of_no_use() -> None:
     assert not made.carrier.of_use and not made.carrier.started
     assert time.monotonic() - began < 20
     made.end()
+
+
+class Local(Connection):
+    """A connection whose server is here; its other way to run a command only tells what it was asked."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        place = Endpoint("s1", "192.0.2.1", 22, "root", tmp_path / "key", tmp_path / "known_hosts")
+        super().__init__(place, Any)  # type: ignore[arg-type]  # nothing here goes over a network
+        self.ends: list[End] = []
+        self.alone: list[int] = []
+
+    def _start(self, command: Any, sudo: bool, combined: bool = False, tty: bool = False) -> Any:
+        self.ends.append(End([sys.executable, "-I", "-S", "-c", SCRIPT], MARKER))
+        return self.ends[-1].socket
+
+    def run(self, command: Any, *, stdin: bytes | None = None, **_: Any) -> Completed:  # type: ignore[override]
+        self.alone.append(len(stdin or b""))
+        return Completed("alone\n", "", 0)
+
+
+def test_one_that_has_ended_is_replaced_for_what_comes_next(tmp_path: Path) -> None:
+    local = Local(tmp_path)
+    assert local.carry("echo one", mark="A=1").stdout == "one\n"
+    with pytest.raises(Unreachable):
+        local.carry("kill -9 $PPID", mark="A=1")
+    local.ends[0].process.wait(10)
+    assert local.carry("echo two", mark="A=1").stdout == "two\n"
+    assert local.carry("echo three", mark="A=1").stdout == "three\n"
+    assert len(local.ends) == 2 and not local.alone
+    local.ends[1].end()
+    local.ends[0].socket.close()
+
+
+def test_much_input_goes_by_a_way_of_its_own(tmp_path: Path) -> None:
+    local = Local(tmp_path)
+    assert local.carry("cat", mark="A=1", stdin=b"x" * (1 << 16)).stdout == "x" * (1 << 16)
+    assert local.carry("cat", mark="A=1", stdin=b"x" * ((1 << 16) + 1)).stdout == "alone\n"
+    assert local.alone == [(1 << 16) + 1]
+    local.ends[0].end()
+
+
+def test_one_that_is_started_while_all_are_closed_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Growing:
+        """As another thread that sends its first command just now."""
+
+        def close(self) -> None:
+            local._carriers[True, f"A={len(local._carriers)}"] = self  # type: ignore[assignment]
+            raise EOFError
+
+    monkeypatch.setattr("homewright.access.connection.hang_up", hung_up := list[object]().append)
+    local = Local(tmp_path)
+    for mark in ("A=1", "A=2"):
+        local._carriers[False, mark] = Growing()  # type: ignore[assignment]
+    local.close()
+    assert hung_up.__self__ == [Any]  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ docs/decisions/0110-one-carrier-for-many-commands.md.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import threading
 import time
@@ -21,6 +22,8 @@ START_S = 30.0
 _CHUNK = 1 << 17
 _ASKED = struct.Struct("!III")
 """Number, bytes of the command, bytes of its standard input."""
+_LEFT = 0xFFFFFFFF
+"""In place of the bytes of a command: nobody waits for this number any more."""
 _ANSWER = struct.Struct("!IiII")
 """Number, exit code, bytes of both outputs."""
 
@@ -38,22 +41,29 @@ def say(data):
 
 
 def begin(number, command, given):
-    work = works[number] = {"left": 3, "code": 0, "given": given, 1: [], 2: []}
     actions, ends = [], []
-    if given:
-        ends.append(os.pipe())
-        watch(ends[0][1], select.POLLOUT, number, 0)
-        os.set_blocking(ends[0][1], False)
-    else:
-        actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
-    for kind in (1, 2):
-        ends.append(os.pipe()[::-1])
-        watch(ends[-1][1], select.POLLIN, number, kind)
-    actions += [(os.POSIX_SPAWN_DUP2, one[0], at) for at, one in enumerate(ends, 3 - len(ends))]
-    work["pid"] = os.posix_spawn("/bin/sh", ["sh", "-c", command], os.environ, file_actions=actions, setpgroup=0,
-                                 setsigdef=[signal.SIGPIPE])
-    for one in ends:
+    try:
+        if given:
+            ends.append(os.pipe())
+            os.set_blocking(ends[0][1], False)
+        else:
+            actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
+        for _ in (1, 2):
+            ends.append(os.pipe()[::-1])
+        actions += [(os.POSIX_SPAWN_DUP2, one[0], at) for at, one in enumerate(ends, 3 - len(ends))]
+        pid = os.posix_spawn("/bin/sh", ["sh", "-c", command], os.environ, file_actions=actions, setpgroup=0,
+                             setsigdef=[signal.SIGPIPE])
+    except (OSError, ValueError) as error:  # too long, no process or no descriptor left: the others go on
+        for one in ends:
+            os.close(one[0])
+            os.close(one[1])
+        why = ("sh: %s\n" % error).encode()
+        say(answer.pack(number, 126, 0, len(why)) + why)
+        return
+    works[number] = {"left": 3, "code": 0, "given": given, "pid": pid, 1: [], 2: []}
+    for at, one in enumerate(ends, 3 - len(ends)):
         os.close(one[0])
+        watch(one[1], select.POLLIN if at else select.POLLOUT, number, at)
 
 
 def watch(descriptor, what, number, kind):
@@ -88,13 +98,25 @@ def forward(descriptor):
     ended(number)
 
 
+def hang_up(number):
+    for descriptor in [one for one, place in places.items() if place[0] == number]:
+        leave(descriptor)
+
+
+def drop(number):
+    work = works.get(number)
+    if work:
+        hang_up(number)
+        work.update({"left": 2 if work["pid"] else 1, "given": b"", 1: [], 2: []})
+        ended(number)
+
+
 def ended(number):
     work = works[number]
     work["left"] -= 1
     if work["left"]:
         return
-    for descriptor in [one for one, place in places.items() if place[0] == number]:
-        leave(descriptor)
+    hang_up(number)
     del works[number]
     out, err = b"".join(work[1]), b"".join(work[2])
     say(answer.pack(number, work["code"], len(out), len(err)) + out + err)
@@ -118,7 +140,8 @@ poll.register(0, select.POLLIN)
 poll.register(wakes, select.POLLIN)
 say(b"carrier of homewright\n")
 while True:
-    for descriptor, _ in poll.poll():
+    # Our own input last: it opens and closes descriptors, whose numbers the others' news is by.
+    for descriptor, _ in sorted(poll.poll(), reverse=True):
         if descriptor == wakes:
             os.read(wakes, 4096)
             reap()
@@ -131,6 +154,10 @@ while True:
             unread += block
             while len(unread) >= 12:
                 number, words, more = asked.unpack(unread[:12])
+                if words == 0xFFFFFFFF:
+                    unread = unread[12:]
+                    drop(number)
+                    continue
                 if len(unread) < 12 + words + more:
                     break
                 command, given = unread[12:12 + words], unread[12 + words:12 + words + more]
@@ -182,7 +209,8 @@ class Carrier:
     def run(self, command: str, stdin: bytes | None, timeout: float | None) -> Completed:
         """A command for the shell, to its end.
 
-        Raises TimeoutError after `timeout` seconds (it may still be running), Gone where the connection broke off.
+        Raises TimeoutError after `timeout` seconds, Gone where the connection broke off. One whose time is over may
+        still be running, and is hung up on as by sshd: it ends where it says something more.
         """
         until = None if timeout is None else time.monotonic() + timeout
         words, given, waiting = command.encode(), stdin or b"", _Waiting()
@@ -192,15 +220,24 @@ class Carrier:
             self._number += 1
             number = self._number
             self._waiting[number] = waiting
+        if not self._sending.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
+            with self._lock:
+                self._waiting.pop(number, None)
+            raise TimeoutError  # it was never asked for
         try:
-            with self._sending:
-                self._channel.sendall(_ASKED.pack(number, len(words), len(given)) + words + given)
+            self._channel.sendall(_ASKED.pack(number, len(words), len(given)) + words + given)
         except (OSError, EOFError) as error:
             raise Gone from error
+        finally:
+            self._sending.release()
         if not waiting.done.wait(None if until is None else max(0.0, until - time.monotonic())):
             with self._lock:
-                del self._waiting[number]
-            raise TimeoutError
+                unanswered = self._waiting.pop(number, None) is not None
+            if unanswered:
+                # By a thread of its own: who waited has waited long enough, and the way there may be held up.
+                threading.Thread(target=self._leave, args=(number,), daemon=True).start()
+                raise TimeoutError
+            waiting.done.wait()  # its answer came in this moment
         if waiting.answer is None:
             raise Gone
         return waiting.answer
@@ -208,6 +245,11 @@ class Carrier:
     def close(self) -> None:
         """Let it end."""
         self._channel.close()
+
+    def _leave(self, number: int) -> None:
+        """Nobody waits for this one any more: what it says is not kept there."""
+        with contextlib.suppress(OSError, EOFError), self._sending:
+            self._channel.sendall(_ASKED.pack(number, _LEFT, 0))
 
     def _listen(self) -> None:
         """Until the channel is closed: who waits gets the answer, and at the end nobody waits any more."""

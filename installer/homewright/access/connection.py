@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 _CHUNK = 32_768
+_CARRIED = 1 << 16
+"""A command with more than this to read gets a channel of its own, in bytes."""
 _UPLOAD_CHUNK = 1 << 17
 _STALLED_S = 60.0
 _SETTLE_S = 300.0
@@ -152,8 +154,9 @@ class Connection:
 
     def close(self) -> None:
         """Hang up; harmless when done twice."""
-        for kept in self._carriers.values():
-            kept.close()
+        for kept in list(self._carriers.values()):  # a command that is sent meanwhile may start one more
+            with contextlib.suppress(Exception):
+                kept.close()
         hang_up(self._transport)
         if self._below is not None:
             self._below.close()
@@ -205,14 +208,11 @@ class Connection:
         """As `run` without `check`, for one of many commands: by a process there that is kept as long as this
         connection (`access.carrier`), which has `mark` in its environment, and so has all that it starts.
 
-        Where there is no Python, or sudo says no, the command is run by itself, and tells why. Raises as `run` does.
+        Where there is no Python, or sudo says no, the command is run by itself, and tells why; so is one with much to
+        read, which would hold up the others. Raises as `run` does.
         """
-        with self._starting:
-            kept = self._carriers.get((sudo, mark))
-            if kept is None:
-                words = ["env", mark, "python3", "-I", "-S", "-c", carrier.SCRIPT]
-                kept = self._carriers[sudo, mark] = Carrier(self._start(words, sudo))
-        if not kept.of_use and not kept.started:
+        kept = None if len(stdin or b"") > _CARRIED else self._carrier(mark, sudo)
+        if kept is None or (not kept.of_use and not kept.started):
             return self.run(
                 f"env {mark} sh -c {shlex.quote(command)}", sudo=sudo, stdin=stdin, timeout=timeout, check=False
             )
@@ -223,6 +223,15 @@ class Connection:
             raise CommandFailed(self.endpoint.name, command, Completed("", "", -1), why) from None
         except carrier.Gone as error:
             raise self._lost(command) from error
+
+    def _carrier(self, mark: str, sudo: bool) -> Carrier:
+        """The one that is kept; a new one where it has ended. What was sent to that one is not sent again."""
+        with self._starting:
+            kept = self._carriers.get((sudo, mark))
+            if kept is None or (kept.started and not kept.of_use):
+                words = ["env", mark, "python3", "-I", "-S", "-c", carrier.SCRIPT]
+                kept = self._carriers[sudo, mark] = Carrier(self._start(words, sudo))
+        return kept
 
     def stream(
         self, command: str | Sequence[str], *, sudo: bool = False, timeout: float | None = None, check: bool = True
