@@ -22,6 +22,7 @@ from homewright.lxd.client import Lxd, LxdAway, LxdError, LxdMissing, kind_of
         ("Target cluster member is offline", LxdAway),
         ("Failed to issue rename instance API request: Target node is offline", LxdAway),  # seen while one moved
         ("Failed to begin transaction: no available dqlite leader server found", LxdAway),
+        ('Get "https://images.lan:8443/streams/v1/index.json": connect: connection refused', LxdError),
         ('Get "https://cloud-images.ubuntu.com/releases/streams/v1/index.json": no such host', LxdError),
         ("Instance disk is too small", LxdError),
     ],

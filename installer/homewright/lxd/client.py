@@ -54,8 +54,11 @@ ONE_AWAY = (
     "Missing event connection with target cluster member", "cluster member is offline", "node is offline",
 )  # fmt: skip
 """What it says of one that it should hand something on to, and that it knows to be away."""
-_MEMBER_AWAY = re.compile(rf'\b(?:Get|Head|Post|Put|Patch|Delete) "https://[^"/]+:{PORT}/')
-"""How LXD begins what it says where it handed something on to another member and had no answer from it."""
+_MEMBER_AWAY = re.compile(rf'\b(?:Get|Head|Post|Put|Patch|Delete) "https://[^"/]+:{PORT}/(?:1\.0|internal)\b')
+"""How LXD begins what it says where it handed something on to another member and had no answer from it.
+
+By the paths of its own: a server of images may listen on the same port.
+"""
 
 
 class LxdAway(LxdError, Unreachable):
