@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homewright.site import files
+from homewright.site.secrets import Secrets
 
 if TYPE_CHECKING:
     from .conftest import Run
@@ -73,3 +74,28 @@ def test_servers_come_out_of_an_inventory(homewright: Run, tmp_path: Path) -> No
     assert [server.address for server in files.load(tmp_path / "here" / "site.yaml").servers] == [
         "10.0.0.1", "10.0.0.11", "10.0.0.12",
     ]  # fmt: skip
+
+
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://192.168.1.11:6443"}}]
+users: [{name: u, user: {token: c4n4ryc4n4ry}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+"""
+
+
+def test_a_kubeconfig_is_kept_whole_and_forgotten(homewright: Run, tmp_path: Path) -> None:
+    homewright("site", "new", "attic", "--here")
+    assert "cluster/kubeconfig: none, so no cluster" in homewright("site", "secret", "list").stdout
+    kept = homewright("site", "secret", "set", "cluster/kubeconfig", stdin=KUBECONFIG)
+    assert (kept.returncode, kept.stdout) == (0, "cluster/kubeconfig: kept\n")
+    (file,) = tmp_path.rglob("secrets.json")
+    assert Secrets(file).get("cluster/kubeconfig") == KUBECONFIG
+    for text, words in [("", "is not typed"), ("current-context: x\n", "no contexts")]:
+        refused = homewright("site", "secret", "set", "cluster/kubeconfig", stdin=text)
+        assert refused.returncode != 0 and words in refused.stderr and "Traceback" not in refused.stderr
+    assert Secrets(file).get("cluster/kubeconfig") == KUBECONFIG
+    assert homewright("site", "secret", "unset", "cluster/kubeconfig").stdout.endswith("forgotten\n")
+    assert Secrets(file).get("cluster/kubeconfig") is None

@@ -13,7 +13,10 @@ from cluster_of_paths import ClusterOfPaths
 
 from homewright import stages
 from homewright.access.connection import Completed
+from homewright.catalogue import load, shipped
+from homewright.cluster.client import ClusterAway
 from homewright.cluster.objects import marked
+from homewright.engine import remedies
 from homewright.engine.states import Verdict
 from homewright.site.authority import Authority
 from homewright.site.models import Site
@@ -178,3 +181,34 @@ def test_what_somebody_has_put_beside_a_component_stays(
     assert theirs.items() <= there.kept.items() and len(namespaces) == 4
     assert [said for said in host.said if said.endswith("stays: secrets/door in it is not ours")]
     assert (certificates.PATH in there.kept) == (component != "certificates")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_lost_cluster_can_be_taken_back(component: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host: Any = Server(SITE, "s1", tmp_path)
+    host.secrets.set(KUBECONFIG, "{}")
+    lost = ClusterOfPaths({})
+    lost.away = ClusterAway("The cluster's API does not answer at s1.", "No route.", ["try again"])
+    monkeypatch.setattr(api, "connect", lambda _: lost)
+    with pytest.raises(ClusterAway) as caught:
+        step(component, "19").rollback(host)
+    way_out = "homewright site secret unset cluster/kubeconfig, then: homewright retry"
+    assert caught.value.do[-1] == f"where it does not come back: {way_out}"
+    [declared] = [one for one in load([shipped()]).steps() if one.id == f"40/core/{component}/10"]
+    remedy = remedies.match(declared.remedies, [f"{caught.value.what} {caught.value.why}"])
+    assert remedy is not None and remedy.do[-1].endswith(way_out)
+
+    host.secrets.delete(KUBECONFIG)
+    step(component, "19").rollback(host)
+    assert "the cluster is gone already" in host.said
+
+
+def test_a_cluster_of_somebody_elses_is_not_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host: Any = Server(Site.model_validate(SITE.model_dump() | {"platform": {"cluster": "existing"}}), "s1", tmp_path)
+    host.secrets.set(KUBECONFIG, "{}")
+    lost = ClusterOfPaths({})
+    lost.away = ClusterAway("It does not answer.", "No route.", ["try again"])
+    monkeypatch.setattr(api, "connect", lambda _: lost)
+    with pytest.raises(ClusterAway) as caught:
+        step("dns", "19").rollback(host)
+    assert list(caught.value.do) == ["try again"]

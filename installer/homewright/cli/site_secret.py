@@ -1,4 +1,7 @@
-"""`homewright site secret …`: passwords and tokens, typed hidden or read from standard input, never shown again."""
+"""`homewright site secret …`: passwords and tokens, typed hidden or read from standard input, never shown again.
+
+The cluster's kubeconfig is one of them, and always comes as a file on standard input.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser, shared: list[argparse.Argumen
         return verbs.add_parser(name, help=text, description=text, parents=shared)
 
     verb("list", "what can be kept, what is kept, and what is left out without it; never a value")
-    put = verb("set", "keep one: typed hidden, or the first line of standard input")
+    put = verb("set", "keep one: typed hidden, or the first line of standard input; a kubeconfig is all of it")
     put.add_argument("name", metavar="NAME", help="as `secret list` has it, such as accounts/github-token")
     put.add_argument(
         "--generate", action="store_true", help="make the administrator's password instead; it is printed once"
@@ -51,10 +54,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 
 def _list(secrets: Secrets, output: Output) -> int:
-    from homewright.site.accounts import TYPED
-
     kept = set(secrets.names())
-    for one in TYPED:
+    for one in _known():
         output.line(f"{one.name}: {'kept' if one.name in kept else f'none, so {one.without}'}")
         output.line(f"  for {one.purpose}")
     output.document(
@@ -62,31 +63,50 @@ def _list(secrets: Secrets, output: Output) -> int:
             "version": 1,
             "secrets": [
                 {"name": one.name, "kept": one.name in kept, "purpose": one.purpose, "without": one.without}
-                for one in TYPED
+                for one in _known()
             ],
         }
     )
     return 0
 
 
-def _named(name: str) -> Account:
-    from homewright.site.accounts import TYPED, account
+def _known() -> tuple[Account, ...]:
+    """All secrets that are given or forgotten here."""
+    from homewright.cluster.kubeconfig import SECRET
+    from homewright.site.accounts import TYPED, Account
 
-    found = account(name)
+    cluster = Account(
+        name=SECRET,
+        title="kubeconfig",
+        purpose="the cluster's API; stage 40/core/cluster keeps that of the cluster that it makes",
+        without="no cluster is asked for anything",
+        where="kubectl config view --flatten --minify",
+        looks="a kubeconfig that names no other files",
+    )
+    return (*TYPED, cluster)
+
+
+def _named(name: str) -> Account:
+    found = next((one for one in _known() if one.name == name), None)
     if found is None:
-        known = ", ".join(one.name for one in TYPED)
+        known = ", ".join(one.name for one in _known())
         raise UsageError(f"There is no secret {name} to type.", f"There are: {known}.", ["homewright site secret list"])
     return found
 
 
 def _set(one: Account, secrets: Secrets, generate: bool, output: Output) -> int:
+    from homewright.cluster import kubeconfig
     from homewright.site.accounts import ADMINISTRATORS_PASSWORD, reason
     from homewright.site.passwords import generate as made
 
     if generate and one is not ADMINISTRATORS_PASSWORD:
         raise UsageError(f"{one.name} cannot be made here.", f"It comes from {one.where}.", ["leave out --generate"])
-    value = made() if generate else _read(one)
-    wrong = reason(one, value)
+    if one.name == kubeconfig.SECRET:
+        value, wrong = _file(one), ""
+        kubeconfig.read(value)
+    else:
+        value = made() if generate else _read(one)
+        wrong = reason(one, value)
     if wrong:
         do = [f"make one at {one.where}"] if one.where else [f"homewright site secret set {one.name} --generate"]
         raise UsageError(f"This is no {one.title}.", f"It {wrong}.", [*do, "type it again"])
@@ -98,6 +118,18 @@ def _set(one: Account, secrets: Secrets, generate: bool, output: Output) -> int:
         output.line(f"{one.name}: kept")
     output.document({"version": 1, "name": one.name, "kept": True, **({"value": value} if generate else {})})
     return 0
+
+
+def _file(one: Account) -> str:
+    """All of standard input. Raises UsageError where it is a terminal, or empty."""
+    text = "" if sys.stdin.isatty() else sys.stdin.read()
+    if not text.strip():
+        raise UsageError(
+            f"No {one.title} was given.",
+            "It is a file, and is not typed.",
+            [f"homewright site secret set {one.name} < FILE"],
+        )
+    return text
 
 
 def _read(one: Account) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from homewright.cluster import client
 from homewright.cluster.client import Cluster, ClusterAway, ClusterError, ClusterForbidden
@@ -35,6 +36,22 @@ def seen(host: Host, look: Callable[[Cluster], Proof]) -> Proof:
 def is_gone(host: Host) -> bool:
     """Whether there is no cluster left to take anything away from: its kubeconfig went with it."""
     return host.secrets.get(SECRET) is None
+
+
+@contextmanager
+def taking_back(host: Host) -> Iterator[Cluster]:
+    """As `connect`; the error of a cluster of ours that does not answer says how it is given up for lost."""
+    try:
+        with connect(host) as api:
+            yield api
+    except ClusterAway as error:
+        if host.site.platform.cluster != "kubeadm":
+            raise
+        raise ClusterAway(
+            "The cluster cannot be asked to let go of what is in it.",
+            f"{error.what} {error.why}",
+            [*error.do, f"where it does not come back: homewright site secret unset {SECRET}, then: homewright retry"],
+        ) from error
 
 
 def stays(host: Host) -> bool:

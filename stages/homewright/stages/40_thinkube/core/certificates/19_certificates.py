@@ -13,7 +13,7 @@ def rollback(host: Host) -> None:
         host.say("the cluster is gone already")
         return
     own = certificates.authority(host)
-    with host.task("No certificate of the platform") as task, api.connect(host) as cluster:
+    with host.task("No certificate of the platform") as task, api.taking_back(host) as cluster:
         # The Secret has the platform's key: it goes also where the namespace stays.
         everything = {**certificates.wanted(host.site, own), certificates.PATH: {}}
         task.changed = objects.remove(cluster, host.site.name, everything, say=host.say)

@@ -11,6 +11,6 @@ def rollback(host: Host) -> None:
     if api.is_gone(host):
         host.say("the cluster is gone already")
         return
-    with host.task("No zone in CoreDNS") as task, api.connect(host) as cluster:
+    with host.task("No zone in CoreDNS") as task, api.taking_back(host) as cluster:
         task.changed = names.take(cluster)
         task.changed |= proving.leave(cluster, host.site, host.say)

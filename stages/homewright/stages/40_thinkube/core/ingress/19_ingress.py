@@ -13,7 +13,7 @@ def rollback(host: Host) -> None:
         host.say("the cluster is gone already")
         return
     site = host.site
-    with api.connect(host) as cluster:
+    with api.taking_back(host) as cluster:
         with host.task("No page") as task:
             mine = {path: one for path, one in page.wanted(site, ingress.CLASS).items() if path != proving.PATH}
             task.changed = objects.remove(cluster, site.name, mine | {page.SECRET_PATH: {}}, say=host.say)

@@ -33,7 +33,7 @@ def _let_go(host: Host) -> None:
 
 def _take_away(host: Host) -> None:
     site = host.site
-    with api.connect(host) as cluster:
+    with api.taking_back(host) as cluster:
         storage.require_unused(cluster, site)
         claim = {storage.CLAIM_PATH: storage.proof_claim(site)[storage.CLAIM_PATH]}
         with host.task("No claim of the proof") as task:
