@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from homewright.cluster.client import ClusterError, ClusterMissing
+from homewright.cluster.client import ClusterAway, ClusterError, ClusterMissing
+from homewright.engine.states import Verdict
 from homewright.errors import HomewrightError
-from homewright.stages.cluster import draining
+from homewright.stages.cluster import draining, forming, network
 
 
 def pod(name: str, **metadata: Any) -> dict[str, Any]:
@@ -34,16 +38,23 @@ def test_what_belongs_to_the_node_itself_stays(one: dict[str, Any], goes: bool) 
 class Api:
     """An API whose pods go when they are asked, but for those that it refuses."""
 
-    def __init__(self, *names: str, refused: str = "") -> None:
+    def __init__(self, *names: str, refused: str = "", cordoned: bool | None = None, away: bool = False) -> None:
+        self.cordoned, self.away = cordoned, away
         self.pods = {name: pod(name) for name in names}
         self.refused = refused
         self.changed: list[dict[str, Any]] = []
+
+    def get(self, path: str) -> dict[str, Any]:
+        assert path == "/api/v1/nodes/s3"
+        return {"spec": {} if self.cordoned is None else {"unschedulable": self.cordoned}}
 
     def merge(self, path: str, change: dict[str, Any]) -> None:
         assert path == "/api/v1/nodes/s3"
         self.changed.append(change)
 
     def list(self, path: str, **asked: str) -> list[dict[str, Any]]:
+        if self.away:
+            raise ClusterAway("The cluster's API does not answer.", "timed out")
         assert asked == {"fieldSelector": "spec.nodeName=s3"}
         return list(self.pods.values())
 
@@ -63,9 +74,38 @@ def test_a_node_is_emptied_and_gets_no_more() -> None:
     assert api.pods == {} and api.changed == [{"spec": {"unschedulable": True}}]
 
 
-def test_a_budget_that_holds_a_pod_is_told_in_its_own_words() -> None:
-    api: Any = Api("one", "database", refused="database")
+@pytest.mark.parametrize("cordoned", [None, True])
+def test_a_budget_that_holds_a_pod_is_told_in_its_own_words_and_the_node_stays_as_it_was(cordoned: bool | None) -> None:
+    api: Any = Api("one", "database", "other", refused="database", cordoned=cordoned)
     with pytest.raises(HomewrightError, match="s3 cannot be emptied") as caught:
         draining.drain(api, "s3", limit_s=0)
-    assert "jobs/database does not go: Cannot evict pod" in caught.value.as_text()
+    said = caught.value.as_text()
+    assert "jobs/database does not go: Cannot evict pod" in said
+    assert "kubectl delete pod -n jobs database" in said
     assert list(api.pods) == ["database"]
+    assert api.changed[-1] == {"spec": {"unschedulable": cordoned}}
+
+
+def test_no_pod_is_named_where_the_api_went_away() -> None:
+    api: Any = Api("one", away=True)
+    with pytest.raises(HomewrightError, match="s3 cannot be emptied") as caught:
+        draining.drain(api, "s3", limit_s=0)
+    said = caught.value.as_text()
+    assert "does not answer" in said and "kubectl delete" not in said
+
+
+PROOF = Path(forming.__file__).parents[1] / "40_thinkube/core/cluster/38_network.py"
+
+
+@pytest.mark.parametrize(("cordoned", "verdict"), [(None, Verdict.PROVED), (True, Verdict.BROKEN)])
+def test_a_cordoned_node_takes_no_pods(
+    monkeypatch: pytest.MonkeyPatch, cordoned: bool | None, verdict: Verdict
+) -> None:
+    monkeypatch.setattr(forming, "plan_of", lambda host: None)
+    monkeypatch.setattr(network, "objects", lambda site, plan: {})
+    monkeypatch.setattr(network, "unready", lambda api, name: "")
+    seen = runpy.run_path(str(PROOF))["_seen"]
+    monkeypatch.setitem(seen.__globals__, "_takes_pods", lambda host, api: True)
+    proof = seen(SimpleNamespace(name="s3", site=None), Api(cordoned=cordoned))
+    assert proof.verdict is verdict
+    assert ("is cordoned" in proof.reason) is bool(cordoned)

@@ -32,7 +32,8 @@ def test_a_node_that_leaves_takes_nothing_from_the_others(
     def together(hosts: list[Any], function: Any) -> None:
         done.append(function.__name__)
 
-    plan = SimpleNamespace(nodes=[SimpleNamespace(name=name) for name in ("s1", "s2")])
+    nodes = [SimpleNamespace(name=name) for name in ("s1", "s2")]
+    plan = SimpleNamespace(nodes=nodes, planes=nodes[:1])
     monkeypatch.setattr(step.forming, "plan_of", lambda host: plan)
     monkeypatch.setattr(step.forming, "connect", connect)
     monkeypatch.setattr(step, "together", together)
@@ -54,4 +55,4 @@ def test_a_node_that_leaves_takes_nothing_from_the_others(
             step.rollback_all(hosts)
     else:
         step.rollback_all(hosts)
-        assert done == ["empty", "_without_files"], "pods leave while the node has its network"
+        assert done[-2:] == ["empty", "_without_files"], "pods leave while the node has its network"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -28,20 +29,25 @@ def moving(pods: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
 def drain(api: Cluster, name: str, *, limit_s: float = DRAIN_S) -> int:
     """Give the node no more pods, and have all that can go elsewhere go; how many went.
 
-    Raises HomewrightError with what holds them, and ClusterError.
+    Raises HomewrightError with what holds them, the node as it was before; and ClusterError.
     """
-    api.merge(f"/api/v1/nodes/{name}", {"spec": {"unschedulable": True}})
+    path = f"/api/v1/nodes/{name}"
+    cordoned = (api.get(path).get("spec") or {}).get("unschedulable")
+    api.merge(path, {"spec": {"unschedulable": True}})
     asked: set[str] = set()
+    holding: Mapping[str, str] | None = None
 
     def left() -> str:
-        held = ""
+        nonlocal holding
+        held, holding = "", None
         for pod in moving(api.list("/api/v1/pods", fieldSelector=f"spec.nodeName={name}")):
             metadata = pod["metadata"]
-            full = f"{metadata['namespace']}/{metadata['name']}"
-            held = held or f"{full} still runs."
+            place = {"name": metadata["name"], "namespace": metadata["namespace"]}
+            full = f"{place['namespace']}/{place['name']}"
+            if not held:
+                held, holding = f"{full} still runs.", place
             if metadata.get("deletionTimestamp"):
                 continue
-            place = {"name": metadata["name"], "namespace": metadata["namespace"]}
             body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": place}
             try:
                 api.create(f"/api/v1/namespaces/{place['namespace']}/pods/{place['name']}/eviction", body)
@@ -49,16 +55,16 @@ def drain(api: Cluster, name: str, *, limit_s: float = DRAIN_S) -> int:
             except ClusterMissing:
                 continue  # gone meanwhile
             except ClusterError as error:
-                held = f"{full} does not go: {error.why or error.what}"
+                held, holding = f"{full} does not go: {error.why or error.what}", place
         return held
 
     if held := client.wait(limit_s, left):
-        raise HomewrightError(
-            f"{name} cannot be emptied.",
-            held,
-            [
-                "make room for it elsewhere, or loosen its PodDisruptionBudget, then: homewright retry",
-                f"or delete it, where it may end: kubectl delete pod {held.split(maxsplit=1)[0].partition('/')[2]}",
-            ],
-        )
+        with contextlib.suppress(ClusterError):
+            # It stays a node, and gets pods as before.
+            api.merge(path, {"spec": {"unschedulable": cordoned}})
+        do = ["make room for it elsewhere, or loosen its PodDisruptionBudget, then: homewright retry"]
+        if holding is not None:
+            pod_of = f"-n {holding['namespace']} {holding['name']}"
+            do.append(f"or delete it, where it may end: kubectl delete pod {pod_of}")
+        raise HomewrightError(f"{name} cannot be emptied.", held, do)
     return len(asked)

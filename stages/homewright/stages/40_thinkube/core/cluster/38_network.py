@@ -27,6 +27,9 @@ def _seen(host: Host, api: Cluster) -> Proof:
             return broken(f"The cluster has no {wanted['kind']} {wanted['metadata']['name']} of its network.")
     if why := network.unready(api, host.name):
         return cannot_tell(why) if "has not reported" in why else broken(why)
+    if api.get(f"/api/v1/nodes/{host.name}")["spec"].get("unschedulable"):
+        # The proof's own pod would be given to it: it tolerates everything.
+        return broken(f"No pod is given to {host.name}: it is cordoned.")
     if not _takes_pods(host, api):
         return broken(f"No pod is given to {host.name}.")
     return proved(f"{host.name} is ready, and takes pods.")
