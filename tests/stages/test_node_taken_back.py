@@ -4,6 +4,7 @@ to them; programs only write down what they are told, and umount works on a list
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -80,12 +81,15 @@ class Server:
         return file.read_bytes() if file.exists() else None
 
     def exists(self, path: str) -> bool:
-        return self.read(path) is not None
+        return (self.root / path.lstrip("/")).exists()
 
     def remove(self, path: str) -> bool:
-        there = self.exists(path)
-        (self.root / path.lstrip("/")).unlink(missing_ok=True)
+        there, place = self.exists(path), self.root / path.lstrip("/")
+        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
         return there
+
+    def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        self.at(path, data.decode()).chmod(mode)
 
 
 @pytest.fixture
@@ -143,6 +147,21 @@ def test_a_folder_goes_where_there_was_none_and_nothing_is_in_it(server: Server,
     leave(server)
     there = {path for path in resetting.FOLDERS if (server.root / path.lstrip("/")).exists()}
     assert there == {"/var/lib/etcd", *before} and stranger.exists()
+
+
+def test_no_secret_of_the_cluster_stays(server: Server) -> None:
+    ours(server)
+    server.at("/etc/kubernetes/kubelet.conf")
+    saved, other = server.at(f"{etcd.SNAPSHOTS}/20260101T000000Z.db"), server.at("/var/lib/homewright/fence.json")
+    leave(server)
+    assert not saved.parent.exists() and other.exists()
+
+
+@pytest.mark.parametrize(("verb", "flags"), [("init", "--skip-token-print --config"), ("join", "--config")])
+def test_kubeadm_prints_no_token(server: Server, verb: str, flags: str) -> None:
+    forming._kubeadm(server, verb, "token: abc", 60)  # type: ignore[arg-type]
+    assert f"kubeadm {verb} {flags} {server.root}{forming.CONFIG}\n" in (server.root / "said").read_text()
+    assert not server.exists(forming.CONFIG)
 
 
 def test_what_was_never_ours_is_not_touched(server: Server) -> None:

@@ -336,12 +336,14 @@ def ca_hash(ca_pem: bytes) -> str:
 
 def _kubeadm(host: Host, verb: str, config: str, limit_s: float) -> None:
     """Run kubeadm with a configuration that may hold a token: it is in memory, 0600, and gone afterwards."""
+    # init would end with a command that has the token in it, in everybody's log.
+    quiet = " --skip-token-print" if verb == "init" else ""
     host.run("mkdir -p -m 700 /run/homewright")
     host.write(CONFIG, config.encode(), mode=0o600)
     try:
         # What went wrong comes last, so that it is what is told; kubeadm itself ends with advice about its own flags.
         host.show(
-            f"failed=0; kubeadm {verb} --config {CONFIG} 2>{SAID} || failed=$?; "
+            f"failed=0; kubeadm {verb}{quiet} --config {CONFIG} 2>{SAID} || failed=$?; "
             f"grep -v 'stack trace of this error' {SAID}; rm -f {SAID}; exit $failed",
             timeout=limit_s,
         )
@@ -421,6 +423,8 @@ def leave(host: Host, plan: ClusterPlan | None, *, ends: bool = False) -> None:
             return  # never one of ours, or one no more: what is there is somebody else's
         host.remove(FORMED)
         resetting.hollow(host)
+        # Every Secret of the cluster is in them. A cluster that goes on has its own on the control planes that stay.
+        host.remove(etcd.SNAPSHOTS)
 
 
 def empty(host: Host) -> None:
