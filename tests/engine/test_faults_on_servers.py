@@ -123,8 +123,8 @@ def test_secrets_of_a_failed_run_are_nowhere_and_its_bundle_replays(bench: Bench
         run = bench.latest()
         recorded = [bench.state.journal, Path(f"{bench.state.journal}-wal"), *bench.state.run(run).rglob("*")]
         for file in recorded:
-            assert not file.name.startswith("core"), "a core file has all that was in memory"
             if file.is_file():
+                assert not file.name.startswith("core"), "a core file has all that was in memory"
                 assert not [needle for needle in needles if needle in file.read_bytes()], file
         assert secret not in done.stdout + done.stderr
         bundle = tmp_path / "bundle.tar.gz"
