@@ -49,9 +49,8 @@ class Node:
         self.told.append(text)
 
     def exists(self, path: str) -> bool:
-        assert path == forming.SERVES
         self._require()
-        return self.state == "plane"
+        return self.state in {forming.SERVES: ("plane",), forming.MEMBER: ("plane", "half")}[path]
 
     def read(self, path: str) -> bytes | None:
         self._require()
@@ -215,6 +214,23 @@ def test_certificates_that_have_ended_are_renewed_on_all_before_one_is_waited_fo
     monkeypatch.setattr(forming, "as_planned", lambda node, plan: None)
     forming.form(nodes)
     assert sorted(done[:3]) == ["s1 revived", "s2 revived", "s3 revived"] and done[3:] == ["s1 waited for"]
+
+
+@pytest.mark.parametrize(
+    ("states", "wanted"),
+    [
+        ("s1=plane s2=plane s3=half", ["s1 saved", "s1 lets s3 go", "s3 reset"]),
+        ("s1=half s2=absent s3=absent", ["s1 reset"]),
+        ("s1=plane s2=worker s3=absent", []),
+    ],
+)
+def test_what_was_cut_off_is_put_back_after_etcd_let_it_go(
+    make: Make, monkeypatch: pytest.MonkeyPatch, states: str, wanted: Sequence[str]
+) -> None:
+    nodes, plan, done = make(states)
+    monkeypatch.setattr(forming, "plan_of", lambda node: plan)
+    runpy.run_path(str(NETWORK.with_name("27_kubeadm.py")))["recover_all"](nodes)
+    assert done == wanted and not any(node.error for node in nodes)
 
 
 NETWORK = Path(forming.__file__).parents[1] / "40_thinkube/core/cluster/39_network.py"

@@ -31,6 +31,8 @@ SHARING = "/run/homewright/kubeadm-certs.yaml"
 """In memory only: it has the key in it that a joining control plane decrypts the certificates with."""
 SERVES = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 """What a control plane has and a worker has not."""
+MEMBER = "/etc/kubernetes/manifests/etcd.yaml"
+"""What one has that may be a member of etcd by now."""
 ADMIN = "/etc/kubernetes/admin.conf"
 KUBELET = "/etc/kubernetes/kubelet.conf"
 INIT_S = 900
@@ -74,7 +76,7 @@ def state(host: Host) -> str:
     """`absent`, `half` for an init or a join that was cut off, or `formed`. Raises Refused for somebody else's."""
     said = host.run(
         f"cat {OWNER} 2>/dev/null; echo; [ ! -e {FORMED} ] || echo formed; "
-        f"for file in {KUBELET} {ADMIN} /etc/kubernetes/manifests/etcd.yaml /var/lib/etcd/member; do "
+        f"for file in {KUBELET} {ADMIN} {MEMBER} /var/lib/etcd/member; do "
         "[ ! -e $file ] || echo config; done"
     ).stdout.split()
     if "config" in said and owner(host) not in said:
