@@ -226,6 +226,9 @@ class Manager:
     failing: frozenset[str] = frozenset()
     """Workspaces that do not start."""
 
+    anyway: bool | None = None
+    """Whether the one that was created last was to be made although it will not start."""
+
     way: Way = field(default_factory=lambda: Way())
     in_cluster: bool = False
     """The site has a cluster."""
@@ -287,6 +290,7 @@ class Manager:
         self, spec: Specification, say: Callable[[str], None], *, accept_shared_node: bool, accept_open_network: bool,
         anyway: bool,
     ) -> Created:  # fmt: skip
+        self.anyway = anyway
         if self.problems and not anyway:
             raise HomewrightError("It would not start.")
         self.asked.append(("create", str(spec.key), spec.preset, accept_shared_node, accept_open_network))

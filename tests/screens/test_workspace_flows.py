@@ -13,9 +13,11 @@ from screen_doubles import NOW, Manager, listing, workspace
 from textual.pilot import Pilot
 
 from homewright.errors import Unreachable
+from homewright.screens import new_workspace
 from homewright.screens.app import HomewrightApp
+from homewright.screens.widgets.field import Field
 from homewright.screens.widgets.table import Table
-from homewright.workspaces.models import Key, Session, WorkspaceState
+from homewright.workspaces.models import Key, Problem, Session, WorkspaceState
 
 if TYPE_CHECKING:
     pass
@@ -202,6 +204,32 @@ def test_a_second_owner_must_be_accepted(make_app: Make, site: Path, manager: Ma
 
     drive(make_app(), SIZE, flow)
     assert manager.asked == [("create", "alice", "small", True, True)]
+    assert manager.anyway is False, "nobody has accepted that it would not start"
+
+
+def test_what_was_accepted_of_one_workspace_is_not_of_the_next(
+    make_app: Make, site: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.must_accept = "s3 already has workspaces of bob."
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await pilot.press("n")
+        await until(pilot, shows(pilot, "To be accepted"))
+        await pilot.press("ctrl+s", "space")
+        await until(pilot, shows(pilot, "[x] I accept"))
+        monkeypatch.setattr(new_workspace, "CHECK_AFTER_S", 3600.0)  # faster than the nodes are asked
+        manager.must_accept, manager.problems = "", (Problem(reason="no node has room", whose="cluster"),)
+        pilot.app.screen.query_one("#field-user", Field).control_widget.focus()
+        await pilot.press("x", "ctrl+s")
+        await until(pilot, shows(pilot, "It would not start: no node has room", "Accept the warning first"))
+        assert manager.asked == []
+        await pilot.press("space", "ctrl+s")
+        await until(pilot, lambda: bool(manager.asked))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == [("create", "x", "small", False, False)] and manager.anyway
 
 
 def test_accepting_one_warning_accepts_no_other(make_app: Make, site: Path, manager: Manager) -> None:

@@ -75,6 +75,8 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         self._goto = goto
         self._ground: Ground | None = None
         self._preview: Preview | None = None
+        self._previewed_spec: Specification | None = None
+        self._wanted: Specification | None = None
         self._timer: Timer | None = None
         self._said: list[str] = []
         self._begun = 0.0
@@ -229,18 +231,20 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
                 Content("Fill in the fields at the left." if self.app.size.width >= 100 else "Fill in the fields.")
             )
             return
-        self.start("preview", lambda: manager.preview(spec), self._previewed, self._refused)
+        self.start("preview", lambda: manager.preview(spec), lambda found: self._previewed(found, spec), self._refused)
 
     def _refused(self, error: HomewrightError) -> None:
-        self._preview = None
+        if self._wanted is not None:
+            self.say("")  # the nodes were looked at
+        self._preview = self._wanted = None
         self.query_one("#accept").display = False
         self._show(parts_of(error))
 
-    def _previewed(self, preview: Preview) -> None:
+    def _previewed(self, preview: Preview, spec: Specification) -> None:
         accept = self.query_one("#accept", Tick)
         if self._preview is None or _to_accept(self._preview) != _to_accept(preview):
             accept.on = False  # what was accepted is another warning
-        self._preview = preview
+        self._preview, self._previewed_spec = preview, spec
         accept.display = bool(_to_accept(preview))
         done, warning = look("done").mark(self.ascii), look("warning").mark(self.ascii)
         lines: list[Content] = []
@@ -262,6 +266,9 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         if preview.must_accept:
             lines.append(Content.styled(f"{warning} To be accepted: {preview.must_accept}", "$text-warning"))
         self._show(Content("\n").join(lines))
+        wanted, self._wanted = self._wanted, None
+        if wanted == spec == self._spec():
+            self.action_create()
 
     def _fits(self, node: str) -> list[Content]:
         """Whether the preset fits the node, by the facts that were gathered last."""
@@ -301,12 +308,19 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         if spec is None or manager is None:
             self.say("Still looking at the nodes.", "warning")
             return
-        if preview is not None and _to_accept(preview) and not accept.on:
+        if preview is None or spec != self._previewed_spec:
+            # What stands there is of another workspace: nobody has accepted anything of this one yet.
+            self._wanted = spec
+            self.say("Looking at the nodes first.", "warning")
+            self._check()
+            return
+        if _to_accept(preview) and not accept.on:
             accept.focus()
             other = "take another size" if preview.problems else "choose another node"
             self.say(f"Accept the warning first (space), or {other}.", "failed")
             return
-        accepted = accept.display and accept.on
+        # One tick, and each of the two is accepted where it was shown alone.
+        accepted, anyway = accept.on and bool(preview.must_accept), accept.on and bool(preview.problems)
         self.say("")
         self._said, self._begun = [], self.now()
         self.query_one("#check").border_title = "making it"
@@ -314,7 +328,7 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         self.start(
             "create",
             lambda: manager.create(
-                spec, tell, accept_shared_node=accepted, accept_open_network=accepted, anyway=accepted
+                spec, tell, accept_shared_node=accepted, accept_open_network=accepted, anyway=anyway
             ),
             self._created,
             self._failed,
