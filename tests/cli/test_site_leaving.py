@@ -10,11 +10,13 @@ from subprocess import CompletedProcess
 import pytest
 
 from homewright.access import engine_key, key_change
+from homewright.cluster.kubeconfig import SECRET
 from homewright.engine.journal.writer import Writer
 from homewright.engine.states import Action, State
 from homewright.site import files
 from homewright.site.models import Leaving
 from homewright.site.paths import StateFolder
+from homewright.site.secrets import Secrets
 
 Run = Callable[..., "CompletedProcess[str]"]
 SERVERS = ("--server", "s1=ann@10.0.0.1", "--server", "s2=ann@10.0.0.2", "--server", "s3=ann@10.0.0.3")
@@ -53,6 +55,20 @@ def test_a_server_leaves_once_it_is_said_what_becomes_of_its_instances(homewrigh
     assert again.returncode == 2 and "rollback --server s3" in again.stderr
     for words, said in ((("s2",), "does not leave"), (("s9",), "does not leave")):
         assert said in homewright("rollback", "--server", *words, "--yes", *state).stderr
+
+
+def test_the_only_control_plane_leaves_only_after_the_cluster(homewright: Run, site: Path) -> None:
+    folder = StateFolder(site.parent.parent / "state")
+    state = ("--state", str(folder.root))
+    for answer in (("platform.cluster", "kubeadm"), ("platform.nodes", "servers")):
+        assert homewright("site", "set", *answer).returncode == 0
+    Secrets(folder.secrets).set(SECRET, "of the cluster that is there")
+    refused = homewright("site", "remove-server", "s1", *state)
+    assert refused.returncode == 2 and "s1 has the cluster's only control plane" in refused.stderr
+    assert files.load(site).leaving == ()
+    assert homewright("site", "remove-server", "s3", *state).returncode == 0
+    Secrets(folder.secrets).delete(SECRET)
+    assert homewright("site", "remove-server", "s1", *state).returncode == 0
 
 
 def test_a_server_that_dies_while_it_leaves_is_lost(homewright: Run, site: Path) -> None:

@@ -35,11 +35,13 @@ def add_instance_arguments(parser: argparse.ArgumentParser) -> None:
 
 def remove_server(path: Path, args: argparse.Namespace, output: Output) -> int:
     from homewright.cli.servers import chosen
+    from homewright.cluster.kubeconfig import SECRET
     from homewright.engine import departure
     from homewright.planning.known import known_facts
-    from homewright.planning.leaving import without_server
+    from homewright.planning.leaving import require_control_plane, without_server
     from homewright.site import files
     from homewright.site.paths import StateFolder
+    from homewright.site.secrets import Secrets
 
     site, name = files.load(path), args.server
     state = StateFolder.of(site.name, args.state, path)
@@ -50,6 +52,8 @@ def remove_server(path: Path, args: argparse.Namespace, output: Output) -> int:
     facts = known_facts(site, state)
     applied = bool(state.journal.exists() and departure.begun_on(state, name))
     fates = _fates(args)
+    if applied and not args.lost and SECRET in Secrets(state.secrets).names():
+        require_control_plane(site, facts, name)
     changes = without_server(site, facts, name, fates, applied=applied, lost=args.lost)
     if applied:
         _agree(name, site, fates, args.lost, args, output)

@@ -9,6 +9,7 @@ from typing import Any
 from homewright.discovery.facts import HostFacts
 from homewright.errors import UsageError
 from homewright.planning import platform
+from homewright.planning.cluster import ClusterPlanError, planned
 from homewright.planning.instances import place
 from homewright.site.answers import Instance
 from homewright.site.files import UNSET
@@ -63,6 +64,25 @@ def without_server(
         changes["workspaces.master"] = UNSET
     changes["servers"] = [one for one in site.servers if one.name != name]
     return changes
+
+
+def require_control_plane(site: Site, facts: Mapping[str, HostFacts], name: str) -> None:
+    """The site's cluster, which is there, goes on without this server. Raises UsageError for its only control plane."""
+    if site.platform.cluster != "kubeadm" or site.cluster.address is not None:
+        return  # with an address to share there may be more of them than are planned: the roll-back looks
+    try:
+        first = planned(site, facts).first
+    except ClusterPlanError:
+        return
+    if first.server == name:
+        raise UsageError(
+            f"{name} has the cluster's only control plane, {first.name}: all that is in the cluster would go with it.",
+            "The others cannot take its place without an address that the control planes share.",
+            [
+                "take the whole cluster back first: homewright rollback 40/core/cluster",
+                f"or, where {name} does not come back: homewright site remove-server {name} --lost",
+            ],
+        )
 
 
 def without_instance(site: Site, facts: Mapping[str, HostFacts], name: str) -> dict[str, Any]:
