@@ -17,10 +17,8 @@ from cryptography import x509
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from homewright.cluster import SECRET as SECRET
 from homewright.errors import HomewrightError
-
-SECRET = "cluster/kubeconfig"
-"""Its name among the site's secrets."""
 
 
 class KubeconfigError(HomewrightError):

@@ -402,7 +402,7 @@ class Services(CheckServices, PlanningServices, RunServices):
 
     def has_cluster(self, state: StateFolder) -> bool:
         """Whether the site has the kubeconfig of a cluster."""
-        from homewright.cluster.kubeconfig import SECRET
+        from homewright.cluster import SECRET
         from homewright.site.secrets import Secrets
 
         return Secrets(state.secrets).get(SECRET) is not None
