@@ -20,12 +20,14 @@ from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
 from homewright.engine.launch import RunRequest
 from homewright.engine.receipting import Receipting
+from homewright.engine.rehearsed import RehearsedFences
 from homewright.engine.runner_process import Ending
 from homewright.engine.runners.request import Watched
 from homewright.engine.schedule import RunEnd, Schedule
 from homewright.engine.states import Action, State
 from homewright.errors import HomewrightError
 from homewright.planning import plan
+from homewright.site.answers import InstanceSettings
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder
 
@@ -169,6 +171,57 @@ def test_an_instance_that_is_gone_is_taken_back_without_a_look(
     assert server.reason() == "There is no such instance, and nothing to be taken back in it."
     assert server.receipt().back is not None and not Reader(server.state).applied()
     assert server.engine(Action.RUN).state is State.SUCCEEDED, "what is applied is not asked for what is gone"
+
+
+def test_an_instance_whose_address_is_to_be_another_one_is_not_told_as_gone(
+    server: Server1, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no host key at the address that the site gives it by now, and runs at the one before it."""
+    server.engine(Action.RUN)
+    writer = Writer(server.state, "r1")
+    writer.change(writer.set_machine("s1", "m1"))
+    writer.close()
+    monkeypatch.setattr(Ours, "gone", lambda _, hosts: list(hosts))
+    assert server.engine(Action.ROLLBACK).state is State.ROLLED_BACK
+    assert server.content == "before", "it was taken back there"
+    assert not server.reason()
+
+
+def test_what_the_site_names_as_gone_is_another_machine_afterwards(
+    state: StateFolder, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fences = Fences(SITE, state, writer, "us")
+    assert not fences.was_there("n1")
+    writer.change(writer.set_machine("n1", "m1"))
+    assert fences.was_there("n1")
+    with monkeypatch.context() as patched:
+        patched.setattr("homewright.engine.fence.instance_names", lambda *_: ("n1",))
+        fences.took_away(["n1"])
+    assert fences.was_there("n1"), "one that is planned stays"
+    fences.took_away(["n1", "n2"])
+    assert not fences.was_there("n1") and not fences.was_there("n2")
+    writer.keep_capture("30/20", "n1", {"content": "of the one before"})
+    assert not fences._replaced("n1", "m2") and fences.was_there("n1")
+    assert not writer.query("SELECT 1 FROM captures WHERE host = 'n1'")
+
+
+@pytest.mark.parametrize(("reads", "there"), [("instances", False), ("name", True)])
+def test_the_step_that_makes_instances_takes_away_those_that_are_named_as_gone(
+    state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: str, there: bool
+) -> None:
+    tiny = Tiny(tmp_path / "stages").step(1, NOTHING.format(name="run"), PROVED, reads=[reads])
+    site = SITE.model_copy(update={"instances": InstanceSettings(gone=("n1",))})
+    monkeypatch.setitem(globals(), "SITE", site)
+    writer = Writer(state, "r0")
+    writer.change(writer.set_machine("n1", "m1"))
+    server = Server1(state, monkeypatch, tiny)
+    assert server.engine(Action.RUN).state is State.SUCCEEDED
+    assert Fences(site, state, writer, "us").was_there("n1") is there
+    writer.close()
+
+
+def test_a_rehearsal_says_of_no_instance_that_it_is_gone(state: StateFolder, writer: Writer) -> None:
+    assert RehearsedFences(SITE, state, writer, "us").gone(["s1", "n1"]) == []
 
 
 def test_what_a_step_changed_before_it_was_taken_back_no_longer_counts(server: Server1) -> None:

@@ -25,7 +25,7 @@ from homewright.engine.armed import Answer
 from homewright.engine.journal.writer import Writer
 from homewright.engine.runners.guard import FENCE_FILE, Guard
 from homewright.errors import Busy, HomewrightError
-from homewright.planning.hosts import endpoint
+from homewright.planning.hosts import endpoint, instance_names
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 
@@ -89,6 +89,8 @@ ANOTHER = "is another machine than before."
 
 AWAY_S = 30.0
 """How long a server that could not be taken is not asked again, where all is over soon."""
+TAKEN_AWAY = "taken away"
+"""In the journal in place of the machine of an instance that the site names as gone, once it has gone."""
 RETIRED = "retired"
 """Where the journal keeps the controllers whose place this one has taken, as a JSON list."""
 
@@ -317,6 +319,17 @@ class Fences:
         An instance's host key is on record before anybody signs in, and nothing but taking it away takes it off.
         """
         return [host for host in hosts if not self._is_server(host) and not self._host_keys(host)]
+
+    def was_there(self, host: str) -> bool:
+        """Whether we have been on it, and it was not named as gone and taken away since."""
+        rows = self._writer.query("SELECT machine FROM machines WHERE host = ?", host)
+        return bool(rows) and rows[0][0] != TAKEN_AWAY
+
+    def took_away(self, hosts: Iterable[str]) -> None:
+        """What the site names as gone has gone: whoever has such a name from now on is another machine."""
+        planned = instance_names(self._site, self._facts)  # those stay, whatever else is said of them
+        gone = [host for host in hosts if host not in planned and self.was_there(host)]
+        self._writer.change(*(self._writer.set_machine(host, TAKEN_AWAY) for host in gone))
 
     def _host_keys(self, host: str) -> bool:
         place = self._endpoint(host)

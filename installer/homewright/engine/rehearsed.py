@@ -16,6 +16,9 @@ class RehearsedFences(Fences):
         self._held |= set(hosts)
         return {}
 
+    def gone(self, hosts: Iterable[str]) -> list[str]:
+        return []  # nobody was ever on a recorded machine, so nothing tells which instances are there
+
     def enter(self, host: str) -> HomewrightError | None:
         return RehearsalOnly(f"{host} was not contacted.", "This is a rehearsal.")
 

@@ -160,7 +160,10 @@ class StepWork:
 
     def _there(self, hosts: Sequence[str]) -> list[str]:
         """Where a step is taken back, without instances that are gone or never came to be: so is what was in them."""
-        gone = self._context.fences.gone(hosts) if self._action is Action.ROLLBACK else []
+        fences = self._context.fences
+        gone = fences.gone(hosts) if self._action is Action.ROLLBACK else []
+        # One that the site gives another address by now, which it does not have yet, has no host key there either.
+        gone = [host for host in gone if not fences.was_there(host)]
         for host in gone:
             why = "There is no such instance, and nothing to be taken back in it."
             self._writer.line(Event(Kind.LINE, why, step=self._plan.id, host=host))
@@ -390,6 +393,8 @@ class StepWork:
         good = State.ROLLED_BACK if self._action is Action.ROLLBACK else State.SUCCEEDED
         states = {end.state for end in bad.values()}
         state = good if not bad else State.FAILED if State.FAILED in states else states.pop()
+        if self._action is Action.RUN and state is good and "instances" in self._step.reads:
+            self._context.fences.took_away(self._context.site.instances.gone)
         finished = self._now()
         reason = "; ".join(f"{host}: {end.reason}" for host, end in list(bad.items())[:3])
         reason += f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
