@@ -148,7 +148,9 @@ def test_an_instance_that_a_step_took_away_need_not_be_given_back(
     if taken_away:
         known_hosts.forget(state.known_hosts, "10.0.0.9", 22)
     assert fences.gone(["x", "x-node"]) == (["x-node"] if taken_away else [])
+    writer.change(writer.set_machine("x-node", "m1"))
     assert asyncio.run(fences.release()) == left
+    assert fences.was_there("x-node") is not taken_away
     released = [host for host, kind in Answers.asked if kind == "release"]
     assert sorted(released) == ["x", *left], "a server is asked whatever is on record"
 

@@ -90,7 +90,7 @@ ANOTHER = "is another machine than before."
 AWAY_S = 30.0
 """How long a server that could not be taken is not asked again, where all is over soon."""
 TAKEN_AWAY = "taken away"
-"""In the journal in place of the machine of an instance that the site names as gone, once it has gone."""
+"""In the journal in place of the machine of an instance that a step of ours took away."""
 RETIRED = "retired"
 """Where the journal keeps the controllers whose place this one has taken, as a JSON list."""
 
@@ -270,6 +270,7 @@ class Fences:
         """Give every server back; names of those that could not be reached for it."""
         hosts, self._held = sorted(self._held), set()
         gone = self.gone(hosts)
+        self._writer.change(*(self._writer.set_machine(host, TAKEN_AWAY) for host in gone))
         there = [host for host in hosts if host not in gone]
         answers = await asyncio.gather(*(asyncio.to_thread(self._release, host) for host in there))
         while self._kept:
