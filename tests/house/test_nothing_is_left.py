@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,14 +30,21 @@ def runs(pid: str) -> bool:
         return False
 
 
-def test_a_terminal_whose_test_was_killed_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short path: a socket's is at most 107 characters long."""
+    with tempfile.TemporaryDirectory(prefix="hw-") as folder:
+        yield Path(folder)
+
+
+def test_a_terminal_whose_test_was_killed_is_ended(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(short))
     monkeypatch.setattr("tempfile.tempdir", None)
     here = str(Path(tmux_terminal.__file__).parent)
     done = subprocess.run([sys.executable, "-c", ABANDONED, here], capture_output=True, text=True, timeout=60)
     folder, pid = done.stdout.split()
     assert runs(pid), done.stderr
-    kept = tmp_path / f"{tmux_terminal.FOLDER}1-x"  # of process 1, which lives
+    kept = short / f"{tmux_terminal.FOLDER}1-x"  # of process 1, which lives
     kept.mkdir()
     tmux_terminal.end_orphans()
     assert not Path(folder).exists() and kept.exists()

@@ -120,7 +120,7 @@ def test_a_passphrase_is_made_where_none_is_typed(
 def test_welcome_says_that_no_export_was_made(make_app: Make, site: Path, done: StateFolder) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         await until(pilot, shows(pilot, "run done", "export of attic", "none yet"))
-        await opened(pilot, "down", "down", "enter")
+        await opened(pilot, "down", "down", "down", "enter")
         await until(pilot, shows(pilot, "homewright-attic-20260102.age"))
 
     drive(make_app(), SIZE, flow)

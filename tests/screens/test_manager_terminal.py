@@ -155,9 +155,9 @@ def test_every_key(server: StandIn, there: ClusterWorkspaces, terminal: TmuxTerm
     press("x")
     see("stop 2 workspaces?")
     press("Enter")
-    see("0 running")
+    see(lambda text: "0 running" in text and "(2 of 2)" in text)  # until then one of them is still being stopped
     press("s")
-    see("2 running")
+    see(lambda text: "2 running" in text and "(2 of 2)" in text)
     press("A", "A")
     see(lambda text: "marked" not in text)
     # its end, and its storage's

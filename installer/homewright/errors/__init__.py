@@ -22,8 +22,9 @@ def visible(text: str) -> str:
 
 
 VERBS_OF_A_SITE = (
-    "site", "trust", "discover", "check", "plan", "apply", "verify", "rollback", "receipts", "status", "attach",
-    "cancel", "pause", "continue", "resume", "retry", "skip", "cluster", "workspace", "mirror", "support-bundle",
+    "site", "authority", "trust", "discover", "check", "plan", "apply", "verify", "rollback", "receipts", "status",
+    "attach", "cancel", "pause", "continue", "resume", "retry", "skip", "cluster", "workspace", "mirror",
+    "support-bundle",
 )  # fmt: skip
 _OF_A_SITE = re.compile(rf"\bhomewright(?= (?:{'|'.join(VERBS_OF_A_SITE)})\b)|(?<=: )homewright$")
 """A command about a site, in a text; practice servers, schemas and completions are of none."""
