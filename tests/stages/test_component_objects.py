@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from homewright.cluster.client import Cluster
 from homewright.cluster.objects import is_of
 from homewright.planning import zone
 from homewright.site import mirrored, mirrors
@@ -220,6 +221,24 @@ Address 1: 10.152.0.10 kube-dns.kube-system.svc.cluster.local
 Name:      old.home.internal
 Address 1: 192.168.1.12 old.home.internal
 """
+
+
+def test_each_resolver_is_asked_and_told_apart() -> None:
+    """One of them may not have read its settings yet, while the other one has."""
+    said = SAID.replace("= s1.home.internal.", "= s1.home.internal. 10.1.0.7").replace("= gone.", "= s1.") + "\n"
+    found = names.answers(said)
+    assert found["s1.home.internal. 10.1.0.7"] == ("192.168.1.11",) and found["s1.home.internal."] == ()
+
+    class Api:
+        def list(self, path: str, **asked: str) -> list[dict[str, Any]]:
+            assert asked == {"labelSelector": "k8s-app=kube-dns"}
+            going = {"deletionTimestamp": "2026-01-02T12:00:00Z"}
+            return [
+                {"metadata": {}, "status": {"podIP": "10.1.0.9"}}, {"metadata": {}, "status": {}},
+                {"metadata": going, "status": {"podIP": "10.1.0.8"}}, {"metadata": {}, "status": {"podIP": "10.1.0.7"}},
+            ]  # fmt: skip
+
+    assert names.resolvers(cast(Cluster, Api())) == ["10.1.0.7", "10.1.0.9"]
 
 
 def test_what_nslookup_prints_is_read() -> None:

@@ -24,6 +24,13 @@ BEGIN = "# The site's zone, kept by Homewright (40/core/dns)."
 END = "# End of Homewright's block."
 _BLOCK = re.compile(rf"{re.escape(BEGIN)}\n.*?{re.escape(END)}\n", re.DOTALL)
 DOMAIN = "cluster.local"
+_ASKING = """
+for name; do
+    for server in '' {servers}; do echo "= $name $server"; nslookup "$name" $server 2>&1; done
+done
+true
+"""
+"""Every name, of the resolver that pods are given and of each that is behind it."""
 
 
 class NotOurs(HomewrightError):
@@ -115,23 +122,35 @@ def prove(api: Cluster, site: Site, plan: ZonePlan) -> Proof:
     own = f"kubernetes.default.svc.{DOMAIN}"
     questions = [*plan.names, proof, own]
     asked = [f"{name}.{plan.zone}." if name in plan.names else f"{name}." for name in questions]
+    each = resolvers(api)
     try:
-        over = proving.run(api, site, "dns", 'for name; do echo "= $name"; nslookup "$name" 2>&1; done; true', asked)
+        over = proving.run(api, site, "dns", _ASKING.format(servers=" ".join(each)), asked)
     except proving.NotProved as error:
         return broken(f"{error.what} {error.why}")
     found = answers(over.said)
     wanted = {f"{name}.{plan.zone}.": address for name, address in plan.names.items()} | {f"{proof}.": plan.ingress}
-    for name, address in wanted.items():
-        if address not in found.get(name, ()):
-            said = ", ".join(found.get(name, ())) or "not found"
-            return broken(f"{name.rstrip('.')} is {said} in a pod, not {address}.")
-    if not found.get(f"{own}."):
-        return broken(f"{own} is not found in a pod.")
+    for server in ("", *each):
+        by = f" {server}".rstrip()
+        of = f" by CoreDNS at {server}" if server else ""
+        for name, address in wanted.items():
+            if address not in found.get(f"{name}{by}", ()):
+                said = ", ".join(found.get(f"{name}{by}", ())) or "not found"
+                return broken(f"{name.rstrip('.')} is {said} in a pod{of}, not {address}.")
+        if not found.get(f"{own}.{by}"):
+            return broken(f"{own} is not found in a pod{of}.")
     return proved(f"A pod finds {len(wanted)} names of {plan.zone}, and those of the cluster.")
 
 
+def resolvers(api: Cluster) -> list[str]:
+    """Where each of CoreDNS' pods answers: every one reads its settings in its own time, up to half a minute later."""
+    pods = api.list("/api/v1/namespaces/kube-system/pods", labelSelector="k8s-app=kube-dns")
+    there = [one for one in pods if not one["metadata"].get("deletionTimestamp")]
+    return sorted(one["status"]["podIP"] for one in there if one["status"].get("podIP"))
+
+
 def answers(said: str) -> dict[str, tuple[str, ...]]:
-    """The addresses that nslookup printed for each name; that of the server that it asked is none of them. Pure."""
+    """The addresses that nslookup printed for each question, which is a name and perhaps the server that was asked for
+    it; the server's own address is none of them. Pure."""
     found: dict[str, tuple[str, ...]] = {}
     name, answering = "", False
     for line in said.splitlines():
