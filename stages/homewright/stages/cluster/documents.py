@@ -26,6 +26,8 @@ PROGRAMS = "/usr/local/lib/homewright/cluster"
 BIN = "/usr/local/bin"
 LINKS = ("kubeadm", "kubelet", "kubectl")
 UNITS = "/etc/systemd/system"
+VOLUMES = "/var/lib/homewright-volumes"
+"""Of local-path, where the site has that; a folder that is empty goes with the node."""
 MARK = "(Homewright)"
 """What tells our kubelet's unit from others of that name."""
 SCRIPT = "/usr/local/sbin/homewright-runtime"

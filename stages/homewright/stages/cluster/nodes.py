@@ -35,8 +35,8 @@ OWN = (PROGRAMS, documents.STORE, documents.RUNTIME, "/etc/homewright/containerd
 """Folders that are nobody else's."""
 _KUBELETS = "/usr/libexec/kubernetes/kubelet-plugins"
 EMPTY = (
-    "/usr/local/lib/homewright", "/etc/homewright/cluster", "/etc/homewright", f"{_KUBELETS}/volume/exec",
-    f"{_KUBELETS}/volume", _KUBELETS, "/usr/libexec/kubernetes", "/usr/lib/modules",
+    documents.VOLUMES, "/usr/local/lib/homewright", "/etc/homewright/cluster", "/etc/homewright",
+    f"{_KUBELETS}/volume/exec", f"{_KUBELETS}/volume", _KUBELETS, "/usr/libexec/kubernetes", "/usr/lib/modules",
 )  # fmt: skip
 """Folders that others may share: they go only when they are empty and were not there before."""
 _OWN_FILES = (

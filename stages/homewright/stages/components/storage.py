@@ -19,12 +19,13 @@ from homewright.engine.runners.host import Proof, broken, proved
 from homewright.errors import HomewrightError
 from homewright.site import mirrored, mirrors
 from homewright.site.models import Site
+from homewright.stages.cluster import documents
 from homewright.stages.components import proving, workloads
 
 NAMESPACE = "local-path-storage"
 CLASS = "local-path"
 PROVISIONER = "rancher.io/local-path"
-FOLDER = "/var/lib/homewright-volumes"
+FOLDER = documents.VOLUMES
 """On every node: a folder for each claim. What is in it outlives the cluster."""
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/local-path-provisioner"

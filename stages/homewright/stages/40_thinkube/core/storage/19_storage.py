@@ -1,4 +1,4 @@
-"""The cluster without local-path, unless somebody's data is in it; and the nodes without its empty folders."""
+"""The cluster without local-path, unless somebody's data is in it; and the server without its empty folder."""
 
 from homewright.cluster import objects
 from homewright.cluster.client import ClusterError
@@ -8,17 +8,16 @@ from homewright.stages.components import api, proving, storage
 
 
 def rollback(host: Host) -> None:
-    stays = api.stays(host)
     if api.is_gone(host):
         host.say("the cluster is gone already")
-    elif stays:
+    elif api.stays(host):
         _let_go(host)
     else:
         _take_away(host)
-    with host.task("No empty folders") as task:
-        for server in (host,) if stays else (host, *host.peers):
-            said = server.run(f"[ -d {storage.FOLDER} ] && rmdir {storage.FOLDER} 2>/dev/null && echo gone; true")
-            task.changed = "gone" in said.stdout or task.changed
+    with host.task("No empty folder") as task:
+        # Those of the other nodes go with the nodes: this step has no hold of them.
+        said = host.run(f"[ -d {storage.FOLDER} ] && rmdir {storage.FOLDER} 2>/dev/null && echo gone; true")
+        task.changed = "gone" in said.stdout
 
 
 def _let_go(host: Host) -> None:
