@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +42,7 @@ def pod(
     *, node: str = "n1", phase: str = "Pending", waiting: str = "", message: str = "",
     ended: dict[str, Any] | None = None, ready: bool = False, running: float | None = None, started: bool = False,
     restarts: int = 0, unschedulable: str = "", deleting: float | None = None, init: bool = False, reason: str = "",
+    age: float = 60,
 ) -> Pod:  # fmt: skip
     state: dict[str, Any] = {}
     if waiting:
@@ -59,7 +61,7 @@ def pod(
         )
     else:
         conditions.append({"type": "PodScheduled", "status": "True"})
-    metadata = {"name": "code-server-alice-0", "uid": POD_UID, "creationTimestamp": stamp(600)}
+    metadata = {"name": "code-server-alice-0", "uid": POD_UID, "creationTimestamp": stamp(age)}
     if deleting is not None:
         metadata["deletionTimestamp"] = stamp(deleting)
     kind = "initContainerStatuses" if init else "containerStatuses"
@@ -86,6 +88,10 @@ def event(reason: str, message: str, about: str = "Pod", count: int = 1, series:
     if series:
         manifest |= {"series": {"count": series, "lastObservedTime": stamp(ago)}, "count": None, "lastTimestamp": None}
     return Event.of(manifest)
+
+
+def put_out(uid: str, ago: float = 60) -> Event:
+    return replace(event("Evicted", "too much disk", ago=ago), uid=uid)
 
 
 def claim(phase: str = "Bound") -> Claim:
@@ -122,6 +128,14 @@ WEBHOOK = (
     "create Pod code-server-alice-0 in StatefulSet code-server-alice failed error: admission webhook "
     '"validate.kyverno.svc" denied the request: only images of registry.lan'
 )
+ADMISSION = (
+    "create Pod code-server-alice-0 in StatefulSet code-server-alice failed error: pods "
+    "\"code-server-alice-0\" is forbidden: ValidatingAdmissionPolicy 'images' with binding 'images' denied request: no"
+)
+AWAY = (
+    "create Pod code-server-alice-0 in StatefulSet code-server-alice failed error: Internal error occurred: failed "
+    'calling webhook "w.example.org": failed to call webhook: service "w" not found'
+)
 GPUS = (
     "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. preemption: 0/3 nodes are available: 3 No preemption "
     "victims found for incoming pod."
@@ -157,6 +171,10 @@ CASES = [
      "error", "Pod Security level refuses its pod: restricted:latest", "homewright"),
     ("webhook", seen(events=(event("FailedCreate", WEBHOOK, "StatefulSet"),)),
      "error", "a policy of the cluster refuses its pod", "cluster"),
+    ("policy of the API server itself", seen(events=(event("FailedCreate", ADMISSION, "StatefulSet"),)),
+     "error", "a policy of the cluster refuses its pod", "cluster"),
+    ("a webhook that is away", seen(events=(event("FailedCreate", AWAY, "StatefulSet"),)),
+     "error", "does not answer, so no pod is made: Internal error occurred: failed calling webhook", "cluster"),
     ("no pod, otherwise", seen(events=(event("FailedCreate", "create Pod x failed error: what?", "StatefulSet"),)),
      "error", "makes no pod for it: what?", "cluster"),
     ("gpus", seen(pod(node="", unschedulable=GPUS)), "error", "too few GPUs on 3 of 3 nodes", "user"),
@@ -180,6 +198,12 @@ CASES = [
      "PersistentVolumeClaim"),)), "error", "storage class does not exist", "cluster"),
     ("being provisioned", seen(pod(node="", unschedulable="pod has unbound immediate PersistentVolumeClaims"),
      claims=(claim("Pending"),)), "pending", "getting its volume", None),
+    ("a provisioner that nobody runs", seen(pod(node="", unschedulable="pod has unbound immediate "
+     "PersistentVolumeClaims", age=400), claims=(claim("Pending"),), events=(event("ExternalProvisioning",
+     "Waiting for a volume", "PersistentVolumeClaim"),)),
+     "error", "workspace-alice still has no volume: Waiting for a volume", "cluster"),
+    ("a provisioner that nobody runs, asked late", seen(pod(node="", age=400), claims=(claim("Pending"),)),
+     "error", "workspace-alice still has no volume: nothing brings one", "cluster"),
     ("waits for a consumer", seen(pod(node=""), claims=(claim("Pending"),)),
      "pending", "a node is being looked for", None),
     ("pulling", seen(pod(waiting="ContainerCreating"), events=(event("Pulling", "Pulling image"),)),
@@ -191,6 +215,8 @@ CASES = [
      "error", "wants a sign-in", "cluster"),
     ("registry away", seen(pod(waiting="ErrImagePull", message="dial tcp: lookup r.lan: no such host")),
      "error", "registry does not answer", "cluster"),
+    ("registry of another authority", seen(pod(waiting="ErrImagePull", message="tls: failed to verify certificate: "
+     "x509: certificate signed by unknown authority")), "error", "do not trust its registry's certificate", "cluster"),
     ("image never pulled", seen(pod(waiting="ErrImageNeverPull", message="is not present with pull policy of Never")),
      "error", "its node does not have it", "cluster"),
     ("image's name", seen(pod(waiting="InvalidImageName", message="couldn't parse")), "error", "none", "homewright"),
@@ -212,6 +238,15 @@ CASES = [
     ("mount, from the third", seen(pod(waiting="ContainerCreating"),
      events=(event("FailedMount", "timed out", count=3),)),
      "error", "cannot be mounted: timed out", "cluster"),
+    ("its Secret is gone", seen(pod(waiting="ContainerCreating"), events=(event("FailedMount",
+     'MountVolume.SetUp failed for volume "files" : secret "code-server-alice" not found', count=3),)),
+     "error", "its Secret code-server-alice is missing", "cluster"),
+    ("put out once", seen(pod(waiting="ContainerCreating"), events=(put_out("older"),)),
+     "starting", "its node put it out: too much disk", None),
+    ("put out twice", seen(pod(phase="Running", running=20), events=(put_out("older"), put_out("oldest"))),
+     "error", "puts it out again and again: too much disk", "cluster"),
+    ("put out long ago", seen(pod(waiting="ContainerCreating"), events=(put_out("a", ago=700), put_out("b", ago=800))),
+     "starting", "", None),
     ("mount, counted in a series", seen(pod(waiting="ContainerCreating"),
      events=(event("FailedMount", "timed out", series=5),)), "error", "cannot be mounted", "cluster"),
     ("multi-attach", seen(pod(waiting="ContainerCreating"), events=(event("FailedAttachVolume",

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from homewright.cluster.client import Cluster as Connection
 from homewright.cluster.kubeconfig import SECRET, Kubeconfig, KubeconfigError
 from homewright.errors import HomewrightError, Unreachable, visible
+from homewright.workspaces.backends.kubernetes.reasons import quota_in
 from homewright.workspaces.backends.kubernetes.words import MANAGER
 from homewright.workspaces.errors import (
     InstanceFailed,
@@ -375,8 +376,11 @@ class Api:
                 f"It says: {said}.",
                 ["have it made: homewright workspace export --setup | kubectl apply -f -"],
             )
+        refusal = f"The cluster refuses to {verb} {resource}{where}."
+        if (full := quota_in(said)) is not None:
+            return failure(refusal, f"{full.reason[:1].upper()}{full.reason[1:]}.", [full.remedy])
         return failure(
-            f"The cluster refuses to {verb} {resource}{where}.",
+            refusal,
             f"It says: {said}.",
             ["see what it says: a quota, a policy of the cluster, or a value that it does not take"],
         )

@@ -35,6 +35,8 @@ PASSWORD = "password"
 CONTAINER = "workspace"
 GPU = "nvidia.com/gpu"
 _PROBE_EVERY_S = 2
+_LAST_WORDS = "FallbackToLogsOnError"
+"""kubelet keeps the end of the output of what fails, where it leaves no message itself: its last line is told."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,7 @@ def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> M
         "ports": [{"name": port.name, "containerPort": port.container, "protocol": "TCP"} for port in template.ports],
         "resources": _resources(preset),
         "securityContext": _unprivileged(),
+        "terminationMessagePolicy": _LAST_WORDS,
         "volumeMounts": [*mounts, files],
         # No liveness probe: it would end somebody's session because a build kept the editor busy.
         "startupProbe": {
@@ -276,6 +279,7 @@ def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> M
             "env": container["env"],
             "resources": container["resources"],
             "securityContext": _unprivileged(),
+            "terminationMessagePolicy": _LAST_WORDS,
             "volumeMounts": [*mounts, files],
         }
         for step, command in steps

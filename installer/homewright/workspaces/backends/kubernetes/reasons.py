@@ -5,12 +5,14 @@ One sentence for each cause, whether it is seen of a workspace (`states`) or for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homewright.workspaces.models import Whose, WorkspaceState
 
 _RESOURCES = {"cpu": "processors", "memory": "memory", "ephemeral-storage": "disk", "nvidia.com/gpu": "GPUs"}
+_QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+?), used: (.+?), limited: ([^,]+(?:,[\w./-]+=[^,]+)*)")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,12 @@ def quota(name: str, requested: str, used: str, limited: str) -> Finding:
         "user",
         "stop another workspace, take a smaller preset, or have the quota raised",
     )
+
+
+def quota_in(said: str) -> Finding | None:
+    """The quota that a refusal names; None where it names none."""
+    found = _QUOTA.search(said)
+    return quota(*found.groups()) if found is not None else None
 
 
 def no_room(short: Sequence[tuple[str, int]], nodes: int | None, tainted: bool) -> Finding:

@@ -26,7 +26,9 @@ _SIGNALS = {137: "killed (9)", 139: "crashed (11)", 143: "ended (15)"}
 _SHORT = re.compile(r"(\d+) Insufficient ([\w./-]*\w)")
 _TAINT = re.compile(r"(\d+) node\(s\) had untolerated taint(?:\(s\))? ?(?:\{([^}]*)\})?")
 _NODES = re.compile(r"(\d+)/(\d+) nodes are available")
-_QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+?), used: (.+?), limited: ([^,]+(?:,[\w./-]+=[^,]+)*)")
+_SECRET = re.compile(r'secret "([^"]+)" not found')
+_PUT_OUT_LATELY_S = 600.0
+"""How long it counts that its node put a pod of it out."""
 
 
 def judge(seen: Seen, now: float, start_timeout_s: float) -> Finding:
@@ -56,10 +58,11 @@ def judge(seen: Seen, now: float, start_timeout_s: float) -> Finding:
         return Finding(WorkspaceState.RUNNING, _again(pod))
     return (
         _ended(pod)
-        or _unscheduled(seen, pod)
+        or _unscheduled(seen, pod, now, start_timeout_s)
         or _lost_node(seen, pod)
         or _not_starting(seen, pod)
         or _mounting(seen, pod)
+        or _put_out(seen, pod, now)
         or _silent(seen, pod, now, start_timeout_s)
     )
 
@@ -93,9 +96,8 @@ def _no_pod(seen: Seen) -> Finding:
     event = _last(seen.events, {"FailedCreate"})
     if event is None:
         return Finding(WorkspaceState.PENDING, "its pod is being made")
-    if quota := _QUOTA.search(event.message):
-        name, requested, used, limited = quota.groups()
-        return reasons.quota(name, requested, used, limited)
+    if (full := reasons.quota_in(event.message)) is not None:
+        return full
     if "violates PodSecurity" in event.message:
         what = event.message.split("violates PodSecurity", 1)[1].lstrip(' "')
         return _error(
@@ -108,6 +110,12 @@ def _no_pod(seen: Seen) -> Finding:
             f"a policy of the cluster refuses its pod: {_tail(event.message)}",
             "cluster",
             "ask the cluster's administrator what that policy wants",
+        )
+    if "failed calling webhook" in event.message:
+        return _error(
+            f"a policy of the cluster does not answer, so no pod is made: {_tail(event.message)}",
+            "cluster",
+            "see whether the program behind that webhook runs, or have the webhook removed",
         )
     if "persistentvolumeclaim" in event.message and "not found" in event.message:
         return _error("its storage is missing", "cluster", "create it again: what is missing is made")
@@ -140,7 +148,7 @@ def _ended(pod: Pod) -> Finding | None:
     )
 
 
-def _unscheduled(seen: Seen, pod: Pod) -> Finding | None:
+def _unscheduled(seen: Seen, pod: Pod, now: float, start_timeout_s: float) -> Finding | None:
     if pod.node or not pod.unschedulable:
         return None
     said = pod.unschedulable
@@ -154,7 +162,7 @@ def _unscheduled(seen: Seen, pod: Pod) -> Finding | None:
             "create it again: what is missing is made",
         )
     if "unbound immediate PersistentVolumeClaims" in said or "provisioning failed" in said.lower():
-        return _storage(seen)
+        return _storage(seen, _waits(pod, now) > start_timeout_s)
     if "volume node affinity conflict" in said:
         return _error(
             "its data is on a node that cannot take it now",
@@ -179,7 +187,11 @@ def _unscheduled(seen: Seen, pod: Pod) -> Finding | None:
     return _error(f"no node takes it: {said}", "cluster", "see what the scheduler says")
 
 
-def _storage(seen: Seen) -> Finding:
+def _waits(pod: Pod, now: float) -> float:
+    return now - (pod.created_at or now)
+
+
+def _storage(seen: Seen, too_long: bool) -> Finding:
     pending = [claim for claim in seen.claims if claim.phase != "Bound"]
     event = _last(seen.events, {"ProvisioningFailed", "FailedBinding"})
     names = ", ".join(claim.name for claim in pending) or "its storage"
@@ -191,6 +203,13 @@ def _storage(seen: Seen) -> Finding:
         return _error(f"{names} gets no volume: {event.message}", "cluster", "see what the provisioner says")
     if any(claim.phase == "Lost" for claim in pending):
         return _error(f"the volume behind {names} is lost", "cluster", "bring the volume back from a backup")
+    if too_long:
+        asked = _last(seen.events, {"ExternalProvisioning"})
+        return _error(
+            f"{names} still has no volume: {asked.message if asked is not None else 'nothing brings one'}",
+            "cluster",
+            "see whether the provisioner of that storage class runs, or name another class: workspaces.storage_class",
+        )
     return Finding(WorkspaceState.PENDING, f"{names} is getting its volume")
 
 
@@ -240,6 +259,8 @@ def _image(one: Container, said: str) -> Finding:
         return reasons.image_nowhere(said)
     elif "not found" in lower or "manifest unknown" in lower:
         why, remedy = "there is no such image", "correct the image in the template, or bring it to the registry"
+    elif "x509:" in lower or "certificate" in lower:
+        why, remedy = "the nodes do not trust its registry's certificate", "have the nodes trust that authority"
     elif "no such host" in lower or "dial tcp" in lower or "timeout" in lower or "connection refused" in lower:
         why, remedy = "the registry does not answer", "see whether the nodes reach it, or use a mirror of it"
     else:
@@ -255,7 +276,7 @@ def _exit(one: Container) -> str:
         return one.ended or "for no reason that is told"
     words = _SIGNALS.get(code, f"it ended with exit code {code}")
     last = next((line for line in reversed(one.ended_message.splitlines()) if line.strip()), "")
-    return f"{words}: {last}" if last else words
+    return f"{words}: {last.strip()[:200]}" if last else words
 
 
 def _mounting(seen: Seen, pod: Pod) -> Finding | None:
@@ -270,8 +291,28 @@ def _mounting(seen: Seen, pod: Pod) -> Finding | None:
         )
     mount = _last(seen.events, {"FailedMount"}, pod) or attach
     if mount is not None and mount.count >= _MOUNT_TRIES:
+        if missing := _SECRET.search(mount.message):
+            return _error(f"its Secret {missing[1]} is missing", "cluster", "create it again: what is missing is made")
         return _error(f"its storage cannot be mounted: {mount.message}", "cluster", "see what its node says")
     return None
+
+
+def _put_out(seen: Seen, pod: Pod, now: float) -> Finding | None:
+    """A pod that is put out is made anew at once: only events tell of it, and those of the last pods say how often."""
+    put_out = [
+        one for one in seen.events
+        if one.reason == "Evicted" and one.about[0] == "Pod" and one.uid != pod.uid and now - one.at < _PUT_OUT_LATELY_S
+    ]  # fmt: skip
+    if not put_out:
+        return None
+    why = put_out[-1].message
+    if len({one.uid for one in put_out}) == 1:
+        return Finding(WorkspaceState.STARTING, f"it starts again: its node put it out: {why}")
+    return _error(
+        f"its node puts it out again and again: {why}",
+        "cluster",
+        "free disk or memory on that node, have the limit that it names raised, or take a smaller preset",
+    )
 
 
 def _silent(seen: Seen, pod: Pod, now: float, start_timeout_s: float) -> Finding:
@@ -288,10 +329,12 @@ def _silent(seen: Seen, pod: Pod, now: float, start_timeout_s: float) -> Finding
                 f"it runs for {round(age)} s and does not answer: {why}", "user", "look at its log, then restart it"
             )
         return Finding(WorkspaceState.STARTING, why)
-    if not pod.node:
+    too_long = _waits(pod, now) > start_timeout_s
+    waits_for_storage = any(claim.phase != "Bound" for claim in seen.claims)
+    if not pod.node and not (too_long and waits_for_storage):
         return Finding(WorkspaceState.PENDING, "a node is being looked for")
-    if any(claim.phase != "Bound" for claim in seen.claims):
-        storage = _storage(seen)
+    if waits_for_storage:
+        storage = _storage(seen, too_long)
         if storage.state is WorkspaceState.ERROR:
             return storage
     newest = max((one for one in seen.events if one.uid == pod.uid), key=lambda event: event.at, default=None)
