@@ -25,7 +25,7 @@ _KINDS = {
     "services": "Service", "persistentvolumeclaims": "PersistentVolumeClaim", "pods": "Pod", "events": "Event",
     "statefulsets": "StatefulSet", "ingresses": "Ingress", "networkpolicies": "NetworkPolicy", "roles": "Role",
     "rolebindings": "RoleBinding", "daemonsets": "DaemonSet", "nodes": "Node", "resourcequotas": "ResourceQuota",
-    "storageclasses": "StorageClass",
+    "storageclasses": "StorageClass", "virtualservices": "VirtualService", "gateways": "Gateway",
 }  # fmt: skip
 
 
@@ -59,6 +59,8 @@ class StandIn:
         """Versions up to this one cannot be watched from any more."""
         self.missing: set[str] = set()
         """Resources that this server does not have."""
+        self.istio = False
+        """Whether Istio's kinds are there."""
         self.metrics: list[dict[str, Any]] = []
         """What a metrics server measured: PodMetrics."""
         self._log: list[tuple[int, str, dict[str, Any]]] = []
@@ -98,6 +100,11 @@ class StandIn:
         return copy.deepcopy(manifest)
 
     def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any] | None, content: str) -> Any:
+        if path.startswith("/apis/networking.istio.io/") and not self.istio:
+            raise Refusal(404, "NotFound", "the server could not find the requested resource")
+        if path == "/apis/networking.istio.io/v1":
+            names = [{"name": "virtualservices"}, {"name": "gateways"}]
+            return {"kind": "APIResourceList", "resources": names}
         found = _PATH.fullmatch(path)
         if found is None:
             raise Refusal(404, "NotFound", f"no such path {path}")

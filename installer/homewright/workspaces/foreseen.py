@@ -22,7 +22,7 @@ def of(backend: ClusterBackend, lookout: Lookout, spec: Specification) -> Foresi
         manifests.record(template, intent),
         *manifests.claims(template, intent, backend.surroundings),
         manifests.secret(template, intent, "", {}),
-        *manifests.parts(template, intent, "", backend.surroundings),
+        *manifests.parts(template, intent, "", backend.surroundings, backend.way()),
     )
     there = set()
     for part in parts:

@@ -112,6 +112,10 @@ class Workspace(WorkspaceModel):
     node's address."""
     by_name: str = ""
     """The URL by its name, for computers that ask the site's DNS server; empty without a zone."""
+    route: str = ""
+    """What leads to that address: a kind of object in the cluster, and its gateway. Only where one is shown alone."""
+    sign_in: Literal["password"] = "password"
+    """How its editor knows its user: by a password of its own, since the platform has no sign-in (OIDC) yet."""
     repository: Repository | None = None
     """What was cloned into it."""
     created_at: float | None = None

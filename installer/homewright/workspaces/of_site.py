@@ -14,6 +14,7 @@ def surroundings(site: Site) -> Surroundings:
         zone=site.zone,
         ingress_class=settings.ingress_class,
         issuer=settings.issuer,
+        gateway=settings.istio_gateway,
         storage_class=settings.storage_class,
         mirror=site.mirror,
     )
@@ -23,4 +24,6 @@ def walls(site: Site) -> namespace.Walls:
     """What workspaces may be reached by, and what they may not reach."""
     network = site.network
     ranges = (network.lan, network.lxd, network.pods, network.services, network.load_balancer, network.overlay.range)
-    return namespace.Walls((site.workspaces.ingress_namespace,), tuple(str(one) for one in ranges if one is not None))
+    gateway = site.workspaces.istio_gateway
+    controllers = (site.workspaces.ingress_namespace, *([gateway.partition("/")[0]] if gateway else []))
+    return namespace.Walls(tuple(dict.fromkeys(controllers)), tuple(str(one) for one in ranges if one is not None))

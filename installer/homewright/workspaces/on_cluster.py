@@ -13,16 +13,13 @@ from homewright.cluster.report import honours_policies
 from homewright.errors import UsageError
 from homewright.site.authority import Authority
 from homewright.site.models import Site
-from homewright.workspaces import at_pods, foreseen, given_up, repositories
-from homewright.workspaces.backends.kubernetes import manifests, namespace, usage
+from homewright.workspaces import at_pods, foreseen, given_up, naming, shown
+from homewright.workspaces.backends.kubernetes import manifests, namespace, routes, usage
 from homewright.workspaces.backends.kubernetes.api import LOOK_S, Api, Conflict
 from homewright.workspaces.backends.kubernetes.index import KINDS, Index
-from homewright.workspaces.backends.kubernetes.intent import Intent
 from homewright.workspaces.backends.kubernetes.manifests import Manifest
-from homewright.workspaces.backends.kubernetes.observed import Pod, Seen
+from homewright.workspaces.backends.kubernetes.observed import Seen
 from homewright.workspaces.backends.kubernetes.prediction import Foresight
-from homewright.workspaces.backends.kubernetes.reasons import Finding
-from homewright.workspaces.backends.kubernetes.states import judge
 from homewright.workspaces.backends.kubernetes.streams import Command, Forwarder
 from homewright.workspaces.backends.kubernetes.usage import Usage
 from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend, Held
@@ -42,7 +39,7 @@ from homewright.workspaces.models import (
 )
 from homewright.workspaces.of_site import surroundings, walls
 from homewright.workspaces.repositories import Mode, Synced
-from homewright.workspaces.template_models import REPOSITORY_STEP, PodTemplate
+from homewright.workspaces.template_models import PodTemplate
 from homewright.workspaces.templates import Template, digest
 
 Say = Callable[[str], None]
@@ -133,9 +130,27 @@ class ClusterWorkspaces:
         return self._find(key, LOOK_S if briefly else None) is not None
 
     def show(self, key: Key) -> Workspace:
-        """One workspace as it is now."""
+        """One workspace as it is now, with what leads to it."""
         backend, held = self._require(key)
-        return self._show(backend, held)
+        route = routes.words(backend.route(held))
+        return self._show(backend, held).model_copy(update={"route": route})
+
+    def way_in(self, spec: Specification) -> str:
+        """What keeps the address of a workspace from opening, or is worth knowing of it; empty for nothing."""
+        backend, zone = self.backend_for(spec), self.surroundings.zone
+        if zone is None or not self.api.has_istio():
+            return ""
+        name = self.surroundings.gateway
+        if name is None:
+            return "The cluster has Istio, and the site names no gateway of it (workspaces.istio_gateway): by Ingress."
+        place, _, own = name.partition("/")
+        try:
+            gateway = self.api.get("Gateway", place, own)
+        except MissingRight as error:
+            return f"Whether Istio's gateway {name} leads to it cannot be told. {error.what}"
+        slug = naming.slug(spec.key.user, spec.key.name)
+        host = manifests.host_name(backend.template, slug, zone)
+        return routes.lack(name, gateway, backend.template.namespace, host)
 
     def existing(self, key: Key) -> Workspace | None:
         """The workspace of a key as it is now; None where there is none."""
@@ -189,7 +204,7 @@ class ClusterWorkspaces:
     def export(self, key: Key) -> tuple[Manifest, ...]:
         """The objects that it is made of, for any other tool; without the password."""
         backend, held = self._require(key)
-        return self._objects(backend.template, held.intent, held.uid)
+        return self._objects(backend, held)
 
     def keeps_apart(self) -> bool | None:
         """Whether the cluster's network honours NetworkPolicy; None where that cannot be told, or not by us."""
@@ -450,46 +465,14 @@ class ClusterWorkspaces:
         held = backend.find(held.intent.key) or held
         return self.workspace_of(backend.look(held), backend.template, time.time())
 
-    def _objects(self, template: PodTemplate, intent: Intent, uid: str) -> tuple[Manifest, ...]:
+    def _objects(self, backend: ClusterBackend, held: Held) -> tuple[Manifest, ...]:
+        template, intent = backend.template, held.intent
         return (
             manifests.record(template, intent),
             *manifests.claims(template, intent, self.surroundings),
-            *manifests.parts(template, intent, uid, self.surroundings),
+            *manifests.parts(template, intent, held.uid, self.surroundings, backend.way()),
         )
 
     def workspace_of(self, seen: Seen, template: PodTemplate, now: float, used: Usage | None = None) -> Workspace:
         """What is seen of one, and what its pod uses, as everybody is shown it."""
-        intent, pod = seen.intent, seen.pod
-        finding: Finding = judge(seen, now, template.probe.start_timeout_s)
-        running = [one.running_since for one in pod.containers if one.running_since] if pod is not None else []
-        notes = []
-        if pod is not None and pod.preset not in ("", intent.preset):
-            notes.append(f"It runs as {pod.preset}: its next start or restart makes it {intent.preset}.")
-        if intent.digest != digest(template):
-            notes.append("Its template has changed since it was made: its next start brings what it says now.")
-        notes += _notes_of_steps(pod)
-        return Workspace(
-            key=intent.key,
-            slug=intent.slug,
-            template=intent.template,
-            preset=intent.preset,
-            title=intent.title,
-            state=finding.state,
-            reason=finding.reason,
-            remedy=finding.remedy,
-            whose=finding.whose,
-            node=pod.node if pod is not None else "",
-            address=manifests.address(template, intent.slug, self.surroundings),
-            repository=intent.repository,
-            created_at=intent.created_at,
-            started_at=min(running) if running else None,
-            cpu=used.cpu if used is not None else None,
-            memory=used.memory if used is not None else None,
-            notes=tuple(notes),
-        )
-
-
-def _notes_of_steps(pod: Pod | None) -> list[str]:
-    """What the step that clones has complained of: it keeps nothing from starting."""
-    told = [one.ended_message for one in pod.containers if one.name == REPOSITORY_STEP] if pod is not None else []
-    return [f"Its repository was not cloned: {repositories.why(text)}. `sync` tries again." for text in told if text]
+        return shown.workspace_of(seen, template, now, self.surroundings, used)

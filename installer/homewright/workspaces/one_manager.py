@@ -135,7 +135,7 @@ class OneManager(Manager):
         there = self.require_cluster()
         there.backend_for(spec)
         apart, existing = there.keeps_apart(), there.existing(spec.key)
-        warnings = _warnings(template, apart)
+        warnings = _warnings(template, apart, there.way_in(spec))
         if self.site.zone is None:
             warnings.append("The site has no zone, so it gets no address: it is opened by a port-forward.")
         if existing is not None:
@@ -157,7 +157,7 @@ class OneManager(Manager):
         there = self.require_cluster()
         there.backend_for(spec)
         apart, new = there.keeps_apart(), not there.has(spec.key)
-        warnings = _warnings(template, apart)
+        warnings = _warnings(template, apart, there.way_in(spec))
         if apart is False:
             if not accept_open_network and new:
                 raise NeedsAcceptance(
@@ -362,9 +362,9 @@ class OneManager(Manager):
             raise
 
 
-def _warnings(template: PodTemplate, apart: bool | None) -> list[str]:
+def _warnings(template: PodTemplate, apart: bool | None, way_in: str) -> list[str]:
     """What is said with each of its workspaces."""
-    return [*filter(None, (template.warning, _UNTOLD_NETWORK if apart is None else ""))]
+    return [*filter(None, (template.warning, _UNTOLD_NETWORK if apart is None else "", way_in))]
 
 
 def _will_not_start(spec: Specification, problems: Sequence[Finding]) -> WillNotStart:

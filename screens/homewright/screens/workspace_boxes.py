@@ -53,6 +53,8 @@ class DetailBox(WorkingBox[None]):
             box.border_title = f"workspace {self._one.key}"
             with VerticalScroll():
                 yield Static(self._words(), markup=False)
+                if self._one.key.node is None and self._one.address:
+                    yield Static("Way in    looking …", id="route", markup=False)
                 yield Static("On now    looking …", id="on", markup=False)
             yield Static(Content.assemble(("esc ", "bold"), "back"), classes="buttons")
         yield TooSmall()
@@ -60,6 +62,11 @@ class DetailBox(WorkingBox[None]):
     def on_mount(self) -> None:
         manager, key = self._manager, self._one.key
         self.jobs.start("on", lambda: manager.sessions(key), self._seen, self._unseen)
+        if self.query("#route"):
+            self.jobs.start("route", lambda: manager.show(key).route, self._leads, lambda _: self._leads("unknown"))
+
+    def _leads(self, route: str) -> None:
+        self.query_one("#route", Static).update(f"Way in    {route or 'none: start it again to make one'}")
 
     def _seen(self, sessions: tuple[Session, ...]) -> None:
         who = ", ".join(_from(session) for session in sessions) or "nobody"
@@ -79,6 +86,7 @@ class DetailBox(WorkingBox[None]):
             *([f"By name   {one.by_name}"] if one.by_name not in ("", one.address) else []),
             f"Node      {one.node}, port {one.port or '–'}",
             f"Template  {one.template}, preset {one.preset}",
+            "Sign-in   by a password of its own (p)",
             f"Uses      {cpu}, {size_text(one.memory)} memory",
             *([f"Title     {one.title}"] if one.title else []),
             f"Made      {_when(one.created_at)}",

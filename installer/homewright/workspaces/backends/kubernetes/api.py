@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from homewright.cluster.client import Cluster as Connection
 from homewright.cluster.kubeconfig import SECRET, Kubeconfig, KubeconfigError
 from homewright.errors import HomewrightError, Unreachable, visible
 from homewright.workspaces.backends.kubernetes.reasons import quota_in
+from homewright.workspaces.backends.kubernetes.resources import ISTIO, RESOURCES
 from homewright.workspaces.backends.kubernetes.words import MANAGER
 from homewright.workspaces.errors import (
     InstanceFailed,
@@ -41,6 +41,8 @@ CHUNK = 500
 ANSWER_S = 30.0
 PATIENCE_S = 30.0
 """How long a busy or silent API server is asked again."""
+FRESH_S = 60.0
+"""For how long is believed what kinds of objects a cluster has."""
 LOOK_S = 4.0
 """The same for a look at everything: it comes again soon, and servers are not kept waiting for a cluster."""
 _RETRIED = {429, 500, 502, 503, 504}
@@ -49,44 +51,12 @@ _LONGEST_PAUSE_S = 5.0
 _RIGHT = re.compile(r'cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"')
 
 
-@dataclass(frozen=True)
-class Resource:
-    """Where the objects of a kind are."""
-
-    version: str
-    plural: str
-
-    def path(self, namespace: str | None, name: str = "", sub: str = "") -> str:
-        base = f"/api/{self.version}" if "/" not in self.version else f"/apis/{self.version}"
-        place = f"{base}/namespaces/{quote(namespace)}" if namespace else base
-        return "/".join(filter(None, (f"{place}/{self.plural}", quote(name, safe=""), sub)))
-
-
-RESOURCES = {
-    "Namespace": Resource("v1", "namespaces"),
-    "ConfigMap": Resource("v1", "configmaps"),
-    "Secret": Resource("v1", "secrets"),
-    "ServiceAccount": Resource("v1", "serviceaccounts"),
-    "Service": Resource("v1", "services"),
-    "PersistentVolumeClaim": Resource("v1", "persistentvolumeclaims"),
-    "Pod": Resource("v1", "pods"),
-    "Event": Resource("v1", "events"),
-    "StatefulSet": Resource("apps/v1", "statefulsets"),
-    "DaemonSet": Resource("apps/v1", "daemonsets"),
-    "Node": Resource("v1", "nodes"),
-    "ResourceQuota": Resource("v1", "resourcequotas"),
-    "StorageClass": Resource("storage.k8s.io/v1", "storageclasses"),
-    "PodMetrics": Resource("metrics.k8s.io/v1beta1", "pods"),
-    "Ingress": Resource("networking.k8s.io/v1", "ingresses"),
-    "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
-    "Role": Resource("rbac.authorization.k8s.io/v1", "roles"),
-    "RoleBinding": Resource("rbac.authorization.k8s.io/v1", "rolebindings"),
-}
 _FAILURES: dict[str, type[HomewrightError]] = {
     "PersistentVolumeClaim": StorageFailed,
     "StatefulSet": InstanceFailed,
     "Service": ServiceFailed,
     "Ingress": RoutingFailed,
+    "VirtualService": RoutingFailed,
 }
 
 
@@ -130,6 +100,7 @@ class Api:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._age = 0
+        self._istio: tuple[float, bool] | None = None
 
     def close(self) -> None:
         with self._lock:
@@ -167,6 +138,24 @@ class Api:
             if not metadata.get("continue"):
                 return
             query["continue"] = metadata["continue"]
+
+    def has_istio(self) -> bool:
+        """Whether the cluster knows VirtualServices, asked at most once a minute.
+
+        Where it does not tell us, it has none.
+        """
+        with self._lock:
+            known = self._istio
+        if known is None or time.monotonic() - known[0] > FRESH_S:
+            try:
+                found = self._json("get", ISTIO, None, missing=True) or {}
+            except (Refused, MissingRight):
+                found = {}  # every account may ask, unless an administrator took that away
+            has = any(one.get("name") == "virtualservices" for one in found.get("resources") or ())
+            known = (time.monotonic(), has)
+            with self._lock:
+                self._istio = known
+        return known[1]
 
     def watch(self, kind: str, namespace: str, selector: str, version: str, seconds: int, grace_s: float) -> Watch:
         """What changes from a version on, for so many seconds, after which the server ends it by itself.

@@ -15,6 +15,7 @@ from homewright.site import mirrors
 from homewright.site.authority import Authority
 from homewright.site.models import MirrorSettings
 from homewright.workspaces import naming, repositories
+from homewright.workspaces.backends.kubernetes import routes
 from homewright.workspaces.backends.kubernetes.intent import DATA, Intent, marks_of, own_name, workload, written
 from homewright.workspaces.backends.kubernetes.words import (
     MADE_FOR,
@@ -48,6 +49,8 @@ class Surroundings:
     ingress_class: str | None = None
     issuer: str | None = None
     """The ClusterIssuer of cert-manager that signs the addresses."""
+    gateway: str | None = None
+    """NAMESPACE/NAME of the Istio Gateway that leads to workspaces, where the cluster has Istio."""
     storage_class: str | None = None
     """By default the cluster's default."""
     mirror: MirrorSettings = field(default_factory=MirrorSettings)
@@ -160,8 +163,11 @@ def certificate_name(template: PodTemplate, intent: Intent) -> str:
     return f"{workload(template, intent.slug)}-tls"
 
 
-def parts(template: PodTemplate, intent: Intent, uid: str, surroundings: Surroundings) -> tuple[Manifest, ...]:
-    """What comes after record, claims and password, the workload last. `uid` is the intent record's."""
+def parts(
+    template: PodTemplate, intent: Intent, uid: str, surroundings: Surroundings, way: str = routes.INGRESS
+) -> tuple[Manifest, ...]:
+    """What comes after record, claims and password, the workload last. `uid` is the intent record's, `way` the kind of
+    its route."""
     name = workload(template, intent.slug)
     found: list[Manifest] = []
     if template.credentials is not None:
@@ -177,8 +183,9 @@ def parts(template: PodTemplate, intent: Intent, uid: str, surroundings: Surroun
     found.append(
         _object("networking.k8s.io/v1", "NetworkPolicy", template, intent, uid=uid, spec=_own_pods_policy(intent))
     )
-    if surroundings.zone is not None:
-        found.append(_ingress(template, intent, uid, surroundings, surroundings.zone))
+    leads = route(template, intent, uid, surroundings, way)
+    if leads is not None:
+        found.append(leads)
     spec = {
         "replicas": 1 if intent.wanted == "running" and not intent.deleting else 0,
         "serviceName": name,
@@ -207,25 +214,20 @@ def _own_pods_policy(intent: Intent) -> Manifest:
     }
 
 
-def _ingress(template: PodTemplate, intent: Intent, uid: str, surroundings: Surroundings, zone: str) -> Manifest:
+def route(template: PodTemplate, intent: Intent, uid: str, surroundings: Surroundings, kind: str) -> Manifest | None:
+    """What leads to it from outside, of one of `routes.KINDS`; None without a zone."""
+    zone = surroundings.zone
+    if zone is None:
+        return None
     name, host = workload(template, intent.slug), host_name(template, intent.slug, zone)
     port = next(port for port in template.ports if port.name == template.web)
-    backend = {"service": {"name": name, "port": {"name": port.name}}}
-    spec: Manifest = {
-        "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
-        "tls": [{"hosts": [host], "secretName": certificate_name(template, intent)}],
-    }
-    if surroundings.ingress_class is not None:
-        spec["ingressClassName"] = surroundings.ingress_class
-    marks = {
-        # An editor is one long WebSocket: Contour wants to be told, nginx ends one after a minute without a word.
-        "projectcontour.io/websocket-routes": "/",
-        "nginx.ingress.kubernetes.io/proxy-read-timeout": "3600",
-        "nginx.ingress.kubernetes.io/proxy-send-timeout": "3600",
-    }
-    if surroundings.issuer is not None:
-        marks["cert-manager.io/cluster-issuer"] = surroundings.issuer
-    return _object("networking.k8s.io/v1", "Ingress", template, intent, uid=uid, marks=marks, spec=spec)
+    version = routes.VERSIONS[kind]
+    if kind == routes.VIRTUAL_SERVICE:
+        spec = routes.virtual_service(host, name, port.service, surroundings.gateway or "")
+        return _object(version, kind, template, intent, uid=uid, spec=spec)
+    spec = routes.ingress(host, name, port.name, certificate_name(template, intent), surroundings.ingress_class)
+    marks = routes.ingress_marks(surroundings.issuer)
+    return _object(version, kind, template, intent, uid=uid, marks=marks, spec=spec)
 
 
 def _pull(reference: str) -> str:
@@ -322,7 +324,11 @@ def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> M
     if init:
         spec["initContainers"] = init
     marks = {**marks_of(intent), PRESET: intent.preset, RESTART: str(intent.restarts)}
-    return {"metadata": {"labels": labels(template, intent), "annotations": marks}, "spec": spec}
+    carried = labels(template, intent)
+    if surroundings.gateway is not None:
+        # Istio's own container beside ours wants to change the pod's network, which the level restricted forbids.
+        carried[routes.NO_SIDECAR] = "false"
+    return {"metadata": {"labels": carried, "annotations": marks}, "spec": spec}
 
 
 def _unprivileged() -> Manifest:

@@ -28,6 +28,7 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("", ("secrets", "serviceaccounts", "services"), ("get", "create", "patch", "delete")),
     ("apps", ("statefulsets",), ("get", "list", "watch", "create", "patch", "delete")),
     ("networking.k8s.io", ("networkpolicies", "ingresses"), ("get", "create", "patch", "delete")),
+    ("networking.istio.io", ("virtualservices",), ("get", "create", "patch", "delete")),
     ("", ("pods",), ("get", "list", "watch", "delete")),
     ("", ("pods/log",), ("get",)),
     # Both: a conversation begins with a GET, and Kubernetes >= 1.35 wants to be asked for `create` as well.

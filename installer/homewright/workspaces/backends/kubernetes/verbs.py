@@ -19,7 +19,7 @@ from homewright.site.authority import Authority
 from homewright.site.secrets import generate_password
 from homewright.workspaces import naming
 from homewright.workspaces.backends.kubernetes import intent as intents
-from homewright.workspaces.backends.kubernetes import manifests
+from homewright.workspaces.backends.kubernetes import manifests, routes
 from homewright.workspaces.backends.kubernetes.api import Api, Conflict
 from homewright.workspaces.backends.kubernetes.intent import Intent, workload
 from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
@@ -127,11 +127,41 @@ class ClusterBackend:
         for claim in manifests.claims(self.template, intent, self.surroundings):
             self._have_claim(claim, intent)
         self._have_secret(held)
-        self._have_certificate(held)
-        *parts, stateful = manifests.parts(self.template, intent, held.uid, self.surroundings)
+        way = self.way()
+        if way == routes.INGRESS:
+            self._have_certificate(held)  # a gateway shows one of its own
+        *parts, stateful = manifests.parts(self.template, intent, held.uid, self.surroundings, way)
         for part in parts:
             self._put(held, part)
+        self._drop_other_routes(held, way)
         self.scale(held, stateful)
+
+    def way(self) -> str:
+        """The kind of object that leads to its workspaces from outside."""
+        return routes.way(self.surroundings.gateway, self.api.has_istio())
+
+    def route(self, held: Held) -> Manifest | None:
+        """What does lead to it from outside now."""
+        for kind in self._kinds_of_routes():
+            there = self.api.get(kind, self.template.namespace, workload(self.template, held.intent.slug))
+            if there is not None and self._is_of(there, held):
+                return there
+        return None
+
+    def _kinds_of_routes(self) -> tuple[str, ...]:
+        return routes.KINDS if self.api.has_istio() else (routes.INGRESS,)
+
+    def _drop_other_routes(self, held: Held, way: str) -> None:
+        """What led to it before Istio came, or went, or the site's gateway was named otherwise."""
+        for kind in self._kinds_of_routes():
+            if kind == way:
+                continue
+            there = self.api.get(kind, self.template.namespace, workload(self.template, held.intent.slug))
+            if there is not None and self._is_of(there, held):
+                try:
+                    self.api.delete(there)
+                except Conflict as error:
+                    raise _faster(held.intent) from error
 
     def scale(self, held: Held, stateful: Manifest | None = None) -> None:
         """The workload with as many pods as the record wants, as long as that record stands.
@@ -340,8 +370,11 @@ class ClusterBackend:
         secret = manifests.secret(self.template, intent, held.uid, {})
         name = manifests.certificate_name(self.template, intent)
         certificate = {**secret, "metadata": {**secret["metadata"], "name": name}}
-        parts = manifests.parts(self.template, intent, held.uid, self.surroundings)
-        for part in reversed((secret, certificate, *parts)):
+        way = self.way()
+        parts = manifests.parts(self.template, intent, held.uid, self.surroundings, way)
+        others = [kind for kind in self._kinds_of_routes() if kind != way]
+        routed = [manifests.route(self.template, intent, held.uid, self.surroundings, kind) for kind in others]
+        for part in reversed((secret, certificate, *filter(None, routed), *parts)):
             there = self.api.get(part["kind"], self.template.namespace, part["metadata"]["name"])
             if there is not None and self._is_of(there, held):
                 try:
