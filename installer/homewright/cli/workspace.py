@@ -213,6 +213,8 @@ def _show(manager: Manager, key: Key, args: argparse.Namespace, output: Output) 
         "what to do": workspace.remedy,
         "address": workspace.address,
         "by name": "" if workspace.by_name == workspace.address else workspace.by_name,
+        "route": workspace.route,
+        "sign-in": "by a password of its own: --password shows it",
         "title": workspace.title,
         "template": f"{workspace.template}, {workspace.preset}",
         "memory": _size(workspace.memory),
