@@ -1,4 +1,5 @@
-"""Workspaces that are broken for real, one after the other: what is said of each, and whose problem it is.
+"""Workspaces that are broken for real, one after the other: what is said of each, whose problem it is, what to do, and
+whether that was said before it was made.
 
 A cluster takes minutes to make: HOMEWRIGHT_TEST_SITE and HOMEWRIGHT_TEST_STATE name one that is there already.
 """
@@ -8,130 +9,147 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 
 import pytest
+from broken_workspaces import CASES, NAMESPACE, TEMPLATE, Case, Scene, quota
 from cluster_place import ClusterPlace
 
+from homewright.cluster.client import Cluster
 from homewright.cluster.kubeconfig import read
+from homewright.site.models import MirrorSettings
 from homewright.workspaces.backends.kubernetes.api import Api
-from homewright.workspaces.errors import InstanceNotFound
+from homewright.workspaces.errors import InstanceNotFound, NotOurs, StorageFailed
 from homewright.workspaces.models import Key, Specification, Workspace
 from homewright.workspaces.on_cluster import ClusterWorkspaces
 from homewright.workspaces.templates import parse
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 
-NAMESPACE = "homewright-broken"
-SEEN_S = 150.0
-TEMPLATE: dict[str, Any] = {
-    "version": 1, "name": "broken", "title": "t", "summary": "s", "backend": "kubernetes", "namespace": NAMESPACE,
-    "prefix": "broken", "host": "broken", "policy": "broken-isolation", "image": "busybox:1.36.1",
-    "command": ["sh", "-c", "mkdir -p /tmp/w && echo ok > /tmp/w/healthz && exec httpd -f -p 8080 -h /tmp/w"],
-    "default_preset": "small",
-    "presets": {"small": {"title": "s", "cpu": 0.5, "memory": "64MiB", "cpu_request": 0.01, "memory_request": "16MiB"}},
-    "volumes": [{"claim": "broken-{slug}", "path": "/data", "size": "1MiB"}],
-    "ports": [{"name": "http", "service": 80, "container": 8080}], "web": "http", "files": {"password": "{password}"},
-}  # fmt: skip
+SEEN_S = 180.0
 
 
-def preset(**more: Any) -> dict[str, Any]:
-    return {"presets": {"small": {**TEMPLATE["presets"]["small"], **more}}}
+@pytest.fixture(scope="module")
+def cluster(cluster_place: ClusterPlace) -> Iterator[Cluster]:
+    with Cluster(cluster_place.read()) as made:
+        yield made
+        made.delete(f"/api/v1/namespaces/{NAMESPACE}")
 
 
-def sh(script: str) -> dict[str, Any]:
-    return {"command": ["sh", "-c", script]}
-
-
-Act = Callable[[ClusterWorkspaces], object]
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is wrong, and what is expected to be said."""
-
-    name: str
-    says: str
-    """A pattern of the reason."""
-    whose: str
-    template: dict[str, Any] = field(default_factory=dict)
-    storage_class: str | None = None
-    before: Act = lambda _: None
-
-
-def quota(there: ClusterWorkspaces) -> None:
-    there.api.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team", "namespace": NAMESPACE},
-                     "spec": {"hard": {"requests.memory": "8Mi"}}})  # fmt: skip
-
-
-CASES = (
-    Case("image absent", "its image does not come", "cluster", {"image": "absent:1"}),
-    Case("tag absent", "its image does not come", "cluster", {"image": "busybox:0.0"}),
-    Case("never imported", "its node does not have it", "cluster", {"image": "localhost/nobody/made:1"}),
-    Case("no program", "cannot be started", "homewright", {"command": ["/nowhere"]}),
-    Case("ends at once", "keeps ending: .*exit code 3", "user", sh("exit 3")),
-    Case("killed", "keeps ending", "user", sh("kill -9 $$")),
-    Case("says nothing", "does not answer", "user", {**sh("sleep 1000"), "probe": {"start_timeout_s": 10}}),
-    Case("wrong answer", "does not answer", "user",
-         {**sh("mkdir /tmp/w && exec httpd -f -p 8080 -h /tmp/w"), "probe": {"start_timeout_s": 10}}),
-    Case("init ends", "init step seed keeps ending", "user", {"init": [{"name": "seed", "command": ["false"]}]}),
-    Case("too many processors", "no node has room: too few processors", "user", preset(cpu=900, cpu_request=900)),
-    Case("too much memory", "no node has room: too few memory", "user",
-         preset(memory="900GiB", memory_request="900GiB")),
-    Case("no GPU", "no node has room: too few GPUs", "user", preset(gpus=2)),
-    Case("quota", "the quota team has no room", "user", before=quota),
-    Case("no such storage class", "its storage class does not exist", "cluster", storage_class="absent"),
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cleaned(cluster_place: ClusterPlace) -> Iterator[None]:
-    yield
-    api = Api(lambda: read(cluster_place.kubeconfig))
-    found = api.get("Namespace", None, NAMESPACE)
-    if found is not None:
-        api.delete(found)
-    api.close()
-
-
-def manager(cluster_place: ClusterPlace, case: Case) -> ClusterWorkspaces:
+def manager(place: ClusterPlace, case: Case) -> ClusterWorkspaces:
     template = parse(json.dumps({**TEMPLATE, **case.template}), f"{case.name}.yaml")
-    settings = cluster_place.site.workspaces.model_copy(update={"storage_class": case.storage_class})
-    site = cluster_place.site.model_copy(update={"workspaces": settings})
-    api = Api(lambda: read(cluster_place.kubeconfig), patience_s=60.0)
+    settings = place.site.workspaces.model_copy(update={"storage_class": case.storage_class})
+    site = place.site.model_copy(update={"workspaces": settings})
+    if not case.mirrored:
+        site = site.model_copy(update={"mirror": MirrorSettings()})
+    api = Api(lambda: read(place.kubeconfig), patience_s=60.0)
     return ClusterWorkspaces(site, api, {template.name: template}, "root@here", lambda _: "$argon2id$x")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_why_it_does_not_start(cluster_place: ClusterPlace, case: Case) -> None:
-    there, key = manager(cluster_place, case), Key(user=f"h-{case.name.replace(' ', '-')}")
-    template = there.templates["broken"]
-    backend = there.backend_for(Specification(key=key, template="broken", preset="small"))
-    try:
-        there._prepare(template, print)
-        case.before(there)
-        held, _ = backend.claim(Specification(key=key, template="broken", preset="small"))
+def test_why_it_does_not_start(cluster_place: ClusterPlace, cluster: Cluster, case: Case) -> None:
+    key = Key(user=f"h-{case.name.lower().replace(' ', '-')}")
+    spec = Specification(key=key, template="broken", preset="small")
+    there = manager(cluster_place, case)
+    with ExitStack() as undo:
+        undo.callback(there.close)
+        undo.callback(clean, there, key)
+        there._prepare(there.templates["broken"], print)
+        scene = Scene(cluster_place, cluster, there, key, undo)
+        if changes := case.before(scene):
+            scene.there = there = manager(cluster_place, replace(case, template=changes))
+            undo.callback(there.close)
+        ahead = there.foresee(spec).problems
+        backend = there.backend_for(spec)
+        held, _ = backend.claim(spec)
         backend.converge(held)
-        limit = time.monotonic() + SEEN_S
-        while not _as_expected(found := there.show(key), case) and time.monotonic() < limit:
-            time.sleep(1)
+        case.after(scene)
+        found = awaited(there, key, case)
         assert found.state == "error", found
-        assert re.search(case.says, found.reason) and found.whose == case.whose and found.remedy, found
+        assert re.search(case.says, found.reason) and found.whose == case.whose, found
+        assert case.do in found.remedy, found
+        if case.foreseen:
+            assert ahead and (ahead[0].reason, ahead[0].whose, ahead[0].remedy) == (
+                found.reason, found.whose, found.remedy,
+            )  # fmt: skip
+        else:
+            assert ahead == (), "nothing is foreseen that is not so"
         [listed] = [one for one in there.list() if one.key == key]
         if listed.state == found.state:  # kubelet may have begun another try between the two looks
             assert (listed.whose, listed.remedy) == (found.whose, found.remedy)
-    finally:
-        with suppress(InstanceNotFound):
-            there.delete(key, True)
-        there.purge(key)
-        gone = there.api.get("ResourceQuota", NAMESPACE, "team")
-        if gone is not None:
-            there.api.delete(gone)
-        there.close()
 
 
-def _as_expected(found: Workspace, case: Case) -> bool:
-    return found.state == "error" and re.search(case.says, found.reason) is not None
+def awaited(there: ClusterWorkspaces, key: Key, case: Case) -> Workspace:
+    """As it is once it is told as expected, or when the time is up."""
+    limit = time.monotonic() + SEEN_S
+    while True:
+        found = there.show(key)
+        told = found.state == "error" and re.search(case.says, found.reason) is not None
+        if told or time.monotonic() >= limit:
+            return found
+        time.sleep(1)
+
+
+def clean(there: ClusterWorkspaces, key: Key) -> None:
+    with suppress(InstanceNotFound):
+        there.delete(key, True)
+    there.purge(key)
+
+
+@pytest.fixture
+def scene(cluster_place: ClusterPlace, cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """For what is refused at once: nothing is made of it."""
+    there = manager(cluster_place, CASES[0])
+    with ExitStack() as undo:
+        undo.callback(there.close)
+        there._prepare(there.templates["broken"], print)
+        yield Scene(cluster_place, cluster, there, Key(user=request.param), undo)
+
+
+def spec_of(scene: Scene) -> Specification:
+    return Specification(key=scene.key, template="broken", preset="small")
+
+
+@pytest.mark.parametrize("scene", ["h-no-disk"], indirect=True)
+def test_a_quota_of_storage_refuses_in_the_words_that_were_foreseen(scene: Scene) -> None:
+    quota(requests_storage="512Ki")(scene)
+    scene.undo.callback(clean, scene.there, scene.key)
+    [ahead] = scene.there.foresee(spec_of(scene)).problems
+    assert "the quota team has no room: it needs requests.storage=1Mi" in ahead.reason
+    with pytest.raises(StorageFailed) as refused:
+        scene.there.create(spec_of(scene), print)
+    assert refused.value.why == f"{ahead.reason[:1].upper()}{ahead.reason[1:]}."
+    assert list(refused.value.do) == [ahead.remedy]
+
+
+@pytest.mark.parametrize("scene", ["h-somebody"], indirect=True)
+def test_a_foreign_object_of_its_name_is_refused_before_and_after(scene: Scene) -> None:
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": scene.name},
+        "spec": {"ports": [{"port": 1}]},
+    }
+    scene.have(f"/api/v1/namespaces/{NAMESPACE}/services", service)
+    scene.undo.callback(clean, scene.there, scene.key)
+    with pytest.raises(NotOurs, match=scene.name) as ahead:
+        scene.there.foresee(spec_of(scene))
+    with pytest.raises(NotOurs, match=scene.name) as after:
+        scene.there.create(spec_of(scene), print)
+    assert ahead.value.as_text() == after.value.as_text()
+
+
+@pytest.mark.parametrize("scene", ["h-given-up"], indirect=True)
+def test_storage_that_was_given_up_is_nobodys_until_somebody_says_so(scene: Scene) -> None:
+    backend = scene.there.backend_for(spec_of(scene))
+    held, _ = backend.claim(spec_of(scene))
+    backend.converge(held)
+    scene.there.delete(scene.key, True)
+    scene.undo.callback(clean, scene.there, scene.key)
+    with pytest.raises(StorageFailed, match="was given up") as ahead:
+        scene.there.foresee(spec_of(scene))
+    with pytest.raises(StorageFailed, match="was given up") as after:
+        scene.there.create(spec_of(scene), print)
+    assert ahead.value.as_text() == after.value.as_text()
