@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from cluster_of_paths import ClusterOfPaths
 
+from homewright.cluster import certificates as signed
 from homewright.cluster.client import Cluster
-from homewright.cluster.objects import is_of
+from homewright.cluster.objects import is_of, marked
 from homewright.planning import zone
 from homewright.site import mirrored, mirrors
 from homewright.site.authority import Authority
@@ -17,6 +20,7 @@ from homewright.stages.components import (
     certificates,
     contour_kinds,
     ingress,
+    metrics,
     names,
     page,
     proving,
@@ -44,7 +48,7 @@ def everything(authority: Authority) -> dict[str, dict[str, Any]]:
     """All objects of all components by path."""
     return {
         **storage.wanted(SITE), **storage.proof_claim(SITE), **certificates.wanted(SITE, authority),
-        **ingress.wanted(SITE, "192.168.1.11"), **page.wanted(SITE, "contour"),
+        **ingress.wanted(SITE, "192.168.1.11"), **page.wanted(SITE, "contour"), **metrics.wanted(SITE, authority),
     }  # fmt: skip
 
 
@@ -68,7 +72,8 @@ def test_every_object_lies_where_it_says_and_is_the_sites(everything: dict[str, 
 
 
 def test_a_namespace_comes_before_what_is_in_it(everything: dict[str, dict[str, Any]], authority: Authority) -> None:
-    for made in (storage.wanted(SITE), certificates.wanted(SITE, authority), page.wanted(SITE, "x")):
+    every = (storage.wanted(SITE), certificates.wanted(SITE, authority), metrics.wanted(SITE, authority))
+    for made in (*every, page.wanted(SITE, "x")):
         seen: set[str] = {"kube-system"}
         for one in made.values():
             assert one["metadata"].get("namespace", "kube-system") in seen
@@ -82,7 +87,7 @@ def test_every_image_comes_from_the_mirror_and_is_in_its_table(everything: dict[
         for _, pod in pods(everything)
         for container in (*pod.get("initContainers", ()), *pod["containers"])
     }
-    assert found <= known and len(found) == 4
+    assert found <= known and len(found) == 5
     helper = everything["/api/v1/namespaces/local-path-storage/configmaps/local-path-config"]["data"]["helperPod.yaml"]
     assert mirrors.image(SITE.mirror, mirrored.reference("busybox")) in helper
 
@@ -97,7 +102,7 @@ def test_pods_select_themselves_and_ask_for_what_they_need(everything: dict[str,
             assert {mount["name"] for mount in container.get("volumeMounts", ())} <= volumes, path
 
 
-RESTRICTED = ("homewright-proof",)
+RESTRICTED = ("homewright-proof", "metrics")
 
 
 def test_what_is_in_a_restricted_namespace_says_so(everything: dict[str, dict[str, Any]]) -> None:
@@ -109,7 +114,7 @@ def test_what_is_in_a_restricted_namespace_says_so(everything: dict[str, dict[st
     assert found == {*RESTRICTED, "certificates"}
     inside = [pod for path, pod in pods(everything) if any(f"/{name}/" in path for name in RESTRICTED)]
     inside.append(proving.pod(SITE, "x", "true")["spec"])
-    assert len(inside) == 2
+    assert len(inside) == 3
     for container in (container for pod in inside for container in pod["containers"]):
         own = container["securityContext"]
         assert (own["runAsNonRoot"], own["allowPrivilegeEscalation"]) == (True, False)
@@ -300,3 +305,49 @@ def test_the_zone_leads_to_what_answers(cluster: str, network: dict[str, str], l
     known = {"lan": "192.168.1.0/24", "gateway": "192.168.1.1", **network}
     answers = SITE.model_dump() | {"network": known, "platform": {"cluster": cluster, "nodes": "servers"}}
     assert zone.planned(Site.model_validate(answers), {}).ingress == leads_to
+
+
+KUBELETS = """\
+# TYPE node_memory_working_set_bytes gauge
+node_memory_working_set_bytes {bytes} 1774137600000
+node_cpu_usage_seconds_total 12.5 1774137600000
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "measures"),
+    [
+        (KUBELETS.format(bytes="1.5e+09"), True),
+        (KUBELETS.format(bytes="0"), False),
+        ("node_cpu_usage_seconds_total 12.5\n", False),
+        ("", False),
+    ],
+)
+def test_a_kubelet_that_measures_no_memory_is_told(text: str, measures: bool) -> None:
+    assert metrics.measures(text) is measures
+
+
+def test_metrics_are_proved_by_what_every_node_uses(authority: Authority, tmp_path: Path) -> None:
+    secret = signed.secret(authority, metrics.NAMESPACE, metrics.SECRET, metrics.names(), marked("attic", "x"))
+    every = metrics.wanted(SITE, authority) | {metrics.SECRET_PATH: secret}
+    status = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    every[metrics.DEPLOYMENT] = every[metrics.DEPLOYMENT] | {"status": status}
+    nodes = {f"/api/v1/nodes/{name}": {"metadata": {"name": name}} for name in ("s1", "s2")}
+    used = {"cpu": "120m", "memory": "900Mi"}
+
+    def told(*names: str, usage: dict[str, str] = used) -> dict[str, Any]:
+        return {f"{metrics.NODES}/{name}": {"metadata": {"name": name}, "usage": usage} for name in names}
+
+    def proof(**kept: Any) -> tuple[str, str]:
+        found = metrics.prove(ClusterOfPaths({**every, **nodes, **kept}), SITE, authority)
+        return found.verdict, found.reason
+
+    assert proof(**told("s1", "s2")) == ("proved", "The cluster tells what every node uses.")
+    assert proof(**told("s1")) == ("broken", "Nothing is told of what s2 uses.")
+    assert proof(**told("s1", "s2", usage={"cpu": "1"}))[0] == "broken"
+    other = Authority.of(tmp_path / "ca", "other")
+    stranger = signed.secret(other, metrics.NAMESPACE, metrics.SECRET, metrics.names(), marked("attic", "x"))
+    assert "has not signed" in proof(**told("s1", "s2"), **{metrics.SECRET_PATH: stranger})[1]
+    theirs = {**every[metrics.SERVED], "metadata": {"name": "v1beta1.metrics.k8s.io"}}
+    kept = {metrics.SERVED: theirs, **nodes, **told("s1", "s2")}
+    assert "of its own" in metrics.prove(ClusterOfPaths(kept), SITE, authority).reason

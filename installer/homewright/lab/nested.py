@@ -32,6 +32,8 @@ exec /usr/bin/crun --cgroup-manager=disabled "$@"
 def answers() -> ClusterSettings:
     """The practice site's `cluster`."""
     return ClusterSettings(
+        # Without the memory controller kubelets measure nothing, and metrics-server leaves such nodes out.
+        metrics=False,
         runtime=ContainerRuntime(package="crun", script=RUNTIME),
         overrides=Overrides(
             kubelet={

@@ -84,5 +84,8 @@ class ClusterSettings(Model):
     """Nodes that get labels or taints of your own."""
     workloads_on_control_plane: bool = True
     """Whether the control plane's node also carries workspaces and services; on a site of one server it always does."""
+    metrics: bool = True
+    """Whether the cluster tells what nodes and pods use, by metrics-server where it has nothing of its own. It needs
+    kernels that account memory by control groups, which those of the practice servers do not."""
     runtime: ContainerRuntime = ContainerRuntime()
     overrides: Overrides = Overrides()
