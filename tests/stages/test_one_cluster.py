@@ -12,7 +12,7 @@ import pytest
 from homewright.discovery.facts import HostFacts, System
 from homewright.errors import HomewrightError
 from homewright.site.models import Server, Site
-from homewright.stages.lxd import cluster
+from homewright.stages.lxd import cluster, pool
 from homewright.stages.lxd.standing import Lxd
 
 SITE = Site(name="home", servers=tuple(Server(name=f"s{n}", address=f"192.168.1.1{n}", user="lab") for n in (1, 2, 3)))
@@ -112,3 +112,52 @@ def test_a_server_that_cannot_be_looked_at_breaks_no_proof() -> None:
 
     host = server("s1", read={"/var/lib/lxd/cluster.crt": b"first"}.get, peers=[server("s2", read=away)])
     assert cluster.elsewhere(host, {"s1"}) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_first", "later", "started", "refused"),
+    [
+        ("btrfs", {"s1": ("btrfs", "dir"), "s2": ("btrfs", "dir")}, {}, [], []),
+        ("btrfs", {"s1": ("btrfs", "dir"), "s2": ("dir",)}, {"s2": ("btrfs", "dir")}, ["s2"], []),
+        ("btrfs", {"s1": ("btrfs", "dir"), "s2": ("dir",)}, {"s2": ("dir",)}, ["s2"], ["s2"]),
+        ("dir", {"s1": ("dir",), "s2": ("dir",)}, {}, [], []),
+        (None, {"s1": ("dir",), "s2": ()}, {}, [], []),  # nobody chose: the best of what is there is taken
+    ],
+)
+def test_tools_of_storage_that_came_since_are_seen_after_a_start(
+    monkeypatch: pytest.MonkeyPatch, kind: str | None, at_first: dict[str, tuple[str, ...]],
+    later: dict[str, tuple[str, ...]], started: Sequence[str], refused: Sequence[str],
+) -> None:  # fmt: skip
+    hosts, anew = [server("s1"), server("s2")], list[str]()
+    monkeypatch.setattr(pool.packages, "start", lambda host, *, again: anew.append(host.name) if again else None)
+    monkeypatch.setattr(pool, "look", lambda host: Lxd(drivers=later[host.name]))
+    found = pool.able(hosts, at_first, kind)
+    assert (anew, found) == (started, {**at_first, **later})
+    if kind is not None:
+        pool.refuse_without(hosts, found, kind)
+        assert [host.name for host in hosts if host.error is not None] == refused
+    for host in hosts:
+        if host.error is not None:
+            assert "LXD on s2 cannot use btrfs." in host.error.what and "btrfs-progs" in host.error.as_text()
+
+
+def test_a_server_that_cannot_have_the_clusters_storage_does_not_begin_to_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = [server(name) for name in ("s1", "s2", "s3")]
+    drivers = {"s1": ("btrfs", "dir"), "s2": ("dir",), "s3": ("btrfs", "dir")}
+    stood: Any = {
+        host.name: SimpleNamespace(
+            host=host, state="ours" if host.name == "s1" else "fresh", found=Lxd(drivers=drivers[host.name])
+        )
+        for host in hosts
+    }
+    lxd = SimpleNamespace(get=lambda path: {"driver": "btrfs"} if "pools" in path else [])
+    joined: list[str] = []
+    monkeypatch.setattr(cluster, "identity", lambda host: None)
+    monkeypatch.setattr(cluster, "trust", lambda host, who: False)
+    monkeypatch.setattr(cluster, "connect", lambda host: nullcontext(lxd))
+    monkeypatch.setattr(cluster, "_join", lambda host, *rest: joined.append(host.name))
+    monkeypatch.setattr(pool.packages, "start", lambda host, *, again: None)
+    monkeypatch.setattr(pool, "look", lambda host: Lxd(drivers=("dir",)))
+    cluster.form(hosts, stood)
+    assert joined == ["s3"]
+    assert [host.name for host in hosts if host.error is not None] == ["s2"]

@@ -19,15 +19,12 @@ from homewright.lxd.client import PORT, Lxd, LxdAway, LxdError
 from homewright.lxd.identity import Identity
 from homewright.planning import platform
 from homewright.planning.instances import InstancePlan, place
-from homewright.planning.pools import POOL, driver
+from homewright.planning.pools import POOL
 from homewright.site.models import Site
-from homewright.stages.lxd import packages
+from homewright.stages.lxd import packages, pool
 from homewright.stages.lxd import standing as standings
 from homewright.stages.lxd.standing import OWNER, judge, look, owner_of, refused
 
-GIB = 1024**3
-IMAGE_GIB = 10
-"""What a pool holds beside the instances' own disks: their image, and room to unpack it."""
 ONLINE_S = 120.0
 """How long the cluster may take to hear of a member that was started. LXD beats every 10 s, and calls Offline who was
 silent for 20 s (cluster.offline_threshold)."""
@@ -184,32 +181,12 @@ def instance_plan(site: Site, facts: Mapping[str, HostFacts]) -> InstancePlan:
     return place(site, facts, need=platform.need(site))
 
 
-def pool_of(site: Site, facts: Mapping[str, HostFacts], drivers: Mapping[str, Sequence[str]]) -> tuple[str, str]:
-    """The kind of storage of all members, and why. Raises HomewrightError where the chosen one is not to be had."""
-    kind, why = driver(site, facts, drivers)
-    if not kind:
-        raise HomewrightError(
-            "LXD's storage cannot be as chosen.",
-            why,
-            ["install its tools there", "or let it be chosen: homewright site unset instances.storage"],
-        )
-    return kind, why
-
-
-def pool_config(kind: str, plan: InstancePlan, server: str) -> dict[str, str]:
-    """What the pool is made with on one server: a folder has no size; the others are as large as the plan says."""
-    if kind == "dir":
-        return {}
-    disks = sum(node.disk for node in plan.on(server))
-    return {"size": f"{disks + IMAGE_GIB}GiB"}
-
-
 def first_preseed(site: Site, server: str, owner: str, kind: str, plan: InstancePlan) -> str:
     """What the first member is made of: its own address, the mark that says whose it is, the pool. JSON is YAML."""
     document = {
         "config": {"core.https_address": f"{site.server(server).address}:{PORT}", OWNER: owner, **_proxy(site)},
         "storage_pools": [
-            {"name": POOL, "driver": kind, "config": {OWNER: owner, **pool_config(kind, plan, server)}},
+            {"name": POOL, "driver": kind, "config": {OWNER: owner, **pool.config(kind, plan, server)}},
         ],
         "cluster": {"enabled": True, "server_name": server},
     }
@@ -220,7 +197,7 @@ def join_preseed(site: Site, server: str, token: str, kind: str, plan: InstanceP
     """What another member joins by. It holds the token: standard input only."""
     given = [
         {"entity": "storage-pool", "name": POOL, "key": key, "value": value}
-        for key, value in pool_config(kind, plan, server).items()
+        for key, value in pool.config(kind, plan, server).items()
     ]
     cluster = {
         "enabled": True,
@@ -284,8 +261,8 @@ def form(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
         return
     if not members:
         with first.task("Cluster of one") as task:
-            drivers = {one.host.name: one.found.drivers for one in stood.values() if one.host.error is None}
-            kind, why = pool_of(site, first.facts, drivers)
+            drivers = pool.able(hosts, _drivers(stood), site.instances.storage)
+            kind, why = pool.choose(site, first.facts, drivers)
             first.say(f"storage is {kind}. {why}")
             _init(first, first_preseed(site, first.name, owner_of(site, who), kind, plan))
             task.changed = True
@@ -294,13 +271,19 @@ def form(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
     with connect(first) as lxd:
         _forget_the_lost(first, lxd)
         kind = str(lxd.get(f"storage-pools/{POOL}")["driver"])
-        for host in waiting:
-            if host is not first:
+        joining = [host for host in waiting if host is not first]
+        pool.refuse_without(joining, pool.able(joining, _drivers(stood), kind), kind)
+        for host in joining:
+            if host.error is None:
                 try:
                     _join(host, lxd, kind, plan)
                 except Exception as error:  # told as that host's failure by the runner
                     host.error = error
         _tell_quorum(first, len(lxd.get("cluster/members")))
+
+
+def _drivers(stood: Mapping[str, Standing]) -> dict[str, tuple[str, ...]]:
+    return {name: one.found.drivers for name, one in stood.items() if one.host.error is None}
 
 
 def _forget_the_lost(host: Host, lxd: Lxd) -> None:

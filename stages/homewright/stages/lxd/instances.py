@@ -20,6 +20,7 @@ from homewright.planning.networks import propose
 from homewright.planning.pools import POOL
 from homewright.stages import environment_file, resolvers
 from homewright.stages.lxd import cluster, moving, texts
+from homewright.stages.lxd.pool import GIB
 from homewright.stages.lxd.standing import OWNER, refused
 from homewright.stages.lxd.texts import Planned
 from homewright.stages.lxd.way import BRIDGE
@@ -61,7 +62,7 @@ def refuse(lxd: Lxd, work: Sequence[tuple[Host, Planned]], owner: str) -> None:
     new = [(host, one) for host, one in work if one.node.name not in there]
     for host in {host.name: host for host, _ in new}.values():
         space = lxd.get(f"storage-pools/{POOL}/resources", target=host.name)["space"]
-        free = (space["total"] - space.get("used", 0)) / cluster.GIB
+        free = (space["total"] - space.get("used", 0)) / GIB
         if free < LEAST_FREE_GIB:
             raise HomewrightError(
                 f"The storage pool of {host.name} is full.",
