@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +18,14 @@ from homewright.screens import new_workspace
 from homewright.screens.app import HomewrightApp
 from homewright.screens.widgets.field import Field
 from homewright.screens.widgets.table import Table
-from homewright.workspaces.models import Key, Problem, Session, WorkspaceState
+from homewright.workspaces.models import Key, Problem, Session, Workspace, WorkspaceState
 
 if TYPE_CHECKING:
     pass
 
 Make = Callable[..., HomewrightApp]
 SIZE = (80, 24)
+LIMIT_S = 30.0
 
 
 def test_workspaces_update_in_place(make_app: Make, site: Path, manager: Manager) -> None:
@@ -91,6 +93,58 @@ def test_marked_workspaces_are_started_together(make_app: Make, site: Path, mana
 
     drive(make_app(), SIZE, flow)
     assert {asked[1] for asked in manager.asked} == {"carol/default@s3", "dave/default@s2"}
+
+
+def test_those_that_are_being_stopped_start_once_all_of_them_are(
+    make_app: Make, site: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, refused = threading.Event(), threading.Event()
+    stop = manager.stop
+
+    def slowly(key: Key, *, in_cluster: bool = False) -> Workspace:
+        if key.user == "dave":
+            assert refused.wait(LIMIT_S)
+            raise Unreachable("s2 does not answer.")
+        assert slow.wait(LIMIT_S)
+        return stop(key, in_cluster=in_cluster)
+
+    monkeypatch.setattr(manager, "stop", slowly)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "dave"))
+        await pilot.press("A")
+        await until(pilot, shows(pilot, "4 marked"))
+        await pilot.press("x")
+        await until(pilot, shows(pilot, "stopping"))
+        await pilot.press("s")
+        await until(pilot, shows(pilot, "stopping, then starting"))
+        assert manager.asked == []
+        slow.set()
+        await until(pilot, lambda: len(manager.asked) == 3)
+        assert {asked[0] for asked in manager.asked} == {"stop"}, "none starts before the last is stopped"
+        refused.set()
+        await until(pilot, lambda: len(manager.asked) == 6)
+        await until(pilot, shows(pilot, "1 of 4 failed", "s2 does not answer."))
+
+    drive(make_app(), (120, 40), flow)
+    started = sorted(str(asked[1]) for asked in manager.asked if asked[0] == "start")
+    assert [key.partition("/")[0] for key in started] == ["alice", "bob@corp.com", "carol"], (
+        "and not what was not stopped"
+    )
+
+
+def test_names_with_numbers_are_in_the_order_of_these(make_app: Make, site: Path, manager: Manager) -> None:
+    users = [f"student-{number}" for number in (10, 2, 100, 9, 1)]
+    manager.now = replace(manager.now, workspaces=tuple(workspace(user, WorkspaceState.RUNNING) for user in users))
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "student-100"))
+        rows = pilot.app.screen.query_one(Table).rows
+        assert [row.key.partition("/")[0] for row in rows] == [f"student-{number}" for number in (1, 2, 9, 10, 100)]
+
+    drive(make_app(), SIZE, flow)
 
 
 def test_deleting_keeps_the_storage_unless_it_is_ticked(make_app: Make, site: Path, manager: Manager) -> None:

@@ -12,6 +12,7 @@ from homewright.workspaces.backends.kubernetes.index import KINDS, Index, Place
 from homewright.workspaces.backends.kubernetes.usage import EVERY_S, Usage
 from homewright.workspaces.backends.kubernetes.watch import GRACE_S, POLL_S, ROUND_S, Follower
 from homewright.workspaces.models import Workspace, WorkspaceState
+from homewright.workspaces.ordering import in_order
 
 if TYPE_CHECKING:
     from homewright.workspaces.backends.kubernetes.manifests import Manifest
@@ -115,7 +116,7 @@ class Followed:
             changed = [place for place in due if self._renew(place, now)]
             if changed or self._all is None:
                 every = (one for found in self._found.values() for one in found)
-                self._all = tuple(sorted(every, key=lambda one: (one.key.user, one.key.name)))
+                self._all = tuple(sorted(every, key=in_order))
             return self._all
 
     def _renew(self, place: Place, now: float) -> bool:

@@ -15,6 +15,7 @@ from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend
 from homewright.workspaces.backends.kubernetes.words import NAME, USER
 from homewright.workspaces.errors import InstanceNotFound
 from homewright.workspaces.models import GivenUp, Key
+from homewright.workspaces.ordering import natural
 
 KEPT_S = 7 * 86400.0
 """How long storage that was given up is kept before `purge` removes it."""
@@ -44,7 +45,7 @@ def listed(backends: Iterable[ClusterBackend]) -> tuple[GivenUp, ...]:
         )
         for (user, name), claims in found.items()
     )
-    return tuple(sorted(every, key=lambda one: (one.at, one.key.user, one.key.name)))
+    return tuple(sorted(every, key=lambda one: (one.at, natural(one.key.user), natural(one.key.name))))
 
 
 def take_back(backends: Iterable[ClusterBackend], key: Key) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from homewright.errors import HomewrightError, Unreachable
 from homewright.workspaces.followed import Followed
 from homewright.workspaces.manager import Listing
 from homewright.workspaces.models import Workspace
+from homewright.workspaces.ordering import in_order
 
 if TYPE_CHECKING:
     from homewright.workspaces.on_cluster import ClusterWorkspaces
@@ -73,7 +74,7 @@ class Live:
         if merged is None or merged[0] is not servers.workspaces or merged[1] is not there:
             every = (*servers.workspaces, *there)
             if servers.workspaces:
-                every = tuple(sorted(every, key=lambda one: (one.key.user, one.key.name, one.node)))
+                every = tuple(sorted(every, key=in_order))
             self._merged = merged = (servers.workspaces, there, every)
         unreachable = {**servers.unreachable, **({THE_CLUSTER: problem} if problem else {})}
         looking = [*([] if looked else ["the servers"]), *([] if heard or problem else [THE_CLUSTER])]

@@ -33,6 +33,7 @@ from homewright.workspaces.models import (
 )
 from homewright.workspaces.names_here import NamesHere
 from homewright.workspaces.observation import NodeReport, Observation, Record
+from homewright.workspaces.ordering import in_order
 from homewright.workspaces.placement import Place
 from homewright.workspaces.states import judge, notes
 from homewright.workspaces.templates import NodeTemplate, Template, on_servers
@@ -141,7 +142,7 @@ class Manager:
         found: list[Workspace] = []
         for node, report in poll.reports.items():
             found += self._seen(node, report)
-        found.sort(key=lambda one: (one.key.user, one.key.name, one.node))
+        found.sort(key=in_order)
         return Listing(tuple(found), poll.silent, time.time())
 
     def show(self, key: Key) -> Workspace:

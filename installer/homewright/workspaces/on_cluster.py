@@ -38,6 +38,7 @@ from homewright.workspaces.models import (
     WorkspaceState,
 )
 from homewright.workspaces.of_site import surroundings, walls
+from homewright.workspaces.ordering import in_order
 from homewright.workspaces.repositories import Mode, Synced
 from homewright.workspaces.template_models import PodTemplate
 from homewright.workspaces.templates import Template, digest
@@ -101,7 +102,7 @@ class ClusterWorkspaces:
             for place in index.take_changed()
             for seen, template in index.seen(place)
         ]
-        return tuple(sorted(found, key=lambda one: (one.key.user, one.key.name)))
+        return tuple(sorted(found, key=in_order))
 
     def usage_of_pods(self) -> dict[tuple[str, str], Usage]:
         """What each pod uses, by namespace and name. Raises NoMetrics where the cluster does not measure that."""

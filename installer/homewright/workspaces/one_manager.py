@@ -28,6 +28,7 @@ from homewright.workspaces.models import (
     Workspace,
     WorkspaceEvent,
 )
+from homewright.workspaces.ordering import in_order
 from homewright.workspaces.template_models import PodTemplate
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class OneManager(Manager):
             except HomewrightError as error:
                 why = " ".join(filter(None, (error.what, error.why)))
                 return Listing(listing.workspaces, {**listing.unreachable, THE_CLUSTER: why}, listing.polled_at)
-        every = sorted((*listing.workspaces, *found), key=lambda one: (one.key.user, one.key.name, one.node))
+        every = sorted((*listing.workspaces, *found), key=in_order)
         return Listing(tuple(every), listing.unreachable, listing.polled_at)
 
     def live(self, changed: Callable[[], None]) -> Live:

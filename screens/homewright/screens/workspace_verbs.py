@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from homewright.workspaces.models import Workspace
     from homewright.workspaces.one_manager import OneManager as Manager
 
+STOPPING = "stopping"
 MOST = 6
 """Lines of a question that are shown of many."""
 
@@ -30,6 +31,8 @@ class WorkspaceVerbs(Page):
         self.acting: dict[str, str] = {}
         """Of each workspace on which something is being done what that is."""
         self._batches = 0
+        self._then_start: set[str] = set()
+        """Of those that are being stopped the ones that are to be started after that."""
 
     @property
     def manager(self) -> Manager:
@@ -72,12 +75,16 @@ class WorkspaceVerbs(Page):
             self.acting[task.name] = f"{doing}, when others are done …" if len(tasks) > 1 else f"{doing} …"
 
         def begun(key: str) -> None:
-            self.acting[key] = f"{doing} …"
+            then = ", then starting" if key in self._then_start else ""
+            self.acting[key] = f"{doing}{then} …"
             self.draw()
 
         def ended(said: tuple[Outcome[object], int]) -> None:
             outcome, count = said
-            self.acting.pop(outcome.name, None)
+            if outcome.name in self._then_start and outcome.error is None:
+                self.acting[outcome.name] = f"{STOPPING} is done, starting next …"
+            else:
+                self.acting.pop(outcome.name, None)
             many = f" ({count} of {len(tasks)})" if len(tasks) > 1 else ""
             if outcome.error is None:
                 self.say(f"{outcome.name}: {done}{many}.", "ok")
@@ -89,6 +96,10 @@ class WorkspaceVerbs(Page):
             for task in tasks:
                 self.acting.pop(task.name, None)
             failures = [outcome for outcome in outcomes if outcome.error is not None]
+            stopped = {outcome.name for outcome in outcomes if outcome.error is None}
+            following = [one for one in chosen if str(one.key) in self._then_start & stopped]
+            self._then_start -= {task.name for task in tasks}
+            self._start(following)
             self.draw()
             self.poll()
             if failures:
@@ -115,15 +126,30 @@ class WorkspaceVerbs(Page):
         self.app.push_screen(TextBox(f"{len(failures)} of {tried} failed", lines))
 
     def action_start(self) -> None:
-        chosen = [
-            one for one in self.chosen() if str(one.state) in ("stopped", "error") and str(one.key) not in self.acting
-        ]
+        """Start; those that we are stopping just now start once all of them are stopped."""
+        chosen = self.chosen()
+        for one in filter(self.stops, chosen):
+            self._then_start.add(str(one.key))
+            self.acting[str(one.key)] = f"{STOPPING}, then starting …"
+        self._start([one for one in chosen if self.may_start(one)])
+        self.draw()
+
+    def may_start(self, one: Workspace) -> bool:
+        """Whether it can be started now: also one that ends, if somebody else ends it."""
+        return str(one.state) in ("stopped", "stopping", "error") and str(one.key) not in self.acting
+
+    def stops(self, one: Workspace) -> bool:
+        """Whether it is being stopped by us, or waits for that."""
+        return self.acting.get(str(one.key), "").startswith(STOPPING)
+
+    def _start(self, chosen: list[Workspace]) -> None:
         manager = self.manager
-        self._act(chosen, "starting", lambda one: manager.start(one.key, in_cluster=in_cluster(one)), "runs")
+        if chosen:
+            self._act(chosen, "starting", lambda one: manager.start(one.key, in_cluster=in_cluster(one)), "runs")
 
     def action_stop(self) -> None:
         """Stop; where somebody is on, ask first and say who."""
-        self._end("stop", "Stopping", "stopped", self.manager.stop)
+        self._end("stop", STOPPING.capitalize(), "stopped", self.manager.stop)
 
     def action_restart(self) -> None:
         """End and start again; where somebody is on, ask first and say who."""

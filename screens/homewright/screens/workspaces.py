@@ -15,6 +15,7 @@ from homewright.screens.widgets.cells import Cell
 from homewright.screens.widgets.labelled import Labelled, Line
 from homewright.screens.widgets.table import Column, Row, Table
 from homewright.screens.workspace_verbs import WorkspaceVerbs, in_cluster
+from homewright.workspaces.ordering import in_order, natural
 
 if TYPE_CHECKING:
     from homewright.workspaces.live import Live
@@ -209,10 +210,10 @@ of one in the cluster, y shows its repository and brings it up to date.
         self.refresh_bindings()
 
     def _rank(self, one: Workspace) -> tuple[object, ...]:
-        name = (one.key.user, one.key.name, one.node)
+        name = in_order(one)
         return {
             "state": (str(one.state), *name),
-            "node": (one.node, *name),
+            "node": (natural(one.node), *name),
             "cpu": (-(one.cpu or 0), *name),
             "mem": (-(one.memory or 0), *name),
             "idle": (one.last_active_at or 0, *name),
@@ -304,7 +305,7 @@ of one in the cluster, y shows its repository and brings it up to date.
     def chosen(self) -> list[Workspace]:
         """The marked ones, else the one under the cursor."""
         if self._marked:
-            return [self._found[key] for key in sorted(self._marked)]
+            return [self._found[key] for key in sorted(self._marked, key=lambda key: in_order(self._found[key]))]
         here = self.here()
         return [here] if here is not None else []
 
@@ -319,7 +320,7 @@ of one in the cluster, y shows its repository and brings it up to date.
         if action == "repository":
             return here is not None and here.repository is not None
         if action == "start":
-            return any(str(one.state) in ("stopped", "error") for one in self.chosen())
+            return any(self.may_start(one) or self.stops(one) for one in self.chosen())
         if action in ("stop", "restart"):
             return any(str(one.state) in ("running", "starting", "error", "unknown") for one in self.chosen())
         if action in ("events", "write", "rename"):
