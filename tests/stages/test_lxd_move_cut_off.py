@@ -33,7 +33,7 @@ class Cluster:
     def get(self, path: str, **_: object) -> Any:
         what, _, name = path.partition("/")
         if what == "storage-pools":
-            return {"space": {"total": 0}}
+            return {"space": {"total": 0}, "driver": "dir"}
         if what == "operations":
             return self.operations
         if name and name not in self.instances:

@@ -161,3 +161,34 @@ def test_a_server_that_cannot_have_the_clusters_storage_does_not_begin_to_join(m
     cluster.form(hosts, stood)
     assert joined == ["s3"]
     assert [host.name for host in hosts if host.error is not None] == ["s2"]
+
+
+@pytest.mark.parametrize(
+    ("driver", "size", "disks", "why"),
+    [
+        ("btrfs", "30GiB", [20], ""),
+        ("btrfs", "30GiB", [20, 10], ""),
+        ("btrfs", "30GiB", [20, 11], "It holds 30 GiB, and their disks are to have 31 GiB."),
+        ("zfs", "30GiB", [40], "size=50GiB --target s1"),
+        ("dir", "", [4000], ""),
+        ("lvm", "", [4000], ""),  # somebody made it of a disk: how large that is nobody has written down
+        ("lvm", "100%FREE", [4000], ""),
+    ],
+)
+def test_disks_that_a_pool_cannot_hold_are_refused(driver: str, size: str, disks: Sequence[int], why: str) -> None:
+    def get(path: str, target: str = "") -> Any:
+        assert path == "storage-pools/default"
+        return {"driver": driver, "config": {"size": size} if target == "s1" and size else {}}
+
+    def planned(host: str, disk: int, *, sized: bool = True) -> Any:
+        return SimpleNamespace(node=SimpleNamespace(host=host, disk=disk), sized=sized)
+
+    lxd: Any = SimpleNamespace(get=get)
+    proposed = [planned("s1", 500, sized=False), planned("s2", 500)]
+    work = [*(planned("s1", disk) for disk in disks), *proposed]
+    if not why:
+        pool.refuse_overfull(lxd, [server("s1"), server("s2")], work)
+        return
+    with pytest.raises(HomewrightError, match="pool of s1 is too small") as caught:
+        pool.refuse_overfull(lxd, [server("s1"), server("s2")], work)
+    assert why in caught.value.as_text()

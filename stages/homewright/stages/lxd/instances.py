@@ -19,8 +19,7 @@ from homewright.planning.hosts import SSH_PORT
 from homewright.planning.networks import propose
 from homewright.planning.pools import POOL
 from homewright.stages import environment_file, resolvers
-from homewright.stages.lxd import cluster, moving, texts
-from homewright.stages.lxd.pool import GIB
+from homewright.stages.lxd import cluster, moving, pool, texts
 from homewright.stages.lxd.standing import OWNER, refused
 from homewright.stages.lxd.texts import Planned
 from homewright.stages.lxd.way import BRIDGE
@@ -51,18 +50,19 @@ def public_key(host: Host) -> str:
 
 
 def refuse(lxd: Lxd, work: Sequence[tuple[Host, Planned]], owner: str) -> None:
-    """Before anything is made: names and addresses of others, and full pools. Raises HomewrightError."""
+    """Before anything is made: names and addresses of others, full and small pools. Raises HomewrightError."""
     found = {one["name"]: one for one in lxd.get("instances", recursion=1)}
     strangers = [
         one.node.name for _, one in work if one.node.name in found and not is_ours(found[one.node.name], owner)
     ]
     if strangers:
         raise refused(f"LXD has an instance {strangers[0]} already that is not ours.")
+    pool.refuse_overfull(lxd, list({host.name: host for host, _ in work}.values()), [one for _, one in work])
     there = {*found, *(moving.copy_of(one, owner) for one in found.values())}
     new = [(host, one) for host, one in work if one.node.name not in there]
     for host in {host.name: host for host, _ in new}.values():
         space = lxd.get(f"storage-pools/{POOL}/resources", target=host.name)["space"]
-        free = (space["total"] - space.get("used", 0)) / GIB
+        free = (space["total"] - space.get("used", 0)) / pool.GIB
         if free < LEAST_FREE_GIB:
             raise HomewrightError(
                 f"The storage pool of {host.name} is full.",
@@ -72,8 +72,8 @@ def refuse(lxd: Lxd, work: Sequence[tuple[Host, Planned]], owner: str) -> None:
                     "make room, then: homewright retry",
                 ],
             )
-    with ThreadPoolExecutor(max(1, min(16, len(new)))) as pool:
-        for one, mac in zip((one for _, one in new), pool.map(lambda pair: _holder(*pair), new), strict=True):
+    with ThreadPoolExecutor(max(1, min(16, len(new)))) as threads:
+        for one, mac in zip((one for _, one in new), threads.map(lambda pair: _holder(*pair), new), strict=True):
             if mac not in ("", one.mac):
                 raise HomewrightError(
                     f"The address {one.address} of {one.node.name} is taken.",
@@ -111,8 +111,8 @@ def each(work: Sequence[tuple[Host, Planned]], act: Callable[[Host, Planned], Re
         except Exception as error:  # told as that host's failure by the runner
             host.error = host.error or error
 
-    with ThreadPoolExecutor(max(1, min(16, len(work)))) as pool:
-        list(pool.map(attempt, work))
+    with ThreadPoolExecutor(max(1, min(16, len(work)))) as threads:
+        list(threads.map(attempt, work))
 
 
 def make(lxd: Lxd, host: Host, one: Planned, owner: str, image: str) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from homewright.discovery.facts import HostFacts
 from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError
+from homewright.lxd.client import Lxd
 from homewright.planning.instances import InstancePlan
-from homewright.planning.pools import driver
+from homewright.planning.pools import POOL, driver
 from homewright.site.models import Site
 from homewright.stages.lxd import packages
 from homewright.stages.lxd.standing import look
+from homewright.stages.lxd.texts import Planned
 
 GIB = 1024**3
 IMAGE_GIB = 10
@@ -68,3 +70,29 @@ def config(kind: str, plan: InstancePlan, server: str) -> dict[str, str]:
         return {}
     disks = sum(node.disk for node in plan.on(server))
     return {"size": f"{disks + IMAGE_GIB}GiB"}
+
+
+def refuse_overfull(lxd: Lxd, hosts: Sequence[Host], planned: Iterable[Planned]) -> None:
+    """Disks of which somebody has said how large they are to be must fit into a pool that ends: LXD itself takes any
+    size, and what is in the instances fails where the pool is full. Raises HomewrightError.
+
+    A folder ends with its server's disk, which the plan has looked at; of a pool that was made otherwise nothing is
+    known here.
+    """
+    if lxd.get(f"storage-pools/{POOL}")["driver"] == "dir":
+        return
+    disks = [(one.node.host, one.node.disk) for one in planned if one.sized]
+    for host in hosts:
+        size = str(lxd.get(f"storage-pools/{POOL}", target=host.name)["config"].get("size", "")).removesuffix("GiB")
+        wanted = sum(disk for name, disk in disks if name == host.name)
+        if size.isdigit() and wanted > int(size):
+            raise HomewrightError(
+                f"The storage pool of {host.name} is too small for its instances.",
+                f"It holds {size} GiB, and their disks are to have {wanted} GiB.",
+                [
+                    "give them less, or move one to another server: homewright site set instances.nodes.NAME.host …",
+                    f"or make it larger, which LXD 5.21 can: sudo lxc storage set {POOL} "
+                    f"size={wanted + IMAGE_GIB}GiB --target {host.name}",
+                    "then: homewright retry",
+                ],
+            )
