@@ -229,6 +229,9 @@ def test_a_read_only_state_folder_can_be_read_and_says_that_it_cannot_be_written
         "state = StateFolder(Path(sys.argv[1]))\nprint(Reader(state).run().state, Reader(state).last_seq('r1'))\n"
         "try:\n    launch.start(Path('/nowhere/site.yaml'), state)\nexcept StateError as error:\n"
         "    print(error.what, error.why)\n"
+        "import sqlite3\nfrom homewright.engine.journal import writer\n"
+        "error = sqlite3.OperationalError('disk I/O error')\nerror.sqlite_errorname = 'SQLITE_IOERR_WRITE'\n"
+        "print(*(writer._failed(error, Path(place)).what for place in (sys.argv[1], '/dev/shm')), sep='\\n')\n"
     )
     commands = f"mount --bind {state.root} {state.root} && mount -o remount,bind,ro {state.root} && "
     commands += f"{sys.executable} {script} {state.root}"
@@ -237,6 +240,9 @@ def test_a_read_only_state_folder_can_be_read_and_says_that_it_cannot_be_written
     assert done.stdout.splitlines()[0] == "succeeded 1"
     assert "cannot be written" in done.stdout
     assert "Read-only file system" in done.stdout
+    # What SQLite says in the middle of a run is the same on a full disk and on one that was made read-only since.
+    in_the_middle = ["The journal cannot be written.", "The disk that holds the state folder is full."]
+    assert done.stdout.splitlines()[-2:] == in_the_middle
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,26 @@ def test_it_starts_takes_keys_and_leaves(terminal: TmuxTerminal) -> None:
     terminal.wait("No servers yet")
     terminal.press("C-q")
     terminal.wait("ended with 0")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a mount of its own needs root")
+def test_it_starts_on_a_disk_that_takes_nothing_and_says_so_where_it_needs_one(places: dict[str, str]) -> None:
+    Path(places["XDG_STATE_HOME"]).mkdir()
+    read_only = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    opened = TmuxTerminal(
+        ["unshare", "--mount", "sh", "-c", read_only, places["XDG_STATE_HOME"], *homewright()], places
+    )
+    try:
+        opened.wait("Begin something")
+        opened.press("p")
+        opened.wait("enter makes them")
+        opened.press("Enter")
+        said = opened.wait("cannot be written.")
+        assert "Read-only file system" in said and "findmnt -T" in said and "XDG_STATE_HOME=DIR" in said
+        opened.press("C-q")
+        opened.wait("ended with 0")
+    finally:
+        opened.close()
 
 
 def test_a_terminal_made_smaller_and_larger_again_loses_nothing(terminal: TmuxTerminal) -> None:
@@ -69,7 +90,6 @@ def test_what_the_terminal_can_show_is_decided_from_the_environment() -> None:
 
 
 def test_the_first_frame_waits_for_no_heavy_room(places: dict[str, str]) -> None:
-    import os
     import subprocess
     import sys
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from homewright.workspaces.models import Key, Session, Workspace
     from homewright.workspaces.one_manager import OneManager as Manager
 
+READS = ("list", "show", "logs", "open", "events", "usage", "repositories")
+"""What changes nothing, and so works where nothing can be recorded."""
 _GLYPHS = {
     "pending": "·",
     "starting": "▶",
@@ -108,7 +110,11 @@ def run(args: argparse.Namespace, output: Output) -> int:
         return _templates(args, output)
     file = site_file(args.site)
     site = files.load(file)
-    state = StateFolder.of(site.name, args.state, file).create()
+    state = StateFolder.of(site.name, args.state, file)
+    if args.action in READS:
+        state.require_own()
+    else:
+        state.create()
     with OneManager(site, state) as manager:
         if args.action == "list":
             return workspace_watch.run(manager, output, _state) if args.watch else _list(manager, output)

@@ -25,7 +25,7 @@ from homewright.engine import lock
 from homewright.engine.boot import prospect
 from homewright.engine.states import Action
 from homewright.errors import HomewrightError, StateError, UsageError
-from homewright.site.paths import StateFolder, make_folder, write_atomically
+from homewright.site.paths import StateFolder, make_folder, remedies, write_atomically
 
 ACTIONS = {"apply": Action.RUN, "verify": Action.VERIFY, "rollback": Action.ROLLBACK}
 START_LIMIT_S = 60.0
@@ -163,7 +163,9 @@ def alone(folder: Path) -> Iterator[None]:
     try:
         descriptor = os.open(folder / "request.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StateError(f"The run in {folder} cannot be gone on with.", f"{error.strerror}.") from error
+        raise StateError(
+            f"The run in {folder} cannot be gone on with.", f"{error.strerror}.", remedies(folder, error)
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from homewright.errors import Busy, StateError
-from homewright.site.paths import StateFolder
+from homewright.site.paths import StateFolder, remedies
 
 FINISHING_S = 15.0
 """How long a new engine waits for one that has recorded its end and is on its way out."""
@@ -58,7 +58,7 @@ class EngineLock:
             raise StateError(
                 f"The engine's lock {state.engine_lock} cannot be made.",
                 f"{error.strerror}.",
-                ["make the state folder writable for you, or choose another: homewright --state DIR …"],
+                remedies(state.root, error),
             ) from error
         limit = time.monotonic() + FINISHING_S
         while True:

@@ -55,11 +55,12 @@ class Authority:
 
         Raises StateError where it cannot be read or made, has expired, or key and certificate do not belong together.
         """
-        make_folder(folder)
-        with hold(folder / "ca.lock"):
-            if not (folder / "ca.crt").exists():
-                _make(folder, name or folder.absolute().parent.name or "site")
-            return cls._load(folder)
+        if not (folder / "ca.crt").exists():  # the last that is written: from then on there is nothing to make
+            make_folder(folder)
+            with hold(folder / "ca.lock"):
+                if not (folder / "ca.crt").exists():
+                    _make(folder, name or folder.absolute().parent.name or "site")
+        return cls._load(folder)
 
     @classmethod
     def _load(cls, folder: Path) -> Authority:

@@ -5,6 +5,7 @@ No pydantic here: the first screen lists sites with this module alone.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -17,6 +18,7 @@ import platformdirs
 from homewright.errors import SiteError, StateError
 
 NAME = "homewright"
+_OWNER = "site-file"
 
 
 def config_home() -> Path:
@@ -88,7 +90,7 @@ class StateFolder:
     @property
     def owner_record(self) -> Path:
         """Names the site file that everything here was recorded for."""
-        return self.root / "site-file"
+        return self.root / _OWNER
 
     def owner(self) -> Path | None:
         """Another site file than ours that this folder belongs to. A file that was moved or removed owns nothing."""
@@ -200,8 +202,34 @@ def make_folder(folder: Path) -> None:
         raise StateError(
             f"The folder {folder} cannot be written.",
             f"{error.strerror or error}.",
-            ["make it writable for you", "or choose another folder, of your own: homewright --state DIR …"],
+            remedies(folder, error),
         ) from error
+
+
+def remedies(folder: Path, error: OSError) -> list[str]:
+    """What to do where this folder cannot be written: mend it, or have it elsewhere with what it holds already."""
+    place = shlex.quote(str(folder))
+    match error.errno:
+        case errno.EROFS:
+            mend = [
+                f"see what is read-only, and why: findmnt -T {place}; for a disk with errors: sudo dmesg | tail -50",
+                "when that is mended: sudo mount -o remount,rw TARGET, the target that findmnt names",
+            ]
+        case errno.ENOSPC | errno.EDQUOT:
+            mend = [f"free some space, on the disk that this names: df -h {place}"]
+        case errno.EPERM:
+            mend = []
+        case _:
+            mend = [f"make it a folder that you can write; whose it is: ls -ld {place}"]
+    above = (folder, *folder.parents)
+    recorded = next((path for path in above if os.access(path / _OWNER, os.F_OK)), None)
+    if recorded is not None:
+        return [*mend, f"or go on elsewhere: cp -a {shlex.quote(str(recorded))} DIR, then: homewright --state DIR …"]
+    homes = (("STATE", state_home()), ("CACHE", cache_home()), ("CONFIG", config_home()))
+    kind = next((kind for kind, home in homes if home in above and state_home() / "sites" not in above), None)
+    if kind is not None:
+        return [*mend, f"or have it elsewhere: XDG_{kind}_HOME=DIR homewright …"]
+    return [*mend, "or choose another folder, of your own: homewright --state DIR …"]
 
 
 def write_atomically(file: Path, data: bytes, mode: int = 0o600) -> None:
@@ -225,7 +253,7 @@ def write_atomically(file: Path, data: bytes, mode: int = 0o600) -> None:
         raise StateError(
             f"{file} could not be saved.",
             f"{error.strerror or error}. The old file is unchanged.",
-            ["free some space or mend the folder's permissions, then save again"],
+            remedies(file.parent, error),
         ) from error
     finally:
         if temporary is not None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from homewright.access import key_change
 from homewright.engine.journal import Reader
+from homewright.engine.journal.reader import opened
 from homewright.engine.redaction import Redactor
 from homewright.errors import StateError
 from homewright.site.paths import StateFolder, sync_folder
@@ -128,17 +129,16 @@ def _stage_runs(state: StateFolder, staged: Path, redactor: Redactor) -> tuple[t
 def _copied(database: Path, target: Path) -> Iterator[sqlite3.Connection]:
     """A copy of one moment of a database that others may be writing; compacted, so that nothing deleted stays in it."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5.0)
     copy = sqlite3.connect(target, isolation_level=None)
     try:
-        source.backup(copy)
+        with opened(database) as source:
+            source.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")
         copy.execute("PRAGMA secure_delete = ON")
         yield copy
         copy.execute("VACUUM")
     finally:
         copy.close()
-        source.close()
 
 
 def _mask(database: sqlite3.Connection, redactor: Redactor, *tables: str) -> None:

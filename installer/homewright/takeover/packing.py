@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import io
@@ -9,12 +10,12 @@ import os
 import socket
 import sqlite3
 import tarfile
-import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 from homewright.engine.journal import Reader
+from homewright.engine.journal.reader import opened
 from homewright.errors import StateError
 from homewright.site import files
 from homewright.site.paths import StateFolder, sync_folder
@@ -33,7 +34,8 @@ def export(site_file: Path, state: StateFolder, target: Path, passphrase: str) -
         raise StateError(f"{target} is there already.", "An export is not written over.", ["name another file"])
     contents, archive = packed(site_file, state)
     _write(target, sealing.seal(archive, passphrase))
-    reminding.made(state, target, contents.made_at)
+    with contextlib.suppress(StateError):  # on a disk that takes nothing any more, the reminder alone stays as it was
+        reminding.made(state, target, contents.made_at)
     return contents.model_copy(update={"file": str(target)})
 
 
@@ -97,19 +99,11 @@ def _members(site_file: Path, state: StateFolder) -> dict[str, bytes]:
 
 def _copy(journal: Path) -> bytes:
     """One moment of the journal, which an engine may be writing: states, captures and receipts, without log lines."""
-    with tempfile.TemporaryDirectory(prefix="homewright-export-", dir=journal.parent) as folder:
-        target = Path(folder) / "journal.db"
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        source = sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=5.0)
-        copy = sqlite3.connect(target, isolation_level=None)
-        try:
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            copy.execute("VACUUM")
-        finally:
-            copy.close()
-            source.close()
-        return target.read_bytes()
+    with opened(journal) as source, contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+        source.backup(copy)
+        copy.execute("PRAGMA temp_store = MEMORY")
+        copy.execute("VACUUM")
+        return copy.serialize()
 
 
 def _archive(members: dict[str, bytes], now: float) -> bytes:

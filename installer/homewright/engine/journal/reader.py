@@ -217,7 +217,7 @@ class Reader:
         if not file.exists():
             return []
         try:
-            with _opened(file) as connection:
+            with opened(file) as connection:
                 return take(connection.execute(query, values))
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):
@@ -230,7 +230,7 @@ class Reader:
 
 
 @contextlib.contextmanager
-def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+def opened(file: Path) -> Iterator[sqlite3.Connection]:
     """A read-only connection. In a folder that cannot be written no WAL can be made; without one, none is needed."""
     name = quote(str(file))
     connection = sqlite3.connect(f"file:{name}?mode=ro", uri=True, timeout=BUSY_MS / 1000, isolation_level=None)

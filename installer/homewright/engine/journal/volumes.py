@@ -45,6 +45,14 @@ def refuse_network(folder: Path) -> None:
         )
 
 
+def read_only(folder: Path) -> bool:
+    """Whether the folder's file system takes nothing, as the kernel makes one whose disk has errors."""
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 def _magic(folder: Path) -> int:
     """f_type of statfs(2); 0 where it cannot be asked."""
     buffer = ctypes.create_string_buffer(256)

@@ -8,6 +8,7 @@ room for the ballast again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sqlite3
@@ -21,7 +22,7 @@ from homewright.engine.events import BESIDE, Event, Kind, Level
 from homewright.engine.journal import integrity, schema, volumes
 from homewright.engine.redaction import Redactor
 from homewright.errors import StateError
-from homewright.site.paths import StateFolder, make_folder, sync_folder
+from homewright.site.paths import StateFolder, make_folder, remedies, sync_folder
 
 BALLAST = 4 * 1024 * 1024
 """Bytes kept in reserve for final states: the WAL pages of some hundred transitions."""
@@ -314,7 +315,12 @@ def _is_full(error: sqlite3.Error) -> bool:
 def _failed(error: OSError | sqlite3.Error, place: Path) -> StateError:
     if isinstance(error, sqlite3.DatabaseError) and integrity.is_damage(error):
         return integrity.damaged(place, str(error))
-    if (isinstance(error, OSError) and error.errno == 28) or (isinstance(error, sqlite3.Error) and _is_full(error)):
+    folder = place if place.is_dir() else place.parent
+    if not isinstance(error, OSError) and volumes.read_only(folder):
+        error = OSError(errno.EROFS, os.strerror(errno.EROFS))  # which SQLite calls an error of writing, as a full disk
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or (
+        isinstance(error, sqlite3.Error) and _is_full(error)
+    ):
         return StateError(
             "The disk that holds the state folder is full.",
             f"{place} could not be written.",
@@ -326,5 +332,5 @@ def _failed(error: OSError | sqlite3.Error, place: Path) -> StateError:
     return StateError(
         "The journal cannot be written.",
         f"{place}: {getattr(error, 'strerror', None) or error}.",
-        ["make the state folder writable for you", "or choose another folder: homewright --state DIR …"],
+        remedies(folder, error if isinstance(error, OSError) else OSError(str(error))),
     )
