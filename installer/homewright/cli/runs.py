@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +86,7 @@ def start(
     ask_first: bool = False,
     servers: Sequence[str] = (),
     new_machines: Sequence[str] = (),
+    given: Mapping[str, str] | None = None,
 ) -> int:
     """Start a run and watch it to its end, unless it is to be left alone; the exit code."""
     further: Sequence[Path] = stages(args)
@@ -102,6 +103,7 @@ def start(
             ask=somebody(args),
             servers=servers,
             new_machines=new_machines,
+            given=given,
         )
     except KeyboardInterrupt:
         output.progress(f"\nThe run may have started all the same. See: {command('status')}")

@@ -99,6 +99,7 @@ async def call(
             fence=context.fences.number,
             controller=context.controller,
             facts_file=context.folder / "facts.json",
+            given=dict(context.given),
         )
 
         def take(event: Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +69,8 @@ class Context:
     """How many runner processes were started, those of earlier engines of this run included."""
     attempt: int = 1
     """How many engines have worked on this run, this one included."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """What the verb that began the run tells its steps."""
 
     def __post_init__(self) -> None:
         self.proofs = Proofs(self.state, self.run, self.stop)

@@ -60,6 +60,8 @@ class RunRequest:
     """Prove what was done, then wait for a word before anything else is done."""
     servers: tuple[str, ...] = ()
     """The servers that a roll-back is of, of those that leave the site; by default those that are in it."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """What the verb that began the run tells its steps, by name; no answer of the site, and no secret."""
 
     @classmethod
     def read(cls, folder: Path) -> RunRequest:
@@ -85,13 +87,14 @@ def start(
     ask: bool = False,
     servers: Sequence[str] = (),
     new_machines: Sequence[str] = (),
+    given: Mapping[str, str] | None = None,
 ) -> str:
     """Start a run and return its id, once the engine holds the site and the run is in the journal.
 
     `only` and `start_at` name stages, `servers` those that leave the site and are rolled back, `new_machines` servers
     that may be other machines than before; with `ask_first` the run pauses before steps that are risky; with `ask`,
-    sudo may ask on the terminal for the password that resuming at boot takes. Raises Busy with who holds the site, or
-    whatever error the engine met.
+    sudo may ask on the terminal for the password that resuming at boot takes; `given` is told to the steps. Raises Busy
+    with who holds the site, or whatever error the engine met.
     """
     if action not in ACTIONS:
         raise UsageError(f"There is no action {action}.", f"Known: {', '.join(ACTIONS)}.")
@@ -110,6 +113,7 @@ def start(
         ask_first=ask_first,
         servers=tuple(servers),
         new_machines=tuple(new_machines),
+        given=dict(given or {}),
     )
     write_atomically(folder / "request.json", json.dumps(asdict(request)).encode())
     try:

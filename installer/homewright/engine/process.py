@@ -141,6 +141,7 @@ class Engine:
             ),
         )
         context.attempt = self.request.attempt
+        context.given = self.request.given
         context.calls = sum(1 for _ in (folder / "steps").glob("*")) if goes_on else 0
         context.fences.new_machines = frozenset(self.request.new_machines)
         schedule = Schedule(context, planned, self.action, self.request)

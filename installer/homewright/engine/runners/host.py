@@ -93,6 +93,8 @@ class Host:
     through: Endpoint | None = None
     """The server that an instance is reached through."""
     facts_file: Path | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
+    """What the verb that began the run tells its steps, by name."""
     shared: SharedConnections | None = field(default=None, repr=False)
     """Connections that others use as well, in place of one of its own."""
     changed: int = 0

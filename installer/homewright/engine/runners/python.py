@@ -52,6 +52,7 @@ def hosts_of(
             cancel=cancel,
             through=through.get(name),
             facts_file=request.facts_file,
+            given=request.given,
             shared=connections,
             **more,
         )

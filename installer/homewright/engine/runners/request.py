@@ -82,6 +82,8 @@ class StepRequest(BaseModel):
     """Id of the controller that holds it."""
     accelerate: bool = True
     """Whether Mitogen may carry Ansible's tasks where its version allows; false for plain SSH."""
+    given: dict[str, str] = {}
+    """What the verb that began the run tells its steps, by name."""
     facts_file: Path | None = None
     """What is known of the servers, as JSON by their names, where anything is."""
     parent: int | None = None
