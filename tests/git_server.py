@@ -1,8 +1,13 @@
-"""A git server that asks for a name and a token, as Gitea does: git's own http-backend behind HTTP on this machine."""
+"""A git server that asks for a name and a token, as Gitea does: git's own http-backend behind HTTP on this machine.
+
+Below /api/v1 it answers, where it is told to, as Gitea's documentation has it. It is no Gitea: what a real one does
+besides is not known from it.
+"""
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import subprocess
 import threading
@@ -11,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 
 @dataclass
@@ -24,6 +29,14 @@ class GitServer:
     """Token by name."""
     asked: list[str] = field(default_factory=list)
     """Request lines, as a server's log would have them."""
+    gitea: bool = False
+    """It has Gitea's API."""
+    scopes: bool = True
+    """Tokens may list repositories."""
+    at_once: int = 50
+    """Repositories on a page, whatever is asked for."""
+    answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
+    """What is answered to a path instead: status, headers, body."""
 
     def make(self, path: str, text: str) -> str:
         """A repository with one commit of one file; its URL."""
@@ -44,6 +57,28 @@ class GitServer:
         for words in (["pull", "-q"], ["add", file], ["commit", "-q", "-m", text], push):
             subprocess.run([*own, *words], check=words[0] != "pull", capture_output=True)
 
+    def api(self, path: str, query: dict[str, str], header: str) -> tuple[int, dict[str, str], object]:
+        """What Gitea's API answers: status, headers, document."""
+        if path == "/api/v1/version":
+            return 200, {}, {"version": "1.22.6"}
+        name = next((one for one in self.users if self.allows(f"/{one}", header)), "")
+        if not name:
+            return 401, {}, {"message": "user does not exist [uid: 0, name: ]"}
+        if path == "/api/v1/user":
+            return 200, {}, {"id": 1, "login": name}
+        if path != "/api/v1/user/repos":
+            return 404, {}, {"message": "The target couldn't be found."}
+        if not self.scopes:
+            message = "token does not have at least one of required scope(s): [read:repository]"
+            return 403, {}, {"message": message}
+        every = [
+            {"full_name": f"{name}/{bare.stem}", "clone_url": f"http://wrong.example/{name}/{bare.stem}.git",
+             "default_branch": "main", "private": True, "empty": not any((bare / "refs/heads").iterdir())}
+            for bare in sorted((self.folder / name).glob("*.git"))
+        ]  # fmt: skip
+        start = (int(query["page"]) - 1) * self.at_once
+        return 200, {"X-Total-Count": str(len(every))}, every[start : start + self.at_once]
+
     def allows(self, path: str, header: str) -> bool:
         owner = path.lstrip("/").split("/")[0]
         if owner not in self.users:
@@ -63,7 +98,16 @@ def git_server(folder: Path, host: str = "127.0.0.1", users: dict[str, str] | No
         def _serve(self) -> None:
             parts = urlsplit(self.path)
             server.asked.append(f"{self.command} {self.path}")
-            if not server.allows(parts.path, self.headers.get("Authorization", "")):
+            header = self.headers.get("Authorization", "")
+            if parts.path in server.answers:
+                self._answer(*server.answers[parts.path])
+                return
+            if server.gitea and parts.path.startswith("/api/v1/"):
+                query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+                status, headers, document = server.api(parts.path, query, header)
+                self._answer(status, headers, json.dumps(document).encode())
+                return
+            if not server.allows(parts.path, header):
                 self._answer(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
                 return
             length = int(self.headers.get("Content-Length") or 0)

@@ -17,6 +17,7 @@ from cluster_place import ClusterPlace
 from git_server import GitServer, git_server
 
 from homewright.errors import UsageError
+from homewright.workspaces.errors import RepositoryDenied
 from homewright.workspaces.models import Key, Repository, Specification
 from homewright.workspaces.one_manager import OneManager
 
@@ -50,7 +51,9 @@ def repository(git: GitServer) -> Repository:
 def workspace(manager: OneManager, repository: Repository) -> Iterator[Key]:
     """Its clone fails: nobody has given the user's credentials yet."""
     spec = Specification(key=KEY, template="code-server", preset="standard", repository=repository)
-    made = manager.create(spec, print, accept_open_network=True)
+    with pytest.raises(RepositoryDenied, match="would not be cloned"):
+        manager.create(spec, print, accept_open_network=True)
+    made = manager.create(spec, print, accept_open_network=True, anyway=True)
     assert made.workspace.state == "running", "a failing clone does not keep the editor from starting"
     yield KEY
     manager.give_credentials(KEY.user, repository.url, "", None)

@@ -34,6 +34,8 @@ SCHEMAS: dict[str, str] = {
     "workspace-preview": "homewright.workspaces.models:PreviewDocument",
     "workspace-change": "homewright.workspaces.models:WorkspaceChange",
     "workspace-bulk": "homewright.workspaces.models:BulkDocument",
+    "workspace-credentials": "homewright.workspaces.models:CredentialsDocument",
+    "workspace-repositories": "homewright.workspaces.models:RepositoriesDocument",
     "workspace-usage": "homewright.workspaces.models:UsageDocument",
     "workspace-given-up": "homewright.workspaces.models:GivenUpDocument",
     "workspace-events": "homewright.workspaces.models:EventsDocument",

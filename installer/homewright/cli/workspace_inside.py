@@ -37,7 +37,14 @@ def add_actions(action: Callable[..., argparse.ArgumentParser]) -> None:
     credentials.add_argument("user", metavar="USER")
     credentials.add_argument("--server", metavar="URL", help="keep some for this git server: https://git.example.org")
     credentials.add_argument("--name", metavar="NAME", help="the user's name there (by default USER)")
-    credentials.add_argument("--forget", action="store_true", help="forget those for that server")
+    what = credentials.add_mutually_exclusive_group()
+    what.add_argument("--forget", action="store_true", help="forget those for that server")
+    what.add_argument("--test", action="store_true", help="ask that server, or all, whether it accepts those there are")
+    listing = action("repositories", "what a user may clone, as their git servers tell by their credentials", key=False)
+    listing.add_argument("user", metavar="USER")
+    listing.add_argument("--server", metavar="URL", help="of this server alone; by default all that there are some for")
+    listing.add_argument("--check", metavar="URL", help="only say whether this one can be cloned")
+    listing.add_argument("--branch", metavar="NAME", default="", help="with --check: and has this branch")
 
 
 def run(manager: OneManager, args: argparse.Namespace, output: Output) -> int:
@@ -45,6 +52,8 @@ def run(manager: OneManager, args: argparse.Namespace, output: Output) -> int:
 
     if args.action == "credentials":
         return _credentials(manager, args, output)
+    if args.action == "repositories":
+        return _repositories(manager, args, output)
     return ACTIONS[args.action](manager, parse_key(args.workspace, args.node), args, output)
 
 
@@ -206,12 +215,17 @@ def _sync(manager: OneManager, key: Key, args: argparse.Namespace, output: Outpu
 
 def _credentials(manager: OneManager, args: argparse.Namespace, output: Output) -> int:
     from homewright.workspaces import repositories
+    from homewright.workspaces.models import CredentialsDocument, ServerTold
 
     if args.server is not None:
         repositories.server(args.server)  # refused before a token is asked for
-    if args.server is None:
-        if args.forget:
-            raise UsageError("Which are to be forgotten?", "", ["name the server: --server URL"])
+    if args.forget and args.server is None:
+        raise UsageError("Which are to be forgotten?", "", ["name the server: --server URL"])
+    tested: tuple[ServerTold, ...] = ()
+    if args.test:
+        hosts = manager.credentials(args.user)
+        tested = manager.repositories_of(args.user, args.server)
+    elif args.server is None:
         hosts = manager.credentials(args.user)
     elif args.forget:
         hosts = manager.give_credentials(args.user, args.server, "", None)
@@ -219,8 +233,33 @@ def _credentials(manager: OneManager, args: argparse.Namespace, output: Output) 
         name = args.name or args.user
         hosts = manager.give_credentials(args.user, args.server, name, _token(name, args.server))
     output.line(f"{args.user}: {', '.join(hosts) if hosts else 'no credentials for git are kept'}")
-    output.document({"version": 1, "user": args.user, "servers": list(hosts)})
-    return 0
+    for one in tested:
+        output.line(f"{one.server}: {one.words}")
+    without = tuple(one.model_copy(update={"repositories": ()}) for one in tested)
+    output.document(CredentialsDocument(user=args.user, servers=hosts, tested=without))
+    return 1 if any(one.accepted is False for one in tested) else 0
+
+
+def _repositories(manager: OneManager, args: argparse.Namespace, output: Output) -> int:
+    from homewright.workspaces import repositories
+    from homewright.workspaces.models import RepositoriesDocument
+
+    if args.check:
+        checked = manager.check_repository(args.user, repositories.parse(args.check, args.branch))
+        output.line(f"{checked.words[:1].upper()}{checked.words[1:]}.")
+        if checked.remedy:
+            output.line(f"What to do: {checked.remedy}")
+        output.document(RepositoriesDocument(user=args.user, checked=checked))
+        return 0 if checked.state == "good" else 1
+    servers = manager.repositories_of(args.user, args.server)
+    if not servers:
+        output.line(f"{args.user}: no credentials for git are kept, so no server tells")
+    for one in servers:
+        output.line(f"{one.server}: {one.words}")
+        for each in one.repositories:
+            output.line(f"  {each.name}  {each.url}{f'  ({each.marks})' if each.marks else ''}")
+    output.document(RepositoriesDocument(user=args.user, servers=servers))
+    return 1 if any(one.accepted is False for one in servers) else 0
 
 
 def _token(name: str, server: str) -> str:
@@ -231,4 +270,4 @@ def _token(name: str, server: str) -> str:
 
 
 ACTIONS = {"shell": _shell, "sync": _sync}
-VERBS = (*ACTIONS, "credentials")
+VERBS = (*ACTIONS, "credentials", "repositories")

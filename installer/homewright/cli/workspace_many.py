@@ -104,6 +104,7 @@ def foresee(manager: OneManager, specs: Sequence[Specification], output: Output)
             starts=not preview.problems,
             existing=preview.existing,
             problems=preview.problems,
+            misses=preview.misses,
             must_accept=preview.must_accept,
             good=preview.good,
             warnings=preview.warnings,
@@ -115,7 +116,7 @@ def foresee(manager: OneManager, specs: Sequence[Specification], output: Output)
         output.document(documents[0])
     else:
         output.document({"version": 1, "previews": [one.model_dump(mode="json") for one in documents]})
-    return 0 if all(one.starts for one in documents) else 1
+    return 0 if all(one.starts and not one.misses for one in documents) else 1
 
 
 def _tell(document: Any, output: Output) -> None:
@@ -124,7 +125,7 @@ def _tell(document: Any, output: Output) -> None:
         return
     words = "would start" if document.starts else "would not start"
     output.line(f"{document.workspace} would go to {document.node}, and {words}.")
-    for problem in document.problems:
+    for problem in (*document.problems, *document.misses):
         output.line(f"  ✗ {problem.reason}")
         output.line(f"    what to do: {problem.remedy}")
     for text in document.good:

@@ -17,6 +17,7 @@ from homewright.workspaces.backends.kubernetes.streams import Command, Forwarder
 from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend, Held
 from homewright.workspaces.backends.kubernetes.words import MADE_FOR, MANAGER, OWNER, USER
 from homewright.workspaces.errors import ChangedMeanwhile, NotOurs
+from homewright.workspaces.git_servers import SignIn
 from homewright.workspaces.models import Repository
 from homewright.workspaces.repositories import Mode, Synced
 
@@ -83,6 +84,12 @@ def sync(backend: ClusterBackend, held: Held, mode: Mode) -> Synced:
 def credentials(backend: ClusterBackend, user: str) -> tuple[str, ...]:
     """The servers that git has credentials of this user for; never what they are."""
     return repositories.hosts(_lines(_own_secret(backend, user)))
+
+
+def sign_in(backend: ClusterBackend, user: str, url: str) -> SignIn | None:
+    """What a user signs in with at the server of an address; None where nothing is kept for it."""
+    found = repositories.sign_in(_lines(_own_secret(backend, user)), url)
+    return SignIn(*found) if found is not None else None
 
 
 def give_credentials(backend: ClusterBackend, user: str, url: str, name: str, token: str | None) -> tuple[str, ...]:

@@ -86,6 +86,13 @@ class WillNotStart(WorkspaceError):
     exit_code = 2
 
 
+class RepositoryDenied(WorkspaceError):
+    """Nothing was done: it is foreseen that its repository would not be cloned."""
+
+    code = "repository-access-denied"
+    exit_code = 2
+
+
 class RoutingFailed(WorkspaceError):
     """Its address cannot be made."""
 

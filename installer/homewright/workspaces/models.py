@@ -153,6 +153,8 @@ class PreviewDocument(WorkspaceModel):
     existing: Workspace | None = None
     problems: tuple[Problem, ...] = ()
     """Why it would not start."""
+    misses: tuple[Problem, ...] = ()
+    """What it would lack: it starts all the same."""
     must_accept: str = ""
     """A warning that must be accepted before it is made."""
     good: tuple[str, ...] = ()
@@ -227,6 +229,68 @@ class SyncDocument(WorkspaceModel):
     behind: int | None = None
     problem: str = ""
     """Why it could not be brought up to date."""
+
+
+class RepositoryFound(WorkspaceModel):
+    """A repository that a git server lists for somebody."""
+
+    name: str
+    """OWNER/NAME."""
+    url: str
+    branch: str = ""
+    """The one that is checked out where none is asked for."""
+    private: bool = False
+    empty: bool = False
+    archived: bool = False
+
+    @property
+    def marks(self) -> str:
+        """What is worth knowing of it in words; empty for nothing."""
+        return ", ".join(name for name in ("private", "empty", "archived") if getattr(self, name))
+
+
+class ServerTold(WorkspaceModel):
+    """What a git server says of a user, by the credentials that are kept of them."""
+
+    server: str
+    kind: Literal["gitea", "other", "unknown"]
+    """`other` tells neither who somebody is nor what they have; `unknown` did not answer from here."""
+    accepted: bool | None = None
+    """Whether it accepts the credentials; None where that cannot be told."""
+    words: str
+    login: str = ""
+    """Who they are there."""
+    repositories: tuple[RepositoryFound, ...] = ()
+
+
+class RepositoryCheck(WorkspaceModel):
+    """Whether a repository can be cloned by a user, asked from the machine of the manager."""
+
+    repository: Repository
+    state: Literal["good", "wrong", "unknown"]
+    words: str
+    remedy: str = ""
+
+
+class CredentialsDocument(WorkspaceModel):
+    """What `homewright workspace credentials --json` prints: never what they are."""
+
+    version: Literal[1] = 1
+    user: str
+    servers: tuple[str, ...] = ()
+    """The git servers that there are some for."""
+    tested: tuple[ServerTold, ...] = ()
+    """With --test: what each of them says, without its repositories."""
+
+
+class RepositoriesDocument(WorkspaceModel):
+    """What `homewright workspace repositories --json` prints."""
+
+    version: Literal[1] = 1
+    user: str
+    servers: tuple[ServerTold, ...] = ()
+    checked: RepositoryCheck | None = None
+    """With --check: whether that one can be cloned."""
 
 
 class GivenUp(WorkspaceModel):

@@ -26,6 +26,7 @@ from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend, Held
 from homewright.workspaces.backends.kubernetes.words import MADE_FOR, NAMESPACE
 from homewright.workspaces.errors import ChangedMeanwhile, InstanceNotFound, MissingRight, NotOurs
 from homewright.workspaces.foresight import Lookout
+from homewright.workspaces.git_servers import SignIn
 from homewright.workspaces.given_up import Purged
 from homewright.workspaces.models import (
     GivenUp,
@@ -243,6 +244,11 @@ class ClusterWorkspaces:
         """The servers that a user's git has credentials for."""
         known = (at_pods.credentials(backend, user) for backend in self._with_repositories())
         return tuple(sorted({host for hosts in known for host in hosts}))
+
+    def sign_in(self, user: str, url: str) -> SignIn | None:
+        """What a user's git signs in with at the server of an address."""
+        found = (at_pods.sign_in(backend, user, url) for backend in self._with_repositories())
+        return next((one for one in found if one is not None), None)
 
     def give_credentials(self, user: str, url: str, name: str, token: str | None) -> tuple[str, ...]:
         """Keep a user's credentials for a git server, or with None forget them; the servers that there are some for."""

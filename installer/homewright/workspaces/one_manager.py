@@ -13,7 +13,13 @@ from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 from homewright.workspaces import templates
 from homewright.workspaces.backends.node import hashed, who
-from homewright.workspaces.errors import InstanceNotFound, NeedsAcceptance, NoMetrics, WillNotStart
+from homewright.workspaces.errors import (
+    InstanceNotFound,
+    NeedsAcceptance,
+    NoMetrics,
+    RepositoryDenied,
+    WillNotStart,
+)
 from homewright.workspaces.live import THE_CLUSTER, Live
 from homewright.workspaces.manager import Created, Listing, Manager, Preview, Say
 from homewright.workspaces.models import (
@@ -21,6 +27,8 @@ from homewright.workspaces.models import (
     Key,
     Problem,
     Repository,
+    RepositoryCheck,
+    ServerTold,
     Session,
     Specification,
     UsageDocument,
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     from homewright.workspaces.given_up import Purged
     from homewright.workspaces.on_cluster import ClusterWorkspaces
     from homewright.workspaces.repositories import Mode, Synced
+    from homewright.workspaces.users_git import UsersGit
 
 Answer = TypeVar("Answer")
 OPEN_NETWORK = "Its network, flannel, honours no NetworkPolicy: workspaces can reach one another."
@@ -58,6 +67,7 @@ class OneManager(Manager):
         super().__init__(site, state)
         self._templates = templates.load(templates.folder_of(state.site) if state.site is not None else None)
         self._cluster: ClusterWorkspaces | None = None
+        self._git: UsersGit | None = None
 
     def close(self) -> None:
         super().close()
@@ -141,17 +151,23 @@ class OneManager(Manager):
             warnings.append("The site has no zone, so it gets no address: it is opened by a port-forward.")
         if existing is not None:
             return Preview(THE_CLUSTER, tuple(warnings), "", existing)
+        checked = self._checked(template, spec)
         ahead = there.foresee(spec)
         problems = tuple(Problem(reason=one.reason, whose=one.whose, remedy=one.remedy) for one in ahead.problems)
         must_accept = OPEN_NETWORK if apart is False else ""
-        return Preview(THE_CLUSTER, tuple(warnings), must_accept, None, problems, ahead.good, ahead.unknown)
+        good, unknown = ahead.good, ahead.unknown
+        if checked is not None:
+            good += (checked.words,) if checked.state == "good" else ()
+            unknown += (checked.words,) if checked.state == "unknown" else ()
+        misses = _misses(checked)
+        return Preview(THE_CLUSTER, tuple(warnings), must_accept, None, problems, good, unknown, misses)
 
     def create(
         self, spec: Specification, say: Say, *, accept_shared_node: bool = False, accept_open_network: bool = False,
         anyway: bool = False,
     ) -> Created:  # fmt: skip
-        """As on servers. Raises NeedsAcceptance where the cluster's network keeps nobody apart, unless accepted, and
-        WillNotStart where that is foreseen, unless it is to be made `anyway`."""
+        """As on servers. Raises NeedsAcceptance where the cluster's network keeps nobody apart, unless accepted;
+        WillNotStart or RepositoryDenied where that is foreseen, unless it is to be made `anyway`."""
         template = templates.require(self._templates, spec.template)
         if not isinstance(template, PodTemplate):
             return super().create(spec, say, accept_shared_node=accept_shared_node)
@@ -167,6 +183,15 @@ class OneManager(Manager):
                     ["accept it: --accept-open-network", "or give the cluster a network that does, such as Calico"],
                 )
             warnings.append(OPEN_NETWORK)
+        checked = self._checked(template, spec) if new else None
+        misses = _misses(checked)
+        if misses and not anyway:
+            raise RepositoryDenied(
+                f"The repository of {spec.key} would not be cloned, so it was not made.",
+                f"{misses[0].reason[:1].upper()}{misses[0].reason[1:]}.",
+                [misses[0].remedy, "or make it all the same, without: --anyway"],
+            )
+        warnings += [f"It starts, and {one.reason}." for one in misses]
         if new:
             ahead = there.foresee(spec)
             if ahead.problems and not anyway:
@@ -313,6 +338,27 @@ class OneManager(Manager):
         """Keep a user's credentials for a git server, or with None forget them."""
         return self.require_cluster().give_credentials(user, url, name, token)
 
+    def check_repository(self, user: str, repository: Repository) -> RepositoryCheck:
+        """Whether a user can clone a repository, by their own credentials, as far as this machine sees."""
+        return self._users_git().check(user, repository)
+
+    def repositories_of(self, user: str, server: str | None = None) -> tuple[ServerTold, ...]:
+        """What the git servers, or one of them, say of a user by their own credentials, and what they have there."""
+        return self._users_git().told(user, server)
+
+    def _users_git(self) -> UsersGit:
+        there = self.require_cluster()
+        if self._git is None:
+            from homewright.workspaces.users_git import UsersGit
+
+            self._git = UsersGit(there)
+        return self._git
+
+    def _checked(self, template: PodTemplate, spec: Specification) -> RepositoryCheck | None:
+        if template.repositories is None or spec.repository is None:
+            return None
+        return self.check_repository(spec.key.user, spec.repository)
+
     def _inside(self, key: Key, verb: str) -> ClusterWorkspaces:
         """The cluster, for what goes through its API alone. Raises UsageError for a workspace on a server."""
         there = self.require_cluster() if key.node is None else None
@@ -366,6 +412,14 @@ class OneManager(Manager):
 def _warnings(template: PodTemplate, apart: bool | None, way_in: str) -> list[str]:
     """What is said with each of its workspaces."""
     return [*filter(None, (template.warning, _UNTOLD_NETWORK if apart is None else "", way_in))]
+
+
+def _misses(checked: RepositoryCheck | None) -> tuple[Problem, ...]:
+    """What a workspace would lack, by what was said of its repository."""
+    if checked is None or checked.state != "wrong":
+        return ()
+    reason = f"its repository would not be cloned: {checked.words}"
+    return (Problem(reason=reason, whose="user", remedy=checked.remedy),)
 
 
 def _will_not_start(spec: Specification, problems: Sequence[Finding]) -> WillNotStart:

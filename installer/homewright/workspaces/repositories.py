@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from pydantic import ValidationError
 
@@ -226,16 +226,23 @@ def read_synced(said: str) -> Synced:
     )
 
 
+DENIED = "access is denied: its server wants the user's own credentials, or does not accept those that there are"
+NOT_REACHED = "access is denied: the user's credentials do not reach it"
+NO_SUCH = "there is no such repository, or the user may not see it"
+NO_BRANCH = "there is no such branch"
+NO_NAME = "its server's name is not found"
+SILENT = "its server does not answer"
+UNTRUSTED = "its server's certificate is not trusted there"
+
 _MEANINGS = (
-    (r"could not read (Username|Password)|[Aa]uthentication failed|HTTP Basic: Access denied|error: 401",
-     "access is denied: its server wants the user's own credentials, or does not accept those that there are"),
-    (r"error: 403", "access is denied: the user's credentials do not reach it"),
+    (r"could not read (Username|Password)|[Aa]uthentication failed|HTTP Basic: Access denied|error: 401", DENIED),
+    (r"error: 403", NOT_REACHED),
     (r"[Rr]epository .*(not found|does not exist)|not found: did you run|error: 404|does not appear to be a git",
-     "there is no such repository, or the user may not see it"),
-    (r"Remote branch (\S+) not found", "there is no such branch"),
-    (r"Could not resolve host", "its server's name is not found"),
-    (r"Failed to connect|Connection refused|Couldn't connect|timed out|took longer", "its server does not answer"),
-    (r"SSL|certificate", "its server's certificate is not trusted there"),
+     NO_SUCH),
+    (r"Remote branch (\S+) not found", NO_BRANCH),
+    (r"Could not resolve host", NO_NAME),
+    (r"Failed to connect|Connection refused|Couldn't connect|timed out|took longer", SILENT),
+    (r"SSL|certificate", UNTRUSTED),
     (r"No space left", "the disk is full"),
 )  # fmt: skip
 
@@ -308,6 +315,17 @@ def with_credentials(lines: Sequence[str], host: str, line: str | None) -> tuple
 def hosts(lines: Sequence[str]) -> tuple[str, ...]:
     """The servers that there are credentials for, without them."""
     return tuple(_host_of(one) for one in lines if one.strip())
+
+
+def sign_in(lines: Sequence[str], url: str) -> tuple[str, str] | None:
+    """Name and token of the line that is for the server of an address; None where there is none."""
+    parts = server(url)
+    host = f"{parts.scheme}://{parts.netloc.lower()}"
+    for line in lines:
+        if line.strip() and _host_of(line) == host:
+            name, _, token = line.strip().partition("://")[2].rpartition("@")[0].partition(":")
+            return unquote(name), unquote(token)
+    return None
 
 
 def _host_of(line: str) -> str:

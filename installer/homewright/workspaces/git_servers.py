@@ -1,0 +1,284 @@
+"""What a git server says when it is asked from here: whether somebody may read a repository, and which ones they have.
+
+Any server is asked in git's own protocol over HTTP; Gitea (and Forgejo, which speaks the same API) tells more. A token
+is sent to its own server alone, as a header, and stands in nothing that is shown or raised.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import socket
+import ssl
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from http.client import HTTPException
+from typing import IO, Any, Literal
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+
+from homewright.errors import UsageError, visible
+from homewright.workspaces import repositories
+from homewright.workspaces.models import Repository, RepositoryFound
+
+ANSWER_S = 6.0
+"""Patience with one answer: somebody who types waits for it."""
+_MOST_BYTES = 8 << 20
+"""An answer's end is not looked for beyond this: the names of 100,000 branches are about as much."""
+_PAGE = 50
+"""Gitea gives no more at once unless it was told otherwise (MAX_RESPONSE_ITEMS)."""
+_MOST_PAGES = 40
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """A user's own name and token for one server."""
+
+    name: str
+    token: str = field(repr=False)
+
+    @property
+    def header(self) -> str:
+        return "Basic " + base64.b64encode(f"{self.name}:{self.token}".encode()).decode()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: a status of HTTP's, or 0 where nothing did, and why."""
+
+    status: int
+    data: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    why: str = ""
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Whether a repository can be cloned by its user, as far as this machine can see."""
+
+    state: Literal["good", "wrong", "unknown"]
+    words: str
+    """A sentence without its end."""
+    do: str = ""
+
+
+@dataclass(frozen=True)
+class Refs:
+    """The branches that a server offers, and the one that is checked out where none is asked for."""
+
+    branches: frozenset[str]
+    default: str
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a server says of somebody: who they are there, and which repositories they have."""
+
+    kind: Literal["gitea", "other", "unknown"]
+    accepted: bool | None
+    """Whether it accepts the credentials; None where that cannot be told."""
+    words: str
+    login: str = ""
+    repositories: tuple[RepositoryFound, ...] = ()
+
+
+class _SameServer(urllib.request.HTTPRedirectHandler):
+    """Follows a server to another place of its own, and nowhere else: the header with the token would go along."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if _origin(newurl) != _origin(req.full_url):
+            return None
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
+
+
+def ask(url: str, sign_in: SignIn | None = None) -> Answer:
+    """One GET. Raises nothing: that no answer came is one too."""
+    headers = {"User-Agent": "git/2 (homewright)"}
+    if sign_in is not None:
+        headers["Authorization"] = sign_in.header
+    opener = urllib.request.build_opener(_SameServer())
+    try:
+        with opener.open(urllib.request.Request(url, headers=headers), timeout=ANSWER_S) as answer:
+            return _read(answer.status, answer, answer.headers)
+    except HTTPError as error:
+        with error:
+            return _read(error.code, error, error.headers)
+    except (URLError, OSError, HTTPException, ValueError) as error:
+        return Answer(0, why=_no_answer(getattr(error, "reason", error)))
+
+
+def _read(status: int, stream: IO[bytes], headers: Message) -> Answer:
+    try:
+        data = stream.read(_MOST_BYTES + 1)
+    except (OSError, HTTPException) as error:
+        return Answer(0, why=_no_answer(error))
+    told = {name.lower(): value for name, value in headers.items()}
+    return Answer(status, data[:_MOST_BYTES], told, whole=len(data) <= _MOST_BYTES)
+
+
+def _no_answer(reason: object) -> str:
+    if isinstance(reason, ssl.SSLError):
+        return f"{repositories.UNTRUSTED} ({visible(str(getattr(reason, 'verify_message', '') or reason))})"
+    if isinstance(reason, socket.gaierror):
+        return repositories.NO_NAME
+    return f"{repositories.SILENT} ({visible(str(getattr(reason, 'strerror', None) or reason))[:200]})"
+
+
+# In git's own protocol
+
+
+def check(repository: Repository, user: str, sign_in: SignIn | None) -> Checked:
+    """Whether a clone would go well, asked as git asks: first without a name, and then by the user's own."""
+    url = f"{repository.url}/info/refs?service=git-upload-pack"
+    answer = ask(url)
+    if answer.status in (401, 403, 404) and sign_in is not None:
+        answer = ask(url, sign_in)
+    return judged(answer, repository, user, sign_in is not None)
+
+
+def judged(answer: Answer, repository: Repository, user: str, signed_in: bool) -> Checked:
+    """What an answer to that question means."""
+    host = "://".join(_origin(repository.url))
+    give = f"give the user's own: homewright workspace credentials {user} --server {host}"
+    if answer.status == 0:
+        return Checked("unknown", f"whether {repository.url} can be cloned: asked from here, {answer.why}")
+    if answer.status == 401 and not signed_in:
+        return Checked("wrong", f"{repositories.DENIED}; none of {user} are kept for {host}", give)
+    if answer.status == 401:
+        return Checked("wrong", f"access is denied: its server does not accept the credentials of {user}", give)
+    if answer.status == 403:
+        return Checked("wrong", repositories.NOT_REACHED, "have its owner let the user read it, or give another token")
+    if answer.status in (404, 410):
+        return Checked("wrong", repositories.NO_SUCH, "see how it is spelled; a private one needs the user's own token")
+    refs = read_refs(answer.data, whole=answer.whole) if answer.status == 200 else None
+    if answer.status == 200 and refs is None:
+        return Checked("wrong", "its address answers, and not as a git server", "name the address that git clones from")
+    if refs is None:
+        return Checked("unknown", f"whether {repository.url} can be cloned: its server answers {answer.status}")
+    if repository.branch and repository.branch not in refs.branches:
+        if not refs.whole:
+            return Checked("unknown", f"whether there is a branch {repository.branch}: there are very many")
+        some = ", ".join(sorted(refs.branches)[:5])
+        return Checked("wrong", repositories.NO_BRANCH, f"name one that is there: {some}" if some else "it is empty")
+    if not refs.branches:
+        return Checked("good", "its repository can be read, and is empty")
+    return Checked("good", f"its repository can be read: branch {repository.branch or refs.default or 'of its server'}")
+
+
+def read_refs(data: bytes, *, whole: bool = True) -> Refs | None:
+    """The branches in what git's smart protocol advertises; None where this is no such thing."""
+    lines: list[bytes] = []
+    at = 0
+    while at + 4 <= len(data):
+        try:
+            size = int(data[at : at + 4], 16)
+        except ValueError:
+            return None
+        if size in (1, 2, 3) or at + max(size, 4) > len(data):
+            whole = False
+            break
+        lines.append(data[at + 4 : at + size] if size else b"")
+        at += size or 4
+    if not lines or not lines[0].startswith(b"# service=git-upload-pack"):
+        return None
+    branches, default = set(), ""
+    for line in lines[1:]:
+        name, _, can = line.partition(b"\0")
+        ref = name.rstrip(b"\n").partition(b" ")[2].decode("utf-8", "replace")
+        if ref.startswith("refs/heads/"):
+            branches.add(visible(ref.removeprefix("refs/heads/")))
+        if match := re.search(rb"symref=HEAD:refs/heads/(\S+)", can):
+            default = visible(match[1].decode("utf-8", "replace"))
+    return Refs(frozenset(branches), default, whole)
+
+
+# By Gitea's API
+
+
+def told(server: str, sign_in: SignIn) -> Told:
+    """What a server says of a user. `server` is its address, with the path below which it lies where it has one."""
+    base = server.rstrip("/")
+    version = ask(f"{base}/api/v1/version")
+    if version.status == 0:
+        return Told("unknown", None, version.why)
+    if not isinstance(_json(version).get("version"), str):
+        return Told("other", None, "it is no Gitea, so it tells neither who somebody is nor what they have")
+    who = ask(f"{base}/api/v1/user", sign_in)
+    if who.status == 401:
+        return Told("gitea", False, "it does not accept the credentials")
+    login = visible(str(_json(who).get("login") or "")) if who.status == 200 else ""
+    found: list[RepositoryFound] = []
+    for page in range(1, _MOST_PAGES + 1):
+        answer = ask(f"{base}/api/v1/user/repos?limit={_PAGE}&page={page}", sign_in)
+        if answer.status != 200:
+            return _refused(answer, login)
+        listed = _list(answer)
+        found += filter(None, (_found(base, one) for one in listed))
+        total = answer.headers.get("x-total-count", "")
+        if not listed or (page * _PAGE >= int(total) if total.isdigit() else len(listed) < _PAGE):
+            break
+    words = f"it accepts them: {login} there" if login else "it accepts them"
+    return Told("gitea", True, words, login, tuple(sorted(found, key=lambda one: one.name.lower())))
+
+
+def _refused(answer: Answer, login: str) -> Told:
+    """What it means that a list is not given."""
+    if answer.status == 0:
+        return Told("gitea", None, answer.why, login)
+    if answer.status == 401:
+        return Told("gitea", False, "it does not accept the credentials", login)
+    said = visible(str(_json(answer).get("message") or ""))[:200]
+    if answer.status == 403:
+        wants = "its token may not list repositories: it needs the scopes read:user and read:repository"
+        return Told("gitea", True, f"{wants} ({said})" if said else wants, login)
+    return Told("gitea", None, f"it answers {answer.status}{f': {said}' if said else ''}", login)
+
+
+def _json(answer: Answer) -> dict[str, Any]:
+    found = _parsed(answer)
+    return found if isinstance(found, dict) else {}
+
+
+def _list(answer: Answer) -> list[Any]:
+    found = _parsed(answer)
+    return found if isinstance(found, list) else []
+
+
+def _parsed(answer: Answer) -> Any:
+    try:
+        return json.loads(answer.data)
+    except ValueError:
+        return None
+
+
+def _found(base: str, one: Any) -> RepositoryFound | None:
+    """A repository of a list. Its address is made from its name: the one that Gitea tells is of another server where
+    its own settings are wrong, and credentials would not fit there."""
+    name = one.get("full_name") if isinstance(one, dict) else None
+    if not isinstance(name, str) or visible(name) != name:
+        return None
+    try:
+        url = repositories.parse(f"{base}/{quote(name)}.git").url
+    except UsageError:
+        return None
+    branch = one.get("default_branch")
+    return RepositoryFound(
+        name=name,
+        url=url,
+        branch=visible(branch)[:200] if isinstance(branch, str) else "",
+        private=one.get("private") is True,
+        empty=one.get("empty") is True,
+        archived=one.get("archived") is True,
+    )
