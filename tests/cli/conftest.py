@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from api_stand_in import StandIn, stand_in
 
 from homewright.cli import main
+from homewright.cluster.kubeconfig import SECRET
+from homewright.site.secrets import Secrets
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -68,3 +72,19 @@ def homewright(tmp_path: Path, environment: dict[str, str]) -> Run:
         return subprocess.CompletedProcess(arguments, code, *said)
 
     return run
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> list[str]:
+    """A site of its own, without servers."""
+    (tmp_path / "site.yaml").write_text("version: 1\nname: attic\n")
+    return ["--site", str(tmp_path / "site.yaml"), "--state", str(tmp_path / "state")]
+
+
+@pytest.fixture
+def cluster(options: list[str], tmp_path: Path) -> Iterator[StandIn]:
+    """The site has a cluster: its kubeconfig is among its secrets."""
+    with stand_in() as server:
+        document = dict(server.kubeconfig().document)
+        Secrets(tmp_path / "state" / "secrets.json").set(SECRET, json.dumps(document))
+        yield server

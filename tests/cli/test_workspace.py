@@ -7,20 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from api_stand_in import StandIn, stand_in
+from api_stand_in import StandIn
 
 from homewright.cli import main
-from homewright.cluster.kubeconfig import SECRET
-from homewright.site.secrets import Secrets
 from homewright.workspaces.manager import Created, Manager
 from homewright.workspaces.models import EventsDocument, Key, Session, Workspace, WorkspaceDocument, WorkspaceState
 from homewright.workspaces.templates import shipped
-
-
-@pytest.fixture
-def options(tmp_path: Path) -> list[str]:
-    (tmp_path / "site.yaml").write_text("version: 1\nname: attic\n")
-    return ["--site", str(tmp_path / "site.yaml"), "--state", str(tmp_path / "state")]
 
 
 def test_a_log_is_json_with_and_without_what_comes(
@@ -108,15 +100,6 @@ def test_open_says_last_what_opens_here_and_the_name_for_others(
     assert main([*options, "workspace", "open", "alice", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["address"], told["by_name"]) == (said.splitlines()[-1], by_name)
-
-
-@pytest.fixture
-def cluster(options: list[str], tmp_path: Path) -> Iterator[StandIn]:
-    """The site has a cluster: its kubeconfig is among its secrets."""
-    with stand_in() as server:
-        document = dict(server.kubeconfig().document)
-        Secrets(tmp_path / "state" / "secrets.json").set(SECRET, json.dumps(document))
-        yield server
 
 
 def test_the_verbs_reach_the_cluster(options: list[str], cluster: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
