@@ -43,7 +43,7 @@ from homewright.engine.conversation import Conversation  # noqa: E402 - as above
 from homewright.engine.events import Kind  # noqa: E402 - as above
 from homewright.engine.journal import Reader  # noqa: E402 - as above
 from homewright.engine.journal.writer import Writer  # noqa: E402 - as above
-from homewright.engine.lock import EngineLock  # noqa: E402 - as above
+from homewright.engine.lock import EngineLock, holder  # noqa: E402 - as above
 from homewright.engine.runner_process import RunnerProcess  # noqa: E402 - as above
 from homewright.engine.runners.protocol import Emitter  # noqa: E402 - as above
 from homewright.engine.runners.request import EVENTS_DESCRIPTOR  # noqa: E402 - as above
@@ -239,6 +239,11 @@ def measure(folder: Path, lines: int) -> Found:
     working = subprocess.Popen(
         [sys.executable, __file__, "engine", str(state.root), str(folder)], stdin=subprocess.PIPE
     )
+    held = time.perf_counter() + LIMIT_S
+    while holder(state) is None:  # a run without its engine is a broken-off one: the wizard would open Resume
+        if working.poll() is not None or time.perf_counter() > held:
+            raise SystemExit("the engine's process has not begun")
+        time.sleep(0.01)
     wizard = Wizard({**environment, "SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22"})
     answers: list[float] = []
     try:

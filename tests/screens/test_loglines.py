@@ -9,6 +9,7 @@ import pytest
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
+from homewright.screens import loglines
 from homewright.screens.loglines import KEPT, TAIL, LogLines, View, look_on, read_on
 from homewright.site.paths import StateFolder
 
@@ -73,3 +74,13 @@ def test_what_is_followed_is_there_without_another_look_at_the_journal(
     lines.add(look_on(reader, lines.view, 0))
     monkeypatch.setattr(lines, "source", None)
     assert all(lines.line(number).text for number in range(len(lines) - 60, len(lines)))
+
+
+def test_the_first_look_is_a_short_one_since_somebody_waits_for_it(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loglines, "FIRST", 20)
+    first = look_on(reader, View(RUN), 0)
+    assert (first.after, first.more) == (20, True)
+    rest = look_on(reader, View(RUN), first.after)
+    assert (rest.after, rest.more) == (len(EVENTS) * (KEPT // 8), False)

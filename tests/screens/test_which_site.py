@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from piloting import drive, opened, shows, text_of, until
+from screen_doubles import RUN, write_run
 from textual.pilot import Pilot
 
+from homewright.engine.lock import EngineLock
 from homewright.errors import HomewrightError, speak_of
 from homewright.screens.app import HomewrightApp
+from homewright.screens.services import Services
 from homewright.site.paths import StateFolder
 
 Make = Callable[..., HomewrightApp]
@@ -55,3 +58,21 @@ def test_a_second_file_of_the_sites_name_is_refused_with_a_way_out(make_app: Mak
         assert "no servers" not in text_of(pilot.app)
 
     drive(make_app(), SIZE, flow)
+
+
+@pytest.mark.parametrize(("ending", "page"), [("running", "deploy"), ("failed", "resume")])
+def test_a_run_is_looked_at_without_a_word_of_the_site_s_file(
+    site: Path, tmp_path: Path, ending: str, page: str
+) -> None:
+    """A run goes on, or waits to be gone on with, also where somebody is in the middle of editing the file."""
+    state = StateFolder.of("attic", site=site).create()
+    write_run(state, ending)
+    site.write_text("servers: [\n")
+    lock = EngineLock.take(state, RUN) if ending == "running" else None
+    try:
+        assert Services().where_to_go(site, None, "attic") == ("attic", page)
+    finally:
+        if lock is not None:
+            lock.release()
+    with pytest.raises(HomewrightError):
+        Services().where_to_go(site, None)

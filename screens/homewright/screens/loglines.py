@@ -20,6 +20,8 @@ PAGE = 2000
 """Events read in one go."""
 COUNTED = 20_000
 """Events counted in one go: a look at that many takes 50 ms."""
+FIRST = 2_000
+"""The same of the first look, which somebody waits for."""
 TAIL = 100
 """Lines that are read with a page, the last ones: more than a pane has rows."""
 KEPT = 1200
@@ -100,8 +102,9 @@ def read_on(source: Source, view: View, after: int, limit: int = PAGE) -> Page:
     return Page(lines, events[-1].seq if events else after, len(events) == limit)
 
 
-def look_on(source: Source, view: View, after: int, limit: int = COUNTED) -> Batch:
-    """Where the lines of the next events after a seq are. Runs in a thread."""
+def look_on(source: Source, view: View, after: int, limit: int = 0) -> Batch:
+    """Where the lines of the next events after a seq are, of so many at most. Runs in a thread."""
+    limit = limit or (COUNTED if after else FIRST)
     found = source.outline(view.run, PLAIN, after, limit, step=view.step, host=view.host)
     codes = array("Q")
     for one in found:

@@ -40,9 +40,9 @@ class RehearsedServices(Services):
             self._refuse(f"{file} was not opened.")
         return super().load(file)
 
-    def where_to_go(self, file: Path, chosen_state: str | None) -> tuple[str, str]:
+    def where_to_go(self, file: Path, chosen_state: str | None, named: str = "") -> tuple[str, str]:
         """A rehearsal begins at the servers, until its simulated run was begun."""
-        name, page = super().where_to_go(file, chosen_state)
+        name, page = super().where_to_go(file, chosen_state, named)
         return name, {"workspaces": "finished", "deploy": "deploy", "resume": "deploy"}.get(page, "servers")
 
     # Servers: those with a recording answer

@@ -230,8 +230,17 @@ class Services(CheckServices, PlanningServices, RunServices):
         with ThreadPoolExecutor(max_workers=min(len(servers), 16)) as pool:
             return sum(pool.map(answers, servers))
 
-    def where_to_go(self, file: Path, chosen_state: str | None) -> tuple[str, str]:
-        """Name of the site in this file, and the page where it was left. Raises SiteError or StateError."""
+    def where_to_go(self, file: Path, chosen_state: str | None, named: str = "") -> tuple[str, str]:
+        """Name of the site in this file, and the page where it was left. Raises SiteError or StateError.
+
+        A run that goes on, or has not ended well, is looked at whatever the file holds: with the site's name known,
+        the file is not read before the run is on the screen.
+        """
+        if named:
+            state = StateFolder.of(named, chosen_state, file)
+            run = self.last_run(state)
+            if run is not None and run.state != "succeeded":
+                return named, page_of(self.reader(state))
         site = self.load(file)
         state = StateFolder.of(site.name, chosen_state, file)
         run = self.last_run(state)

@@ -272,4 +272,5 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
             self.home.go(page)
 
         services, state = self.home.services, self.home.options.state
-        self.start("open", lambda: services.where_to_go(Path(key), state), opened)
+        named = self._sites[key].name if key in self._sites else ""
+        self.start("open", lambda: services.where_to_go(Path(key), state, named), opened)
