@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError
 from homewright.planning.networks import propose
+from homewright.stages import packages
 from homewright.stages.lxd import cluster, way
 from homewright.stages.lxd.standing import OWNER, owner_of, refused
 
@@ -51,7 +52,8 @@ def _way(host: Host) -> None:
             "There is no range for the instances.", "", ["name one: homewright site set network.lxd 10.100.0.0/24"]
         )
     with host.task("Way to the instances") as task:
-        changed = host.write(way.SCRIPT, way.script_text(net, host.address).encode(), mode=0o755)
+        changed = packages.install(host, [way.PACKAGE])
+        changed = host.write(way.SCRIPT, way.script_text(net, host.address).encode(), mode=0o755) or changed
         changed = host.write(way.UNIT_FILE, way.UNIT_TEXT.encode()) or changed
         host.run(["mkdir", "-p", way.NETWORKD.rpartition("/")[0]])
         changed = host.write(way.NETWORKD, way.NETWORKD_TEXT.encode()) or changed

@@ -3,6 +3,7 @@
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
 from homewright.lxd.client import LxdAway
 from homewright.planning.networks import propose
+from homewright.stages import packages
 from homewright.stages.lxd import cluster, way
 from homewright.stages.lxd.standing import owner_of
 
@@ -39,4 +40,8 @@ def verify(host: Host) -> Proof:
 
 def capture(host: Host) -> dict[str, object]:
     folder = way.NETWORKD.rpartition("/")[0]
-    return {"forward": host.run(["sysctl", "-n", "net.ipv4.ip_forward"]).stdout.strip(), "folder": host.exists(folder)}
+    return {
+        "forward": host.run(["sysctl", "-n", "net.ipv4.ip_forward"]).stdout.strip(),
+        "folder": host.exists(folder),
+        "packages": packages.installed(host),
+    }

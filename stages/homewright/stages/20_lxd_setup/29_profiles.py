@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from homewright.engine.runners.host import Host, together
+from homewright.stages import packages
 from homewright.stages.lxd import cluster, way
 from homewright.stages.lxd.standing import OWNER, owner_of
 
@@ -25,6 +26,8 @@ def _way(host: Host) -> None:
             host.run("systemctl daemon-reload")
         if not host.capture.get("folder", True):
             host.run(f"rmdir --ignore-fail-on-non-empty {way.NETWORKD.rpartition('/')[0]} 2>/dev/null; true")
+        if "packages" in host.capture:
+            task.changed = packages.remove(host, [way.PACKAGE], host.capture["packages"]) or task.changed
         if host.capture.get("forward") == "0":
             host.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])
 

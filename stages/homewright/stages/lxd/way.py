@@ -24,6 +24,9 @@ NETWORKD_TEXT = """\
 [Network]
 ManageForeignRoutes=no
 """
+PACKAGE = "iptables"
+"""What leads the instances out. It comes with Debian's LXD and with Ubuntu's server; the snap brings none, and the
+smallest images of Ubuntu have none."""
 CHAIN = "HOMEWRIGHT-LXD"
 UNIT_TEXT = f"""\
 [Unit]
