@@ -141,8 +141,9 @@ def make(ground: Ground, there: ClusterWorkspaces, user: str, before: str) -> No
 
 def words(call: Call) -> str:
     """A call as the table has it."""
-    plural = call.path.partition(f"/namespaces/{NAMESPACE}/")[2] or "namespaces"
-    return f"{call.method} {plural.split('/')[0]}"
+    inside, _, own = call.path.partition(f"/namespaces/{NAMESPACE}/")
+    what = own.split("/")[0] if own else "namespaces" if "/namespaces/" in inside else inside.lstrip("/")
+    return f"{call.method} {what}"
 
 
 @pytest.mark.parametrize("verb", VERBS)
