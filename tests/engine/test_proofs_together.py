@@ -10,6 +10,7 @@ import pytest
 
 from homewright.access.endpoint import Endpoint
 from homewright.catalogue.models import Limits
+from homewright.engine import leftovers
 from homewright.engine.events import Event, Kind
 from homewright.engine.proofs import Proofs
 from homewright.engine.runner_process import Ending
@@ -20,6 +21,8 @@ from homewright.engine.states import Action
 from homewright.errors import Unreachable
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder, make_folder
+
+from .conftest import wait_for
 
 SITE = Site(name="attic", servers=(Server(name="s1", address="192.0.2.1", user="ann"),))
 WHO = "import os\nfrom homewright.engine.runners.host import proved\n"
@@ -105,6 +108,54 @@ def test_a_process_that_dies_ends_every_wait(state: StateFolder, tmp_path: Path)
     for step in steps:
         assert "out of memory" in [one.text for one in heard[step]], "nobody would know why"
         assert {one.step for one in heard[step]} == {step}
+
+
+def test_one_that_was_started_ahead_has_loaded_before_it_is_asked(state: StateFolder, tmp_path: Path) -> None:
+    loaded = tmp_path / "loaded"
+    text = (
+        f"{WHO}open({str(loaded)!r}, 'a').write(f'{{os.getpid()}} ')\ndef verify(host): return proved(str(os.getpid()))"
+    )
+    wanted = request(tmp_path, "00/10", f"print('hello')\n{text}")
+    make_folder(state.runs)
+    make_folder(state.run("r1"))
+
+    async def go() -> tuple[list[Event], list[Event]]:
+        proofs = Proofs(state, "r1", asyncio.Event())
+        proofs.start_ahead([wanted.file])
+        await asyncio.to_thread(wait_for, loaded.exists, "the file to be loaded")
+        heard: list[list[Event]] = [[], []]
+        for number, events in enumerate(heard):  # the second one is asked for when the first is at its end
+            folder = state.root / f"call-{number}"
+            make_folder(folder)
+            ending = await proofs.ask(wanted, folder, number, Limits(), events.append)
+            assert (ending.exit_code, ending.reason) == (0, "")
+        return heard[0], heard[1]
+
+    first, second = asyncio.run(go())
+    ahead = loaded.read_text().split()[0]
+    assert said(first) == ("proved", ahead)
+    assert "hello" in [one.text for one in first], "what it said before it was asked would be lost"
+    assert said(second)[0] == "proved" and said(second)[1] != ahead
+
+
+def test_one_that_is_asked_for_nothing_ends_by_itself(state: StateFolder, tmp_path: Path) -> None:
+    loaded = tmp_path / "loaded"
+    wanted = request(tmp_path, "00/10", f"open({str(loaded)!r}, 'w')")
+    make_folder(state.runs)
+    make_folder(state.run("r1"))
+
+    async def go() -> list[int]:
+        proofs = Proofs(state, "r1", asyncio.Event())
+        proofs.start_ahead([wanted.file])
+        await asyncio.to_thread(wait_for, loaded.exists, "the file to be loaded")
+        there = leftovers.found(leftovers.site_mark(state))
+        proofs.leave()
+        proofs.leave()
+        mark = leftovers.site_mark(state)
+        await asyncio.to_thread(wait_for, lambda: not leftovers.found(mark), "its end")
+        return there
+
+    assert len(asyncio.run(go())) == 1
 
 
 class Link:

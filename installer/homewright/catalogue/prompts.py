@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -34,11 +35,11 @@ def prompting(stage: Stage, folder: Path) -> Iterator[tuple[Path, int, str]]:
                 yield file, 1, f"it is no YAML: {error}"
 
 
-def asks(text: str) -> Iterator[tuple[int, str]]:
+@lru_cache(maxsize=64)
+def asks(text: str) -> tuple[tuple[int, str], ...]:
     """Line and reason of each place in a playbook that would wait for a person. Raises YAMLError."""
-    for root in YAML(typ="safe", pure=True).compose_all(text):
-        if root is not None:
-            yield from _walk(root)
+    roots = YAML(typ="safe", pure=True).compose_all(text)
+    return tuple(found for root in roots if root is not None for found in _walk(root))
 
 
 def _walk(node: Node) -> Iterator[tuple[int, str]]:

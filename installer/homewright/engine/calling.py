@@ -59,6 +59,14 @@ def proofs_at_a_time(context: Context, steps: Iterable[str]) -> int:
     return max(len(known), 1) if together else context.site.runs.side_by_side
 
 
+def start_ahead(context: Context, steps: Iterable[str]) -> None:
+    """Have the process that will prove these steps load what that takes: it is needed soon."""
+    known = [context.catalogue.step(step) for step in steps]
+    files = [context.catalogue.file(step, "verify") for step in known if runner_kind(step, Action.VERIFY) == "python"]
+    if files and not Rehearsed.of(context.state):
+        context.proofs.start_ahead(files)
+
+
 async def call(
     context: Context,
     step: Step,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from homewright.access import key_change
@@ -79,9 +80,14 @@ class Context:
     def folder(self) -> Path:
         return self.state.run(self.run)
 
+    @cached_property
+    def _members(self) -> dict[Group, tuple[str, ...]]:
+        """Who is in which group: answers and facts stay those that the run began with."""
+        return {group: members(group, self.site, self.facts) for group in GROUPS}
+
     def host_request(self, host: str, capture: dict[str, object] | None, watched: Watched | None = None) -> HostRequest:
         server = endpoint(host, self.site, self.facts, self.state)
-        groups = tuple(group for group in GROUPS if host in members(group, self.site, self.facts))
+        groups = tuple(group for group in GROUPS if host in self._members[group])
         return HostRequest(
             through=Way.to(server.through) if server.through else None,
             name=host,

@@ -425,7 +425,7 @@ def _replaced_by(host: str, before: Mapping[str, object]) -> Retired:
 def ask(connection: Connection, record: dict[str, object]) -> Held:
     """Take a server, or give it back, as the record says; what it answered. Raises as `Connection.run`."""
     # The script travels on stdin: nothing of it stands in the server's process list but who we are.
-    command = f"python3 - {shlex.quote(json.dumps(record))} {FENCE_FILE}"
+    command = f"python3 -I -S - {shlex.quote(json.dumps(record))} {FENCE_FILE}"
     answer = json.loads(connection.run(command, sudo=True, stdin=_TAKE.encode(), timeout=60).stdout)
     left = Answer.of(answer["revert"]) if answer.get("revert") else None
     return Held(bool(answer["taken"]), answer["before"], str(answer.get("machine", "")), left)

@@ -1,10 +1,16 @@
-"""Proofs that are asked for at about the same time go into one process, which proves them side by side."""
+"""Proofs that are asked for at about the same time go into one process, which proves them side by side.
+
+Where it is known that they will be asked for, it is started before, and loads what they need while the servers are
+taken.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,13 +19,16 @@ from homewright.engine import leftovers
 from homewright.engine.events import Event, Kind
 from homewright.engine.runner_process import Ending, RunnerProcess
 from homewright.engine.runners.request import ProofsRequest, StepRequest
-from homewright.site.paths import StateFolder, write_atomically
+from homewright.site.paths import StateFolder, make_folder, write_atomically
 
 GATHER_S = 0.05
 """How long the last one waits for another: they are asked for one right after the other, each once its start is durable
 in the journal."""
 GATHER_MOST_S = 1.0
 """How long the first one waits for all."""
+
+EARLY = 200
+"""Events that are kept of a process that nothing was asked of yet."""
 
 STOP_S = 60.0
 """How long proofs may take to stop; what they do can be left at any time, and systemd waits 90 s before it kills."""
@@ -46,6 +55,32 @@ class _Asked:
                 self.ended.set_result(Ending(0))
 
 
+@dataclass
+class _Ahead:
+    """A process that nothing was asked of yet."""
+
+    process: RunnerProcess
+    running: asyncio.Task[Ending]
+    gate: int
+    """What its standard input hangs on: closed once its request is there, or never will be."""
+    early: deque[Event]
+    """What it has said until then."""
+
+    async def run(self, limits: Limits, hear: Callable[[Event], None]) -> Ending:
+        """Its request is there: from now on it is heard, and held to its limits."""
+        self.process.limits, self.process.on_event = limits, hear
+        while self.early:
+            hear(self.early.popleft())
+        self.leave()
+        return await self.running
+
+    def leave(self) -> None:
+        """Wait no longer; harmless when done twice."""
+        if self.gate >= 0:
+            os.close(self.gate)
+        self.gate = -1
+
+
 class Proofs:
     """Gathers the proofs of one engine."""
 
@@ -55,6 +90,23 @@ class Proofs:
         self._stop = stop
         self._waiting: list[_Asked] = []
         self._batches: set[asyncio.Task[None]] = set()
+        self._ahead: _Ahead | None = None
+
+    def start_ahead(self, files: Sequence[Path]) -> None:
+        """Start a process that loads these files and what they import; the next proofs are its own."""
+        folder = self._state.run(self._run) / "proofs"
+        make_folder(folder)
+        reader, gate = os.pipe()
+        early: deque[Event] = deque(maxlen=EARLY)
+        process = self._process(folder / "request.json", 0, Limits(), early.append)
+        process.further, process.stdin = tuple(map(str, files)), reader
+        self._ahead = _Ahead(process, asyncio.create_task(process.run(self._stop)), gate, early)
+
+    def leave(self) -> None:
+        """Nothing more will be asked: a process that still waits for it ends by itself."""
+        if self._ahead is not None:
+            self._ahead.leave()
+        self._ahead = None
 
     async def ask(
         self, request: StepRequest, folder: Path, number: int, limits: Limits, take: Callable[[Event], None]
@@ -76,10 +128,8 @@ class Proofs:
             await asyncio.sleep(GATHER_S)
         asked, self._waiting = self._waiting, []
         by_step = {one.request.step: one for one in asked}
+        ahead, self._ahead = self._ahead, None
         try:
-            file = asked[0].folder / "request.json"
-            request = ProofsRequest(proofs=tuple(one.request for one in asked))
-            write_atomically(file, request.model_dump_json().encode())
 
             def hear(event: Event) -> None:
                 named = by_step.get(event.step)
@@ -91,17 +141,16 @@ class Proofs:
                         one.hear(replace(event, step=one.request.step))
 
             limits = _widest([one.limits for one in asked])
-            process = RunnerProcess(
-                module="homewright.engine.runners.proofs",
-                request=file,
-                step="",
-                mark=f"{leftovers.site_mark(self._state)}{self._run}:{asked[0].number}.",
-                limits=limits,
-                on_event=hear,
-                patience=lambda: min(limits.stop * 60, STOP_S),
-            )
-            ending = await process.run(self._stop)
+            file = ahead.process.request if ahead is not None else asked[0].folder / "request.json"
+            request = ProofsRequest(proofs=tuple(one.request for one in asked))
+            write_atomically(file, request.model_dump_json().encode())
+            if ahead is not None:
+                ending = await ahead.run(limits, hear)
+            else:
+                ending = await self._process(file, asked[0].number, limits, hear).run(self._stop)
         except BaseException as error:
+            if ahead is not None:
+                ahead.leave()
             for one in asked:
                 if not one.ended.done():
                     one.ended.set_exception(error)
@@ -111,6 +160,18 @@ class Proofs:
         for one in asked:
             if not one.ended.done():
                 one.ended.set_result(ending)
+
+    def _process(self, request: Path, number: int, limits: Limits, on_event: Callable[[Event], None]) -> RunnerProcess:
+        process = RunnerProcess(
+            module="homewright.engine.runners.proofs",
+            request=request,
+            step="",
+            mark=f"{leftovers.site_mark(self._state)}{self._run}:{number}.",
+            limits=limits,
+            on_event=on_event,
+        )
+        process.patience = lambda: min(process.limits.stop * 60, STOP_S)
+        return process
 
 
 def _widest(limits: list[Limits]) -> Limits:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,18 +55,24 @@ class RunnerProcess:
     on_event: Callable[[Event], None]
     patience: Callable[[], float] | None = None
     """How many seconds it may take from a cancel to its next safe point; by default what its limits say."""
+    further: Sequence[str] = ()
+    """Further words of its command line."""
+    stdin: int = subprocess.DEVNULL
+    """A descriptor that becomes its standard input, and is closed here once it has."""
 
     async def run(self, stop: asyncio.Event) -> Ending:
         """Until the process has ended, by itself, by a limit or because `stop` was set; nothing of it is left then."""
         reader, writer = os.pipe()
         command = [sys.executable, "-m", "homewright.engine.child", str(writer), str(os.getpid()), self.module]
         try:
-            process = _started([*command, str(self.request)], writer, self.mark)
+            process = _started([*command, str(self.request), *self.further], writer, self.mark, self.stdin)
         except BaseException:
             os.close(reader)
             raise
         finally:
             os.close(writer)
+            if self.stdin >= 0:
+                os.close(self.stdin)
         assert process.stdout is not None and process.stderr is not None
         sources = [
             _Source(reader, LineAssembler(LONGEST_EVENT), self._event_line),
@@ -198,11 +204,11 @@ def _environment(outer: Mapping[str, str], mark: str) -> dict[str, str]:
     return environment(outer) | {MARK: mark, "PYTHONUNBUFFERED": "1", "LC_ALL": "C.UTF-8"}
 
 
-def _started(command: list[str], writer: int, mark: str) -> subprocess.Popen[bytes]:
+def _started(command: list[str], writer: int, mark: str, stdin: int) -> subprocess.Popen[bytes]:
     """Leader of a session of its own. Started by the engine's main thread, whose end the kernel tells the child of."""
     return subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=(writer,),

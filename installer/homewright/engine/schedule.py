@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homewright.engine import lost, reboots
-from homewright.engine.calling import proofs_at_a_time
+from homewright.engine.calling import proofs_at_a_time, start_ahead
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.conversation import HostEnd
 from homewright.engine.events import Event, Kind
@@ -161,11 +161,13 @@ class Schedule:
                 self._changed = int(recorded[0][0])
                 await self._past.look(self._action)
             if self._action is Action.VERIFY:
+                start_ahead(self._context, [step.id for step in self._steps if step.hosts])
                 # All servers at once, so that all proofs are asked for at once; each step is told what went wrong.
                 await self._context.fences.hold({host for step in self._steps for host in step.hosts})
             await self._work_off()
         finally:
             ticking.cancel()
+            self._context.proofs.leave()
         if self._context.failure is not None:
             raise self._context.failure
         self._context.writer.flush()

@@ -21,7 +21,11 @@ systemctl is-active --quiet systemd-resolved && echo yes; said "$1"
 cat /run/systemd/resolve/resolv.conf 2>/dev/null; said "$1"
 [ -e /etc/resolv.conf ] && echo yes; true
 """
-_MIRRORS = "command -v apt-get >/dev/null && apt-get indextargets --format '$(SITE)' 2>/dev/null | sort -u; true"
+_MIRRORS = r"""
+command -v apt-get >/dev/null || exit 0
+apt-get update --print-uris 2>/dev/null | sed -n "s|^'\([^/]*://[^/]*\)/.*|\1|p" | sort -u
+"""
+"""`apt-get indextargets` tells them too, and for that builds the index of all packages: 0.7 s without a cache."""
 _LISTENERS = "ss -Hlntup 'sport = :53' | awk '{print $5, $7}'"
 _ACTIVE = "systemctl is-active named.service; systemctl is-enabled named.service; true"
 START_S = 30

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -31,8 +32,18 @@ def prove(request: StepRequest, emitter: Ledger, cancel: Cancel, connections: Sh
 
 
 def run(words: list[str]) -> int:
-    """The whole life of the process. Exit code 0, or 2 where the request cannot be used."""
+    """The whole life of the process. Exit code 0, or 2 where the request cannot be used.
+
+    With files after the request it was started before anything is asked of it: it loads those, and then waits for its
+    standard input to end. Where there is no request then, there is nothing to prove.
+    """
     die_with_parent()
+    ahead = [Path(word) for word in words[1:]]
+    _load(ahead)
+    if ahead:
+        os.read(0, 1)
+        if not Path(words[0]).exists():
+            return 0
     try:
         requests = ProofsRequest.model_validate_json(Path(words[0]).read_bytes()).proofs
     except (IndexError, OSError, ValidationError) as error:
@@ -42,10 +53,7 @@ def run(words: list[str]) -> int:
     whole = Emitter(EVENTS_DESCRIPTOR, "")
     settle = catch_stray_output(whole)
     cancel, connections = Cancel(), SharedConnections()
-    for one in requests:
-        # One after the other: threads that import what imports each other find modules half made.
-        with contextlib.suppress(Exception):  # told as that step's failure when it is its turn
-            loaded(one.file)
+    _load([one.file for one in requests if one.file not in ahead])
     try:
         with ThreadPoolExecutor(max(1, len(requests))) as pool:
             waiting = [
@@ -58,6 +66,14 @@ def run(words: list[str]) -> int:
         connections.close()
     settle()
     return 0
+
+
+def _load(files: Sequence[Path]) -> None:
+    """With all that they import. One after the other: threads that import what imports each other find modules half
+    made."""
+    for file in files:
+        with contextlib.suppress(Exception):  # told as that step's failure when it is its turn
+            loaded(file)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The virtual environment belongs to the server's user, has the pinned packages, and they really load and run."""
+"""The virtual environment belongs to the server's user, has the pinned packages, and they are whole and load."""
 
 import shlex
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,7 @@ def verify(host: Host) -> Proof:
     # One process for both, and most of what they need is loaded once.
     texts = b"".join((Path(__file__).parent / name).read_bytes() for name in ("pins.py", "works.py"))
     words = shlex.join([python, "-I", "-", *host.site.host_venv.packages])
-    # Trying ansible must leave no ~/.ansible behind.
+    # Whatever of ansible is loaded must leave no ~/.ansible behind.
     script = f"cd /; d=$(mktemp -d); trap 'rm -rf $d' EXIT; ANSIBLE_HOME=$d {words}"
     checked = host.run(script, sudo=False, stdin=texts, timeout=120, check=False)
     lines = checked.stdout.splitlines()
@@ -34,7 +34,7 @@ def verify(host: Host) -> Proof:
     if checked.exit_code != 0:
         said = next(filter(None, lines), "") or _last(checked.stderr) or "its Python does not start"
         return broken(f"{venv} on {host.name}: {said}.")
-    return proved(f"{', '.join(host.site.host_venv.packages)} are in {venv} and work.")
+    return proved(f"{', '.join(host.site.host_venv.packages)} are in {venv}, whole, and load.")
 
 
 def _last(text: str) -> str:
