@@ -90,7 +90,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(forming, "_bootstrap", lambda api: "token.secret")
     monkeypatch.setattr(forming, "_certificates", lambda giver, plan, api: nullcontext("key"))
     monkeypatch.setattr(forming, "_end", lambda api, name: None)
-    monkeypatch.setattr(forming, "_ready", lambda node: "")
+    monkeypatch.setattr(forming, "ready", lambda node: "")
     monkeypatch.setattr(forming, "ca_hash", lambda pem: "sha256:0")
     monkeypatch.setattr(forming, "_kubeadm", lambda node, verb, *rest: None)
     monkeypatch.setattr(forming, "empty", lambda node: done.append(f"{node.name} emptied"))

@@ -4,28 +4,19 @@ to them; programs only write down what they are told, and umount works on a list
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from folder_server import FolderServer as Server
 
-from homewright.access.connection import Completed
 from homewright.access.remote import CommandFailed
-from homewright.site.models import Site
 from homewright.stages.cluster import documents, etcd, forming, look, nodes, renewing, resetting
 
-PATHS = re.compile(r"(?<![\\w.-])/(?=(etc|var|opt|run|proc|usr/local|usr/lib/systemd)/)")
 TOOLS = {
     "kubeadm": "exit $(cat {root}/kubeadm-fails 2>/dev/null || echo 0)",
     "umount": '[ ! -e {root}/busy ] || exit 32; for one; do :; done; grep -vF " $one " {mounts} >{mounts}.new; '
@@ -35,71 +26,12 @@ TOOLS = {
 }  # fmt: skip
 
 
-@dataclass
-class Server:
-    """A folder as the root of a server, and what a step does there."""
-
-    root: Path
-    site: Site = field(default_factory=lambda: Site(name="attic"))
-    name: str = "s1"
-    through: None = None
-    changed: int = 0
-    capture: dict[str, Any] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
-
-    @property
-    def secrets_file(self) -> Path:
-        return self.root / "secrets.json"
-
-    def at(self, path: str, text: str = "") -> Path:
-        """A file there."""
-        file = self.root / path.lstrip("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        return file
-
-    def task(self, name: str) -> Any:
-        return nullcontext(SimpleNamespace(changed=False))
-
-    def run(self, command: str | Sequence[str], *, check: bool = True, **_: Any) -> Completed:
-        words = ["sh", "-c", command] if isinstance(command, str) else list(command)
-        words = [PATHS.sub(f"{self.root}/", word) for word in words]
-        path = f"{self.root}/tools:/usr/bin:/bin"
-        done = subprocess.run(words, env={"PATH": path}, capture_output=True, text=True, timeout=60)
-        completed = Completed(done.stdout, done.stderr, done.returncode)
-        if check and done.returncode:
-            raise CommandFailed(self.name, str(command), completed)
-        return completed
-
-    show = run
-
-    def say(self, text: str) -> None:
-        self.told.append(text)
-
-    def read(self, path: str) -> bytes | None:
-        file = self.root / path.lstrip("/")
-        return file.read_bytes() if file.exists() else None
-
-    def exists(self, path: str) -> bool:
-        return (self.root / path.lstrip("/")).exists()
-
-    def remove(self, path: str) -> bool:
-        there, place = self.exists(path), self.root / path.lstrip("/")
-        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-        return there
-
-    def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
-        self.at(path, data.decode()).chmod(mode)
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Server:
     made = Server(tmp_path)
     mounts = made.at("/proc/mounts", "")
-    for name, text in TOOLS.items():
-        tool = made.at(f"/tools/{name}", f"#!/bin/sh\necho {name} $* >>{tmp_path}/said\n{text}\n".replace(
-            "{root}", str(tmp_path)).replace("{mounts}", str(mounts)))  # fmt: skip
-        tool.chmod(0o755)
+    noted = f"#!/bin/sh\necho {{name}} $* >>{tmp_path}/said\n"
+    made.tools({name: noted.format(name=name) + text.replace("{mounts}", str(mounts)) for name, text in TOOLS.items()})
     return made
 
 

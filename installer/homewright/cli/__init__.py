@@ -50,7 +50,9 @@ VERBS: dict[str, Verb] = {
     "retry": Verb("homewright.cli.retry", "after a failure, try again"),
     "skip": Verb("homewright.cli.skip", "after a failure, go on without a step"),
     "stages": Verb("homewright.cli.stages", "catalogues of your own: new"),
-    "cluster": Verb("homewright.cli.cluster", "what the site's cluster is, what we may do there, and what it lacks"),
+    "cluster": Verb(
+        "homewright.cli.cluster", "what the site's cluster is and lacks; snapshots of it, and the way back to one"
+    ),
     "authority": Verb("homewright.cli.authority", "the site's certificate authority: save it, compare it, trust it"),
     "workspace": Verb("homewright.cli.workspace", "people's workspaces: create, list, show, start, stop, delete, …"),
     "mirror": Verb("homewright.cli.mirror", "what a cluster fetches: list it, have it in a folder, verify it"),

@@ -1,4 +1,7 @@
-"""`homewright cluster`: what the site's cluster is, what we may do there, and what it lacks; changes nothing."""
+"""`homewright cluster`: what the site's cluster is, what we may do there, and what it lacks; changes nothing.
+
+`snapshots` and `restore` are in `cluster_restore`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from homewright.cli import runs
+from homewright.cli import cluster_restore, runs
 from homewright.cli.output import Output
 
 if TYPE_CHECKING:
@@ -15,9 +18,12 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", metavar="NAME", help="another context of the kubeconfig")
+    cluster_restore.add_arguments(parser.add_subparsers(dest="action", metavar="ACTION"))
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
+    if args.action is not None:
+        return cluster_restore.run(args, output)
     _, site, state = runs.place(args)
     from homewright.cluster import client, looking
     from homewright.site.secrets import Secrets

@@ -28,6 +28,7 @@ SCHEMAS: dict[str, str] = {
     "stages": "homewright.catalogue.scaffold:ScaffoldDocument",
     "authority": "homewright.site.trusting:AuthorityDocument",
     "cluster": "homewright.cluster.report:ClusterDocument",
+    "cluster-snapshots": "homewright.cluster.snapshots:SnapshotsDocument",
     "workspaces": "homewright.workspaces.models:WorkspacesDocument",
     "workspace": "homewright.workspaces.models:WorkspaceDocument",
     "workspace-sync": "homewright.workspaces.models:SyncDocument",

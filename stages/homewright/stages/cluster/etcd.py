@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 
+from homewright.cluster import snapshots
 from homewright.engine.runners.host import Host
 from homewright.stages.cluster import documents
 
-SNAPSHOTS = "/var/lib/homewright/etcd"
-"""On each control plane: what was in etcd before each change of the control plane, newest last by name."""
+SNAPSHOTS = snapshots.FOLDER
+CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+"""The containers of a control plane, which kubelet starts from files on the server."""
 KEPT = 5
 _PKI = "/etc/kubernetes/pki/etcd"
 CTR = f"{documents.PROGRAMS}/bin/ctr -a {documents.RUNTIME}/containerd.sock -n k8s.io"

@@ -125,7 +125,7 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
         if kept.get(kubeconfig.SECRET) != text:
             kept.set(kubeconfig.SECRET, text)
             task.changed = True
-    if waiting := client.wait(API_S, lambda: _ready(host)):
+    if waiting := client.wait(API_S, lambda: ready(host)):
         raise HomewrightError(
             f"The control plane on {host.name} does not answer.",
             waiting,
@@ -274,7 +274,7 @@ def join(host: Host, plan: ClusterPlan) -> None:
                 _end(api, f"bootstrap-token-{token.partition('.')[0]}")
             host.write(FORMED, b"join\n")
             task.changed = True
-            if node.control_plane and (waiting := client.wait(API_S, lambda: _ready(host))):
+            if node.control_plane and (waiting := client.wait(API_S, lambda: ready(host))):
                 raise HomewrightError(f"The API does not answer since {host.name} is a control plane.", waiting)
 
 
@@ -363,7 +363,8 @@ def _kubeadm(host: Host, verb: str, config: str, limit_s: float) -> None:
         host.remove(CONFIG)
 
 
-def _ready(host: Host) -> str:
+def ready(host: Host) -> str:
+    """Why the API is not ready, in its own words; empty where it is. Raises KubeconfigError, ClusterError."""
     with connect(host) as api:
         said = api.text("/readyz")
         return "" if said == "ok" else said

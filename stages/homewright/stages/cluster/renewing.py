@@ -12,12 +12,11 @@ RENEWED_DAYS = 60
 """A run renews certificates of a control plane that end in less than this."""
 _ETCD = "/etc/kubernetes/pki/etcd/server.crt"
 _SHOWN = ("/etc/kubernetes/pki/apiserver.crt", _ETCD)
-_STARTED_ANEW = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _RENEW = f"""set -e
 kubeadm certs renew all
 # Each is started anew by kubelet at once, and reads its new certificates; pods of others go on.
 ctr="{etcd.CTR}"
-for filter in {" ".join(f"'{etcd.containers(name)}'" for name in _STARTED_ANEW)}; do
+for filter in {" ".join(f"'{etcd.containers(name)}'" for name in etcd.CONTROL_PLANE)}; do
     for id in $($ctr containers list -q "$filter"); do
         $ctr tasks kill -s SIGTERM "$id" 2>/dev/null || true
     done

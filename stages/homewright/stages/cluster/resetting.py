@@ -57,7 +57,8 @@ left=$(mounted)
 """
 """Volumes of pods are let go of before their folders are removed: what is in them must not go with those."""
 _CLEAN = """
-rm -rf /etc/kubernetes/manifests /etc/kubernetes/pki /etc/kubernetes/tmp /etc/kubernetes/*.conf /var/lib/etcd/member
+rm -rf /etc/kubernetes/manifests /etc/kubernetes/pki /etc/kubernetes/tmp /etc/kubernetes/*.conf
+rm -rf /var/lib/etcd/member /var/lib/etcd/.homewright-*
 rm -rf /var/lib/cni/flannel /var/lib/cni/networks/cbr0 /var/lib/cni/results/cbr0-* /var/lib/cni/results/cni-loopback-*
 rm -rf /run/flannel /opt/cni/bin/flannel /etc/cni/net.d/10-flannel.conflist /run/homewright/kubeadm.yaml
 rm -rf /var/log/containers /var/log/pods

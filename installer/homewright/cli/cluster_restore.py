@@ -1,0 +1,119 @@
+"""`homewright cluster snapshots | restore`: the saved states of etcd, and the guided way back to one of them."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from homewright.cli import runs
+from homewright.cli.output import Output
+from homewright.errors import Cancelled, UsageError
+
+if TYPE_CHECKING:
+    from homewright.cluster.snapshots import Snapshot, SnapshotsDocument
+    from homewright.site.models import Site
+    from homewright.site.paths import StateFolder
+
+STAGE = "40/core/cluster"
+
+
+def add_arguments(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    listed = "the states of the cluster that were saved before changes of its control plane"
+    child = actions.add_parser("snapshots", help=listed, description=listed)
+    child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+    back = "put the cluster back to a saved state, on every control plane; says first what that costs"
+    child = actions.add_parser("restore", help=back, description=back)
+    child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+    child.add_argument("snapshot", metavar="STATE", nargs="?", help="such as s1/20260131T120000Z.db")
+    runs.add_start_arguments(child)
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    file, site, state = runs.place(args)
+    found = _look(site, state)
+    if args.action == "snapshots":
+        now = datetime.now(UTC)
+        for line in told(found, now):
+            output.line(line)
+        output.document(found)
+        return 5 if found.silent and not found.snapshots else 0
+    return _restore(args, output, file, site, state, found)
+
+
+def _look(site: Site, state: StateFolder) -> SnapshotsDocument:
+    from homewright.cluster import snapshots
+    from homewright.planning.cluster import planned
+    from homewright.planning.hosts import endpoint
+    from homewright.planning.known import known_facts
+
+    if site.platform.cluster != "kubeadm":
+        raise UsageError(
+            "Homewright keeps no saved states of this cluster.",
+            "Only of one that it has made by kubeadm.",
+            ["what it is: homewright cluster"],
+        )
+    facts = known_facts(site, state)
+    planes = planned(site, facts).planes
+    return snapshots.look(site.name, [endpoint(node.name, site, facts, state) for node in planes])
+
+
+def told(found: SnapshotsDocument, now: datetime) -> list[str]:
+    """The saved states in words."""
+    from homewright.cluster.snapshots import age
+
+    lines = [
+        f"{one.server}/{one.name}  {one.at:%Y-%m-%d %H:%M:%S} UTC  {one.size / 1e6:7.1f} MB  {age(one.at, now)} ago"
+        for one in found.snapshots
+    ]
+    if not lines and not found.silent:
+        lines = ["Nothing was saved yet: etcd is saved before each change of the control plane."]
+    if lines and found.snapshots:
+        lines.append(f"Put one back: homewright cluster restore {found.snapshots[0].server}/{found.snapshots[0].name}")
+    return [*lines, *(f"! {one.server} could not be asked. {one.why}" for one in found.silent)]
+
+
+def _restore(
+    args: argparse.Namespace, output: Output, file: Path, site: Site, state: StateFolder, found: SnapshotsDocument
+) -> int:
+    from homewright.cluster import snapshots
+
+    wanted = snapshots.chosen(found, args.snapshot)
+    if found.silent:
+        silent = found.silent[0]
+        raise UsageError(
+            f"{silent.server} is a control plane and cannot be asked.",
+            f"{silent.why} What is in etcd is put back on every control plane, or on none.",
+            [
+                f"switch {silent.server} on, then try again",
+                f"or take it out of the site first: homewright site remove-server {silent.server}",
+            ],
+        )
+    if not args.jsonl:
+        for line in _cost(site, state, wanted):
+            output.line(line)
+    named = f"{wanted.server}/{wanted.name}"
+    otherwise = f"say yes beforehand: homewright cluster restore {named} --yes"
+    if not output.confirm("Put the cluster back to that?", yes=args.yes, otherwise=otherwise):
+        raise Cancelled("Nothing was changed.")
+    given = {snapshots.GIVEN: f"{secrets.token_hex(8)} {wanted.server} {wanted.name}"}
+    return runs.start(args, output, "apply", file=file, state=state, only=STAGE, given=given)
+
+
+def _cost(site: Site, state: StateFolder, wanted: Snapshot) -> list[str]:
+    from homewright.cluster import client, snapshots
+    from homewright.cluster.client import ClusterError
+    from homewright.cluster.kubeconfig import KubeconfigError
+    from homewright.site.secrets import Secrets
+
+    made: list[snapshots.Newer] | ClusterError
+    try:
+        with client.Cluster(client.of_site(Secrets(state.secrets))) as api:
+            made = snapshots.newer(api, wanted.at)
+    except ClusterError as error:
+        made = error
+    except KubeconfigError as error:
+        made = ClusterError(error.what, error.why)
+    return list(snapshots.cost(wanted, datetime.now(UTC), made))
