@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from homewright.cluster.kubeconfig import read
 from homewright.workspaces.backends.kubernetes import intent as intents
+from homewright.workspaces.backends.kubernetes import reasons
+from homewright.workspaces.backends.kubernetes.api import Api
 from homewright.workspaces.backends.kubernetes.observed import Claim, Event, Pod, Seen, Workload, moment
 from homewright.workspaces.backends.kubernetes.states import judge
+from homewright.workspaces.errors import StorageFailed
 from homewright.workspaces.models import Key, Specification
 from homewright.workspaces.templates import PodTemplate, shipped
 
@@ -299,3 +303,14 @@ def test_words_of_a_pod_reach_no_terminal() -> None:
 def test_times_without_a_zone_or_none_at_all_do_no_harm() -> None:
     assert moment(None) is None and moment("yesterday") is None
     assert moment("2027-01-15T08:00:00Z") == moment("2027-01-15T08:00:00.000000Z") == 1_800_000_000.0
+
+
+def test_a_refusal_by_a_quota_is_told_as_it_is_foreseen() -> None:
+    said = (
+        'persistentvolumeclaims "workspace-alice" is forbidden: exceeded quota: team, requested: '
+        "requests.storage=10Gi, used: requests.storage=95Gi, limited: requests.storage=100Gi"
+    )
+    refused = Api(lambda: read(""))._failure(403, {"message": said}, "apply", "PersistentVolumeClaim", "space")
+    ahead = reasons.quota("team", "requests.storage=10Gi", "requests.storage=95Gi", "requests.storage=100Gi")
+    assert isinstance(refused, StorageFailed)
+    assert refused.why == f"T{ahead.reason[1:]}." and list(refused.do) == [ahead.remedy]

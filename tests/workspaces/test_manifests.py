@@ -58,6 +58,9 @@ def of_kind(found: tuple[Manifest, ...], kind: str) -> Manifest:
     return one
 
 
+STEP = '"init":[{"name":"seed","command":["true"]}]'
+
+
 def test_the_order_is_that_of_creation() -> None:
     template = pod_template("code-server")
     assert [one["kind"] for one in everything(template, made(template))] == [
@@ -366,9 +369,16 @@ def test_what_is_no_record_of_ours_is_refused(change: Manifest) -> None:
 
 def test_init_steps_have_the_walls_too() -> None:
     template = pod_template("code-server")
-    text = template.model_dump_json()
-    own = parse(text.replace('"init":[]', '"init":[{"name":"seed","command":["true"]}]'), "own.yaml")
+    own = parse(template.model_dump_json().replace('"init":[]', STEP), "own.yaml")
     assert isinstance(own, PodTemplate)
     pod = of_kind(everything(own, made(own)), "StatefulSet")["spec"]["template"]["spec"]
     [step] = pod["initContainers"]
     assert step["command"] == ["true"] and step["securityContext"] == pod["containers"][0]["securityContext"]
+
+
+def test_the_last_words_of_whatever_fails_are_kept() -> None:
+    own = parse(pod_template("code-server").model_dump_json().replace('"init":[]', STEP), "own.yaml")
+    assert isinstance(own, PodTemplate)
+    pod = of_kind(everything(own, made(own)), "StatefulSet")["spec"]["template"]["spec"]
+    for one in (*pod["initContainers"], *pod["containers"]):
+        assert one["terminationMessagePolicy"] == "FallbackToLogsOnError", one["name"]
