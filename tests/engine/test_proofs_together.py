@@ -149,13 +149,12 @@ def test_one_that_is_asked_for_nothing_ends_by_itself(state: StateFolder, tmp_pa
         proofs.start_ahead([wanted.file])
         await asyncio.to_thread(wait_for, loaded.exists, "the file to be loaded")
         there = leftovers.found(leftovers.site_mark(state))
-        proofs.leave()
-        proofs.leave()
-        mark = leftovers.site_mark(state)
-        await asyncio.to_thread(wait_for, lambda: not leftovers.found(mark), "its end")
+        await asyncio.wait_for(proofs.leave(), 60)
+        await proofs.leave()
         return there
 
     assert len(asyncio.run(go())) == 1
+    assert leftovers.found(leftovers.site_mark(state)) == []
 
 
 class Link:
@@ -191,3 +190,21 @@ def test_one_connection_to_each_host_and_no_second_try_at_one_that_is_away(
     connections.close()
     assert not link.alive and connections.to(here) is not link, "one that was lost is opened anew"
     assert SESSIONS < 10
+
+
+def test_what_is_reached_otherwise_is_made_once_and_told_as_away_to_all() -> None:
+    connections, made, tried = SharedConnections(), Link(), []
+
+    def away() -> Link:
+        tried.append(1)
+        raise Unreachable("LXD on s2 does not answer.")
+
+    assert connections.kept("s1", lambda: made) is made
+    assert connections.kept("s1", away) is made
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            connections.kept("s2", away)
+    assert len(tried) == 1
+    connections.close()
+    assert not made.alive
+    assert connections.kept("s1", Link) is not made

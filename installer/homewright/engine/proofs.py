@@ -102,11 +102,12 @@ class Proofs:
         process.further, process.stdin = tuple(map(str, files)), reader
         self._ahead = _Ahead(process, asyncio.create_task(process.run(self._stop)), gate, early)
 
-    def leave(self) -> None:
-        """Nothing more will be asked: a process that still waits for it ends by itself."""
-        if self._ahead is not None:
-            self._ahead.leave()
-        self._ahead = None
+    async def leave(self) -> None:
+        """Nothing more will be asked: a process that still waits for it ends by itself, and is waited for."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.leave()
+            await ahead.running
 
     async def ask(
         self, request: StepRequest, folder: Path, number: int, limits: Limits, take: Callable[[Event], None]

@@ -167,7 +167,7 @@ class Schedule:
             await self._work_off()
         finally:
             ticking.cancel()
-            self._context.proofs.leave()
+            await self._context.proofs.leave()
         if self._context.failure is not None:
             raise self._context.failure
         self._context.writer.flush()

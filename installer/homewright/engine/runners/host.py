@@ -122,6 +122,19 @@ class Host:
         place = (self.name, self.address, self.port, self.user)
         return Endpoint(*place, self.key_file, self.known_hosts, self.through)
 
+    @contextmanager
+    def into(self, endpoint: Endpoint) -> Iterator[Connection]:
+        """Signed in to an instance of this server: as other proofs are, or for as long as this lasts.
+
+        Raises Unreachable or HostKeyError.
+        """
+        if self.shared is None:
+            with Connection.open(endpoint, below=self.connection) as connection:
+                yield connection
+            return
+        with self.shared.turn(endpoint):
+            yield self.shared.to(endpoint)
+
     @property
     def secrets(self) -> Secrets:
         """The site's secrets, read when asked for. What is taken from here goes to a server on standard input only."""

@@ -1,11 +1,13 @@
-"""Connections that several proofs share: one to each host, with as many commands at a time as its sshd allows."""
+"""What several proofs share: one connection to each host, with as many commands at a time as its sshd allows, and what
+they reach by other ways than SSH."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 from homewright.access.connection import Connection
 from homewright.access.endpoint import Endpoint
@@ -17,34 +19,61 @@ AWAY_S = 30.0
 """How long a host that could not be reached is not tried again: others would wait for it one after the other."""
 
 
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+Kept = TypeVar("Kept", bound=_Closes)
+
+
 class SharedConnections:
     """Opened when first asked for, and closed together. Its methods may be called from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._opening: dict[Endpoint, threading.Lock] = {}
+        self._opening: dict[Hashable, threading.Lock] = {}
         self._open: dict[Endpoint, Connection] = {}
-        self._away: dict[Endpoint, tuple[float, HomewrightError | None]] = {}
+        self._others: dict[Hashable, _Closes] = {}
+        self._away: dict[Hashable, tuple[float, HomewrightError | None]] = {}
         self._turns: dict[Endpoint, threading.BoundedSemaphore] = {}
 
     def to(self, endpoint: Endpoint) -> Connection:
         """The connection to a host. Raises Unreachable or HostKeyError, again without a try for a while."""
-        with self._lock:
-            opening = self._opening.setdefault(endpoint, threading.Lock())
-        with opening:
+        with self._one_at_a_time(endpoint):
             found = self._open.get(endpoint)
             if found is not None and found.alive:
                 return found
-            since, error = self._away.get(endpoint, (0.0, None))
-            if error is not None and time.monotonic() - since < AWAY_S:
-                raise error
-            try:
+            with self._tried(endpoint):
                 below = self.to(endpoint.through) if endpoint.through is not None else None
                 found = self._open[endpoint] = Connection.open(endpoint, below=below)
-            except HomewrightError as failure:
-                self._away[endpoint] = (time.monotonic(), failure)
-                raise
             return found
+
+    def kept(self, name: Hashable, make: Callable[[], Kept]) -> Kept:
+        """What was made under this name before, or is made now. Raises as `make`, again without a try for a while."""
+        with self._one_at_a_time(name):
+            found: Kept | None = self._others.get(name)  # type: ignore[assignment]  # made by the same `make`
+            if found is None:
+                with self._tried(name):
+                    found = self._others[name] = make()
+            return found
+
+    @contextmanager
+    def _one_at_a_time(self, name: Hashable) -> Iterator[None]:
+        with self._lock:
+            opening = self._opening.setdefault(name, threading.Lock())
+        with opening:
+            yield
+
+    @contextmanager
+    def _tried(self, name: Hashable) -> Iterator[None]:
+        since, error = self._away.get(name, (0.0, None))
+        if error is not None and time.monotonic() - since < AWAY_S:
+            raise error
+        try:
+            yield
+        except HomewrightError as failure:
+            self._away[name] = (time.monotonic(), failure)
+            raise
 
     @contextmanager
     def turn(self, endpoint: Endpoint) -> Iterator[None]:
@@ -57,7 +86,8 @@ class SharedConnections:
     def close(self) -> None:
         """Hang up on all of them."""
         with self._lock:
-            connections = list(self._open.values())
+            closing: list[_Closes] = [*self._others.values(), *self._open.values()]
+            self._others.clear()
             self._open.clear()
-        for connection in connections:
-            connection.close()
+        for one in closing:
+            one.close()

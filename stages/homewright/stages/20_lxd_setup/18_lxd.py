@@ -19,7 +19,7 @@ def verify(host: Host) -> Proof:
     if file := packages.too_many_ids(host):
         return broken(f"{file} gives LXD more user ids than {host.name} has, so that it would start no container.")
     try:
-        with cluster.connect(host) as lxd:
+        with cluster.connected(host) as lxd:
             return _member(host, lxd)
     except LxdAway as error:
         if "another certificate" in error.why:

@@ -26,7 +26,7 @@ def verify(host: Host) -> Proof:
     if checked.exit_code != 0:
         return broken(f"On {host.name}, {checked.stdout.strip() or checked.stderr.strip()}.")
     try:
-        with cluster.connect(host) as lxd:
+        with cluster.connected(host) as lxd:
             found = lxd.find(f"profiles/{way.PROFILE}")
     except LxdAway as error:
         return cannot_tell(f"{error.what} {error.why}")

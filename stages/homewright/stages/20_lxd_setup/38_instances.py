@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from homewright.access import known_hosts
-from homewright.access.connection import Connection, KeyRefused
+from homewright.access.connection import KeyRefused
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
 from homewright.engine.states import Verdict
 from homewright.errors import HostKeyError, Unreachable
@@ -19,6 +19,7 @@ hostname
 {texts.ADDRESSES}
 ip -4 route show default | wc -l
 PATH=$PATH:/usr/sbin; for program in python3 sudo sshd; do command -v $program; done | wc -l
+sudo -n id -u 2>/dev/null || echo
 cat {environment_file.FILE}
 """
 
@@ -26,7 +27,7 @@ cat {environment_file.FILE}
 def verify(host: Host) -> Proof:
     mine = [one for one in instances.all_planned(host) if one.node.host == host.name]
     try:
-        with cluster.connect(host) as lxd, ThreadPoolExecutor(max(1, len(mine))) as pool:
+        with cluster.connected(host) as lxd, ThreadPoolExecutor(max(1, len(mine))) as pool:
             owner = owner_of(host.site, cluster.identity(host))
             if left := removing.not_gone(lxd, host.site.instances.gone, owner):
                 return broken(f"{', '.join(left)} {'is' if len(left) == 1 else 'are'} still there.")
@@ -59,15 +60,14 @@ def _instance(lxd: Lxd, host: Host, one: Planned) -> Proof:
     if not keys or set(known_hosts.lookup(host.known_hosts, one.address, SSH_PORT)) != keys:
         return broken(f"The host keys of {name} are not the ones on record.")
     try:
-        with Connection.open(instances.endpoint(host, one), below=host.connection) as connection:
-            told = connection.run(LOOK, check=False, timeout=30).stdout.split("\n", 4)
-            able = connection.run("true", sudo=True, check=False).exit_code == 0
+        with host.into(instances.endpoint(host, one)) as connection:
+            told = connection.run(LOOK, check=False, timeout=30).stdout.split("\n", 5)
     except (HostKeyError, KeyRefused) as error:
         return broken(f"{error.what} {error.why}")
     except Unreachable as error:
         # It runs, and who boots will answer; who does not after a while is told as it is.
         return cannot_tell(f"{error.what} {error.why}")
-    told += [""] * (5 - len(told))
+    told += [""] * (6 - len(told))
     wanted = texts.addresses(one)
     if told[0] != name:
         return broken(f"{name} is called {told[0]}.")
@@ -75,8 +75,8 @@ def _instance(lxd: Lxd, host: Host, one: Planned) -> Proof:
         return broken(f"{name} has {told[1].strip() or 'no address'}, not {wanted} alone.")
     if told[2].strip() != "1":
         return broken(f"{name} has {told[2].strip()} default routes.")
-    if told[3].strip() != "3" or not able:
+    if told[3].strip() != "3" or told[4].strip() != "0":
         return broken(f"{name} lacks Python, sudo or sshd, or does not let {one.user} use sudo.")
-    if told[4] != texts.environment_text(host.site, one, instances.GROUPS):
+    if told[5] != texts.environment_text(host.site, one, instances.GROUPS):
         return broken(f"{environment_file.FILE} of {name} is not what the site says.")
     return proved(f"{name} runs on {host.name} and lets us in at {one.address}.")

@@ -10,7 +10,7 @@ COUNT = "cat /sys/bus/pci/devices/*/class 2>/dev/null | grep -c '^0x03'; true"
 def verify(host: Host) -> Proof:
     wanted = gpus.wanted(host.site, host.facts[host.name], cluster.instance_plan(host.site, host.facts))
     try:
-        with cluster.connect(host) as lxd:
+        with cluster.connected(host) as lxd:
             for name, devices in wanted.items():
                 found = lxd.find(f"instances/{name}")
                 if found is None:
