@@ -11,16 +11,21 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"([0-9]+)")
 
-Rank = tuple[str | int, ...]
+Natural = tuple[str | int, ...]
+Rank = tuple[Natural, Natural, Natural, str, str]
 
 
-@lru_cache(maxsize=32_768)  # thousands are sorted anew at every change of one of them
-def natural(text: str) -> Rank:
+def natural(text: str) -> Natural:
     """What people sort a name by: its numbers as numbers, so that student-9 comes before student-10."""
     parts = _NUMBER.split(text)  # text and numbers by turns, text first
     return tuple(int(part) if number % 2 else part for number, part in enumerate(parts))
 
 
-def in_order(one: Workspace) -> tuple[Rank | str, ...]:
+@lru_cache(maxsize=32_768)  # thousands are sorted anew at every change of one of them
+def _rank(user: str, name: str, node: str) -> Rank:
+    return natural(user), natural(name), natural(node), user, name
+
+
+def in_order(one: Workspace) -> Rank:
     """By user, name and node."""
-    return natural(one.key.user), natural(one.key.name), natural(one.node), str(one.key)
+    return _rank(one.key.user, one.key.name, one.node)
