@@ -42,15 +42,20 @@ class Api:
         self.cordoned, self.away = cordoned, away
         self.pods = {name: pod(name) for name in names}
         self.refused = refused
-        self.changed: list[dict[str, Any]] = []
+        self.annotations: dict[str, Any] = {}
 
     def get(self, path: str) -> dict[str, Any]:
         assert path == "/api/v1/nodes/s3"
-        return {"spec": {} if self.cordoned is None else {"unschedulable": self.cordoned}}
+        spec = {} if self.cordoned is None else {"unschedulable": self.cordoned}
+        return {"metadata": {"annotations": dict(self.annotations)}, "spec": spec}
+
+    find = get
 
     def merge(self, path: str, change: dict[str, Any]) -> None:
         assert path == "/api/v1/nodes/s3"
-        self.changed.append(change)
+        self.cordoned = change["spec"]["unschedulable"]
+        self.annotations |= change["metadata"]["annotations"]
+        self.annotations = {name: value for name, value in self.annotations.items() if value is not None}
 
     def list(self, path: str, **asked: str) -> list[dict[str, Any]]:
         if self.away:
@@ -71,7 +76,17 @@ class Api:
 def test_a_node_is_emptied_and_gets_no_more() -> None:
     api: Any = Api("one", "two")
     assert draining.drain(api, "s3") == 2
-    assert api.pods == {} and api.changed == [{"spec": {"unschedulable": True}}]
+    assert api.pods == {} and api.cordoned is True
+
+
+@pytest.mark.parametrize("before", [None, True])
+def test_a_node_that_stays_after_all_gets_pods_as_before(before: bool | None) -> None:
+    api: Any = Api("one", cordoned=before)
+    draining.drain(api, "s3")
+    draining.drain(api, "s3")  # the roll-back of its network empties it first, that of its place in the cluster again
+    assert draining.open_again(api, "s3") is (before is None)
+    assert (api.cordoned, api.annotations) == (before, {}), "somebody's own cordon stays"
+    assert draining.open_again(api, "s3") is False
 
 
 @pytest.mark.parametrize("cordoned", [None, True])
@@ -83,7 +98,7 @@ def test_a_budget_that_holds_a_pod_is_told_in_its_own_words_and_the_node_stays_a
     assert "jobs/database does not go: Cannot evict pod" in said
     assert "kubectl delete pod -n jobs database" in said
     assert list(api.pods) == ["database"]
-    assert api.changed[-1] == {"spec": {"unschedulable": cordoned}}
+    assert (api.cordoned, api.annotations) == (cordoned, {})
 
 
 def test_no_pod_is_named_where_the_api_went_away() -> None:

@@ -18,7 +18,7 @@ import pytest
 from homewright.errors import HomewrightError, Unreachable
 from homewright.planning.cluster import ClusterPlan, ClusterPlanError, planned
 from homewright.site.models import Site
-from homewright.stages.cluster import documents, etcd, forming, renewing, resetting
+from homewright.stages.cluster import documents, draining, etcd, forming, leaving, renewing, resetting
 from homewright.stages.cluster.look import Refused
 
 OURS, OTHER = b"ca", b"another ca"
@@ -93,8 +93,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(forming, "ready", lambda node: "")
     monkeypatch.setattr(forming, "ca_hash", lambda pem: "sha256:0")
     monkeypatch.setattr(forming, "_kubeadm", lambda node, verb, *rest: None)
-    monkeypatch.setattr(forming, "empty", lambda node: done.append(f"{node.name} emptied"))
-    monkeypatch.setattr(forming, "_forget", lambda node: None)
+    monkeypatch.setattr(leaving, "empty", lambda node: done.append(f"{node.name} emptied"))
+    monkeypatch.setattr(leaving, "_forget", lambda node: None)
     monkeypatch.setattr(forming.kubeconfig, "read", lambda text: None)
     monkeypatch.setattr(documents, "joining", lambda *rest: "")
     monkeypatch.setattr(documents, "initial", lambda *rest: "")
@@ -194,12 +194,12 @@ def test_the_last_control_plane_does_not_leave_a_cluster_that_stays(
     host = next(node for node in nodes if node.name == leaves)
     if wanted is None:
         with pytest.raises(Refused, match="s1 is the cluster's only control plane that can be reached"):
-            forming.leave(host, plan)
+            leaving.leave(host, plan)
         assert done == [], "its pods are where they were"
-        forming.leave(host, plan, ends=True)
+        leaving.leave(host, plan, ends=True)
         assert done == ["s1 reset"]
     else:
-        forming.leave(host, plan)
+        leaving.leave(host, plan)
         assert done == wanted
 
 
@@ -256,3 +256,46 @@ def test_a_network_is_taken_back_where_the_plan_is_none_any_more(make: Make, mon
     monkeypatch.setattr(forming, "plan_of", gone)
     step["rollback_all"](nodes)
     assert sorted(done) == ["s1 without 2 files", "s2 without 2 files"]
+
+
+def test_a_node_that_etcd_does_not_let_go_gets_pods_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes, plan, done = make("s1=plane s2=plane s3=plane")
+
+    def unhealthy(node: Any, name: str) -> None:
+        raise HomewrightError("etcd says: unhealthy cluster")
+
+    monkeypatch.setattr(etcd, "remove", unhealthy)
+    monkeypatch.setattr(draining, "open_again", lambda api, name: done.append(f"{name} gets pods again"))
+    with pytest.raises(HomewrightError, match="unhealthy"):
+        leaving.leave(nodes[0], plan)
+    assert done == ["s1 emptied", "s2 saved", "s1 gets pods again"]
+
+
+@pytest.mark.parametrize(
+    ("states", "names", "wanted"),
+    [
+        ("s1=plane s2=plane s3=plane", "s3", ["s3 emptied", "s1 saved", "s1 lets s3 go", "s3 reset"]),
+        ("s1=plane s2=worker s3=worker", "s3", ["s3 emptied", "s3 reset"]),
+        ("s1=plane s2=worker s3=worker", "s1", None),
+        ("s1=plane s2=off s3=off", "s1", None),
+        ("s1=plane s2=absent s3=absent", "s1", ["s1 reset", "kubeconfig forgotten"]),
+        ("s1=plane s2=worker s3=worker", "s1 s2 s3", ["s2 reset", "s3 reset", "s1 reset", "kubeconfig forgotten"]),
+    ],
+)
+def test_without_a_plan_a_cluster_ends_only_with_its_last_node(
+    make: Make, monkeypatch: pytest.MonkeyPatch, states: str, names: str, wanted: Sequence[str] | None
+) -> None:
+    nodes, _, done = make(states)
+
+    def gone(node: Any) -> ClusterPlan:
+        raise ClusterPlanError("There is no room for the cluster's addresses.", "", [])
+
+    monkeypatch.setattr(forming, "plan_of", gone)
+    monkeypatch.setattr(leaving, "forget_cluster", lambda node: done.append("kubeconfig forgotten"))
+    hosts = [node for node in nodes if node.name in names.split()]
+    runpy.run_path(str(NETWORK.with_name("29_kubeadm.py")))["rollback_all"](hosts)
+    if wanted is None:
+        assert isinstance(hosts[0].error, Refused) and done == []
+    else:
+        assert not any(host.error for host in hosts)
+        assert done == wanted or (len(hosts) > 1 and sorted(done) == sorted(wanted))

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from folder_server import FolderServer as Server
 
 from homewright.access.remote import CommandFailed
-from homewright.stages.cluster import documents, etcd, forming, look, nodes, renewing, resetting
+from homewright.stages.cluster import documents, etcd, forming, leaving, look, nodes, renewing, resetting
 
 TOOLS = {
     "kubeadm": "exit $(cat {root}/kubeadm-fails 2>/dev/null || echo 0)",
@@ -52,7 +52,7 @@ NODES_OWN = (
 
 
 def leave(server: Server) -> None:
-    forming.leave(server, None)  # type: ignore[arg-type]
+    leaving.leave(server, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("cut_off", [False, True], ids=["formed", "reset cut off"])

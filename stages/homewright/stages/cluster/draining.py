@@ -12,6 +12,8 @@ from homewright.errors import HomewrightError
 
 DRAIN_S = 600.0
 """How long pods may take to go: their own time to end is 30 s where nobody says otherwise."""
+EMPTIED = "homewright.dev/emptied"
+"""The annotation on a node that says who told the cluster to give it no pods: we, since it was to leave."""
 
 
 def moving(pods: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -32,8 +34,8 @@ def drain(api: Cluster, name: str, *, limit_s: float = DRAIN_S) -> int:
     Raises HomewrightError with what holds them, the node as it was before; and ClusterError.
     """
     path = f"/api/v1/nodes/{name}"
-    cordoned = (api.get(path).get("spec") or {}).get("unschedulable")
-    api.merge(path, {"spec": {"unschedulable": True}})
+    if not (api.get(path).get("spec") or {}).get("unschedulable"):
+        api.merge(path, {"metadata": {"annotations": {EMPTIED: "true"}}, "spec": {"unschedulable": True}})
     asked: set[str] = set()
     holding: Mapping[str, str] | None = None
 
@@ -60,11 +62,23 @@ def drain(api: Cluster, name: str, *, limit_s: float = DRAIN_S) -> int:
 
     if held := client.wait(limit_s, left):
         with contextlib.suppress(ClusterError):
-            # It stays a node, and gets pods as before.
-            api.merge(path, {"spec": {"unschedulable": cordoned}})
+            open_again(api, name)
         do = ["make room for it elsewhere, or loosen its PodDisruptionBudget, then: homewright retry"]
         if holding is not None:
             pod_of = f"-n {holding['namespace']} {holding['name']}"
             do.append(f"or delete it, where it may end: kubectl delete pod {pod_of}")
         raise HomewrightError(f"{name} cannot be emptied.", held, do)
     return len(asked)
+
+
+def open_again(api: Cluster, name: str) -> bool:
+    """A node that stays after all gets pods as before, where it was we who had them kept from it; whether we had.
+
+    Raises ClusterError.
+    """
+    path = f"/api/v1/nodes/{name}"
+    found = api.find(path)
+    if found is None or EMPTIED not in (found["metadata"].get("annotations") or {}):
+        return False
+    api.merge(path, {"metadata": {"annotations": {EMPTIED: None}}, "spec": {"unschedulable": None}})
+    return True

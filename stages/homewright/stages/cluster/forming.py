@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from homewright.access.remote import CommandFailed
 from homewright.cluster import client, kubeconfig
-from homewright.cluster.client import Cluster, ClusterError
+from homewright.cluster.client import Cluster
 from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError, Unreachable
 from homewright.planning.cluster import ClusterPlan, Node, planned
@@ -37,7 +37,6 @@ ADMIN = "/etc/kubernetes/admin.conf"
 KUBELET = "/etc/kubernetes/kubelet.conf"
 INIT_S = 900
 JOIN_S = 600
-FORGET_S = 60
 API_S = 180
 """How long a control plane may take to answer after its start, with its images there."""
 MANAGED = "homewright.dev/managed"
@@ -150,13 +149,13 @@ def _require_endpoint(host: Host, plan: ClusterPlan) -> None:
         )
 
 
-def other_planes(host: Host, plan: ClusterPlan, *, strict: bool = False) -> list[Host]:
-    """Other control planes of the cluster that stand, whatever they are planned as by now.
+def other_planes(host: Host, plan: ClusterPlan | None, *, strict: bool = False) -> list[Host]:
+    """Other control planes of the cluster that stand, whatever they are planned as; without a plan any.
 
     One that cannot be looked at is none; but with `strict` it may be the only one, so that what it says is raised:
     Unreachable or Refused.
     """
-    names = {node.name for node in plan.nodes} - {host.name}
+    names = {peer.name for peer in host.peers} if plan is None else {node.name for node in plan.nodes}
     found: list[Host] = []
     unknown: list[HomewrightError] = []
     for peer in host.peers:
@@ -168,20 +167,6 @@ def other_planes(host: Host, plan: ClusterPlan, *, strict: bool = False) -> list
     if strict and unknown and not found:
         raise unknown[0]
     return found
-
-
-def require_another(host: Host, plan: ClusterPlan) -> list[Host]:
-    """The control planes that a control plane leaves behind; none for a worker. Raises Refused for the last one."""
-    if state(host) == "absent" or not host.exists(SERVES):
-        return []
-    others = other_planes(host, plan)
-    if not others:
-        raise Refused(
-            f"{host.name} is the cluster's only control plane that can be reached.",
-            "All that is in the cluster would go with it.",
-            ["take the whole cluster back: homewright rollback 40/core/cluster"],
-        )
-    return others
 
 
 @contextmanager
@@ -287,6 +272,8 @@ def as_planned(host: Host, plan: ClusterPlan) -> None:
             found = api.find(f"/api/v1/nodes/{host.name}")
             if found is None:
                 return "It is not there yet."
+            # It was to leave once, and a cut or a failure came between.
+            task.changed |= draining.open_again(api, host.name)
             if change := node_change(node, found):
                 api.merge(f"/api/v1/nodes/{host.name}", change)
                 task.changed = True
@@ -402,65 +389,6 @@ def _bootstrap(api: Cluster) -> str:
     return token
 
 
-def leave(host: Host, plan: ClusterPlan | None, *, ends: bool = False) -> None:
-    """Take this node out of the cluster: the cluster forgets it, and nothing of the cluster is left on it.
-
-    With `ends` the whole cluster does, so that nobody is left to forget it.
-    """
-    with host.task("Out of the cluster") as task:
-        found = state(host)
-        if plan is not None and not ends and found != "absent":
-            others = require_another(host, plan)
-            empty(host)
-            if others:
-                etcd.snapshot(others[0])
-                etcd.remove(others[0], host.name)
-            _forget(host)
-        if found != "absent":
-            resetting.reset(host)
-            task.changed = True
-        elif (host.read(OWNER) or b"").decode().strip() == owner(host):
-            # A reset that was cut off: its first files are gone, others may be there.
-            resetting.finish(host)
-        else:
-            return  # never one of ours, or one no more: what is there is somebody else's
-        host.remove(FORMED)
-        resetting.hollow(host)
-        # Every Secret of the cluster is in them. A cluster that goes on has its own on the control planes that stay.
-        host.remove(etcd.SNAPSHOTS)
-
-
-def empty(host: Host) -> None:
-    """Have the pods of a node that leaves go elsewhere; a cluster that does not answer holds nobody up."""
-    try:
-        with connect(host) as api:
-            if api.find(f"/api/v1/nodes/{host.name}") is not None:
-                went = draining.drain(api, host.name)
-                host.say(f"{went} pods of {host.name} go elsewhere")
-    except (ClusterError, kubeconfig.KubeconfigError) as error:
-        host.say(f"pods of {host.name} are not asked to go: {error.what}")
-
-
-def _forget(host: Host) -> None:
-    def forgotten() -> str:
-        api.delete(f"/api/v1/nodes/{host.name}")
-        return ""
-
-    try:
-        with connect(host) as api:
-            # With one member of etcd less the API hangs up once.
-            held = client.wait(FORGET_S, forgotten)
-    except kubeconfig.KubeconfigError as error:
-        held = error.what
-    if held:
-        host.say(f"the cluster is not told that {host.name} leaves: {held}")
-
-
-def forget_cluster(host: Host) -> None:
-    """The site has no cluster any more: so it needs no kubeconfig."""
-    Secrets(host.secrets_file).delete(kubeconfig.SECRET)
-
-
 def planes(hosts: Sequence[Host], plan: ClusterPlan) -> list[Host]:
     """The control planes of these hosts."""
     names = {node.name for node in plan.planes}
@@ -470,11 +398,6 @@ def planes(hosts: Sequence[Host], plan: ClusterPlan) -> list[Host]:
 def _revive(host: Host) -> None:
     if state(host) == "formed" and host.exists(SERVES):
         renewing.revive(host)
-
-
-def ends(hosts: Sequence[Host], plan: ClusterPlan | None) -> bool:
-    """Whether the whole cluster ends when these hosts leave it."""
-    return plan is None or len(planes(hosts, plan)) == len(plan.planes)
 
 
 def form(hosts: Sequence[Host]) -> None:

@@ -10,7 +10,7 @@ from homewright.cluster.client import ClusterAway
 from homewright.cluster.kubeconfig import KubeconfigError
 from homewright.engine.runners.host import Host, together
 from homewright.planning.cluster import ClusterPlanError
-from homewright.stages.cluster import documents, forming, network
+from homewright.stages.cluster import documents, forming, leaving, network
 
 FILES = (f"{documents.NETWORKS}/10-flannel.conflist", f"{documents.MORE_PLUGINS}/flannel")
 GONE_S = 120
@@ -22,13 +22,16 @@ def rollback_all(hosts: Sequence[Host]) -> None:
         plan = forming.plan_of(first)
     except ClusterPlanError as error:
         first.say(f"flannel's objects go with the cluster: {error.what}")
+        if not leaving.ends(hosts, None):
+            together(hosts, lambda host: leaving.require_another(host, None))
+            together(hosts, leaving.empty)
         together(hosts, _without_files)
         return
     if not {node.name for node in plan.nodes} <= {host.name for host in hosts}:
         # Nodes that stay keep their network, and pods leave this one while theirs is there.
-        if not forming.ends(hosts, plan):
-            together(hosts, lambda host: forming.require_another(host, plan))
-        together(hosts, forming.empty)
+        if not leaving.ends(hosts, plan):
+            together(hosts, lambda host: leaving.require_another(host, plan))
+        together(hosts, leaving.empty)
         together(hosts, _without_files)
         return
     with first.task("No flannel") as task:
