@@ -110,10 +110,10 @@ def look_on(source: Source, view: View, after: int, limit: int = 0) -> Batch:
     for one in found:
         if isinstance(one, int):
             codes.append(one * _PARTS)
-            after = one
         else:
             codes.extend(one.seq * _PARTS + part for part in range(len(lines_of(one))))
-            after = one.seq
+    if found:
+        after = found[-1] if isinstance(found[-1], int) else found[-1].seq
     tail = codes[-TAIL:]
     return Batch(view, codes, _texts(source, view, tail[0] // _PARTS) if tail else {}, after, len(found) == limit)
 
