@@ -31,6 +31,8 @@ from homewright.workspaces.models import (
     Key,
     Problem,
     Repository,
+    RepositoryFound,
+    ServerTold,
     Session,
     Specification,
     Workspace,
@@ -190,6 +192,15 @@ class Way:
 
 
 REPOSITORY = Repository(url="https://git.example.org/team/project.git", branch="main")
+FOUND = (
+    RepositoryFound(name="erin/dotfiles", url="https://git.example.org/erin/dotfiles.git", branch="main"),
+    RepositoryFound(name="erin/notes", url="https://git.example.org/erin/notes.git", branch="main", private=True),
+    RepositoryFound(
+        name="team/old", url="https://git.example.org/team/old.git", branch="master", private=True, archived=True
+    ),
+    RepositoryFound(name="team/project", url=REPOSITORY.url, branch="main"),
+)
+"""What Erin's git server lists."""
 
 
 @dataclass
@@ -232,6 +243,9 @@ class Manager:
     way: Way = field(default_factory=lambda: Way())
     in_cluster: bool = False
     """The site has a cluster."""
+    misses: tuple[Problem, ...] = ()
+    signs_in: dict[str, bool] = field(default_factory=dict)
+    """Git servers that credentials are kept for, and whether they accept them."""
 
     def templates(self) -> dict[str, Template]:
         return {name: one for name, one in shipped().items() if self.in_cluster or isinstance(one, NodeTemplate)}
@@ -251,8 +265,9 @@ class Manager:
     def preview(self, spec: Specification) -> Preview:
         warning = self.templates()["node"].warning
         return Preview(
-            spec.key.node or "s3", (warning,), self.must_accept, None, self.problems, self.good, self.unknown
-        )
+            spec.key.node or "s3", (warning,), self.must_accept, None, self.problems, self.good, self.unknown,
+            self.misses if spec.repository is not None else (),
+        )  # fmt: skip
 
     def given_up(self) -> tuple[GivenUp, ...]:
         return self.kept
@@ -325,6 +340,27 @@ class Manager:
         if mode == "pull":
             return REPOSITORY, Synced("main", pulled=2, ahead=0, behind=0)
         return REPOSITORY, Synced("main", ahead=0, behind=2)
+
+    def credentials(self, user: str) -> tuple[str, ...]:
+        return tuple(self.signs_in)
+
+    def give_credentials(self, user: str, url: str, name: str, token: str | None) -> tuple[str, ...]:
+        self.asked.append(("credentials", user, url, name, token))
+        if token is None:
+            self.signs_in.pop(url)
+        else:
+            self.signs_in[url] = token == "opensesame"
+        return self.credentials(user)
+
+    def repositories_of(self, user: str) -> tuple[ServerTold, ...]:
+        said = {True: f"it accepts them: {user} there", False: "it does not accept the credentials"}
+        return tuple(
+            ServerTold(
+                server=server, kind="gitea", accepted=accepted, words=said[accepted],
+                repositories=FOUND if accepted else (),
+            )
+            for server, accepted in self.signs_in.items()
+        )  # fmt: skip
 
     def password(self, key: Key) -> str:
         return "correct horse battery"

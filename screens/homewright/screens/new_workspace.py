@@ -24,7 +24,7 @@ from homewright.screens.widgets.log_pane import clean
 if TYPE_CHECKING:
     from homewright.discovery.facts import HostFacts
     from homewright.workspaces.manager import Created, Preview
-    from homewright.workspaces.models import Repository, Specification
+    from homewright.workspaces.models import Repository, RepositoryFound, Specification
     from homewright.workspaces.one_manager import OneManager as Manager
     from homewright.workspaces.templates import Template
 
@@ -54,18 +54,20 @@ Template  what it is made of. `node` is a VS Code beside the worker on a server:
           projects, datasets and jobs
 Preset    its size: the most processors and memory that it may take
 Repository what is cloned before a workspace in the cluster starts: an https:// address without a name or a token
-          in it. What its server asks for is kept apart: homewright workspace credentials USER
+          in it. ctrl+r shows what its user has on Gitea, to choose from, and takes what the user signs in with
 Node      which server; any takes the one with the fewest workspaces. The master gets none where there are
           several servers
 
 Beneath (beside, on a wide terminal) stands what making it would mean: where it goes, whether it would start
-(room on the nodes, quota, storage, image, name) and what you should know. A node workspace is a shell on
+(room on the nodes, quota, storage, image, name), whether its repository can be cloned, and what you should know.
+A node workspace is a shell on
 that server, as a user of its own without sudo.
 
 ctrl+s makes it. That takes a minute or two where the editor has to be brought to the server first.
 """
     BINDINGS = [
         Binding("ctrl+s", "create", "create", key_display="ctrl+s", priority=True),
+        Binding("ctrl+r", "repositories", "repositories", key_display="ctrl+r", priority=True),
         Binding("escape", "back", "back", key_display="esc"),
     ]
 
@@ -92,7 +94,7 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
                 yield Field("template", "Template", options=[])
                 yield Field("preset", "Preset", options=[])
                 yield Field("node", "Node", options=[])
-                hint = "Cloned before it starts; nothing for none"
+                hint = "Nothing for none; ctrl+r to choose"
                 yield Field("repository", "Repository", rule=self._no_repository, hint=hint, placeholder="https://…")
                 yield Field("branch", "Branch", hint="Nothing for the server's own")
                 history = [("shallow", "the newest commit alone"), ("full", "the whole history")]
@@ -156,7 +158,11 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         template = self._template()
         takes = getattr(template, "repositories", None) is not None
         fields = {field.field: field for field in self.query(Field)}
-        fields["repository"].display = takes
+        if fields["repository"].display != takes:
+            fields["repository"].display = takes
+            self.refresh_bindings()
+        # The cluster's scheduler finds one.
+        fields["node"].display = template is None or template.backend == "node"
         for name in ("branch", "history"):
             fields[name].display = takes and bool(fields["repository"].value)
 
@@ -260,6 +266,9 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
         for problem in preview.problems:
             lines.append(Content.styled(f"{failed} It would not start: {problem.reason}.", "$text-error"))
             lines.append(Content.styled(f"  What to do: {problem.remedy}.", "$text-error"))
+        for miss in preview.misses:
+            lines.append(Content.styled(f"{failed} It starts, but {miss.reason}.", "$text-error"))
+            lines.append(Content.styled(f"  What to do: {miss.remedy}.", "$text-error"))
         lines += [Content.styled(f"{done} {text[:1].upper()}{text[1:]}.", "$text-success") for text in preview.good]
         lines += [Content(f"{unknown} {text[:1].upper()}{text[1:]}") for text in preview.unknown]
         lines += [Content.styled(f"{warning} {text}", "$text-warning") for text in preview.warnings]
@@ -289,12 +298,35 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
     def _show(self, text: Content) -> None:
         self.query_one("#check-text", Static).update(text)
 
+    # Its repository
+
+    def action_repositories(self) -> None:
+        """Choose from what its user has."""
+        from homewright.screens.workspace_git import RepositoriesBox
+
+        fields = {field.field: field for field in self.query(Field)}
+        manager, user = self._manager, fields["user"]
+        if user.wrong:
+            self.complain(user)
+        if manager is None or user.wrong:
+            return
+
+        def chosen(found: RepositoryFound | None) -> None:
+            self._check_soon()  # credentials may have been given meanwhile
+            if found is not None:
+                fields["repository"].value, fields["branch"].value = found.url, found.branch
+                fields["repository"].control_widget.focus()
+
+        self.app.push_screen(RepositoriesBox(user.value, manager), chosen)
+
     # Making it
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "create":
             free = not self.jobs.running("create") and self._made is None
             return free and bool(super().check_action(action, parameters))
+        if action == "repositories" and not any(field.display for field in self.query("#field-repository")):
+            return False
         return super().check_action(action, parameters)
 
     def action_create(self) -> None:
@@ -316,11 +348,12 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
             return
         if _to_accept(preview) and not accept.on:
             accept.focus()
-            other = "take another size" if preview.problems else "choose another node"
+            other = _other(preview)
             self.say(f"Accept the warning first (space), or {other}.", "failed")
             return
         # One tick, and each of the two is accepted where it was shown alone.
-        accepted, anyway = accept.on and bool(preview.must_accept), accept.on and bool(preview.problems)
+        accepted = accept.on and bool(preview.must_accept)
+        anyway = accept.on and bool(preview.problems or preview.misses)
         self.say("")
         self._said, self._begun = [], self.now()
         self.query_one("#check").border_title = "making it"
@@ -368,5 +401,13 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
 
 
 def _to_accept(preview: Preview) -> tuple[str, ...]:
-    """What somebody has to accept before it is made: that it is not kept apart, or that it would not start."""
-    return tuple(filter(None, (preview.must_accept, *(problem.reason for problem in preview.problems))))
+    """What somebody has to accept before it is made: that it is not kept apart, would not start, or lacks something."""
+    lacking = (problem.reason for problem in (*preview.problems, *preview.misses))
+    return tuple(filter(None, (preview.must_accept, *lacking)))
+
+
+def _other(preview: Preview) -> str:
+    """What somebody may do who does not accept it."""
+    if preview.problems:
+        return "take another size"
+    return "see to its repository (ctrl+r)" if preview.misses else "choose another node"

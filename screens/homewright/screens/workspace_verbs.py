@@ -295,6 +295,16 @@ class WorkspaceVerbs(Page):
         if one is not None:
             self.app.push_screen(RepositoryBox(one, self.manager))
 
+    def action_credentials(self) -> None:
+        """What its user's git signs in with in the cluster."""
+        from homewright.screens.workspace_git import CredentialsBox
+
+        one = self.here()
+        if one is not None and in_cluster(one):
+            self.app.push_screen(CredentialsBox(one.key.user, self.manager))
+        elif one is not None:
+            self.say(f"{one.key} is on a server: its user's git keeps its own credentials there.", "failed")
+
     def action_address(self) -> None:
         from homewright.screens.workspace_boxes import CopyBox
         from homewright.screens.workspace_inside import ForwardBox

@@ -51,7 +51,8 @@ them again. Ending one ends its open sessions, so that asks and says who is on. 
 you type its name, and choose whether its own storage goes too. u shows storage that was given up, to take
 back or to be rid of. w writes what one is made of to a file, for kubectl. c changes its size, T its title.
 The shared folders (projects, datasets, jobs) are never touched. ! is a terminal inside
-of one in the cluster, y shows its repository and brings it up to date.
+of one in the cluster, y shows its repository and brings it up to date, k gives, tests and forgets what its
+user's git signs in with.
 """
     BINDINGS = [
         Binding("n", "new", "new"),
@@ -65,6 +66,7 @@ of one in the cluster, y shows its repository and brings it up to date.
         Binding("l", "logs", "logs"),
         Binding("exclamation_mark", "shell", "shell", key_display="!"),
         Binding("y", "repository", "repository", show=False),
+        Binding("k", "credentials", "its user's git credentials", show=False),
         Binding("D", "delete", "delete"),
         Binding("slash", "filter", "filter", key_display="/"),
         Binding("S", "sort", "sort", show=False),
