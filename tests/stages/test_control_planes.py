@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from homewright.cluster import snapshots
 from homewright.errors import HomewrightError, Unreachable
 from homewright.planning.cluster import ClusterPlan, ClusterPlanError, planned
 from homewright.site.models import Site
@@ -37,6 +38,7 @@ class Node:
     peers: tuple[Node, ...] = ()
     error: Exception | None = None
     told: list[str] = field(default_factory=list)
+    given: dict[str, str] = field(default_factory=dict)
     removed: int = 0
 
     @contextmanager
@@ -99,6 +101,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(documents, "joining", lambda *rest: "")
     monkeypatch.setattr(documents, "initial", lambda *rest: "")
     monkeypatch.setattr(etcd, "snapshot", lambda node: done.append(f"{node.name} saved"))
+    monkeypatch.setattr(etcd, "is_saved", lambda node, now: True)
     monkeypatch.setattr(etcd, "remove", lambda node, name: done.append(f"{node.name} lets {name} go"))
     monkeypatch.setattr(resetting, "reset", lambda node: done.append(f"{node.name} reset"))
     monkeypatch.setattr(resetting, "hollow", lambda node: None)
@@ -299,3 +302,20 @@ def test_without_a_plan_a_cluster_ends_only_with_its_last_node(
     else:
         assert not any(host.error for host in hosts)
         assert done == wanted or (len(hosts) > 1 and sorted(done) == sorted(wanted))
+
+
+@pytest.mark.parametrize(
+    ("given", "saved", "wanted"),
+    [({}, True, []), ({}, False, ["s1 saved"]), ({snapshots.SAVE: "now"}, True, ["s1 saved"])],
+)
+def test_a_state_is_saved_once_a_day_and_when_it_was_asked_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], saved: bool, wanted: Sequence[str]
+) -> None:
+    nodes, plan, done = make("s1=plane s2=worker")
+    nodes[0].given = given
+    for name in ("initialise", "join", "as_planned", "_revive"):
+        monkeypatch.setattr(forming, name, lambda *rest: None)
+    monkeypatch.setattr(forming, "plan_of", lambda node: plan)
+    monkeypatch.setattr(etcd, "is_saved", lambda node, now: saved)
+    forming.form(nodes)
+    assert done == wanted

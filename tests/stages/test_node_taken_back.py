@@ -238,3 +238,12 @@ case "$1 $2" in
 "tasks exec") [ "$5" = etcd-own ] && echo '{"members": [{"name": "s1", "ID": 31}]}' ;;
 esac
 """
+
+
+@pytest.mark.parametrize(("hours", "saved"), [(1, True), (23, True), (25, False), (None, False)])
+def test_a_saved_state_of_today_is_found(server: Server, hours: int | None, saved: bool) -> None:
+    now = datetime.now(UTC)
+    if hours is not None:
+        server.at(f"{etcd.SNAPSHOTS}/{now - timedelta(hours=hours):%Y%m%dT%H%M%SZ}.db", "x")
+    server.at(f"{etcd.SNAPSHOTS}/restoring-1", "x")
+    assert etcd.is_saved(server, now) is saved  # type: ignore[arg-type]

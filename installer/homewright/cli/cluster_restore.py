@@ -1,4 +1,4 @@
-"""`homewright cluster snapshots | restore`: the saved states of etcd, and the guided way back to one of them."""
+"""`homewright cluster snapshots | save | restore`: saved states of etcd, one more, and the guided way back to one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ STAGE = "40/core/cluster"
 
 
 def add_arguments(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    listed = "the states of the cluster that were saved before changes of its control plane"
+    listed = "the states of the cluster that were saved: before changes of its control plane, and once a day"
     child = actions.add_parser("snapshots", help=listed, description=listed)
     child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+    now = "save the state of the cluster as it is now"
+    child = actions.add_parser("save", help=now, description=now)
+    child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+    runs.add_start_arguments(child)
     back = "put the cluster back to a saved state, on every control plane; says first what that costs"
     child = actions.add_parser("restore", help=back, description=back)
     child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
@@ -33,6 +37,8 @@ def add_arguments(actions: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace, output: Output) -> int:
     file, site, state = runs.place(args)
+    if args.action == "save":
+        return _save(args, output, file, site, state)
     found = _look(site, state)
     if args.action == "snapshots":
         now = datetime.now(UTC)
@@ -43,18 +49,32 @@ def run(args: argparse.Namespace, output: Output) -> int:
     return _restore(args, output, file, site, state, found)
 
 
-def _look(site: Site, state: StateFolder) -> SnapshotsDocument:
+def _save(args: argparse.Namespace, output: Output, file: Path, site: Site, state: StateFolder) -> int:
     from homewright.cluster import snapshots
-    from homewright.planning.cluster import planned
-    from homewright.planning.hosts import endpoint
-    from homewright.planning.known import known_facts
 
+    _require_ours(site)
+    question = f"Prove stage {STAGE}, and save what is in etcd?"
+    if not output.confirm(question, yes=args.yes, otherwise="say yes beforehand: homewright cluster save --yes"):
+        raise Cancelled("Nothing was done.")
+    return runs.start(args, output, "apply", file=file, state=state, only=STAGE, given={snapshots.SAVE: "now"})
+
+
+def _require_ours(site: Site) -> None:
     if site.platform.cluster != "kubeadm":
         raise UsageError(
             "Homewright keeps no saved states of this cluster.",
             "Only of one that it has made by kubeadm.",
             ["what it is: homewright cluster"],
         )
+
+
+def _look(site: Site, state: StateFolder) -> SnapshotsDocument:
+    from homewright.cluster import snapshots
+    from homewright.planning.cluster import planned
+    from homewright.planning.hosts import endpoint
+    from homewright.planning.known import known_facts
+
+    _require_ours(site)
     facts = known_facts(site, state)
     planes = planned(site, facts).planes
     return snapshots.look(site.name, [endpoint(node.name, site, facts, state) for node in planes])
@@ -69,7 +89,7 @@ def told(found: SnapshotsDocument, now: datetime) -> list[str]:
         for one in found.snapshots
     ]
     if not lines and not found.silent:
-        lines = ["Nothing was saved yet: etcd is saved before each change of the control plane."]
+        lines = ["Nothing was saved yet: homewright cluster save"]
     if lines and found.snapshots:
         lines.append(f"Put one back: homewright cluster restore {found.snapshots[0].server}/{found.snapshots[0].name}")
     return [*lines, *(f"! {one.server} could not be asked. {one.why}" for one in found.silent)]

@@ -17,13 +17,16 @@ from homewright.cluster.client import Cluster, ClusterError
 from homewright.errors import HomewrightError, UsageError
 
 FOLDER = "/var/lib/homewright/etcd"
-"""On each control plane: what was in etcd before each change of the control plane, newest last by name."""
+"""On each control plane: what was in etcd before each change of the control plane, and at least once a day on which
+the stage ran; newest last by name."""
 BEFORE = "/var/lib/etcd/.homewright-before"
 """On each control plane: the data that the last restore took the place of; one rename away from etcd's own."""
 GIVEN = "restore"
 """Under which name a run is told what to put back: an id of its own, the server, and the file."""
+SAVE = "save"
+"""Under which name a run is told to save the state as it is now."""
 _FILE = re.compile(r"(\d{8}T\d{6}Z)\.db")
-_LIST = f'for file in {FOLDER}/*.db; do [ ! -e "$file" ] || stat -c \'%n %s\' "$file"; done'
+LIST = f'for file in {FOLDER}/*.db; do [ ! -e "$file" ] || stat -c \'%n %s\' "$file"; done'
 _KINDS = (
     ("node", "/api/v1/nodes"),
     ("namespace", "/api/v1/namespaces"),
@@ -89,7 +92,7 @@ def look(site: str, planes: Sequence[Endpoint]) -> SnapshotsDocument:
     def ask(endpoint: Endpoint) -> tuple[str, str, str]:
         try:
             with Connection.open(endpoint) as connection:
-                return endpoint.name, connection.run(_LIST, sudo=True, timeout=60).stdout, ""
+                return endpoint.name, connection.run(LIST, sudo=True, timeout=60).stdout, ""
         except HomewrightError as error:
             return endpoint.name, "", f"{error.what} {error.why}".strip()
 

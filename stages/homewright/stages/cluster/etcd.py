@@ -6,6 +6,7 @@ Its own programs are asked, inside its container: so they are of its version, an
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 
 from homewright.cluster import snapshots
 from homewright.engine.runners.host import Host
@@ -15,6 +16,8 @@ SNAPSHOTS = snapshots.FOLDER
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 """The containers of a control plane, which kubelet starts from files on the server."""
 KEPT = 5
+DUE_HOURS = 24
+"""A run of the stage saves the state where none on the first control plane is younger."""
 _PKI = "/etc/kubernetes/pki/etcd"
 CTR = f"{documents.PROGRAMS}/bin/ctr -a {documents.RUNTIME}/containerd.sock -n k8s.io"
 
@@ -65,6 +68,12 @@ def remove(host: Host, name: str) -> bool:
         return False
     host.run(f"{_IN_ETCD}ask member remove {number}")
     return True
+
+
+def is_saved(host: Host, now: datetime) -> bool:
+    """Whether a state was saved here less than a day ago. Raises CommandFailed."""
+    listed = host.run(snapshots.LIST).stdout
+    return any(now - one.at < timedelta(hours=DUE_HOURS) for one in snapshots.listed(host.name, listed))
 
 
 def snapshot(host: Host) -> str:

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from homewright.access.remote import CommandFailed
-from homewright.cluster import client, kubeconfig
+from homewright.cluster import client, kubeconfig, snapshots
 from homewright.cluster.client import Cluster
 from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError, Unreachable
@@ -416,3 +416,6 @@ def form(hosts: Sequence[Host]) -> None:
             together([host], lambda one: join(one, plan))
     together([host for host in hosts if host not in there], lambda host: join(host, plan))
     together([host for host in hosts if host.error is None], lambda host: as_planned(host, plan))
+    with first.task("A saved state"):  # no change of the server's: the next run is none the different for it
+        if snapshots.SAVE in first.given or not etcd.is_saved(first, datetime.now(UTC)):
+            etcd.snapshot(first)
