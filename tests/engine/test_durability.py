@@ -44,17 +44,21 @@ def first(lines: list[str], pattern: str, after: int = -1) -> int:
     raise AssertionError(f"no {pattern} after call {after}")
 
 
-def test_a_step_has_started_durably_before_its_first_effect(tmp_path: Path, state: StateFolder) -> None:
+def engine(tmp_path: Path, state: StateFolder, action: str) -> list[str]:
+    """The calls of an engine whose only server has no sshd."""
     site = tmp_path / "site.yaml"
     site.write_text("version: 1\nname: attic\nservers:\n  - {name: s1, address: 127.0.0.1, user: ann, port: 9}\n")
     engine_key.ensure(state.key, "test")
     folder = state.run("traced")
     folder.mkdir(parents=True, mode=0o700)
-    request = {"action": "apply", "only": "00", "start_at": None, "plan_digest": None, "stages": [], "version": 1}
+    request = {"action": action, "only": "00", "start_at": None, "plan_digest": None, "stages": [], "version": 1}
     (folder / "request.json").write_text(json.dumps(request))
     command = ["-m", "homewright.engine", "--site", str(site), "--state", str(state.root), "--run", "traced"]
-    lines = traced(tmp_path, sys.executable, *command)
+    return traced(tmp_path, sys.executable, *command)
 
+
+def test_a_step_has_started_durably_before_its_first_effect(tmp_path: Path, state: StateFolder) -> None:
+    lines = engine(tmp_path, state, "apply")
     run_row = first(lines, r"pwrite64\(\d+<\S+/events\.db-wal>.*run-started")
     run_synced = first(lines, r"fdatasync\(\d+<\S+/events\.db-wal>", run_row)
     ready = first(lines, r"rename\S*\(.*/ready\"", run_synced)
@@ -67,6 +71,23 @@ def test_a_step_has_started_durably_before_its_first_effect(tmp_path: Path, stat
     assert state_synced < effect, "the server was touched before the step was recorded as started"
     finished = first(lines, r"pwrite64\(\d+<\S+/events\.db-wal>.*run-finished", effect)
     assert first(lines, r"fdatasync\(\d+<\S+/events\.db-wal>", finished)
+
+
+def test_a_look_waits_for_the_disk_where_servers_are_taken_and_at_its_end_alone(
+    tmp_path: Path, state: StateFolder
+) -> None:
+    """Each proof is told by several changes of the journal, of which each would wait some milliseconds for the disk."""
+    lines = engine(tmp_path, state, "verify")
+    synced = r"fdatasync\(\d+<\S+/(events|journal)\.db-wal>"
+    taken = first(lines, r"connect\(.*htons\(9\)")
+    number = max(at for at, line in enumerate(lines[:taken]) if re.search(r"pwrite64\(.*/journal\.db-wal>", line))
+    assert first(lines, synced, number) < taken, "the fence's number could be given out twice"
+    started = first(lines, r"pwrite64\(\d+<\S+/events\.db-wal>.*step-started", taken)
+    finished = first(lines, r"pwrite64\(\d+<\S+/events\.db-wal>.*step-finished", started)
+    assert not [line for line in lines[started:finished] if re.search(synced, line)]
+    end = first(lines, r"pwrite64\(\d+<\S+/events\.db-wal>.*run-finished", finished)
+    assert first(lines, r"fdatasync\(\d+<\S+/events\.db-wal>", end)
+    assert not [line for line in lines if re.search(r"fsync\(\d+<\S+/catalogue/", line)]
 
 
 SAVE = """

@@ -82,15 +82,15 @@ class Catalogue:
                 total.update(self.file(step, part).read_bytes())
         return total.hexdigest()
 
-    def copy(self, target: Path) -> Catalogue:
+    def copy(self, target: Path, *, lasting: bool = True) -> Catalogue:
         """A copy of all roots below `target`, on the disk for good: a run uses it to its end, whatever loses power.
 
-        Raises CatalogueError.
+        Not so where it need not be `lasting`, since no other engine goes on with the run. Raises CatalogueError.
         """
         try:
             for number, root in enumerate(self.roots):
                 shutil.copytree(root, target / str(number), ignore=shutil.ignore_patterns(*LEFT_OUT, "*.pyc"))
-            for path in (*target.rglob("*"), target, target.parent):
+            for path in (*target.rglob("*"), target, target.parent) if lasting else ():
                 sync(path)
         except (OSError, shutil.Error) as error:
             raise CatalogueError("The catalogue could not be copied into the run.", f"{error}.") from error

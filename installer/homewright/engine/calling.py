@@ -85,9 +85,13 @@ async def call(
     context.calls += 1
     number = context.calls
     folder = context.folder / "steps" / f"{number:03d}-{step.id.replace('/', '-')}-{action}"
-    make_folder(folder)
     work = folder / "work"
-    make_folder(work)
+    kind = "rehearsed" if Rehearsed.of(context.state) else runner_kind(step, action)
+    asked = [context.host_request(host, captured.get(host), watched(host)) for host in hosts]
+    together = action is Action.VERIFY and kind == "python" and not any(host.watched for host in asked)
+    if not together:
+        make_folder(folder)
+        make_folder(work)
     names = context.catalogue.stage_of(step.id).groups
     part = {Action.ROLLBACK: "rollback", Action.RECOVER: "recover", Action.RUN: "run"}.get(action, "verify")
     async with context.fences.working():
@@ -96,9 +100,7 @@ async def call(
             step=step.id,
             action=action,
             file=context.catalogue.file(step, part),
-            hosts=tuple(
-                also_called(context.host_request(host, captured.get(host), watched(host)), names) for host in hosts
-            ),
+            hosts=tuple(also_called(host, names) for host in asked),
             site=context.site.model_dump(mode="json"),
             key_file=context.state.key,
             known_hosts=context.state.known_hosts,
@@ -117,15 +119,13 @@ async def call(
                 context.failure = context.failure or error
                 context.stop.set()
 
-        kind = "rehearsed" if Rehearsed.of(context.state) else runner_kind(step, action)
-        file = folder / "request.json"
-        if action is Action.VERIFY and kind == "python" and not any(host.watched for host in request.hosts):
+        if together:
             ending = await context.proofs.ask(request, folder, number, limits, take)
             talk.close(ending)
-            shutil.rmtree(work, ignore_errors=True)
             if context.failure is not None:
                 raise context.failure
             return
+        file = folder / "request.json"
         write_atomically(file, request.model_dump_json().encode())
         process = RunnerProcess(
             module=f"homewright.engine.runners.{kind}",

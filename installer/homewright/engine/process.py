@@ -100,7 +100,8 @@ class Engine:
         if goes_on:
             catalogue = load(sorted(kept.iterdir(), key=lambda root: int(root.name)))
         else:
-            catalogue = load([shipped(), *map(Path, self.request.stages)]).copy(kept)
+            found = load([shipped(), *map(Path, self.request.stages)])
+            catalogue = found.copy(kept, lasting=self.action is not Action.VERIFY)
         facts = known_facts(site, self.state)
         told = {name: found.model_dump(mode="json") for name, found in facts.items()}
         write_atomically(folder / "facts.json", json.dumps(told).encode())
@@ -142,7 +143,9 @@ class Engine:
         )
         context.attempt = self.request.attempt
         context.given = self.request.given
-        context.calls = sum(1 for _ in (folder / "steps").glob("*")) if goes_on else 0
+        if goes_on:
+            before = [path.name.partition("-")[0] for path in (folder / "steps").glob("*-*")]
+            context.calls = max((int(number) for number in before if number.isdecimal()), default=0)
         context.fences.new_machines = frozenset(self.request.new_machines)
         schedule = Schedule(context, planned, self.action, self.request)
         if goes_on:

@@ -143,6 +143,7 @@ class Proofs:
 
             limits = _widest([one.limits for one in asked])
             file = ahead.process.request if ahead is not None else asked[0].folder / "request.json"
+            make_folder(file.parent)
             request = ProofsRequest(proofs=tuple(one.request for one in asked))
             write_atomically(file, request.model_dump_json().encode())
             if ahead is not None:

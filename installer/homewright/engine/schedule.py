@@ -164,9 +164,11 @@ class Schedule:
                 start_ahead(self._context, [step.id for step in self._steps if step.hosts])
                 # All servers at once, so that all proofs are asked for at once; each step is told what went wrong.
                 await self._context.fences.hold({host for step in self._steps for host in step.hosts})
+                self._context.writer.let_lapse(True)
             await self._work_off()
         finally:
             ticking.cancel()
+            self._context.writer.let_lapse(False)
             await self._context.proofs.leave()
         if self._context.failure is not None:
             raise self._context.failure

@@ -74,6 +74,13 @@ class Writer:
         self._events.close()
         self._states.close()
 
+    def let_lapse(self, may: bool) -> None:
+        """Whether what is recorded from now on may be lost with the machine's power: where nothing is done that depends
+        on it. What was lost then never happened; the files stay whole. With False, all that was recorded is on the disk
+        with the next change."""
+        for connection in (self._events, self._states):
+            connection.execute(f"PRAGMA synchronous = {'NORMAL' if may else 'FULL'}")
+
     # Events
 
     def line(self, event: Event) -> None:
