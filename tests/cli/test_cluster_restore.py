@@ -1,4 +1,4 @@
-"""`homewright cluster snapshots | save | restore`: told, refused and asked before a run is begun with what was named."""
+"""`homewright cluster snapshots | save | restore`: told, refused and asked before a run is begun."""
 
 from __future__ import annotations
 
