@@ -180,9 +180,10 @@ OVERLAY = (
 
 SERVICES = 11
 """Optional services, each with a line of its own."""
+ZONE = ((2, "Zone", "nodots", "must be", "home.internal"),)
+LETS_ENCRYPT = ((1, "E-mail", "root@", "must be an e-mail address", "root@example.org"),)
 PLATFORM = (
-    (2, "Zone", "nodots", "must be", "home.internal"),
-    (2, "Name", "Root User", "must be lowercase", "keeper"),
+    (1, "Name", "Root User", "must be lowercase", "keeper"),
     (1, "E-mail", "keeper@", "must be an e-mail address", "keeper@example.org"),
     (1, "Password", "password", "at least 12 are", "Plum-Orchard-94-lantern"),
     (SERVICES + 1, "GitHub", "hunter2", "look like one: ghp_", ""),
@@ -260,6 +261,12 @@ def test_the_whole_wizard_with_every_answer_wrong_first(rehearsal: Wizard) -> No
     wizard.press("C-n")
     wizard.see("7/9 Platform")
     wizard.first("Cluster")
+    fill(wizard, "7/9 Platform", ZONE)
+    wizard.press("Tab", "Right")
+    wizard.see("Where Let's Encrypt writes to")
+    fill(wizard, "7/9 Platform", LETS_ENCRYPT)
+    wizard.press("BTab", "Left")
+    wizard.until(lambda: "Where Let's" not in wizard.terminal.text(), "the site's own authority asks for nothing")
     fill(wizard, "7/9 Platform", PLATFORM)
     wizard.press("C-n")
     wizard.see("8/9 Plan", "00/10")
@@ -276,6 +283,7 @@ def test_the_whole_wizard_with_every_answer_wrong_first(rehearsal: Wizard) -> No
     site = files.load(place / "site.yaml")
     assert site.zone == "home.internal"
     assert site.network.resolvers == ("192.0.2.1", "9.9.9.9")
+    assert (site.platform.tls.issuer, site.platform.tls.email) == ("private-ca", None)
     assert site.platform.administrator.name == "keeper"
     assert site.platform.administrator.email == "keeper@example.org"
     state = StateFolder(place / "state")

@@ -18,6 +18,7 @@ from textual.widgets import Static
 from homewright.errors import HomewrightError
 from homewright.screens.glyphs import look
 from homewright.screens.jobs import JobDone, Jobs, JobSays
+from homewright.screens.painting import Painting
 from homewright.screens.widgets.cells import fit
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ class Page(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._compositor = Painting()
         self.jobs = Jobs(self)
         self._right = ""
         self.about: Field | None = None
@@ -305,6 +307,10 @@ class Box(ModalScreen[Result]):
 
     CSS_PATH = ["widgets/field.tcss", "box.tcss"]
     BINDINGS = [Binding("escape", "close", "back", show=False)]
+
+    def __init__(self, *, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
+        self._compositor = Painting()
 
     @property
     def home(self) -> HomewrightApp:

@@ -1,0 +1,138 @@
+"""What the terminal shows is what the screen means, whatever was scrolled, hidden and shown on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
+from textual.app import App, ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widgets import Static
+
+from homewright.screens.page import Box, Page
+from homewright.screens.painting import Painting
+
+SIZE = (40, 10)
+
+
+class Form(Screen[None]):
+    """Rows of which eight are seen."""
+
+    def __init__(self, compositor: Compositor) -> None:
+        super().__init__()
+        self._compositor = compositor
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(can_focus=False):
+            with Vertical():
+                yield Static("above", id="above")
+            for number in range(40):
+                yield Static(f"field {number}\nhint {number}", id=f"field-{number}")
+            with Vertical():
+                yield Static("below", id="below")
+
+
+class Sheet(App[None]):
+    """Keeps what a terminal has on it: of every update no more than the cells that it is about."""
+
+    CSS = """
+    VerticalScroll { height: 8; }
+    Vertical { height: auto; }
+    Static { height: 2; }
+    #below { display: none; }
+    """
+
+    def __init__(self, compositor: Compositor) -> None:
+        super().__init__()
+        self._form = Form(compositor)
+        self.terminal: list[list[str]] = [[]]
+
+    def get_default_screen(self) -> Form:
+        return self._form
+
+    def _display(self, screen: Screen[object], renderable: Any) -> None:
+        meant = self.meant()
+        if isinstance(renderable, LayoutUpdate):
+            self.terminal = meant
+        elif isinstance(renderable, ChopsUpdate):
+            for y, first, end in renderable.spans:
+                self.terminal[y][first:end] = meant[y][first:end]
+        super()._display(screen, renderable)
+
+    def meant(self) -> list[list[str]]:
+        strips = self.screen._compositor.render_strips()
+        return [list("".join(segment.text for segment in strip)) for strip in strips]
+
+
+async def scrolled(pilot: Pilot[None], rows: int) -> None:
+    pilot.app.screen.query_one(VerticalScroll).scroll_to(y=rows, animate=False)
+    await pilot.pause()
+
+
+async def scrolled_back_with_a_layout(pilot: Pilot[None]) -> None:
+    """In one frame all goes back to where the last layout had it, which is not where it was painted since."""
+    await scrolled(pilot, 2)
+    pilot.app.screen.query_one(VerticalScroll).scroll_to(y=0, animate=False, immediate=True)
+    pilot.app.screen.query_one("#field-39", Static).update("said anew")
+    await pilot.pause()
+
+
+async def a_place_that_is_asked_for(pilot: Pilot[None]) -> None:
+    """Somebody asks where a widget is between a change and the layout that follows it."""
+    form = pilot.app.screen
+    form.query_one("#above").display, form.query_one("#below").display = False, True
+    while not form._layout_required:  # noqa: ASYNC110  # a frame is all there is: waiting longer, it is laid out
+        await asyncio.sleep(0)
+    form._compositor._full_map_invalidated = True  # as after a repaint of what is out of view
+    assert form.query_one("#below").region
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("act", [scrolled_back_with_a_layout, a_place_that_is_asked_for], ids=lambda act: act.__name__)
+@pytest.mark.parametrize("mended", [True, False], ids=["ours", "the toolkit's own"])
+def test_what_is_painted_is_what_is_meant(act: Any, mended: bool) -> None:
+    """Where this fails for the toolkit's own, a newer one needs no mending any more."""
+
+    async def run() -> None:
+        app = Sheet(Painting() if mended else Compositor())
+        async with app.run_test(size=SIZE) as pilot:
+            await pilot.pause()
+            assert app.terminal == app.meant()
+            await act(pilot)
+            assert (app.terminal == app.meant()) is mended, "\n".join("".join(line) for line in app.terminal)
+
+    asyncio.run(run())
+
+
+def test_scrolling_and_one_row_that_changes_paint_no_more_than_before() -> None:
+    """The toolkit paints nothing twice, and neither does this: every byte may go through a slow link."""
+
+    async def cells(compositor: Compositor) -> list[int]:
+        app = Sheet(compositor)
+        painted: list[int] = []
+        async with app.run_test(size=SIZE) as pilot:
+            await scrolled(pilot, 2)
+            shown = app._display
+
+            def display(screen: Screen[object], renderable: Any) -> None:
+                if isinstance(renderable, ChopsUpdate):
+                    painted.append(sum(end - first for _, first, end in renderable.spans))
+                elif isinstance(renderable, LayoutUpdate):
+                    painted.append(SIZE[0] * SIZE[1])
+                shown(screen, renderable)
+
+            app._display = display  # type: ignore[method-assign]  # looks on
+            app.screen.query_one("#field-2", Static).update("field 2\nanother hint")
+            await pilot.pause()
+        return painted
+
+    assert asyncio.run(cells(Painting())) == asyncio.run(cells(Compositor()))
+
+
+def test_every_page_and_box_is_painted_so() -> None:
+    assert isinstance(Page()._compositor, Painting)
+    assert isinstance(Box[None]()._compositor, Painting)
