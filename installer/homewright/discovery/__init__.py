@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homewright.discovery.bundle import RawBundle
-    from homewright.discovery.gathering import gather, recorded
+    from homewright.discovery.gathering import gather
     from homewright.discovery.parsing import parse
+    from homewright.discovery.recording import recorded
 
 __all__ = ["RawBundle", "gather", "parse", "recorded"]
 
-_HOMES = {"RawBundle": "bundle", "gather": "gathering", "parse": "parsing", "recorded": "gathering"}
+_HOMES = {"RawBundle": "bundle", "gather": "gathering", "parse": "parsing", "recorded": "recording"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,13 +1,10 @@
-"""Facts of every host at once, and where the last ones are kept."""
+"""Facts of every host at once, kept in the state folder (`discovery.recording` reads them)."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
-
-from pydantic import ValidationError
 
 from homewright.access.connection import Connection, Endpoint
 from homewright.discovery.bundle import RawBundle
@@ -81,23 +78,6 @@ def _keep(state: StateFolder, bundle: RawBundle) -> None:
         temporary.touch(mode=0o600)
         temporary.write_text(bundle.model_dump_json(), encoding="utf-8")
         temporary.replace(file)
-
-
-def recorded(state: StateFolder) -> dict[str, HostFacts]:
-    """The last facts of every host, by name. A file that cannot be read is as if it were not there: ask again."""
-    found = {}
-    for file in sorted(state.facts.glob("*.json")) if state.facts.is_dir() else []:
-        facts = _load(file)
-        if facts is not None:
-            found[facts.host] = facts
-    return found
-
-
-def _load(file: Path) -> HostFacts | None:
-    try:
-        return HostFacts.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def _ask(server: Server, state: StateFolder, timeout: float, names: list[str]) -> RawBundle:
