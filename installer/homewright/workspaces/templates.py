@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -40,8 +41,12 @@ def digest(template: Template) -> str:
     return hashlib.sha256(template.model_dump_json().encode()).hexdigest()[:12]
 
 
+@lru_cache(maxsize=32)
 def parse(text: str, source: str) -> Template:
-    """A template from its YAML. Raises TemplateError with file, line, field and reason of every problem."""
+    """A template from its YAML, kept: a list asks for it again for each of its workspaces.
+
+    Raises TemplateError with file, line, field and reason of every problem.
+    """
     try:
         tree = read(text)
     except DocumentError as error:
