@@ -61,6 +61,8 @@ class StandIn:
         """Resources that this server does not have."""
         self.istio = False
         """Whether Istio's kinds are there."""
+        self.constraints = False
+        """Whether OpenShift's rules for pods are there."""
         self.metrics: list[dict[str, Any]] = []
         """What a metrics server measured: PodMetrics."""
         self._log: list[tuple[int, str, dict[str, Any]]] = []
@@ -105,6 +107,8 @@ class StandIn:
         if path == "/apis/networking.istio.io/v1":
             names = [{"name": "virtualservices"}, {"name": "gateways"}]
             return {"kind": "APIResourceList", "resources": names}
+        if path == "/apis/security.openshift.io/v1" and self.constraints:
+            return {"kind": "APIResourceList", "resources": [{"name": "securitycontextconstraints"}]}
         found = _PATH.fullmatch(path)
         if found is None:
             raise Refusal(404, "NotFound", f"no such path {path}")

@@ -315,9 +315,12 @@ def test_a_look_changes_nothing_and_hides_nothing_that_is_forbidden(address: str
         "/apis/storage.k8s.io/v1/storageclasses?limit=500": {"items": [{"metadata": {"name": "fast"}}]},
         "/apis/networking.k8s.io/v1/ingressclasses?limit=500": {"items": []},
         "/apis/apps/v1/daemonsets?limit=500": {"items": [{"metadata": {"name": "cilium"}}]},
+        "/api/v1/services?limit=500": {"items": []},
+        "/apis": {"groups": [{"name": "networking.istio.io"}]},
     }
     with Cluster(config(address)) as api:
         found = looking.report(api)
+    assert found.istio and not found.constraints and found.sort == "other"
     assert {(one["method"], one["path"].partition("?")[0]) for one in Api.asked if one["method"] != "GET"} == {
         ("POST", reviews)
     }

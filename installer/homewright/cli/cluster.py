@@ -39,7 +39,9 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 def told(found: ClusterDocument) -> Iterator[str]:
     """The report in words."""
-    yield f"Kubernetes {found.kubernetes} at {found.server}"
+    from homewright.cluster.differences import SORTS
+
+    yield f"Kubernetes {found.kubernetes} ({SORTS[found.sort]}) at {found.server}"
     until = f", until {found.until[:10]}" if found.until else ""
     yield f"  we are {found.user} there, by a {found.signed_in_by}{until} (context {found.context})"
     for node in found.nodes:
@@ -49,7 +51,9 @@ def told(found: ClusterDocument) -> Iterator[str]:
     yield f"  storage: {', '.join(found.storage_classes) or 'none'}" + (
         f" (default {found.default_storage})" if found.default_storage else ""
     )
-    yield f"  ways in: {', '.join(found.ingress_classes) or 'none'}"
+    yield f"  ways in: {', '.join(found.ingress_classes) or 'none'}" + (", Istio" if found.istio else "")
+    yield f"  load balancers: {found.load_balancer or 'none known'}"
+    yield from (f"  · {note}" for note in found.notes)
     for lack in found.lacks:
         yield f"{'!' if lack.grave else '-'} {lack.what} {lack.why}"
         yield from (f"    {step}" for step in lack.do)

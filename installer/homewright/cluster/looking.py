@@ -51,6 +51,8 @@ def look(api: Cluster) -> Found:
         nodes=items("nodes", "/api/v1/nodes"),
         storage=items("storage classes", "/apis/storage.k8s.io/v1/storageclasses"),
         ingress=items("ingress classes", "/apis/networking.k8s.io/v1/ingressclasses"),
+        services=items("services", "/api/v1/services"),
+        groups=tuple(str(one.get("name")) for one in api.get("/apis").get("groups") or ()),
         daemons=tuple(name(one) for one in items("its network", "/apis/apps/v1/daemonsets")),
         rules=tuple(status.get("resourceRules") or ()),
         incomplete=bool(status.get("incomplete")),

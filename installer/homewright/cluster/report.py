@@ -13,16 +13,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from homewright.cluster import differences
+from homewright.cluster.differences import Sort
+
 SUPPORTED = (34, 36)
 """The oldest and the newest minor version that Homewright supports."""
 SOON_DAYS = 30
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-ENFORCERS = ("calico", "cilium", "antrea", "kube-router", "weave", "ovn", "canal")
-"""Networks that honour NetworkPolicy, by what their DaemonSets are called."""
 
 NEEDED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("", "namespaces", ("get", "list", "create", "delete"), "a namespace for the workspaces"),
-    ("apps", "deployments", ("get", "list", "watch", "create", "patch", "delete"), "workspaces and services"),
+    ("apps", "deployments", ("get", "list", "watch", "create", "patch", "delete"), "services"),
+    ("apps", "statefulsets", ("get", "list", "watch", "create", "patch", "delete"), "workspaces"),
     ("", "services", ("get", "list", "create", "patch", "delete"), "addresses inside the cluster"),
     ("", "persistentvolumeclaims", ("get", "list", "create", "patch", "delete"), "storage"),
     ("", "secrets", ("get", "create", "patch", "delete"), "passwords of workspaces"),
@@ -51,6 +53,9 @@ class Found:
     ingress: Sequence[Mapping[str, Any]] = ()
     daemons: Sequence[str] = ()
     """Names of its DaemonSets."""
+    groups: Sequence[str] = ()
+    """Its API groups."""
+    services: Sequence[Mapping[str, Any]] = ()
     rules: Sequence[Mapping[str, Any]] = ()
     """What SelfSubjectRulesReview says that we may do."""
     incomplete: bool = False
@@ -97,15 +102,25 @@ class ClusterDocument(Document):
     """When our certificate ends; None where we have none."""
     kubernetes: str
     """Its version."""
+    sort: Sort
+    """What made it, as far as it shows."""
     nodes: tuple[NodeFound, ...]
     storage_classes: tuple[str, ...]
     default_storage: str | None
     ingress_classes: tuple[str, ...]
     enforces_policies: bool | None
     """Whether NetworkPolicy is honoured; None where that cannot be told."""
+    load_balancer: str
+    """What gives Services of type LoadBalancer an address; empty where nothing is known to."""
+    istio: bool
+    """Whether it knows VirtualServices."""
+    constraints: bool
+    """Whether SecurityContextConstraints decide whose account pods run as (OpenShift)."""
     forbidden: tuple[str, ...]
     """What we may not do there and need: verb and resource."""
     lacks: tuple[Lack, ...]
+    notes: tuple[str, ...]
+    """How it differs from others, where that matters to workspaces."""
 
 
 def judge(
@@ -115,7 +130,8 @@ def judge(
     """The report on what was found, for this context of the kubeconfig."""
     default = next((name(one) for one in found.storage if _annotations(one).get(DEFAULT_CLASS) == "true"), None)
     forbidden = tuple(missing_rights(found.rules)) if not found.incomplete else ()
-    enforces = honours_policies(found.daemons)
+    enforces = differences.honours_policies(found.daemons)
+    constraints = differences.CONSTRAINTS in found.groups
     nodes = tuple(_node(one) for one in found.nodes)
     lacks = [
         *_signing_in(until, now, unverified),
@@ -135,6 +151,10 @@ def judge(
     if enforces is False:
         why = "Its network, flannel, honours no NetworkPolicy: workspaces can reach one another."
         lacks.append(Lack(what="Workspaces are not kept apart.", why=why, grave=False))
+    balancer = differences.load_balancer(found.daemons, found.groups, found.nodes, found.services)
+    notes = differences.notes(
+        found.storage, default, enforces, balancer or ("?" if "services" in found.hidden else ""), constraints
+    )
     return ClusterDocument(
         context=context,
         server=server,
@@ -147,8 +167,13 @@ def judge(
         default_storage=default,
         ingress_classes=tuple(name(one) for one in found.ingress),
         enforces_policies=enforces,
+        sort=differences.sort(found.version, found.nodes, found.groups),
+        load_balancer=balancer,
+        istio="networking.istio.io" in found.groups,
+        constraints=constraints,
         forbidden=forbidden,
         lacks=tuple(lacks),
+        notes=notes,
     )
 
 
@@ -192,14 +217,6 @@ def _node(one: Mapping[str, Any]) -> NodeFound:
         control_plane="node-role.kubernetes.io/control-plane" in (one["metadata"].get("labels") or {}),
         gpus=int(gpus) if str(gpus).isdigit() else 0,
     )
-
-
-def honours_policies(daemons: Iterable[str]) -> bool | None:
-    """Whether the network honours NetworkPolicy, by its DaemonSets' names; None where they do not tell."""
-    names = " ".join(daemons)
-    if any(one in names for one in ENFORCERS):
-        return True
-    return False if "flannel" in names else None
 
 
 def _signing_in(until: datetime | None, now: datetime, unverified: bool) -> Iterator[Lack]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from homewright.cluster.report import honours_policies
+from homewright.cluster.differences import honours_policies
 from homewright.errors import UsageError
 from homewright.site.authority import Authority
 from homewright.site.models import Site
@@ -218,7 +218,12 @@ class ClusterWorkspaces:
 
     def setup(self) -> tuple[Manifest, ...]:
         """What an administrator makes once: namespaces, walls and rights."""
-        return tuple(one for template in self.templates.values() for one in namespace.objects(template, self.walls))
+        constraints = self.api.has_constraints()
+        return tuple(
+            one
+            for template in self.templates.values()
+            for one in namespace.objects(template, self.walls, constraints=constraints)
+        )
 
     def forward(self, workspace: Workspace) -> tuple[str, tuple[str, ...]]:
         """Where it opens through the API, and the command that must run meanwhile."""
@@ -416,7 +421,7 @@ class ClusterWorkspaces:
             self._renew(there, namespace.policy(template, self.walls), say)
             return
         say(f"setting up namespace {template.namespace}")
-        for manifest in namespace.objects(template, self.walls):
+        for manifest in namespace.objects(template, self.walls, constraints=self.api.has_constraints()):
             metadata = manifest["metadata"]
             there = self.api.get(manifest["kind"], metadata.get("namespace"), metadata["name"])
             try:

@@ -20,7 +20,7 @@ from homewright.cluster.client import Cluster as Connection
 from homewright.cluster.kubeconfig import SECRET, Kubeconfig, KubeconfigError
 from homewright.errors import HomewrightError, Unreachable, visible
 from homewright.workspaces.backends.kubernetes.reasons import quota_in
-from homewright.workspaces.backends.kubernetes.resources import ISTIO, RESOURCES
+from homewright.workspaces.backends.kubernetes.resources import ISTIO, OPENSHIFT, RESOURCES
 from homewright.workspaces.backends.kubernetes.words import MANAGER
 from homewright.workspaces.errors import (
     InstanceFailed,
@@ -100,7 +100,7 @@ class Api:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._age = 0
-        self._istio: tuple[float, bool] | None = None
+        self._kinds: dict[str, tuple[float, bool]] = {}
 
     def close(self) -> None:
         with self._lock:
@@ -140,21 +140,26 @@ class Api:
             query["continue"] = metadata["continue"]
 
     def has_istio(self) -> bool:
-        """Whether the cluster knows VirtualServices, asked at most once a minute.
+        """Whether the cluster knows VirtualServices."""
+        return self._knows(ISTIO, "virtualservices")
 
-        Where it does not tell us, it has none.
-        """
+    def has_constraints(self) -> bool:
+        """Whether it has OpenShift's SecurityContextConstraints."""
+        return self._knows(OPENSHIFT, "securitycontextconstraints")
+
+    def _knows(self, group: str, plural: str) -> bool:
+        """Whether the cluster has such objects, asked at most once a minute. Where it does not tell us, it has none."""
         with self._lock:
-            known = self._istio
+            known = self._kinds.get(group)
         if known is None or time.monotonic() - known[0] > FRESH_S:
             try:
-                found = self._json("get", ISTIO, None, missing=True) or {}
+                found = self._json("get", group, None, missing=True) or {}
             except (Refused, MissingRight):
                 found = {}  # every account may ask, unless an administrator took that away
-            has = any(one.get("name") == "virtualservices" for one in found.get("resources") or ())
+            has = any(one.get("name") == plural for one in found.get("resources") or ())
             known = (time.monotonic(), has)
             with self._lock:
-                self._istio = known
+                self._kinds[group] = known
         return known[1]
 
     def watch(self, kind: str, namespace: str, selector: str, version: str, seconds: int, grace_s: float) -> Watch:

@@ -15,6 +15,8 @@ from homewright.workspaces.template_models import PodTemplate
 
 ROLE = "homewright-workspaces"
 """Role, binding and service account of whoever manages workspaces with no other rights."""
+CONSTRAINT = "nonroot-v2"
+"""The SecurityContextConstraints of OpenShift (>= 4.11) that workspaces run under."""
 _NAME = "kubernetes.io/metadata.name"
 """Every namespace has this label (Kubernetes >= 1.22)."""
 NOT_THE_INTERNET = (
@@ -51,9 +53,35 @@ class Walls:
     """The site's own networks (IPv4, CIDR): no part of the internet."""
 
 
-def objects(template: PodTemplate, walls: Walls) -> tuple[Manifest, ...]:
-    """Namespace, walls and rights of a template, in their order."""
-    return (_namespace(template), policy(template, walls), *rights(template.namespace))
+def objects(template: PodTemplate, walls: Walls, *, constraints: bool = False) -> tuple[Manifest, ...]:
+    """Namespace, walls and rights of a template, in their order; `constraints`: the cluster has OpenShift's."""
+    accounts = (accounts_of_pods(template.namespace),) if constraints else ()
+    return (_namespace(template), policy(template, walls), *accounts, *rights(template.namespace))
+
+
+def accounts_of_pods(namespace: str) -> Manifest:
+    """What lets this namespace's pods run as the user that their template names, on OpenShift.
+
+    Its default, restricted-v2, takes only users of a range that it has drawn for the namespace: a pod that names its
+    own is refused. nonroot-v2 is the same but for that: no root, no capabilities, nothing of the host.
+    """
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": f"{ROLE}-{CONSTRAINT}", "namespace": namespace, "labels": _ours()},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": f"system:openshift:scc:{CONSTRAINT}",
+        },
+        "subjects": [
+            {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "Group",
+                "name": f"system:serviceaccounts:{namespace}",
+            }
+        ],
+    }
 
 
 def _namespace(template: PodTemplate) -> Manifest:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-ISTIO = "APIResourceList"
-"""What there is of Istio's kinds: the list itself."""
+ISTIO = "Istio's kinds"
+OPENSHIFT = "OpenShift's kinds of rules for pods"
+"""Not objects: what the cluster has of a group."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ RESOURCES = {
     "VirtualService": Resource("networking.istio.io/v1", "virtualservices"),
     "Gateway": Resource("networking.istio.io/v1", "gateways"),
     ISTIO: Resource("networking.istio.io/v1", ""),
+    OPENSHIFT: Resource("security.openshift.io/v1", ""),
     "Role": Resource("rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": Resource("rbac.authorization.k8s.io/v1", "rolebindings"),
 }
