@@ -81,8 +81,8 @@ class GitServer:
 
     def allows(self, path: str, header: str) -> bool:
         owner = path.lstrip("/").split("/")[0]
-        if owner not in self.users:
-            return True
+        if owner not in self.users:  # open to all, and to nobody with credentials that are wrong, as Gitea does
+            return not header or any(self.allows(f"/{one}", header) for one in self.users)
         expected = base64.b64encode(f"{owner}:{self.users[owner]}".encode()).decode()
         return header == f"Basic {expected}"
 

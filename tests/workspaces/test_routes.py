@@ -101,6 +101,14 @@ def test_the_other_route_goes_when_the_site_changes(server: StandIn, istio_first
     assert kinds == (["Ingress"] if istio_first else ["VirtualService"])
 
 
+def test_a_deletion_takes_the_route_that_is_there_and_not_the_one_that_is_due(server: StandIn) -> None:
+    manager(server, None).create(SPEC, quiet)
+    server.calls.clear()
+    manager(server).delete(ALICE, with_storage=False)
+    assert ("delete", "ingresses") in server.calls, "and not only with its owner, once somebody collects what has none"
+    assert not server.all("Ingress")
+
+
 @pytest.mark.parametrize("kind", routes.KINDS)
 def test_somebody_else_s_route_of_that_name_stays(server: StandIn, kind: str) -> None:
     theirs = {"kind": kind, "metadata": {"namespace": PLACE, "name": "code-server-alice"}, "spec": {"hosts": ["a.b"]}}
