@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from homewright.cluster.snapshots import Snapshot, SnapshotsDocument
     from homewright.site.models import Site
     from homewright.site.paths import StateFolder
-
-STAGE = "40/core/cluster"
 
 
 def add_arguments(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,7 +36,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     file, site, state = runs.place(args)
     if args.action == "save":
         return _save(args, output, file, site, state)
-    found = _look(site, state)
+    found = look(site, state)
     if args.action == "snapshots":
         now = datetime.now(UTC)
         for line in told(found, now):
@@ -53,10 +50,12 @@ def _save(args: argparse.Namespace, output: Output, file: Path, site: Site, stat
     from homewright.cluster import snapshots
 
     _require_ours(site)
-    question = f"Prove stage {STAGE}, and save what is in etcd?"
+    question = f"Prove stage {snapshots.STAGE}, and save what is in etcd?"
     if not output.confirm(question, yes=args.yes, otherwise="say yes beforehand: homewright cluster save --yes"):
         raise Cancelled("Nothing was done.")
-    return runs.start(args, output, "apply", file=file, state=state, only=STAGE, given={snapshots.SAVE: "now"})
+    return runs.start(
+        args, output, "apply", file=file, state=state, only=snapshots.STAGE, given={snapshots.SAVE: "now"}
+    )
 
 
 def _require_ours(site: Site) -> None:
@@ -68,7 +67,8 @@ def _require_ours(site: Site) -> None:
         )
 
 
-def _look(site: Site, state: StateFolder) -> SnapshotsDocument:
+def look(site: Site, state: StateFolder) -> SnapshotsDocument:
+    """Every saved state on the site's control planes. Raises UsageError where Homewright did not make the cluster."""
     from homewright.cluster import snapshots
     from homewright.planning.cluster import planned
     from homewright.planning.hosts import endpoint
@@ -101,28 +101,20 @@ def _restore(
     from homewright.cluster import snapshots
 
     wanted = snapshots.chosen(found, args.snapshot)
-    if found.silent:
-        silent = found.silent[0]
-        raise UsageError(
-            f"{silent.server} is a control plane and cannot be asked.",
-            f"{silent.why} What is in etcd is put back on every control plane, or on none.",
-            [
-                f"switch {silent.server} on, then try again",
-                f"or take it out of the site first: homewright site remove-server {silent.server}",
-            ],
-        )
+    snapshots.require_all(found)
     if not args.jsonl:
-        for line in _cost(site, state, wanted):
+        for line in cost(site, state, wanted, datetime.now(UTC)):
             output.line(line)
     named = f"{wanted.server}/{wanted.name}"
     otherwise = f"say yes beforehand: homewright cluster restore {named} --yes"
     if not output.confirm("Put the cluster back to that?", yes=args.yes, otherwise=otherwise):
         raise Cancelled("Nothing was changed.")
-    given = {snapshots.GIVEN: f"{secrets.token_hex(8)} {wanted.server} {wanted.name}"}
-    return runs.start(args, output, "apply", file=file, state=state, only=STAGE, given=given)
+    given = snapshots.wish(wanted.server, wanted.name)
+    return runs.start(args, output, "apply", file=file, state=state, only=snapshots.STAGE, given=given)
 
 
-def _cost(site: Site, state: StateFolder, wanted: Snapshot) -> list[str]:
+def cost(site: Site, state: StateFolder, wanted: Snapshot, now: datetime) -> list[str]:
+    """What it means to go back to a state, in sentences; the cluster is asked what was made since."""
     from homewright.cluster import client, snapshots
     from homewright.cluster.client import ClusterError
     from homewright.cluster.kubeconfig import KubeconfigError
@@ -136,4 +128,4 @@ def _cost(site: Site, state: StateFolder, wanted: Snapshot) -> list[str]:
         made = error
     except KubeconfigError as error:
         made = ClusterError(error.what, error.why)
-    return list(snapshots.cost(wanted, datetime.now(UTC), made))
+    return list(snapshots.cost(wanted, now, made))

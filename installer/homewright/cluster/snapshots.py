@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ FOLDER = "/var/lib/homewright/etcd"
 the stage ran; newest last by name."""
 BEFORE = "/var/lib/etcd/.homewright-before"
 """On each control plane: the data that the last restore took the place of; one rename away from etcd's own."""
+STAGE = "40/core/cluster"
+"""The stage whose runs save states and put them back."""
 GIVEN = "restore"
 """Under which name a run is told what to put back: an id of its own, the server, and the file."""
 SAVE = "save"
@@ -131,6 +134,24 @@ def chosen(found: SnapshotsDocument, named: str | None) -> Snapshot:
         raise UsageError("Which state is to be put back?", "Nothing was changed.", choices)
     what = f"There is no saved state {named}." if not fitting else f"{len(fitting)} servers have a state {named}."
     raise UsageError(what, "Nothing was changed.", choices)
+
+
+def require_all(found: SnapshotsDocument) -> None:
+    """Raises UsageError where a control plane could not be asked: nothing is put back on some of them."""
+    for one in found.silent[:1]:
+        raise UsageError(
+            f"{one.server} is a control plane and cannot be asked.",
+            f"{one.why} What is in etcd is put back on every control plane, or on none.",
+            [
+                f"switch {one.server} on, then try again",
+                f"or take it out of the site first: homewright site remove-server {one.server}",
+            ],
+        )
+
+
+def wish(server: str, name: str) -> dict[str, str]:
+    """What a run is told that is to put a state back; each wish is another one, also for the same state."""
+    return {GIVEN: f"{secrets.token_hex(8)} {server} {name}"}
 
 
 def newer(api: Cluster, since: datetime) -> list[Newer]:

@@ -36,6 +36,9 @@ should this one be lost. Keep it elsewhere, and its passphrase with it.
 
 v proves all of it again, on every server at once; nothing is changed by that.
 
+c lists the saved states of a cluster that Homewright made, saves one more, and puts the cluster back to one; what
+that costs is said before anything is done.
+
 ctrl+s saves all of this as text, to carry it to the computer that should trust the authority.
 """
     BINDINGS = [
@@ -44,6 +47,7 @@ ctrl+s saves all of this as text, to carry it to the computer that should trust 
         Binding("x", "site_export", "site export"),
         Binding("l", "log", "log of the run"),
         Binding("v", "app.verify", "verify"),
+        Binding("c", "saved_states", "saved states"),
         Binding("escape", "back", "back", key_display="esc"),
     ]
     AUTO_FOCUS = "#finished"
@@ -74,6 +78,8 @@ ctrl+s saves all of this as text, to carry it to the computer that should trust 
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "saved_states" and (self._outcome is None or self._outcome.site.platform.cluster != "kubeadm"):
+            return False
         if action == "save":
             return self._outcome is not None and bool(super().check_action(action, parameters))
         return super().check_action(action, parameters)
@@ -89,6 +95,11 @@ ctrl+s saves all of this as text, to carry it to the computer that should trust 
 
     def action_workspaces(self) -> None:
         self.home.go("workspaces")
+
+    def action_saved_states(self) -> None:
+        from homewright.screens.saved_states import open_saved_states
+
+        open_saved_states(self)
 
     def action_site_export(self) -> None:
         self.home.action_site_export()

@@ -12,6 +12,9 @@ from homewright.errors import SiteError
 from homewright.site.paths import StateFolder
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from homewright.cluster.snapshots import SnapshotsDocument
     from homewright.engine.client import Presence
     from homewright.engine.journal import Reader
     from homewright.engine.receipts import Receipt
@@ -150,6 +153,47 @@ class RunServices:
         from homewright.engine import launch
 
         return launch.start(file, state, action="rollback", servers=(server,), stages=_folders(stages))
+
+    # Saved states of the cluster
+
+    def saved_states(self, file: Path, state: StateFolder) -> SnapshotsDocument:
+        """Every saved state on the control planes. Raises UsageError where the cluster is not ours, SiteError."""
+        from homewright.cli import cluster_restore
+        from homewright.site import files
+
+        return cluster_restore.look(files.load(file), state)
+
+    def going_back(self, file: Path, state: StateFolder, named: str, now: datetime) -> list[str]:
+        """What it costs to go back to a state, in sentences. Raises as `saved_states`, and where it cannot be done."""
+        from homewright.cli import cluster_restore
+        from homewright.cluster import snapshots
+        from homewright.site import files
+
+        site = files.load(file)
+        found = cluster_restore.look(site, state)
+        wanted = snapshots.chosen(found, named)
+        snapshots.require_all(found)
+        return cluster_restore.cost(site, state, wanted, now)
+
+    def put_back(self, file: Path, state: StateFolder, named: str, stages: Sequence[str] | None) -> str:
+        """Begin to put the cluster back to a state, as SERVER/NAME; the id of that run. Raises as `begin`."""
+        from homewright.cluster import snapshots
+
+        return self._of_cluster(file, state, stages, snapshots.wish(*named.split("/")))
+
+    def save_state(self, file: Path, state: StateFolder, stages: Sequence[str] | None) -> str:
+        """Begin to save the cluster's state; the id of that run. Raises as `begin`."""
+        from homewright.cluster import snapshots
+
+        return self._of_cluster(file, state, stages, {snapshots.SAVE: "now"})
+
+    def _of_cluster(
+        self, file: Path, state: StateFolder, stages: Sequence[str] | None, given: Mapping[str, str]
+    ) -> str:
+        from homewright.cluster import snapshots
+        from homewright.engine import launch
+
+        return launch.start(file, state, only=snapshots.STAGE, stages=_folders(stages), given=given)
 
     def rings(self, file: Path) -> bool:
         """Whether the site's answers want the terminal's bell. Raises SiteError."""
