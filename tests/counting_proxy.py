@@ -67,7 +67,8 @@ class Proxy:
 def proxy(kubeconfig: Kubeconfig) -> Iterator[Proxy]:
     """A proxy on this machine, without TLS and passwords: it signs in by itself."""
     made = Proxy(Cluster(kubeconfig))
-    pool = made.target._client.rest_client.pool_manager
+    client = made.target._client
+    pool = client.rest_client.pool_manager
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -79,6 +80,9 @@ def proxy(kubeconfig: Kubeconfig) -> Iterator[Proxy]:
             parts = urlsplit(self.path)
             last = made.noted(self.command, parts.path, parts.query)
             headers = {name: self.headers[name] for name in ("Content-Type", "Accept") if self.headers[name]}
+            client.update_params_for_auth(
+                headers, [], ["BearerToken"], self.path, self.command, None, request_auth=None
+            )
             answer = pool.request(self.command, kubeconfig.server.rstrip("/") + self.path, body=body or None,
                                   headers=headers, retries=False)  # fmt: skip
             if last and made.victim is not None:

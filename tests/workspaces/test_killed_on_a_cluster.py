@@ -19,6 +19,7 @@ from control_plane import control_plane, programs
 from counting_proxy import WRITES, Call, Ground, Proxy, act, forks, proxy
 from kubelet_stand_in import NODE, kubelet
 
+from homewright.cluster.client import Cluster, wait
 from homewright.cluster.kubeconfig import read
 from homewright.site.models import Site
 from homewright.workspaces.backends.kubernetes.words import DELETED_AT
@@ -54,9 +55,11 @@ KINDS = ("ConfigMap", "StatefulSet", "Pod", "PersistentVolumeClaim", "Secret", "
          "NetworkPolicy", "Ingress")  # fmt: skip
 RESTS = {kind: 1 for kind in KINDS if kind != "Pod"}
 RUNS, KEPT = {**RESTS, "Pod": 1}, {"PersistentVolumeClaim": 1}
+FIRST = "create in a new namespace"
 VERBS: dict[str, tuple[str, dict[str, int]]] = {
     "create": ("nothing", RUNS), "stop": ("running", RESTS), "start": ("stopped", RUNS), "restart": ("running", RUNS),
     "set": ("running", RUNS), "delete": ("running", KEPT), "delete with storage": ("running", KEPT),
+    FIRST: ("no namespace", RUNS),
 }  # fmt: skip
 
 
@@ -124,6 +127,13 @@ def claims(there: ClusterWorkspaces, user: str) -> dict[str, str | None]:
 
 def make(ground: Ground, there: ClusterWorkspaces, user: str, before: str) -> None:
     key = Key(user=user)
+    if before == "no namespace":
+        base = f"/api/v1/namespaces/{NAMESPACE}"
+        with Cluster(read(ground.kubeconfig)) as cluster:
+            cluster.delete(base)
+            assert not wait(120, lambda: "it is going" if cluster.find(base) is not None else "")
+        return
+    there._prepare(next(iter(there.templates.values())), print)
     if before == "nothing":
         with suppress(InstanceNotFound):
             there.delete(key, True)
@@ -151,11 +161,14 @@ def test_a_manager_killed_at_any_call_is_repaired_by_doing_it_again(
     verb: str, place: tuple[str, Ground], there: ClusterWorkspaces, counting: Proxy
 ) -> None:
     (where, ground), (before, expected) = place, VERBS[verb]
+    if verb == FIRST and where == CLUSTER:
+        pytest.skip("others have workspaces in that namespace")
+    done = verb.partition(" in ")[0]
     user, table = f"h-{verb.replace(' ', '-')}", CallTable(where, verb)
     through = Ground(ground.site, ground.template, counting.kubeconfig())
     make(ground, there, user, before)
     counting.calls, counting.doom, counting.victim = [], None, None
-    act(through, verb, user)
+    act(through, done, user)
     calls = tuple(counting.calls)
     assert sum(call.method in WRITES for call in calls) >= 2, calls
     tried = reached = 0
@@ -167,7 +180,7 @@ def test_a_manager_killed_at_any_call_is_repaired_by_doing_it_again(
         make(ground, there, user, before)
         kept = claims(there, user)
         counting.calls, counting.victim = [], None
-        child = forks().Process(target=act, args=(through, verb, user))
+        child = forks().Process(target=act, args=(through, done, user))
         counting.doom = doom
         child.start()
         counting.victim = child.pid
@@ -176,7 +189,7 @@ def test_a_manager_killed_at_any_call_is_repaired_by_doing_it_again(
         killed = child.exitcode == -9
         tried, reached = tried + 1, reached + killed
         with suppress(InstanceNotFound):  # of a deletion the last call was its last
-            act(ground, verb, user)
+            act(ground, done, user)
         found = settled(there, user, expected)
         assert found == expected, f"{verb}, killed at call {number} of {len(calls)}: {doom}"
         after = claims(there, user)
