@@ -47,8 +47,9 @@ class Followed:
         self.without_usage = ""
         """Why there are no figures of what is used; empty where there are, or none were asked for yet."""
         self._ended = threading.Event()
+        turn = threading.Lock()
         self._followers = tuple(
-            Follower(there.api, kind, namespace, KINDS[kind], self, round_s=round_s, grace_s=grace_s)
+            Follower(there.api, kind, namespace, KINDS[kind], self, round_s=round_s, grace_s=grace_s, turn=turn)
             for namespace in self._index.namespaces
             for kind in KINDS
         )

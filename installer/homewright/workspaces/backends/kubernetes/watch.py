@@ -11,11 +11,12 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from homewright.errors import HomewrightError, Unreachable
-from homewright.workspaces.backends.kubernetes.api import LOOK_S, Api, Busy, Gone, Watch
+from homewright.workspaces.backends.kubernetes.api import LOOK_S, Api, Busy, Gone, Listed, Watch
 from homewright.workspaces.errors import MissingRight
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ class Follower:
     def __init__(
         self, api: Api, kind: str, namespace: str, selector: str, sink: Sink, *,
         round_s: int = ROUND_S, grace_s: float = GRACE_S, clock: Callable[[], float] = time.time,
+        turn: AbstractContextManager[object] | None = None,
     ) -> None:  # fmt: skip
+        """`turn` is held while a page of a list is read: shared, one page of several lists takes room at a time."""
         self._api = api
         self.kind = kind
         self.namespace = namespace
@@ -73,6 +76,7 @@ class Follower:
         self._round_s = round_s
         self._grace_s = grace_s
         self._clock = clock
+        self._turn = turn
         self._versions: dict[str, str] = {}
         """Of each object that is there its version: what is needed to tell what a new list has changed."""
         self._from = ""
@@ -173,19 +177,23 @@ class Follower:
         """List anew, and tell what differs: of an object that was deleted meanwhile no event ever comes."""
         fresh: dict[str, str] = {}
         version = ""
-        for page in self._api.pages(self.kind, self.namespace, self._selector, patience_s=LOOK_S):
-            for manifest in page.items:
-                name, has = manifest["metadata"]["name"], manifest["metadata"]["resourceVersion"]
-                fresh[name] = has
-                if self._versions.get(name) != has:
-                    self._versions[name] = has
-                    self._sink.put(self.kind, self.namespace, manifest)
-            version = page.version
+        for page in self._api.pages(self.kind, self.namespace, self._selector, patience_s=LOOK_S, turn=self._turn):
+            version = self._take_page(page, fresh)
+            del page  # or it would be there until the next one has been read
         for name in self._versions.keys() - fresh.keys():
             self._sink.remove(self.kind, self.namespace, name)
         self._versions = fresh
         self._from = version
         self._note()
+
+    def _take_page(self, page: Listed, fresh: dict[str, str]) -> str:
+        for manifest in page.items:
+            name, has = manifest["metadata"]["name"], manifest["metadata"]["resourceVersion"]
+            fresh[name] = has
+            if self._versions.get(name) != has:
+                self._versions[name] = has
+                self._sink.put(self.kind, self.namespace, manifest)
+        return page.version
 
     def _not_allowed(self, error: MissingRight) -> float:
         """What is listed and may not be watched is listed again and again, and now and then a watch is tried; what may
