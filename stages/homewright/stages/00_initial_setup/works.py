@@ -1,8 +1,8 @@
 """Run by a virtual environment's own Python with pinned requirements as arguments: what it is there for is of use.
 
 Its modules load; its programs may be executed, and their packages are byte by byte what pip installed, which tells more
-than to start them and costs a server a tenth of it. Exit code 4 where something is not so; the last two lines are then
-its name, and why. What is not among the requirements is not looked at.
+than to start them and costs a server a tenth of it. Exit code 4 where something is not so; the last lines are then
+the package that it comes from, its name, and why. What is not among the requirements is not looked at.
 """
 
 import base64
@@ -58,7 +58,7 @@ def trouble(requirements: list[str]) -> str:
                     attempt(name, package)
             except BaseException as error:  # whatever a damaged package raises, SystemExit too
                 last = (str(error).strip().splitlines() or [""])[-1]
-                return f"{name}\n{type(error).__name__}: {last}"
+                return f"{package}=={distribution(package).version}\n{name}\n{type(error).__name__}: {last}"
     return ""
 
 
