@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from piloting import Compare, Make, both, drive, open_page, page, shows, text_of, until
+from piloting import Compare, Make, both, drive, open_page, opened, page, shows, text_of, until
 from screen_doubles import NOW, RUN, write_run
 from textual.pilot import Pilot
 
@@ -17,7 +18,7 @@ from homewright.engine import control
 from homewright.engine.journal.writer import Writer
 from homewright.engine.lock import EngineLock
 from homewright.engine.viewers import Viewer, Viewers
-from homewright.screens.viewing import HandOver
+from homewright.screens.viewing import HandOver, Viewing
 from homewright.site.paths import StateFolder
 
 if TYPE_CHECKING:
@@ -125,6 +126,70 @@ def test_a_question_that_lapsed_takes_its_box_along(make_app: Make, site: Path, 
             await until(pilot, shows(pilot, "is in control now; you read along"))
             assert not isinstance(pilot.app.screen, HandOver)
             assert desk.now.holder == BOB.id
+
+    drive(make_app(), SIZE, flow)
+
+
+CID = Viewer("cid-1", "cid", 4712, "pts/3", "", "screens", NOW)
+
+
+def test_a_question_that_is_gone_is_not_answered_for_the_next_one(
+    make_app: Make, site: Path, going: StateFolder
+) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        async with engine(going, []) as desk:
+            await asked_by_bob(pilot, site, desk)
+            desk.look(CID, wants=True)
+            desk.left(BOB.id)
+            desk.say(CID.id, "ask")
+            await until(pilot, lambda: boxed(pilot)() and "cid at pts/3" in text_of(pilot.app))
+            await pilot.press("enter")
+            await until(pilot, lambda: desk.now.holder == CID.id)
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_an_answer_that_is_on_its_way_is_not_asked_for_again(
+    make_app: Make, services: Recorded, site: Path, going: StateFolder
+) -> None:
+    said: list[str] = []
+    present = SimpleNamespace(viewer="ann-1", wants=True, stop=lambda: None, say=said.append)
+    services.presence = lambda state: present  # type: ignore[method-assign, assignment, return-value]  # for one test
+    ann = Viewer("ann-1", "ann", 4700, "pts/1", "", "screens", NOW)
+    asked = Viewers(RUN, (ann, BOB), holder=ann.id, asking=BOB.id, until=NOW + 30)
+    looked_at(going, asked)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, boxed(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: said == ["refuse"])
+        shown = pilot.app.screen
+        assert isinstance(shown, Viewing)
+        shown.show_viewers(asked)  # the engine has not heard it yet
+        await pilot.pause()
+        assert pilot.app.screen is shown
+        looked_at(going, replace(asked, until=NOW + 31))  # refused, and asked again
+        await until(pilot, boxed(pilot))
+        assert said == ["refuse"]
+
+    drive(make_app(), SIZE, flow)
+
+
+def test_a_question_waits_until_the_box_in_front_is_closed(make_app: Make, site: Path, going: StateFolder) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        async with engine(going, []) as desk:
+            await open_page(pilot, site, "deploy")
+            await until(pilot, shows(pilot, "you are in control"))
+            await opened(pilot, "f1")
+            desk.look(BOB, wants=True)
+            desk.say(BOB.id, "ask")
+            page = pilot.app.screen_stack[-2]
+            assert isinstance(page, Viewing)
+            await until(pilot, lambda: page._viewers is not None and page._viewers.asking == BOB.id)
+            assert not boxed(pilot)()
+            await pilot.press("escape")
+            await until(pilot, boxed(pilot))  # though nothing new happens in the run
 
     drive(make_app(), SIZE, flow)
 

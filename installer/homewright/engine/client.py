@@ -99,6 +99,7 @@ class Line:
                 self._connection.sendall(json.dumps(request).encode() + b"\n")
                 answer = json.loads(self._answers.readline())
         except (OSError, ValueError) as error:
+            self.hang_up()  # an answer that comes late would be taken for that to the next question
             raise _silent(error) from error
         if not answer.get("ok"):
             why = str(answer.get("why", ""))

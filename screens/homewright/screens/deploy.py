@@ -228,6 +228,10 @@ count. e shows the answers that the step reads, leads to their page, and then to
         if at is not None and at.step != table.cursor_key:
             table.move_to(at.step)
 
+    def standing_changed(self) -> None:
+        self._draw()
+        self.refresh_bindings()
+
     def _tick(self) -> None:
         run = self.run_shown
         if run is None:

@@ -66,7 +66,8 @@ class Feed:
         self._applied = threading.Event()
         self._applied.set()
         self._last: tuple[RunRecord, tuple[StepRecord, ...], Viewers | None] | None = None
-        self._seq = -1
+        self._at: tuple[str, int] | None = None
+        """How far states and events were at the last look."""
 
     def start(self) -> None:
         threading.Thread(target=self._loop, name="journal feed", daemon=True).start()
@@ -106,10 +107,12 @@ class Feed:
             self._stop.wait(pause)
 
     def _look(self) -> tuple[Snapshot | None, bool]:
+        changes = self._reader.changes()  # first: what is written from now on is of the next look
         run = self._reader.run(self._run)
         seq = self._reader.last_seq(run.id)
         steps, viewers = self._last[1:] if self._last else ((), None)
-        if seq != self._seq or self._last is None or self._last[0] != run:
+        at = (changes, seq) if changes is not None else None
+        if at is None or at != self._at or self._last is None or self._last[0] != run:
             steps = tuple(self._reader.steps(run.id))
             viewers = self._reader.viewers(run)
         batches = [
@@ -119,9 +122,8 @@ class Feed:
             and lines.after < seq
             and (batch := look_on(self._reader, lines.view, lines.after)).after > lines.after
         ]
-        fresh = (run, steps, viewers)
+        fresh, self._at = (run, steps, viewers), at
         if fresh == self._last and not batches:
-            self._seq = seq
             return None, False
-        self._last, self._seq = fresh, seq
+        self._last = fresh
         return Snapshot(run, steps, tuple(batches), viewers), any(batch.more for batch in batches)

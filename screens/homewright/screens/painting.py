@@ -36,7 +36,6 @@ class Painting(Compositor):
 
     def reflow(self, parent: Widget, size: Size) -> ReflowResult:
         result = super().reflow(parent, size)
-        self._full_map_invalidated = False  # it is whole now
         changed = _places(self._full_map).items() ^ _places(self._painted).items()
         self._dirty_regions.update([size.region] if self._torn else [seen for _, (_, seen) in changed])
         self._painted, self._torn = self._full_map, False

@@ -135,6 +135,10 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
             self._draw()
         self.refresh_bindings()
 
+    def standing_changed(self) -> None:
+        self._draw()
+        self.refresh_bindings()
+
     def _sum_up(self) -> None:
         steps = self._remains.steps if self._remains else ()
         broken = [step.id for step in steps if any(host.verdict == "broken" for host in step.hosts)]

@@ -70,9 +70,10 @@ class RunServices:
         from homewright.engine.journal import Reader
 
         reader = Reader(state)
+        changes = reader.changes()  # first: what is written from now on is of the next look
         run = reader.run()
         viewers, held = reader.viewers(run), remains.held(reader, run)
-        seen = (run, held, reader.last_seq(run.id), file.stat().st_mtime_ns if file.exists() else 0)
+        seen = (run, held, changes, reader.last_seq(run.id), file.stat().st_mtime_ns if file.exists() else 0)
         if self._standing is not None and self._standing[0] == seen:
             return replace(self._standing[1], viewers=viewers)
         told = " ".join(at_boot.lines(state, run))

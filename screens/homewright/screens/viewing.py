@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     from homewright.engine.viewers import Viewer, Viewers
 
 
+Question = tuple[str, float]
+"""Who asks for control, and until when it can be answered: the same viewer may ask again."""
+AGAIN_S = 1.0
+"""How soon a question that could not be put yet is put, and our own place is shown."""
+
+
 class HandOver(AskBox):
     """Somebody asks for control of the run. Closing the box keeps it."""
 
-    def __init__(self, asking: Viewer) -> None:
-        self.asking = asking.id
+    def __init__(self, asking: Viewer, question: Question) -> None:
+        self.question = question
         lines = [
             f"{asking.described()} asks for control of this run.",
             "You go on looking at it, and can ask for control again.",
@@ -38,12 +44,27 @@ class Viewing(Page):
         """How we stood when we looked last: mine, theirs, free."""
         self._asks = False
         """We have asked for control, and are not answered yet."""
+        self._answered: Question | None = None
+        """The question that was answered here last; the journal may not have it yet."""
 
     def be_present(self) -> None:
         """Let the others see that somebody looks from here; take control where nobody has it."""
         sitting = self.home.sitting
         if sitting is not None and self._presence is None:
             self._presence = self.home.services.presence(sitting.state)
+            self.set_interval(AGAIN_S, self._once_more)
+
+    def _once_more(self) -> None:
+        """Where nothing happens in the run no look brings anything new: a question was asked while another box was
+        open, or the engine's answer to who we are came after the journal's."""
+        before = self._was
+        if self._viewers is not None:
+            self.show_viewers(self._viewers)
+        if self._was != before:
+            self.standing_changed()
+
+    def standing_changed(self) -> None:
+        """How we stand to the run has changed, though the run has not."""
 
     def on_unmount(self) -> None:
         if self._presence is not None:
@@ -91,10 +112,12 @@ class Viewing(Page):
         self._notice(before, other, mine)
         box = self.app.screen
         asking = viewers.of(viewers.asking) if viewers is not None and self._was == "mine" else None
-        if isinstance(box, HandOver) and (asking is None or asking.id != box.asking):
-            box.dismiss(None)  # it has passed, or is no longer wanted
-        elif asking is not None and box is self:
-            self.app.push_screen(HandOver(asking), self._answer)
+        question = (asking.id, viewers.until) if viewers is not None and asking is not None else None
+        if isinstance(box, HandOver) and question != box.question:
+            self._answered = box.question  # it has passed, or is no longer wanted: no answer is ours
+            box.dismiss(None)
+        elif asking is not None and question is not None and question != self._answered and box is self:
+            self.app.push_screen(HandOver(asking, question), lambda yes: self._answer(yes, question))
 
     def _notice(self, before: str, other: Viewer | None, mine: str) -> None:
         asks = self._viewers is not None and bool(mine) and self._viewers.asking == mine
@@ -108,8 +131,9 @@ class Viewing(Page):
             self.say("Nobody is in control any more; your keys work.")
         self._asks = asks
 
-    def _answer(self, yes: bool | None) -> None:
-        if yes is not None or self._was == "mine":
+    def _answer(self, yes: bool | None, question: Question) -> None:
+        if question != self._answered:
+            self._answered = question
             self._among("grant" if yes else "refuse", lambda: None)
 
     def action_take_control(self) -> None:

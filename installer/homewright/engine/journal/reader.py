@@ -21,6 +21,7 @@ from homewright.engine import lock
 from homewright.engine.events import Event
 from homewright.engine.journal.integrity import damaged, is_damage
 from homewright.engine.journal.records import ReceiptRow, RunRecord, StepRecord, receipt_row, run_record, step_record
+from homewright.engine.journal.schema import CHANGES
 from homewright.engine.states import State
 from homewright.engine.viewers import Viewers
 from homewright.errors import StateError, UsageError
@@ -129,6 +130,14 @@ class Reader:
     def kept(self, run: str) -> bool:
         """Whether the events of a run are still there: of all but the latest runs only the states are kept."""
         return self._events_file(run).exists()
+
+    def changes(self) -> str | None:
+        """Another one after every change of states; None where the engine is one that does not count them.
+
+        A state may be written some time after the event that tells of it. Who waits for the next one asks for this
+        before the states themselves.
+        """
+        return self.meta(CHANGES)
 
     def last_seq(self, run: str) -> int:
         """The seq of the newest event of a run; 0 where there is none."""

@@ -6,6 +6,8 @@ import sqlite3
 
 from homewright.errors import StateError
 
+CHANGES = "changes"
+"""In `meta`: how often states were changed."""
 STATES = (
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

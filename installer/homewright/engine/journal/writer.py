@@ -114,11 +114,12 @@ class Writer:
         return seq
 
     def change(self, *changes: Callable[[sqlite3.Connection], object]) -> None:
-        """Commit changes of state in one transaction."""
+        """Commit changes of state in one transaction, and count it: so viewers know that there is something new."""
 
         def work() -> None:
             for change in changes:
                 change(self._states)
+            self._states.execute(_COUNT, (schema.CHANGES,))
 
         self._commit(self._states, work)
 
@@ -248,6 +249,7 @@ class Writer:
                 raise _failed(error, self.state.root) from error
 
 
+_COUNT = "INSERT INTO meta VALUES (?, '1') ON CONFLICT (key) DO UPDATE SET value = value + 1"
 _INSERT = "INSERT INTO events (seq, ts, step, host, kind, level, text, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
