@@ -49,16 +49,16 @@ def _member(host: Host, lxd: Lxd) -> Proof:
         return broken(f"The cluster knows {host.name} at {mine['url']}, not at {host.address}.")
     if mine["status"] not in ("Online", "Evacuated"):
         return cannot_tell(f"The cluster says that {host.name} is {mine['status']}: {mine['message']}.")
-    pool = lxd.find(f"storage-pools/{POOL}")
+    pool = lxd.find(f"storage-pools/{POOL}", target=host.name)  # as it is there: the cluster calls each one Created
     if pool is None:
         return broken(f"The cluster has no storage pool {POOL}.")
     owner = pool["config"].get(OWNER, "")
     if owner != owner_of(host.site, cluster.identity(host)):
         return broken(f"LXD on {host.name} is not marked as this site's but as {owner or 'nobody'}'s.")
-    if pool["status"] != "Created" or host.name not in (pool.get("locations") or [host.name]):
-        return broken(
-            f"The storage pool {POOL} is {pool['status']} on {', '.join(pool.get('locations') or ['nobody'])}."
-        )
+    if pool["status"] != "Created":
+        return broken(f"The storage pool {POOL} is {pool['status']} on {host.name}.")
+    if host.name not in (pool.get("locations") or [host.name]):
+        return broken(f"{host.name} has no storage pool {POOL}; {', '.join(pool['locations'])} have one.")
     lxd.get(f"storage-pools/{POOL}/resources", target=host.name)
     more = len(members) - 1
     return proved(
