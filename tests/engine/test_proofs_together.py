@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +16,8 @@ from homewright.engine.events import Event, Kind
 from homewright.engine.proofs import Proofs
 from homewright.engine.runner_process import Ending
 from homewright.engine.runners import shared
+from homewright.engine.runners.protocol import Cancel, Emitter
+from homewright.engine.runners.python import hosts_of
 from homewright.engine.runners.request import HostRequest, StepRequest
 from homewright.engine.runners.shared import SESSIONS, SharedConnections
 from homewright.engine.states import Action
@@ -208,3 +211,23 @@ def test_what_is_reached_otherwise_is_made_once_and_told_as_away_to_all() -> Non
     connections.close()
     assert not made.alive
     assert connections.kept("s1", Link) is not made
+
+
+def test_a_proof_leaves_open_what_it_shares_and_closes_what_it_has_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shared.Connection, "open", lambda endpoint, below=None: Link())
+    wanted, emitter, cancel = request(tmp_path, "20/30", ""), Emitter(2, "20/30"), cast(Cancel, None)
+    connections = SharedConnections()
+    beside, other = (hosts_of(wanted, emitter, cancel, connections)[0] for _ in range(2))
+    instance = replace(beside.endpoint, name="n1", address="192.0.2.9", through=beside.endpoint)
+    with beside.sharing("lxd", Link) as made, beside.into(instance) as way:
+        pass
+    with other.sharing("lxd", Link) as same, other.into(instance) as same_way:
+        assert same is made and same_way is way
+    assert made.alive and way.alive
+    connections.close()
+    assert not made.alive and not way.alive
+    with hosts_of(wanted, emitter, cancel)[0].sharing("lxd", Link) as own:
+        assert own.alive
+    assert not own.alive

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import shlex
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from homewright.discovery.facts import HostFacts
 from homewright.engine.runners.guard import REFUSED, REFUSED_TEXT, Guard
 from homewright.engine.runners.protocol import Cancel, Emitter
 from homewright.engine.runners.request import Watched
-from homewright.engine.runners.shared import SharedConnections
+from homewright.engine.runners.shared import Kept, SharedConnections
 from homewright.engine.states import Verdict
 from homewright.errors import Busy, Cancelled
 from homewright.site.models import Site
@@ -134,6 +134,16 @@ class Host:
             return
         with self.shared.turn(endpoint):
             yield self.shared.to(endpoint)
+
+    @contextmanager
+    def sharing(self, name: Hashable, make: Callable[[], Kept]) -> Iterator[Kept]:
+        """What is made, to be closed when this ends; but where proofs share what they reach, what one of them has made
+        under this name, which is closed with their connections. Raises as `make`."""
+        if self.shared is not None:
+            yield self.shared.kept(name, make)
+            return
+        with closing(make()) as made:
+            yield made
 
     @property
     def secrets(self) -> Secrets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -69,6 +69,11 @@ def control_plane(hosts: Sequence[Host], plan: ClusterPlan) -> Host:
 def connect(host: Host) -> Cluster:
     """The API, by the site's kubeconfig. Raises KubeconfigError, and on use ClusterError."""
     return Cluster(client.of_site(Secrets(host.secrets_file)))
+
+
+def connected(host: Host) -> AbstractContextManager[Cluster]:
+    """As `connect`, for a proof: those that are proved beside it use the same one. Raises as `connect`."""
+    return host.sharing("cluster", lambda: connect(host))
 
 
 def state(host: Host) -> str:

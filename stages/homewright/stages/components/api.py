@@ -23,7 +23,7 @@ def connect(host: Host) -> Cluster:
 def seen(host: Host, look: Callable[[Cluster], Proof]) -> Proof:
     """What a look at the cluster finds; one that does not answer proves and disproves nothing."""
     try:
-        with connect(host) as api:
+        with host.sharing("cluster", lambda: connect(host)) as api:
             return look(api)
     except KubeconfigError as error:
         return broken(f"{error.what} {error.why}")

@@ -6,8 +6,8 @@ import base64
 import json
 import shlex
 import time
-from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Container, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from homewright.access import key_change
@@ -140,14 +140,9 @@ def connect(host: Host, folder: str | None = None) -> Lxd:
     return Lxd(host.name, host.address, pinned(host, where), identity(host))
 
 
-@contextmanager
-def connected(host: Host) -> Iterator[Lxd]:
+def connected(host: Host) -> AbstractContextManager[Lxd]:
     """As `connect`, for a proof: those that are proved beside it use the same one. Raises as `connect`."""
-    if host.shared is not None:
-        yield host.shared.kept(("lxd", host.endpoint), lambda: connect(host))
-        return
-    with connect(host) as lxd:
-        yield lxd
+    return host.sharing(("lxd", host.endpoint), lambda: connect(host))
 
 
 def any_member(hosts: Sequence[Host], limit: float = HEARD_S) -> Lxd:

@@ -34,7 +34,7 @@ def verify(host: Host) -> Proof:
     if (running := host.run(RUNS).stdout.strip()) not in ("active", "activating"):
         return broken(f"kubelet on {host.name} is {running}.")
     try:
-        with forming.connect(host) as api:
+        with forming.connected(host) as api:
             if f"https://{plan.endpoint}" != api.config.server:
                 return broken(f"The site's kubeconfig is for {api.config.server}, not for {plan.endpoint}.")
             said = api.text("/readyz")

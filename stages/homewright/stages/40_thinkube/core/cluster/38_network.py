@@ -11,7 +11,7 @@ SCHEDULED_S = 10.0
 
 def verify(host: Host) -> Proof:
     try:
-        with forming.connect(host) as api:
+        with forming.connected(host) as api:
             return _seen(host, api)
     except KubeconfigError as error:
         return broken(f"{error.what} {error.why}")
