@@ -33,21 +33,24 @@ class Machine:
             "t0ken", "10/10", "r1", (f"{self.etc}/netplan/", f"{self.etc}/one", f"{self.etc}/new"), "", 60
         )
 
-    def ask(self, request: object) -> Answer:
-        words = [sys.executable, *armed.command(request)[1:]]
-        done = subprocess.run(words, input=armed.SCRIPT, capture_output=True, text=True, timeout=60)
+    def ask(self, request: object, came_to: str = "127.0.0.1") -> Answer:
+        """As sudo starts it: only the shell above knows where the connection came to."""
+        words = ["sh", "-c", 'env -u SSH_CONNECTION "$@"; exit', "sh", sys.executable, *armed.command(request)[1:]]
+        known = {**os.environ, "SSH_CONNECTION": f"192.0.2.1 1 {came_to} 22"}
+        done = subprocess.run(words, input=armed.SCRIPT, capture_output=True, text=True, timeout=60, env=known)
         assert done.returncode == 0, done.stderr
         return Answer.from_json(done.stdout)
 
-    def arm(self, systemctl: str = "true", **more: object) -> Answer:
+    def arm(self, systemctl: str = "true", came_to: str = "127.0.0.1", **more: object) -> Answer:
         orders = dataclasses.replace(self.orders, **more)  # type: ignore[arg-type]  # names of its own fields
-        return self.ask(armed.arming(orders, str(self.base), str(self.units), systemctl))
+        return self.ask(armed.arming(orders, str(self.base), str(self.units), systemctl), came_to)
 
-    def say(self, what: str, token: str = "t0ken") -> Answer:
-        return self.ask(armed.asking(what, token, str(self.base), str(self.units), "true"))
+    def say(self, what: str, token: str = "t0ken", systemctl: str = "true") -> Answer:
+        return self.ask(armed.asking(what, token, str(self.base), str(self.units), systemctl))
 
-    def fire(self) -> int:
-        return subprocess.run(["sh", str(self.base / "put-back")], timeout=60).returncode
+    def fire(self, **environment: str) -> int:
+        known = {**os.environ, **environment}
+        return subprocess.run(["sh", str(self.base / "put-back")], timeout=60, env=known).returncode
 
     def tree(self) -> dict[str, tuple[int, str]]:
         """Name, mode, and content or target of everything in etc."""
@@ -60,7 +63,8 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr(armed, "STEADY_S", 0)  # the address counts in one test
     made = Machine(tmp_path)
     netplan = made.etc / "netplan"
     netplan.mkdir(mode=0o750)
@@ -178,6 +182,63 @@ def test_a_command_that_fails_is_told(machine: Machine) -> None:
     answer = machine.say("look")
     assert answer.code == 3
     assert answer.told().endswith("and then failed (exit code 3): no such bridge")
+
+
+def program(file: Path, text: str) -> Path:
+    """A shell script that can be called by this name."""
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("at_first", "after_a_restart", "code", "told"),
+    [
+        ("192.0.2.7/24", "192.0.2.7/24", 0, ""),
+        ("192.0.2.7 peer 192.0.2.1/32", "", 0, ""),
+        ("", "192.0.2.7/24", 0, f"192.0.2.7 {armed.ANEW}"),
+        ("192.0.2.70/24", "1192.0.2.7/24", 1, "192.0.2.7 has not come back"),
+    ],
+    ids=["there", "there-by-a-tunnel", "after-a-restart", "never"],
+)
+def test_the_address_by_which_it_was_armed_comes_back_or_the_network_is_started_anew(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, at_first: str, after_a_restart: str, code: int, told: str
+) -> None:
+    """Two of three services of networks run here. Which address it is, only a process above sudo knows."""
+    monkeypatch.setattr(armed, "STEADY_S", 3e-2)
+    monkeypatch.setattr(armed, "ADDRESS_LIMIT_S", 6e-2)
+    monkeypatch.setattr(armed, "LOOK_S", 1e-2)
+    folder = machine.base.parent
+    addresses, asked = folder / "addresses", folder / "asked"
+    addresses.write_text(f"2: eth0    inet {at_first} brd 192.0.2.255 scope global eth0\n")
+    program(folder / "bin" / "ip", f"cat {addresses}")
+    again = f'echo "2: eth0    inet {after_a_restart} scope global eth0" > {addresses}'
+    systemctl = program(
+        folder / "systemctl",
+        f'case "$*" in "-q is-active NetworkManager") exit 3;; restart*) echo "$2" >> {asked};; esac\n'
+        f'case "$*" in "restart systemd-networkd") {again};; esac',
+    )
+    machine.arm(str(systemctl), "192.0.2.7", command="true")
+    change(machine)
+    machine.fire(PATH=f"{folder / 'bin'}:{os.environ['PATH']}")
+    answer = machine.say("look")
+    assert (answer.found, answer.code) == (Found.REVERTED, code)
+    assert answer.said.strip().rpartition("\n")[2] == told
+    assert told in answer.told()
+    restarted = ["systemd-networkd", "networking"] if told else []
+    assert asked.read_text().splitlines() == ["homewright-revert.timer", *restarted]
+
+
+def test_only_the_arming_that_is_meant_is_put_back(machine: Machine, tmp_path: Path) -> None:
+    """What asks late, after a time without a network, meets the next step's."""
+    asked = tmp_path / "asked"
+    systemctl = program(tmp_path / "systemctl", f'echo "$*" >> {asked}')
+    machine.arm()
+    assert machine.say("fire", "an earlier one", str(systemctl)).found is Found.ARMED
+    assert not asked.exists()
+    assert machine.say("fire", systemctl=str(systemctl)).found is Found.REVERTING
+    assert asked.read_text() == "start --no-block homewright-revert.service\n"
 
 
 def test_what_is_cut_off_in_the_middle_begins_again_at_boot(machine: Machine) -> None:

@@ -251,7 +251,7 @@ async def _put_back(context: Context, host: str, found: Answer) -> Answer | Home
             return answer
         if isinstance(answer, Answer) and answer.found is Found.NONE:
             return found  # somebody was quicker, on its console
-        answer = await asyncio.to_thread(_request, context, way, armed.asking("look" if asked else "fire"))
+        answer = await asyncio.to_thread(_request, context, way, armed.asking("look" if asked else "fire", found.token))
         asked = asked or isinstance(answer, Answer)
         if not (isinstance(answer, Answer) and answer.found is Found.REVERTED):
             await asyncio.sleep(LOOK_S / 2)
