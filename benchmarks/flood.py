@@ -4,7 +4,7 @@ The three are processes of their own, as in a run, and what lies between them is
 descriptor, the conversation, redaction, the journal. Only where the lines come from is not: no server says so much
 for so long. The wizard runs in a real pty of 120x40 with SSH_CONNECTION set, and follows the log; in between `home`
 and `f` are pressed in turn, and the clock stops when the terminal is sent what they show: the log's first line, and
-`following`.
+lines of the flood, which come only to who follows.
 
 Goals: the wizard at most 15 % of a core and 40 KB/s to the terminal; 99 of 100 keys within 50 ms; no line lost or
 doubled, in the journal and on the screen.
@@ -60,6 +60,7 @@ BATCH_S = 0.01
 STEP = "00/20"
 SIZE = (120, 40)
 HOME = b"\x1b[H"
+LINES = b" of what a package"
 LOOKING_BACK_S, FOLLOWING_S = 0.1, 0.6
 """Between a key's answer and the next key: most of the time the log is followed."""
 LIMIT_S = 60.0
@@ -257,7 +258,7 @@ def measure(folder: Path, lines: int) -> Found:
         while not (folder / "seconds").exists():
             answers.append(wizard.answer(HOME, b"Run started"))
             wizard.pause(LOOKING_BACK_S)
-            answers.append(wizard.answer(b"f", b"following"))
+            answers.append(wizard.answer(b"f", LINES))
             wizard.pause(FOLLOWING_S)
         wizard.until(f"line {lines - 1} of".encode())
         passed = time.perf_counter() - began

@@ -18,6 +18,7 @@ from homewright.screens.feed import INTERVAL_S, SLOW_INTERVAL_S, Feed, Looked
 from homewright.screens.glyphs import look
 from homewright.screens.loglines import LogLines, View, first_error, look_on
 from homewright.screens.run_control import RunControl
+from homewright.screens.widgets.framed import entitle
 from homewright.screens.widgets.log_pane import LogPane
 from homewright.screens.widgets.table import Column, Table
 
@@ -216,8 +217,7 @@ count. e shows the answers that the step reads, leads to their page, and then to
         table.set_rows(rows)
         if self.query_one("#log", LogPane).follow:
             self._place(table)
-        self.query_one("#progress").border_title = progress.host_line(self.steps_shown, self.ascii)
-        self.query_one("#progress").border_subtitle = self.standing
+        entitle(self.query_one("#progress"), progress.host_line(self.steps_shown, self.ascii), self.standing)
         self._tick()
         self._draw_problem()
 
@@ -246,7 +246,7 @@ count. e shows the answers that the step reads, leads to their page, and then to
             waited = progress.at_work(self.steps_shown)
             for_whom = f"waiting for {', '.join(waited)}, " if waited else ""
             quiet = f"{for_whom}no output for {since:.0f} s" if since >= QUIET_S else ""
-        pane.border_subtitle = quiet or ("following" if pane.follow and not run.state.final else "")
+        entitle(pane, subtitle=quiet or ("following" if pane.follow and not run.state.final else ""))
 
     def _last_ts(self, lines: LogLines) -> float:
         at = (lines.view, len(lines))
@@ -277,7 +277,7 @@ count. e shows the answers that the step reads, leads to their page, and then to
             view = View(run.id, self._step, host)
             if pane.lines is None or pane.lines.view != view:
                 pane.show(LogLines(reader, view), "No line yet.")
-            pane.border_title = f"{self._step_title()} · {host or 'all servers'}"
+            entitle(pane, f"{self._step_title()} · {host or 'all servers'}")
         self._shown = tuple(pane.lines for pane in panes if pane.lines is not None)
         self._fill()
 

@@ -21,6 +21,7 @@ from homewright.errors import HomewrightError, addressed
 from homewright.screens.glyphs import look
 from homewright.screens.page import age_text
 from homewright.screens.viewing import Viewing
+from homewright.screens.widgets.framed import entitle
 from homewright.screens.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
         labels = ("recorded", "its proof", "what comes")
         table.set_columns([Column("step"), *map(Column, labels, widths)])
         table.set_rows([self._row(step) for step in remains.steps])
-        self.query_one("#about").border_subtitle = self.standing if not remains.state.final else ""
+        entitle(self.query_one("#about"), subtitle=self.standing if not remains.state.final else "")
         self._draw_step()
         through = sum(1 for step in remains.steps if step.next in ("nothing", "skip"))
         ago = f"{age_text(self.now() - self._ended)} ago · " if self._ended else ""

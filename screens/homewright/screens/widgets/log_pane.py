@@ -10,6 +10,7 @@ from rich.style import Style
 from textual.binding import Binding
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -41,6 +42,10 @@ class LogPane(ScrollView, can_focus=True):
 
         pane: LogPane
 
+    virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
+    """How many lines there are. Nothing else on the screen moves with it, so nothing else is laid out or painted anew
+    when lines come: five times a second that would be twice the terminal's share, and most of the time."""
+
     def __init__(self, *, id: str | None = None, empty: str = "") -> None:
         super().__init__(id=id)
         self.lines: LogLines | None = None
@@ -63,7 +68,7 @@ class LogPane(ScrollView, can_focus=True):
         if self.lines is None or batch.view != self.lines.view or batch.after <= self.lines.after:
             return
         self.lines.add(batch)
-        self._grow()
+        self._grow(afresh=False)
 
     def set_follow(self, follow: bool) -> None:
         """Keep the newest line in view, or stop doing so."""
@@ -71,17 +76,27 @@ class LogPane(ScrollView, can_focus=True):
         if follow:
             self._grow()
 
-    def _grow(self) -> None:
-        count = len(self.lines) if self.lines is not None else 0
+    def _grow(self, *, afresh: bool = True) -> None:
+        before, count = self.virtual_size.height, len(self.lines) if self.lines is not None else 0
         self.virtual_size = Size(0, count)
-        if self.follow:
-            self._to_end()
-            self.call_after_refresh(self._to_end)  # again once the layout knows how many lines there are
-        self.refresh()
+        if self.show_vertical_scrollbar != (count > self.size.height):
+            self.refresh(layout=True)  # the scroll bar comes or goes, and takes its column
+            self.call_after_refresh(self._place_bar)
+        elif self.show_vertical_scrollbar:
+            self.vertical_scrollbar.window_virtual_size = count
+        self._to_end()
+        if afresh or before < self.top + self.size.height:
+            self.refresh(self.size.region)  # within the frame: that stays as it is
 
     def _to_end(self) -> None:
         if self.follow and self.lines is not None:
-            self.scroll_to(y=max(len(self.lines) - self.size.height, 0), animate=False, immediate=True)
+            # by force: the scroll bar may be about to come, with the next layout
+            self.scroll_to(y=max(len(self.lines) - self.size.height, 0), animate=False, immediate=True, force=True)
+
+    def _place_bar(self) -> None:
+        """A scroll bar that has just come stands at the top, whatever was scrolled before."""
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.position = self.scroll_y
 
     def on_resize(self) -> None:
         self._grow()
@@ -93,7 +108,7 @@ class LogPane(ScrollView, can_focus=True):
             self.follow = False
             self.post_message(self.ScrolledAway(self))
         self.scroll_to(y=y, animate=False, immediate=True)
-        self.refresh()
+        self.refresh(self.size.region)
 
     def action_by(self, amount: int) -> None:
         self._go(self.scroll_offset.y + amount)
