@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 from api_stand_in import StandIn, stand_in
+from cluster_verbs import ALICE, KEPT, RESTS, RUNS, VERBS, WHOLE, kinds, manager, quiet, running, spec, stopped
 
-from homewright.errors import HomewrightError, Unreachable, UsageError
-from homewright.site.models import Site
+from homewright.errors import HomewrightError, UsageError
 from homewright.workspaces.backends.kubernetes import namespace
 from homewright.workspaces.backends.kubernetes.api import Api
 from homewright.workspaces.errors import (
@@ -24,35 +22,14 @@ from homewright.workspaces.errors import (
     NotOurs,
     StorageFailed,
 )
-from homewright.workspaces.models import Key, Specification
-from homewright.workspaces.on_cluster import ClusterWorkspaces
+from homewright.workspaces.models import Key
 from homewright.workspaces.templates import PodTemplate, shipped
-
-ALICE = Key(user="alice")
-SITE = Site(name="attic", zone="home.internal")
 
 
 @pytest.fixture
 def server() -> Iterator[StandIn]:
     with stand_in() as made:
         yield made
-
-
-def manager(server: StandIn, api: type[Api] = Api, **options: Any) -> ClusterWorkspaces:
-    made = ClusterWorkspaces(
-        SITE, api(server.kubeconfig, patience_s=2.0, **options), shipped(), "root@here", lambda _: "$argon2id$x"
-    )
-    for backend in made._backends.values():
-        backend.pause_s = 0.01
-    return made
-
-
-def spec(key: Key = ALICE, template: str = "code-server") -> Specification:
-    return Specification(key=key, template=template, preset="standard")
-
-
-def quiet(_: str) -> None:
-    pass
 
 
 class Dead(BaseException):
@@ -78,20 +55,6 @@ class Dying(Api):
         if self.calls == self.dies_after:
             self.then()
         return answer
-
-
-def kinds(server: StandIn) -> dict[str, int]:
-    """How many of each kind belong to workspaces."""
-    counted: dict[str, int] = {}
-    for (kind, _, _), one in server.objects.items():
-        if "homewright.dev/workspace" in (one["metadata"].get("labels") or {}):
-            counted[kind] = counted.get(kind, 0) + 1
-    return counted
-
-
-WHOLE = {"ConfigMap": 1, "PersistentVolumeClaim": 1, "Secret": 1, "ServiceAccount": 1, "Service": 1,
-         "NetworkPolicy": 1, "Ingress": 1, "StatefulSet": 1}  # fmt: skip
-RUNS, RESTS, KEPT = {**WHOLE, "Pod": 1}, WHOLE, {"PersistentVolumeClaim": 1}
 
 
 def test_a_life(server: StandIn) -> None:
@@ -183,31 +146,6 @@ def test_storage_that_is_due_goes_by_purge_alone(server: StandIn, monkeypatch: p
     assert there.purge(None).removed == ("codeserver-instances/workspace-alice",)
 
 
-def _running(server: StandIn) -> None:
-    manager(server).create(spec(), quiet)
-
-
-def _stopped(server: StandIn) -> None:
-    _running(server)
-    manager(server).stop(ALICE)
-
-
-def _nothing(_: StandIn) -> None:
-    pass
-
-
-Verb = Callable[[ClusterWorkspaces], object]
-VERBS: dict[str, tuple[Callable[[StandIn], None], Verb, dict[str, int]]] = {
-    "create": (_nothing, lambda there: there.create(spec(), quiet), RUNS),
-    "stop": (_running, lambda there: there.stop(ALICE), RESTS),
-    "start": (_stopped, lambda there: there.start(ALICE, quiet), RUNS),
-    "restart": (_running, lambda there: there.restart(ALICE, quiet), RUNS),
-    "set": (_running, lambda there: there.set(ALICE, "large", False), RUNS),
-    "delete": (_running, lambda there: there.delete(ALICE, False), KEPT),
-    "delete with storage": (_running, lambda there: there.delete(ALICE, True), KEPT),
-}
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("name", VERBS)
 def test_a_manager_killed_after_any_call_is_repaired_by_doing_it_again(server: StandIn, name: str) -> None:
@@ -297,7 +235,7 @@ def test_of_two_managers_one_is_told(server: StandIn) -> None:
 
 def test_a_start_that_is_overtaken_by_a_stop_starts_nothing(server: StandIn) -> None:
     """The stop comes between the start's record and its write to the workload, after any of the calls in between."""
-    _stopped(server)
+    stopped(server)
     start = copy.deepcopy(server.objects)
     calls = 0
     for meanwhile in range(100):
@@ -396,118 +334,8 @@ def test_hard_names_live_side_by_side(server: StandIn, user: str) -> None:
     assert [one.key.user for one in there.list()] == ["a-b"]
 
 
-# What the API server does besides: faults on demand
-
-
-def test_a_busy_server_is_asked_again(server: StandIn) -> None:
-    server.faults = [
-        (429, "busy", {"Retry-After": "0"}),
-        (503, "starting", {}),
-        (500, "etcdserver: leader changed", {}),
-    ]
-    assert manager(server).list() == ()
-    assert server.faults == []
-
-
-@pytest.mark.parametrize(
-    ("name", "method", "part"),
-    [
-        ("create", "POST", "/configmaps"), ("create", "PATCH", "/configmaps/"), ("create", "PATCH", "/statefulsets/"),
-        ("create", "PATCH", "/persistentvolumeclaims/"), ("stop", "PATCH", "/configmaps/"),
-        ("stop", "PATCH", "/statefulsets/"), ("start", "PATCH", "/configmaps/"), ("restart", "PATCH", "/configmaps/"),
-        ("delete", "PATCH", "/configmaps/"), ("delete", "DELETE", "/configmaps/"),
-        ("delete with storage", "PATCH", "/persistentvolumeclaims/"),
-    ],
-)  # fmt: skip
-def test_a_write_whose_answer_was_lost_is_not_somebody_else_s(
-    server: StandIn, name: str, method: str, part: str
-) -> None:
-    before, verb, expected = VERBS[name]
-    before(server)
-    server.lose = (method, part)
-    verb(manager(server))
-    assert server.lose is None and kinds(server) == expected
-
-
-def test_a_record_that_somebody_else_changed_is_not_ours(server: StandIn) -> None:
-    """Also where both wanted the same: its moment and its author are another's."""
-    _running(server)
-    one, other = manager(server), manager(server)
-    backend, held = one._require(ALICE)
-    theirs = other._require(ALICE)[0]
-    theirs.who = "root@there"
-    theirs.change(held, "stopped", wanted="stopped")
-    with pytest.raises(ChangedMeanwhile):
-        backend.change(held, "stopped", wanted="stopped")
-    claim = server.all("PersistentVolumeClaim")[0]
-    theirs.give_up(claim, "1000")
-    with pytest.raises(ChangedMeanwhile):
-        backend.give_up(claim, "2000")
-
-
-def test_a_server_that_stays_busy_is_said(server: StandIn) -> None:
-    server.faults = [(503, "no endpoints", {})] * 100
-    with pytest.raises(Unreachable) as busy:
-        manager(server).show(ALICE)
-    assert "503" in busy.value.why and "no endpoints" in busy.value.why
-
-
-def test_a_token_that_was_renewed_is_taken_up(server: StandIn) -> None:
-    tokens = iter(["first", "second"])
-    api = Api(lambda: server.kubeconfig(next(tokens)), patience_s=1.0)
-    assert api.get("ConfigMap", "x", "y") is None
-    server.token = "second"
-    assert api.get("ConfigMap", "x", "y") is None
-
-
-def test_a_token_that_has_expired_is_said(server: StandIn) -> None:
-    server.token = "another"
-    with pytest.raises(Unreachable, match="does not accept who we are") as refused:
-        manager(server).list()
-    assert refused.value.exit_code == 5
-
-
-def test_no_server_at_all_is_said() -> None:
-    with stand_in() as gone:
-        there = manager(gone)
-    there.api.patience_s = 0.3
-    with pytest.raises(Unreachable, match="does not answer"):
-        there.list()
-
-
-def test_a_list_comes_in_pages(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("homewright.workspaces.backends.kubernetes.api.CHUNK", 3)
-    for number in range(10):
-        server.put({"kind": "ConfigMap", "metadata": {"name": f"c{number}", "namespace": "x"}})
-    listed = Api(server.kubeconfig).list("ConfigMap", "x")
-    assert [one["metadata"]["name"] for one in listed.items] == [f"c{number}" for number in range(10)]
-    assert {one["kind"] for one in listed.items} == {"ConfigMap"}
-
-
-def test_a_credential_program_is_run_and_its_failure_told(server: StandIn, tmp_path: Path) -> None:
-    program = tmp_path / "sign-in"
-    program.write_text(
-        '#!/bin/sh\necho \'{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",'
-        '"status":{"token":"first"}}\'\n'
-    )
-    program.chmod(0o755)
-    plain = server.kubeconfig()
-
-    def config(command: str) -> Any:
-        executed = {"apiVersion": "client.authentication.k8s.io/v1", "command": command, "interactiveMode": "Never"}
-        users = [{"name": "u", "user": {"exec": executed}}]
-        return dataclasses.replace(
-            plain, document={**plain.document, "users": users}, program=command, execution=executed
-        )
-
-    assert Api(lambda: config(str(program))).get("ConfigMap", "x", "y") is None
-    with pytest.raises(Unreachable) as failed:
-        Api(lambda: config(str(tmp_path / "missing"))).get("ConfigMap", "x", "y")
-    assert "missing" in failed.value.what and "No such file" in failed.value.why
-
-
 def test_a_stopped_workspace_has_no_log_and_no_server_is_chosen(server: StandIn) -> None:
-    _stopped(server)
+    stopped(server)
     with pytest.raises(UsageError, match="no log now"):
         list(manager(server).logs(ALICE, 5, False))
     with pytest.raises(HomewrightError, match="choose no server"):
@@ -515,7 +343,7 @@ def test_a_stopped_workspace_has_no_log_and_no_server_is_chosen(server: StandIn)
 
 
 def test_setup_and_export_are_what_a_tool_can_apply(server: StandIn) -> None:
-    _running(server)
+    running(server)
     there = manager(server)
     made = [one["kind"] for one in there.setup()]
     assert made.count("Namespace") == sum(isinstance(one, PodTemplate) for one in shipped().values())
