@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext, Playwright, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 OPTIONS = [
@@ -33,20 +33,26 @@ def trusting_home(folder: Path, certificate: Path) -> Path:
 @contextmanager
 def chromium(home: Path, *options: str) -> Iterator[BrowserContext]:
     """With a home of its own, and perhaps further options: how names are found, say."""
+    with sync_playwright() as playwright, launched(playwright, home, *options) as context:
+        yield context
+
+
+@contextmanager
+def launched(playwright: Playwright, home: Path, *options: str) -> Iterator[BrowserContext]:
+    """The same, where several people have one each: there is one Playwright a thread."""
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(home / "profile"),
-            executable_path=CHROMIUM,
-            headless=True,
-            viewport={"width": 1280, "height": 800},
-            args=[*OPTIONS, *sandbox, *options],
-            env={**os.environ, "HOME": str(home)},
-        )
-        try:
-            yield context
-        finally:
-            context.close()
+    context = playwright.chromium.launch_persistent_context(
+        str(home / "profile"),
+        executable_path=CHROMIUM,
+        headless=True,
+        viewport={"width": 1280, "height": 800},
+        args=[*OPTIONS, *sandbox, *options],
+        env={**os.environ, "HOME": str(home)},
+    )
+    try:
+        yield context
+    finally:
+        context.close()
 
 
 @pytest.fixture(scope="module")

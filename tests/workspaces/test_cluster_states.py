@@ -221,8 +221,9 @@ CASES = [
      "error", "registry does not answer", "cluster"),
     ("registry of another authority", seen(pod(waiting="ErrImagePull", message="tls: failed to verify certificate: "
      "x509: certificate signed by unknown authority")), "error", "do not trust its registry's certificate", "cluster"),
-    ("image never pulled", seen(pod(waiting="ErrImageNeverPull", message="is not present with pull policy of Never")),
-     "error", "its node does not have it", "cluster"),
+    ("image never pulled", seen(pod(waiting="ErrImageNeverPull", message="is not present with pull policy of Never"),
+     events=(event("Failed", "Error: ErrImageNeverPull"),)),
+     "error", "its node does not have it, and no registry does (is not present with pull policy of Never)", "cluster"),
     ("image's name", seen(pod(waiting="InvalidImageName", message="couldn't parse")), "error", "none", "homewright"),
     ("secret missing", seen(pod(waiting="CreateContainerConfigError", message='secret "x" not found')),
      "error", "lacks what it is configured by", "cluster"),

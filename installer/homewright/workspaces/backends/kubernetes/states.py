@@ -226,7 +226,8 @@ def _not_starting(seen: Seen, pod: Pod) -> Finding | None:
         step = f"its init step {one.name}" if one.init else "it"
         if one.waiting in _IMAGE:
             event = _last(seen.events, {"Failed"}, pod)
-            said = one.message if one.waiting == "ErrImagePull" or event is None else event.message
+            own = one.waiting in ("ErrImagePull", "ErrImageNeverPull")  # its message says why, the event only that
+            said = one.message if own or event is None else event.message
             return _image(one, said)
         if one.waiting == "InvalidImageName":
             return _error(f"its image has a name that is none: {one.message}", "homewright", "correct the template")
