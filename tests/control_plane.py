@@ -29,18 +29,14 @@ from homewright.cluster.kubeconfig import Kubeconfig, read
 LIMIT_S = 180.0
 
 
-def programs() -> tuple[Path, Path] | None:
-    """etcd and the one program that holds all of Kubernetes; None where they have not been built here."""
+def programs() -> tuple[Path, Path]:
+    """etcd and the one program that holds all of Kubernetes; built where they are not there yet."""
     from homewright.lab import go
     from homewright.lab.programs import named
 
-    found = []
-    for name, program in (("etcd", "etcd"), ("kubernetes", "kube")):
-        path = go.place(named(name)) / program
-        if not path.is_file():
-            return None
-        found.append(path)
-    return found[0], found[1]
+    etcd, kube = named("etcd"), named("kubernetes")
+    go.ensure((etcd, kube), say=print)
+    return go.program(etcd, "etcd"), go.program(kube, "kube")
 
 
 @dataclass
@@ -115,9 +111,7 @@ class ControlPlane:
 @contextmanager
 def control_plane(folder: Path, *, controllers: bool = True) -> Iterator[ControlPlane]:
     """One in a folder, on ports of the loopback, until the end of the block."""
-    found = programs()
-    assert found is not None
-    etcd, kube = found
+    etcd, kube = programs()
     folder.mkdir(parents=True, exist_ok=True)
     names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
     for name in names:
