@@ -26,11 +26,15 @@ _BLOCK = re.compile(rf"{re.escape(BEGIN)}\n.*?{re.escape(END)}\n", re.DOTALL)
 DOMAIN = "cluster.local"
 _ASKING = """
 for name; do
-    for server in '' {servers}; do echo "= $name $server"; nslookup "$name" $server 2>&1; done
+    for server in '' {servers}; do
+        echo "= $name $server"
+        nslookup "$name" $server 2>&1 || nslookup "$name" $server 2>&1
+    done
 done
 true
 """
-"""Every name, of the resolver that pods are given and of each that is behind it."""
+"""Every name, of the resolver that pods are given and of each that is behind it; twice where no answer comes, for
+packets are lost on machines with much to do."""
 
 
 class NotOurs(HomewrightError):

@@ -1,0 +1,177 @@
+"""metrics-server on a real cluster: refused where kernels account nothing; else proved, damaged, mended, taken back.
+
+This machine's cgroup2 has no memory controller. So, for these tests, the practice servers' kubelets are shown the older
+hierarchies in its place, whose figures are those of the machine that all of them share.
+HOMEWRIGHT_TEST_LAB names the folder of a lab that is up with its cluster; else one is made.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import Practice
+from practice_lab import Lab, own_lab
+from stage_on_servers import StageOnServers
+
+from homewright.catalogue import load, shipped
+from homewright.cluster import client
+from homewright.cluster.client import Cluster, wait
+from homewright.site.secrets import Secrets
+from homewright.stages.components import metrics
+
+pytestmark = [pytest.mark.lab, pytest.mark.long]
+
+STAGE = "40/core/metrics"
+STEP = f"{STAGE}/10"
+WAIT_S = 300.0
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+PUSH = """
+from homewright.lab import cluster, cluster_images, go, programs, record, services
+from homewright.mirror.layout import Layout
+go.ensure([programs.named("metrics-server")], say=print)
+images = cluster_images.ensure(("metrics-server",), say=print)
+services.push(images, Layout(cluster_images.folder()), record.load().place, print)
+"""
+DROP_IN = "/etc/systemd/system/kubelet.service.d"
+SHOWN = """#!/bin/sh
+# Volumes that kubelet mounts still reach containerd: only this folder is another one here.
+mount --make-private /sys/fs/cgroup
+mount -t tmpfs none /sys/fs/cgroup
+for one in cpu cpuacct cpuset memory pids devices blkio freezer; do
+    mkdir /sys/fs/cgroup/$one && mount -t cgroup -o $one cgroup /sys/fs/cgroup/$one
+done
+exec /usr/local/bin/kubelet "$@"
+"""
+ACCOUNT = f"""set -e
+mkdir -p {DROP_IN}
+cat >/usr/local/sbin/kubelet-with-accounting && chmod 755 /usr/local/sbin/kubelet-with-accounting
+start=$(sed -n 's|^ExecStart=/usr/local/bin/kubelet|/usr/bin/unshare -m --propagation unchanged \\
+/usr/local/sbin/kubelet-with-accounting|p' /etc/systemd/system/kubelet.service)
+printf '[Service]\\nExecStart=\\nExecStart=%s\\n' "$start" >{DROP_IN}/accounting.conf
+cp -p /var/lib/kubelet/config.yaml /root/kubelet-config.yaml
+echo 'failCgroupV1: false' >>/var/lib/kubelet/config.yaml
+systemctl daemon-reload
+systemctl restart kubelet
+"""
+AS_BEFORE = f"""
+rm -rf {DROP_IN} /usr/local/sbin/kubelet-with-accounting
+[ ! -e /root/kubelet-config.yaml ] || mv /root/kubelet-config.yaml /var/lib/kubelet/config.yaml
+systemctl daemon-reload
+systemctl restart kubelet
+"""
+
+
+def ran(done: Any) -> str:
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    return str(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    given = os.environ.get("HOMEWRIGHT_TEST_LAB")
+    if given:
+        yield Lab(Path(given))
+        return
+    with own_lab("metrics") as made:
+        ran(made.run("lab", "up", "--cluster", "--yes", timeout=7200))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def wanted(lab: Lab) -> Iterator[Lab]:
+    """The site wants metrics, and the registry has their image."""
+    done = subprocess.run([sys.executable, "-c", PUSH], env=lab.environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran(lab.run("site", "set", "cluster.metrics", "true"))
+    try:
+        yield lab
+    finally:
+        ran(lab.run("site", "set", "cluster.metrics", "false"))
+
+
+@pytest.fixture(scope="module")
+def accounting(wanted: Lab, api: Cluster) -> Iterator[Lab]:
+    """Kubelets that are shown the hierarchies which account memory, and have measured."""
+    try:
+        for name in wanted.servers:
+            wanted.on(name, ACCOUNT, stdin=SHOWN.encode())
+        assert not wait(WAIT_S, lambda: ", ".join(metrics.unmeasured(api)) or unready(api))
+        yield wanted
+    finally:
+        for name in wanted.servers:
+            wanted.on(name, AS_BEFORE)
+        assert not wait(WAIT_S, lambda: unready(api))
+
+
+def unready(api: Cluster) -> str:
+    for node in api.list("/api/v1/nodes"):
+        if not any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"]["conditions"]):
+            return f"{node['metadata']['name']} is not ready"
+    return ""
+
+
+@pytest.fixture(scope="module")
+def api(lab: Lab) -> Iterator[Cluster]:
+    with closing(Cluster(client.of_site(Secrets(lab.state.secrets)))) as cluster:
+        yield cluster
+
+
+def test_where_nothing_is_accounted_nothing_is_begun(wanted: Lab, api: Cluster) -> None:
+    assert sorted(metrics.unmeasured(api)) == sorted(wanted.servers)
+    done = wanted.run("apply", "--only", STAGE, "--yes", timeout=900)
+    assert done.returncode == 1
+    assert "accounts no memory" in done.stdout and "cgroup_enable=memory" in done.stdout
+    assert api.find(f"/api/v1/namespaces/{metrics.NAMESPACE}") is None
+
+
+def test_every_node_is_told_of_and_a_second_run_changes_nothing(accounting: Lab, api: Cluster) -> None:
+    ran(accounting.run("apply", "--only", STAGE, "--yes", timeout=1800))
+    again = ran(accounting.run("apply", "--only", STAGE, "--yes", timeout=1800))
+    assert "changed:" not in again, again
+    told = {one["metadata"]["name"]: one["usage"] for one in api.list(metrics.NODES)}
+    assert sorted(told) == sorted(accounting.servers)
+    assert all(usage["cpu"] not in ("", "0") and usage["memory"] not in ("", "0") for usage in told.values()), told
+
+
+Damage = Callable[[Cluster], object]
+DAMAGES: dict[str, Damage] = {
+    "nothing serves them": lambda api: api.delete(metrics.DEPLOYMENT),
+    "told to run nothing": lambda api: api.merge(metrics.DEPLOYMENT, {"spec": {"replicas": 0}}),
+    "not served": lambda api: api.delete(metrics.SERVED),
+    "it may read nothing": lambda api: api.delete(f"{RBAC}/clusterrolebindings/homewright:{metrics.NAME}"),
+    "another authority": lambda api: api.merge(metrics.SERVED, {"spec": {"caBundle": "YQ=="}}),
+    "no key": lambda api: api.merge(metrics.SECRET_PATH, {"data": {"tls.key": "YQ=="}}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_seen_and_mended(accounting: Lab, api: Cluster, tmp_path: Path, damage: str) -> None:
+    practice = Practice.of(accounting.site_file, accounting.state.root, tmp_path)
+    practice.hold()
+    stage, first = StageOnServers(practice, load([shipped()])), practice.names[:1]
+    try:
+        DAMAGES[damage](api)
+        assert not wait(WAIT_S, lambda: "" if verdict(stage, first) == "broken" else "it is not seen")
+        stage.run(STEP, hosts=first)
+        assert verdict(stage, first) == "proved"
+    finally:
+        practice.give_back()
+
+
+def verdict(stage: StageOnServers, first: list[str]) -> str:
+    return stage.verdicts(STEP, hosts=first)[first[0]][0]
+
+
+def test_taken_back_nothing_of_it_is_left(accounting: Lab, api: Cluster) -> None:
+    ran(accounting.run("rollback", STAGE, "--yes", timeout=900))
+    assert api.find(metrics.SERVED) is None and api.find(f"/api/v1/namespaces/{metrics.NAMESPACE}") is None
+    kinds = ("clusterroles", "clusterrolebindings", "namespaces/kube-system/rolebindings")
+    left = [one["metadata"]["name"] for kind in kinds for one in api.list(f"{RBAC}/{kind}")]
+    assert not [name for name in left if "metrics" in name and name.startswith("homewright:")]
