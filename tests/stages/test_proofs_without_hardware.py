@@ -139,6 +139,6 @@ def test_a_proof_of_gpu_devices_sees_each_damage(
 
     monkeypatch.setattr(gpus, "wanted", lambda *_: {"s1-node": CARD})
     monkeypatch.setattr(cluster, "instance_plan", lambda *_: None)
-    monkeypatch.setattr(cluster, "connect", connect)
+    monkeypatch.setattr(cluster, "connected", connect)
     said = proof("20_lxd_setup/48_gpu_devices.py", SimpleNamespace(name="s1", site=None, facts={"s1": None}))
     assert (said.verdict, why in said.reason) == (verdict, True), said
