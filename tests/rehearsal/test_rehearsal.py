@@ -24,7 +24,7 @@ from homewright.engine.states import Action
 from homewright.errors import Busy, UsageError
 from homewright.rehearsal import opened
 from homewright.site import files
-from homewright.site.rehearsed import RehearsalOnly, Rehearsed
+from homewright.site.rehearsed import PACE, PACE_S, RehearsalOnly, Rehearsed
 from homewright.stages import __file__ as stages_file
 
 MAIN = "import sys; from homewright.cli import main; sys.exit(main())"
@@ -35,6 +35,7 @@ STAGE = Path(stages_file).parent / "00_initial_setup"
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in ("STATE", "CONFIG"):
         monkeypatch.setenv(f"XDG_{place}_HOME", str(tmp_path / place.lower()))
+    monkeypatch.setenv(PACE, "0.01")
     monkeypatch.chdir(tmp_path)
 
 
@@ -193,6 +194,14 @@ def test_an_instance_is_there_where_its_server_is(recorded: Path, server: str, e
 def test_what_only_real_machines_can_answer_is_refused(recorded: Path, words: tuple[str, ...]) -> None:
     refused = _command(recorded, *words, code=2)
     assert "This is a rehearsal" in refused.stderr and "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(("given", "pace"), [("0.5", 0.5), ("0", 0.0), ("", PACE_S), ("fast", PACE_S), ("-1", PACE_S)])
+def test_its_pace_can_be_another(recorded: Path, monkeypatch: pytest.MonkeyPatch, given: str, pace: float) -> None:
+    monkeypatch.setenv(PACE, given)
+    with opened(str(recorded), anew=False) as here:
+        found = Rehearsed.of(here.state)
+    assert found is not None and found.pace_s == pace
 
 
 def test_it_brings_its_own_site(recorded: Path) -> None:

@@ -15,6 +15,7 @@ from tmux_terminal import TmuxTerminal, homewright
 
 from homewright.site import files
 from homewright.site.paths import StateFolder
+from homewright.site.rehearsed import PACE
 from homewright.site.secrets import Secrets
 
 pytestmark = pytest.mark.screens
@@ -32,7 +33,7 @@ class Wizard:
     def __init__(self, folder: Path, *words: str) -> None:
         places = {f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("STATE", "CONFIG", "CACHE")}
         self.folder = folder
-        self.terminal = TmuxTerminal(homewright(*words), {**places, "HOMEWRIGHT_SITE": ""})
+        self.terminal = TmuxTerminal(homewright(*words), {**places, "HOMEWRIGHT_SITE": "", PACE: "0.05"})
 
     def see(self, *words: str) -> str:
         return self.terminal.wait(lambda text: all(word in text for word in words), limit=LIMIT_S)

@@ -6,7 +6,9 @@ finds it there, and none can forget to pass it on. No pydantic: the first screen
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,10 @@ from homewright.site.paths import StateFolder, make_folder, write_atomically
 
 MARK = "rehearsal.json"
 BUNDLES = "machines"
+PACE_S = 0.25
+"""For one task of a simulated run; a real one takes between this and some minutes."""
+PACE = "HOMEWRIGHT_REHEARSAL_PACE_S"
+"""Environment variable with another pace, in seconds, for rehearsals that are laid out."""
 
 
 class RehearsalOnly(UsageError):
@@ -31,6 +37,8 @@ class Rehearsed:
     """What is rehearsed: a shipped site of recorded machines, or a folder's name."""
     bundles: Path
     """The folder with the raw bundle of each machine that answered when it was recorded."""
+    pace_s: float = PACE_S
+    """Seconds for one task."""
 
     @classmethod
     def of(cls, state: StateFolder) -> Rehearsed | None:
@@ -48,13 +56,22 @@ class Rehearsed:
             record = None
         if not isinstance(record, dict):
             record = {}  # a mark that cannot be read is a mark all the same: nothing may be done for real
-        return cls(str(record.get("name", "?")), folder / BUNDLES)
+        return cls(str(record.get("name", "?")), folder / BUNDLES, _pace(record.get("pace_s")))
 
     @staticmethod
     def mark(state: StateFolder, name: str) -> None:
         """Make this state folder a rehearsal's. Raises StateError."""
         make_folder(state.root / BUNDLES)
-        write_atomically(state.root / MARK, json.dumps({"version": 1, "name": name}).encode())
+        record = {"version": 1, "name": name, "pace_s": _pace(os.environ.get(PACE))}
+        write_atomically(state.root / MARK, json.dumps(record).encode())
+
+
+def _pace(given: object) -> float:
+    """This many seconds; the usual where it is no number, or one that no run would come to its end with."""
+    with contextlib.suppress(ValueError):
+        found = float(given) if isinstance(given, int | float | str) else PACE_S
+        return found if 0 <= found <= 60 else PACE_S
+    return PACE_S
 
 
 def refuse(folder: Path, what: str) -> None:

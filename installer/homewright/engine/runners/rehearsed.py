@@ -17,8 +17,6 @@ from homewright.engine.runners.request import HostRequest, StepRequest
 from homewright.engine.states import Action, State, Verdict
 from homewright.site.rehearsed import Rehearsed
 
-PACE_S = 0.25
-"""For one task; a real one takes between this and some minutes."""
 MOST = 40
 """Tasks that are shown of one file."""
 LOOKED = "rehearsed: nothing was looked at"
@@ -54,7 +52,7 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
     for name in there:
         emitter.started(name)
     if request.action is Action.VERIFY:
-        _prove(request, emitter, hosts)
+        _prove(request, emitter, hosts, rehearsed.pace_s)
         return
     if request.action is Action.LOOK:
         for host in hosts:
@@ -69,7 +67,7 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
                     emitter.finished(name, State.CANCELLED, changed=changed, reason="It was cancelled (rehearsed).")
                 return
             emitter.task_started(f"{task} (rehearsed)")
-            time.sleep(PACE_S)
+            time.sleep(rehearsed.pace_s)
             changed += 1
             for name in there:
                 emitter.task_finished(f"{task} (rehearsed)", name, "changed")
@@ -85,9 +83,9 @@ def _recorded(host: HostRequest) -> str:
     return host.through.name if host.through is not None else host.name
 
 
-def _prove(request: StepRequest, emitter: Emitter, hosts: list[HostRequest]) -> None:
+def _prove(request: StepRequest, emitter: Emitter, hosts: list[HostRequest], pace_s: float) -> None:
     """What was rehearsed is proved, and once it was taken back it is broken."""
-    time.sleep(PACE_S)
+    time.sleep(pace_s)
     broken = _taken_back(request)
     for host in hosts:
         _look(host, emitter, after=not broken)
