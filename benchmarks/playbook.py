@@ -43,8 +43,8 @@ def playbook(folder: Path) -> Path:
     return file
 
 
-def plain(practice: Practice, file: Path, folder: Path) -> Callable[[], None]:
-    """ansible-playbook with its own settings, but for the key and the host keys."""
+def inventory(practice: Practice, folder: Path) -> Path:
+    """The servers for any Ansible: the key and the host keys are the site's, all else as it comes."""
     lines = []
     for server in practice.site.servers:
         endpoint = Endpoint.of(server, practice.state)
@@ -53,13 +53,18 @@ def plain(practice: Practice, file: Path, folder: Path) -> Callable[[], None]:
             f"{server.name} ansible_host={server.address} ansible_port={server.port} ansible_user={server.user} "
             f"ansible_ssh_common_args={common} ansible_python_interpreter=/usr/bin/python3"
         )
-    inventory = folder / "hosts.ini"
-    inventory.write_text("[servers]\n" + "\n".join(lines) + "\n")
+    made = folder / "hosts.ini"
+    made.write_text("[servers]\n" + "\n".join(lines) + "\n")
+    return made
+
+
+def plain(practice: Practice, file: Path, folder: Path) -> Callable[[], None]:
+    """ansible-playbook with its own settings, but for the key and the host keys."""
     control = folder / "cp"
     control.mkdir()
     settings = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"}
     settings["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(control)
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(file)]
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory(practice, folder)), str(file)]
 
     def run() -> None:
         subprocess.run(command, env=settings, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
