@@ -244,6 +244,8 @@ class Manager:
     in_cluster: bool = False
     """The site has a cluster."""
     misses: tuple[Problem, ...] = ()
+    route: str = ""
+    """What leads to a workspace in the cluster, where it is shown alone."""
     signs_in: dict[str, bool] = field(default_factory=dict)
     """Git servers that credentials are kept for, and whether they accept them."""
 
@@ -340,6 +342,9 @@ class Manager:
         if mode == "pull":
             return REPOSITORY, Synced("main", pulled=2, ahead=0, behind=0)
         return REPOSITORY, Synced("main", ahead=0, behind=2)
+
+    def show(self, key: Key) -> Workspace:
+        return next(one for one in self.now.workspaces if one.key == key).model_copy(update={"route": self.route})
 
     def credentials(self, user: str) -> tuple[str, ...]:
         return tuple(self.signs_in)

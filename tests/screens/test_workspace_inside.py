@@ -62,6 +62,25 @@ def test_the_way_is_there_as_long_as_its_box(make_app: Make, site: Path, manager
     drive(make_app(), SIZE, flow)
 
 
+@pytest.mark.parametrize(("route", "says"), [
+    ("VirtualService by gateway istio-ingress/web", "Way in    VirtualService by gateway istio-ingress/web"),
+    ("", "Way in    none"),
+])  # fmt: skip
+def test_what_leads_to_it_is_told(make_app: Make, site: Path, manager: Manager, route: str, says: str) -> None:
+    [erin] = manager.now.workspaces
+    manager.route = route
+    led = erin.model_copy(update={"address": "https://code-erin.home.internal/"})
+    manager.now = replace(manager.now, workspaces=(led,))
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "erin"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, says, "Sign-in   by a password"))
+
+    drive(make_app(), SIZE, flow)
+
+
 def test_a_terminal_that_cannot_be_handed_over_is_said(make_app: Make, site: Path, manager: Manager) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "workspaces")
