@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import subprocess
@@ -94,6 +95,34 @@ def test_a_folder_that_cannot_be_made_is_told(home: Path) -> None:
     (home / "file").write_text("x")
     with pytest.raises(StateError, match="cannot be written"):
         paths.StateFolder(home / "file" / "below").create()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EROFS, "sudo mount -o remount,rw TARGET"),
+        (errno.ENOSPC, "free some space"),
+        (errno.EDQUOT, "free some space"),
+        (errno.EACCES, "ls -ld"),
+        (errno.EPERM, "or choose another folder"),
+    ],
+)
+def test_why_a_folder_cannot_be_written_decides_what_to_do(home: Path, number: int, said: str) -> None:
+    assert said in " ".join(paths.remedies(home / "here", OSError(number, "")))
+
+
+def test_where_else_to_go_on_depends_on_what_lies_there(home: Path) -> None:
+    def last(folder: Path) -> str:
+        return paths.remedies(folder, OSError(errno.EACCES, ""))[-1]
+
+    site = home / "site.yaml"
+    site.write_text("version: 1\nname: attic\n")
+    fresh, recorded = StateFolder.of("fresh"), StateFolder.of("attic", site=site).create()
+    assert "homewright --state DIR" in last(fresh.root) and "cp -a" not in last(fresh.root)
+    for folder in (recorded.root, recorded.runs / "r1"):
+        assert last(folder) == f"or go on elsewhere: cp -a {recorded.root} DIR, then: homewright --state DIR …"
+    assert "XDG_STATE_HOME=DIR" in last(paths.state_home() / "lab")
+    assert "XDG_CACHE_HOME=DIR" in last(paths.cache_home() / "lab")
 
 
 def test_a_save_replaces_as_a_whole_and_leaves_nothing_behind(home: Path) -> None:
