@@ -190,6 +190,9 @@ CASES = [
                              "{node.kubernetes.io/not-ready: }.")), "error", "kept free by a taint", "cluster"),
     ("affinity of its data", seen(pod(node="", unschedulable="0/2 nodes are available: 2 node(s) had volume node "
                                       "affinity conflict.")), "error", "its data is on a node", "cluster"),
+    ("affinity of its data, in 1.36", seen(pod(node="", unschedulable="0/3 nodes are available: 1 node(s) were "
+     "unschedulable, 2 node(s) didn't match PersistentVolume's node affinity.")), "error", "its data is on a node",
+     "cluster"),
     ("too many pods", seen(pod(node="", unschedulable="0/1 nodes are available: 1 Too many pods.")),
      "error", "as many pods", "cluster"),
     ("claim missing", seen(pod(node="", unschedulable='0/1 nodes are available: persistentvolumeclaim '

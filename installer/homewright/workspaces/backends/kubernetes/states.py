@@ -163,7 +163,8 @@ def _unscheduled(seen: Seen, pod: Pod, now: float, start_timeout_s: float) -> Fi
         )
     if "unbound immediate PersistentVolumeClaims" in said or "provisioning failed" in said.lower():
         return _storage(seen, _waits(pod, now) > start_timeout_s)
-    if "volume node affinity conflict" in said:
+    # The scheduler of 1.36 says it in the second way.
+    if "volume node affinity conflict" in said or "match PersistentVolume's node affinity" in said:
         return _error(
             "its data is on a node that cannot take it now",
             "cluster",
