@@ -124,6 +124,26 @@ def test_a_member_that_has_just_joined_is_waited_for_until_it_trusts_us(monkeypa
         cluster.heard(SimpleNamespace(name="s2"), limit=-1.0)  # type: ignore[arg-type]  # nor here
 
 
+@pytest.mark.parametrize("away", ["", "get", "put"])
+def test_the_site_s_certificate_is_set_to_what_it_is_and_a_cluster_that_will_not_have_it_joins_too(away: str) -> None:
+    known = {"name": "homewright", "type": "client", "restricted": False, "projects": [], "certificate": "PEM"}
+    told: list[object] = []
+
+    class Api:
+        def get(self, path: str) -> dict[str, object]:
+            if away == "get":
+                raise LxdError("nobody is there")
+            return {**known, "fingerprint": path.rpartition("/")[2]}
+
+        def put(self, path: str, body: dict[str, object]) -> None:
+            if away == "put":
+                raise LxdError("not now")
+            told.append((path, body))
+
+    cluster.retell(Api(), SimpleNamespace(fingerprint="ab12"))  # type: ignore[arg-type]  # nothing else of them is used
+    assert told == ([] if away else [("certificates/ab12", known)])
+
+
 @dataclasses.dataclass
 class Member:
     """A member's API that answers, or fails, as it is told."""

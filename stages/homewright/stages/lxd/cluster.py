@@ -317,7 +317,20 @@ def _join(host: Host, lxd: Lxd, kind: str, plan: InstancePlan) -> None:
         token = token_of(lxd.ask("cluster/members", {"server_name": host.name}))
         _init(host, join_preseed(host.site, host.name, token, kind, plan))
         task.changed = True
+        retell(lxd, identity(host))
         heard(host)
+
+
+def retell(lxd: Lxd, who: Identity) -> None:
+    """Have the cluster tell its members once more that it trusts the site's certificate.
+
+    A member that has just joined hears of it with the next heartbeat, up to 10 s later, or when the certificate is set:
+    so it is set, to what it is.
+    """
+    with suppress(LxdError):  # it is heard of all the same, only later
+        known = lxd.get(f"certificates/{who.fingerprint}")
+        given = {name: known[name] for name in ("name", "type", "restricted", "projects", "certificate")}
+        lxd.put(f"certificates/{who.fingerprint}", given)
 
 
 def heard(host: Host, limit: float = HEARD_S) -> None:
