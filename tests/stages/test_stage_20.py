@@ -3,86 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Outcome, Practice
-from server_listing import files_command, listing
-from stage_on_servers import StageOnServers, seldom
+from driving import Practice
+from lxd_on_servers import BRIDGE, CLUSTER, GPUS, INSTANCES, LXC, PROFILES, LxdStage, facts_of, with_nodes
+from stage_on_servers import seldom
 
 from homewright.access import known_hosts
 from homewright.access.connection import Connection
 from homewright.catalogue import load, shipped
-from homewright.discovery import gather
-from homewright.discovery.facts import HostFacts
 from homewright.engine.remedies import match
 from homewright.engine.states import Action
 from homewright.lxd import succession
 from homewright.lxd.identity import Identity
 from homewright.planning.hosts import endpoint
 from homewright.site.answers import Instance
+from homewright.site.models import Site
 from homewright.site.secrets import Secrets
 from homewright.stages.lxd import way
 
 pytestmark = pytest.mark.lab
 
-BRIDGE, CLUSTER, PROFILES, INSTANCES = "10/10", "20/10", "20/20", "20/30"
-
-
-@dataclasses.dataclass
-class LxdStage(StageOnServers):
-    """The stage, with what is known of the servers."""
-
-    facts_file: Path = Path()
-
-    def carry_out(self, name: str, action: Action, **more: Any) -> Outcome:
-        return super().carry_out(name, action, **{"facts_file": str(self.facts_file), **more})
-
-    def begin(self, *names: str) -> None:
-        """Taking instances back needs nothing of the state before: there were none of ours."""
-        for name in names:
-            if name == INSTANCES:
-                self.listings[name] = self.listing()
-                assert all(self.run(name).changed.values())
-                self.assert_proved(name)
-            else:
-                super().begin(name)
-
-    def assert_taken_back(self, name: str) -> None:
-        """LXD's package makes a link at its first installation alone: after a damage it is gone for good."""
-        if name != CLUSTER:
-            for server, lines in self.listing().items():
-                before = self.listings[name][server]
-                before -= {line for line in before - lines if " ./etc/dnsmasq.d/lxd " in line}
-        super().assert_taken_back(name)
-
-    def listing(self, hashed: str = "./etc ./usr/local") -> dict[str, set[str]]:
-        """Without what LXD itself keeps: its database is written all the time, and an instance has 20,000 files."""
-        command = files_command(hashed).replace("-path ./proc ", "-path ./proc -o -path ./var/lib/lxd* ")
-        return listing(self.practice.on, self.practice.names, command)
-
-
-def facts_of(practice: Practice) -> dict[str, HostFacts]:
-    found = gather(practice.site, practice.state)
-    assert all(isinstance(one, HostFacts) for one in found.values()), found
-    return {name: one for name, one in found.items() if isinstance(one, HostFacts)}
-
 
 @pytest.fixture(scope="module")
 def stage(practice: Practice, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LxdStage]:
     """All of it on servers that know nothing of LXD, with a small instance on each; and away again afterwards."""
-    nodes = tuple(Instance(name=f"{name}-node", host=name, cpu=2, memory=2, disk=20) for name in practice.names)
-    settings = practice.site.instances.model_copy(update={"nodes": nodes})
-    practice = dataclasses.replace(practice, site=practice.site.model_copy(update={"instances": settings}))
     file = tmp_path_factory.mktemp("facts") / "facts.json"
-    stage = LxdStage(practice, load([shipped()]), facts_file=file)
+    stage = LxdStage(with_nodes(practice), load([shipped()]), facts_file=file)
     stage.begin(BRIDGE)
-    told = facts_of(practice)
-    file.write_text(json.dumps({name: one.model_dump(mode="json") for name, one in told.items()}))
+    stage.write_facts()
     stage.begin(CLUSTER, PROFILES, INSTANCES)
     yield stage
     for name in (INSTANCES, PROFILES, CLUSTER, BRIDGE):
@@ -132,8 +85,6 @@ def test_after_a_take_over_lxd_trusts_the_new_certificate_alone(stage: LxdStage)
     assert set(stage.run(INSTANCES).changed.values()) == {0}
 
 
-LXC = "export LXD_CONF=/tmp/lxc"
-"""Or lxc would keep settings of its own in root's home, which the step did not."""
 QUERY = "lxc query"
 INSIDE = "lxc exec {node} -- sh -c"
 BREAKS = [
@@ -145,6 +96,7 @@ BREAKS = [
     (PROFILES, "ip route delete 10.100.0.0/24 dev br0", "there is no route"),
     seldom(PROFILES, f"iptables -t nat -F {way.CHAIN}", "not led out"),
     seldom(PROFILES, f"iptables -D FORWARD -j {way.CHAIN}", "lets nothing through"),
+    seldom(PROFILES, f"dpkg --remove --force-depends {way.PACKAGE} >/dev/null 2>&1", "not led out"),
     seldom(PROFILES, f"systemctl disable -q {way.UNIT}", "would not be open"),
     seldom(PROFILES, f"echo '# x' >>{way.SCRIPT}", "is not as it should be"),
     seldom(PROFILES, f"lxc profile set {way.PROFILE} boot.autostart=false", "of the profile"),
@@ -230,6 +182,52 @@ def test_an_instance_that_was_cut_off_is_made_anew(stage: LxdStage) -> None:
     stage.run(INSTANCES, hosts=[victim])
     stage.assert_proved(INSTANCES, victim)
     assert stage.practice.on(victim, f"{LXC}; lxc exec {node} -- ls /half", check=False) == ""
+
+
+GPU, SHARE = "homewright-gpu-0000-01-00-0", "share disk source=/srv path=/mnt/share"
+GPU_BREAKS = (
+    f"device remove {{node}} {GPU}",
+    f"device set {{node}} {GPU} pci=0000:0f:00.0",
+    f"device set {{node}} {GPU} mode=0600",
+    f"device add {{node}} {GPU.replace('01', '03')} gpu gputype=physical pci=0000:03:00.0",
+    f"device remove {{node}} {GPU}; lxc config device add {{node}} {GPU} unix-char path=/dev/null",
+)
+
+
+@pytest.mark.long
+def test_gpus_of_an_instance_are_broken_mended_and_taken_back(stage: LxdStage) -> None:
+    """20/40 with a real LXD, which keeps what it is told of devices; the GPU itself no practice server has, so the
+    instance stands still."""
+    victim = stage.practice.names[-1]
+    node = f"{victim}-node"
+    shared = {"host": victim, "address": "0000:01:00.0", "use": "containers"}
+    site = Site.model_validate({**stage.practice.site.model_dump(mode="json"), "gpus": [shared]})
+    more: dict[str, Any] = {"hosts": [victim], "site": site.model_dump(mode="json")}
+
+    def config(words: str) -> None:
+        stage.practice.on(victim, f"{LXC}; lxc config {words.format(node=node)}")
+
+    stage.practice.on(victim, f"{LXC}; lxc stop -f {node}")
+    try:
+        config(f"device add {{node}} {SHARE}")
+        before = stage.listing()
+        assert stage.run(GPUS, **more).changed == {victim: 1}
+        for damage in GPU_BREAKS:
+            assert stage.verdicts(GPUS, **more)[victim][0] == "proved"
+            assert stage.run(GPUS, **more).changed == {victim: 0}
+            config(damage)
+            verdict, reason = stage.verdicts(GPUS, **more)[victim]
+            assert (verdict, reason) == ("broken", f"The GPUs of {node} are not as planned."), damage
+            assert stage.run(GPUS, **more).changed == {victim: 1}
+        assert stage.verdicts(GPUS, **more)[victim] == ("proved", "1 devices are where they should be.")
+        for changed in (1, 0):
+            taken = stage.carry_out(GPUS, Action.ROLLBACK, **more)
+            assert (taken.states, taken.changed) == ({victim: "succeeded"}, {victim: changed}), taken.reasons
+        assert stage.listing() == before, "somebody's own device is there as before"
+    finally:
+        config(f"device remove {{node}} {SHARE.split()[0]}")
+        stage.run(INSTANCES, hosts=[victim])
+    stage.assert_proved(INSTANCES, victim)
 
 
 @pytest.mark.long
