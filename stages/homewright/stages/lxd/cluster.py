@@ -329,7 +329,8 @@ def retell(lxd: Lxd, who: Identity) -> None:
     """
     with suppress(LxdError):  # it is heard of all the same, only later
         known = lxd.get(f"certificates/{who.fingerprint}")
-        given = {name: known[name] for name in ("name", "type", "restricted", "projects", "certificate")}
+        writable = ("name", "type", "restricted", "projects", "certificate")
+        given = {name: known[name] for name in writable if name in known}
         lxd.put(f"certificates/{who.fingerprint}", given)
 
 
