@@ -329,7 +329,9 @@ class ClusterBackend:
         pods = tuple(Pod.of(pod) for pod in self._pods(intent.slug))
         claims = self.claims(intent.key)
         found: list[Event] = []
-        if always or (events and not (pods and all(pod.running for pod in pods))):
+        # A node that is silent changes no container of its pods: only their condition says so, and an event why.
+        fine = bool(pods) and all(pod.running and pod.ready_condition != "False" for pod in pods)
+        if always or (events and not fine):
             for about in (name, f"{name}-0", *(claim["metadata"]["name"] for claim in claims)):
                 listed = self.api.list("Event", namespace, fields=f"involvedObject.name={about}")
                 found += [Event.of(one) for one in listed.items]
