@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from homewright.site.rehearsed import PACE
+
 from .catalogues import NOTHING, Tiny
 
 SCRIPT = """
@@ -89,6 +91,7 @@ def test_a_run_on_a_full_disk_says_so_keeps_what_was_there_and_goes_on(tmp_path:
     for number in (1, 2, 3, 4):
         tiny.step(number, NOTHING.format(name="run"))
     environment = {**os.environ, "XDG_STATE_HOME": str(small), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    environment[PACE] = "0.05"
     command = ["unshare", "-m", sys.executable, str(script), str(small), str(tmp_path), str(tiny.root)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=400)
     assert done.returncode == 0, done.stderr

@@ -230,7 +230,11 @@ def environment(outer: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
+_BEGINS = "engine of run "
+
+
 def _spawn(command: list[str], folder: Path, run: str) -> None:
+    _begin_log(folder / "engine.log", run)
     unit = _systemd(run, folder)
     inherited = environment(os.environ)
     if unit is not None:
@@ -267,6 +271,14 @@ def _spawn(command: list[str], folder: Path, run: str) -> None:
         os.close(log)
     if done.returncode != 0:
         raise _crashed(folder)
+
+
+def _begin_log(file: Path, run: str) -> None:
+    """A block of the disk is the log's from now on: the last that an engine says may be that there is no other."""
+    with contextlib.suppress(OSError):
+        log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with os.fdopen(log, "w") as begun:
+            begun.write(f"{_BEGINS}{run}\n")
 
 
 def _systemd(run: str, folder: Path) -> list[str] | None:
@@ -332,6 +344,7 @@ def _crashed(folder: Path) -> StateError:
         last = (folder / "engine.log").read_text(errors="replace").strip().splitlines()[-1:]
     except OSError:
         last = []
+    last = [line for line in last if not line.startswith(_BEGINS)]
     return StateError(
         "The engine ended before it began.",
         f"It said: {last[0]}" if last else "It said nothing.",
