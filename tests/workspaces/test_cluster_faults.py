@@ -127,3 +127,17 @@ def test_a_credential_program_is_run_and_its_failure_told(server: StandIn, tmp_p
     with pytest.raises(Unreachable) as failed:
         Api(lambda: config(str(tmp_path / "missing"))).get("ConfigMap", "x", "y")
     assert "missing" in failed.value.what and "No such file" in failed.value.why
+
+
+def test_a_silent_node_is_seen_though_its_containers_are_said_to_run(server: StandIn) -> None:
+    running(server)
+    [pod] = server.all("Pod")
+    not_ready = {"type": "Ready", "status": "False", "reason": "KubeletNotReady"}
+    server.put({**pod, "status": {**pod["status"], "conditions": [not_ready]}})
+    about = {"kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+    server.put({
+        "kind": "Event", "metadata": {"name": "e", "namespace": pod["metadata"]["namespace"]}, "involvedObject": about,
+        "reason": "NodeNotReady", "message": "Node is not ready", "type": "Warning",
+    })  # fmt: skip
+    found = manager(server).show(ALICE)
+    assert found.state == "error" and "its node n1 does not answer" in found.reason and found.whose == "cluster"
