@@ -186,6 +186,30 @@ def test_nothing_is_taken_back_from_under_a_server_that_leaves(
         writer.close()
 
 
+@pytest.mark.parametrize("lost", ["a file", "all of it"])
+def test_a_look_that_was_cut_off_begins_anew_with_the_catalogue_as_it_is(
+    state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """Its copy was never brought to the disk for good: after a power cut it may be empty, or not there at all."""
+    file, folder = tmp_path / "site.yaml", state.run("r2")
+    files.save(file, SITE)
+    root = Tiny(tmp_path / "90", "90").step(1, NOTHING.format(name="run")).root
+    kept = folder / "catalogue"
+    for made in (state.runs, folder, *([kept, kept / "0"] if lost == "a file" else [])):
+        make_folder(made)
+    if kept.exists():
+        (kept / "0" / "stage.yaml").write_text("")
+    (folder / "request.json").write_text(json.dumps(asdict(RunRequest("verify", None, attempt=2))))
+    writer = Writer(state, "r2")
+    writer.change(writer.add_run(action=Action.VERIFY, state=State.RUNNING, created=0.0))
+    monkeypatch.setattr(process, "shipped", lambda: root)
+    try:
+        context, _ = Engine(file, state, "r2")._prepare(writer)
+    finally:
+        writer.close()
+    assert [stage.id for stage in context.catalogue.stages] == ["90"]
+
+
 def test_a_roll_back_has_ended_well_whatever_became_of_the_sites_file(state: StateFolder, tmp_path: Path) -> None:
     file = tmp_path / "site.yaml"
     file.write_text("name: [")

@@ -144,12 +144,15 @@ def test_one_that_was_started_ahead_has_loaded_before_it_is_asked(state: StateFo
 def test_one_that_is_asked_for_nothing_ends_by_itself(state: StateFolder, tmp_path: Path) -> None:
     loaded = tmp_path / "loaded"
     wanted = request(tmp_path, "00/10", f"open({str(loaded)!r}, 'w')")
-    make_folder(state.runs)
-    make_folder(state.run("r1"))
+    left = state.run("r1") / "proofs" / "request.json"
+    for folder in (state.runs, state.run("r1"), left.parent):
+        make_folder(folder)
+    left.write_text("what an engine asked that was cut off")
 
     async def go() -> list[int]:
         proofs = Proofs(state, "r1", asyncio.Event())
         proofs.start_ahead([wanted.file])
+        assert not left.exists(), "it would be asked that, with a fence that is none any more"
         await asyncio.to_thread(wait_for, loaded.exists, "the file to be loaded")
         there = leftovers.found(leftovers.site_mark(state))
         await asyncio.wait_for(proofs.leave(), 60)

@@ -90,6 +90,24 @@ def test_who_comes_second_reads_along_until_control_is_handed_over(
     drive(make_app(), SIZE, flow)
 
 
+def test_who_has_asked_hears_of_the_answer_by_the_journal_alone(make_app: Make, site: Path, going: StateFolder) -> None:
+    """Between the engine's word that it has the question and the next look, what was seen last knows of none."""
+
+    async def flow(pilot: Pilot[object]) -> None:
+        async with engine(going, []) as desk:
+            desk.look(BOB, wants=True)
+            await open_page(pilot, site, "deploy")
+            await until(pilot, shows(pilot, "read-only: bob at pts/2 is in control", "t take control"))
+            page = pilot.app.screen
+            assert isinstance(page, Viewing)
+            page._asks = True
+            page._once_more()
+            assert page._asks
+            assert "keeps control" not in text_of(pilot.app)
+
+    drive(make_app(), SIZE, flow)
+
+
 async def asked_by_bob(pilot: Pilot[object], site: Path, desk: control.Desk) -> None:
     """We are in control, and Bob has asked for it: the question is open."""
     await open_page(pilot, site, "deploy")

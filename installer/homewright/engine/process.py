@@ -97,9 +97,10 @@ class Engine:
             site = site.with_back(self.request.servers)
         goes_on = self.request.attempt > 1
         kept = folder / "catalogue"
-        if goes_on:
+        if goes_on and self.action is not Action.VERIFY:
             catalogue = load(sorted(kept.iterdir(), key=lambda root: int(root.name)))
         else:
+            shutil.rmtree(kept, ignore_errors=True)  # of a look that was cut off: it need not have come to the disk
             found = load([shipped(), *map(Path, self.request.stages)])
             catalogue = found.copy(kept, lasting=self.action is not Action.VERIFY)
         facts = known_facts(site, self.state)

@@ -96,6 +96,7 @@ class Proofs:
         """Start a process that loads these files and what they import; the next proofs are its own."""
         folder = self._state.run(self._run) / "proofs"
         make_folder(folder)
+        (folder / "request.json").unlink(missing_ok=True)  # another engine's, which was cut off: it is asked no more
         reader, gate = os.pipe()
         early: deque[Event] = deque(maxlen=EARLY)
         process = self._process(folder / "request.json", 0, Limits(), early.append)

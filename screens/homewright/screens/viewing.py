@@ -58,7 +58,7 @@ class Viewing(Page):
         """Where nothing happens in the run no look brings anything new: a question was asked while another box was
         open, or the engine's answer to who we are came after the journal's."""
         before = self._was
-        if self._viewers is not None:
+        if self._viewers is not None and not self._asks:  # an answer is in the journal alone: no look, no answer yet
             self.show_viewers(self._viewers)
         if self._was != before:
             self.standing_changed()
