@@ -136,6 +136,8 @@ def make(ground: Ground, there: ClusterWorkspaces, user: str, before: str) -> No
         with suppress(InstanceNotFound):
             there.delete(key, True)
         there.purge(key)
+        for one in there.api.list("PersistentVolumeClaim", NAMESPACE, f"homewright.dev/workspace={user}").items:
+            there.api.delete(one)  # of one that was deleted before, and kept its storage
         assert settled(there, user, {}) == {}
         return
     with suppress(InstanceNotFound):
