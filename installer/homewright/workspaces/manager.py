@@ -92,8 +92,7 @@ class Preview:
     """What was looked at and is well."""
     unknown: tuple[str, ...] = ()
     """What could not be looked at, and why."""
-    misses: tuple[Problem, ...] = ()
-    """What it would lack: it starts all the same."""
+    misses: tuple[Problem, ...] = ()  # what it would lack: it starts all the same
 
 
 @dataclass

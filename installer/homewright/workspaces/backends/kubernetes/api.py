@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from homewright.cluster.client import Cluster as Connection
 from homewright.cluster.kubeconfig import SECRET, Kubeconfig, KubeconfigError
 from homewright.errors import HomewrightError, Unreachable, visible
+from homewright.workspaces.backends.kubernetes.answers import lines_of, message, retry_after
 from homewright.workspaces.backends.kubernetes.reasons import quota_in
 from homewright.workspaces.backends.kubernetes.resources import ISTIO, OPENSHIFT, RESOURCES
 from homewright.workspaces.backends.kubernetes.words import MANAGER
@@ -129,9 +130,7 @@ class Api:
     ) -> Iterator[Listed]:  # fmt: skip
         """As `list`, page by page: what is done with one can be forgotten before the next is here. Raises Gone.
 
-        With a `turn` each page is read, and done with, only while that is held: of several lists that share one, one
-        page at a time takes room. No answer is waited for meanwhile.
-        """
+        `turn` is held while a page is read and done with, never while one is waited for."""
         query = {"limit": str(CHUNK), **({"labelSelector": selector} if selector else {})}
         query |= {"fieldSelector": fields} if fields else {}
         while True:
@@ -185,10 +184,10 @@ class Api:
         data = response.read()
         response.close()
         if response.status == 410:
-            raise Gone(_message(data))
+            raise Gone(message(data))
         failure = self._failure(response.status, data, "watch", kind, namespace)
         if response.status in _RETRIED and isinstance(failure, HomewrightError):
-            raise Busy(_retry_after(response), failure)
+            raise Busy(retry_after(response), failure)
         raise failure
 
     def create(self, manifest: Manifest) -> Manifest:
@@ -244,7 +243,7 @@ class Api:
         response = self._request("get", "Pod", namespace, pod, "log", query=query, timeout=timeout, stream=True)
         if response.status >= 400:
             raise self._failure(response.status, response.read(), "get", "Pod", namespace, "log")
-        for line in _lines(response):
+        for line in lines_of(response):
             yield line.decode("utf-8", "replace")
 
     def channel(
@@ -268,14 +267,9 @@ class Api:
             except (WebSocketException, OSError) as error:
                 raise self._silent(error) from error
 
-    def _json(
-        self, verb: str, kind: str, namespace: str | None, name: str = "", *, query: Mapping[str, str] | None = None,
-        body: Manifest | None = None, missing: bool = False, conflict: bool = False, patience_s: float | None = None,
-    ) -> Manifest | None:  # fmt: skip
-        data = self._asked(
-            verb, kind, namespace, name, query=query, body=body, missing=missing, conflict=conflict,
-            patience_s=patience_s,
-        )  # fmt: skip
+    def _json(self, verb: str, kind: str, namespace: str | None, name: str = "", **more: Any) -> Manifest | None:
+        """What `_asked` gives, read."""
+        data = self._asked(verb, kind, namespace, name, **more)
         return json.loads(data) if data is not None else None
 
     def _asked(
@@ -289,9 +283,9 @@ class Api:
         if response.status == 404 and missing:
             return None
         if response.status == 409 and conflict:
-            raise Conflict(_message(data))
+            raise Conflict(message(data))
         if response.status == 410:
-            raise Gone(_message(data))
+            raise Gone(message(data))
         raise self._failure(response.status, data, verb, kind, namespace)
 
     def _request(
@@ -329,7 +323,7 @@ class Api:
                     continue
                 if response.status not in _RETRIED or time.monotonic() + wait >= until:
                     return response
-                wait = max(wait, _retry_after(response))
+                wait = max(wait, retry_after(response))
                 response.close()
             time.sleep(min(wait, max(0.0, until - time.monotonic())))
             pause = min(pause * 2, _LONGEST_PAUSE_S)
@@ -359,7 +353,7 @@ class Api:
         self, status: int, data: bytes | Manifest, verb: str, kind: str, namespace: str | None, sub: str = ""
     ) -> Exception:
         """What an answer that is no success means."""
-        said = visible(_message(data))
+        said = visible(message(data))
         resource = "/".join(filter(None, (RESOURCES[kind].plural, sub)))
         where = f" in namespace {namespace}" if namespace else ""
         if status == 401:
@@ -441,11 +435,11 @@ class Watch:
 def _told(status: Manifest) -> Gone | Busy:
     """What an ERROR event of a watch means."""
     if status.get("code") == 410:
-        return Gone(_message(status))
+        return Gone(message(status))
     after = (status.get("details") or {}).get("retryAfterSeconds") or 0.0
     return Busy(
         float(after),
-        Unreachable("The cluster's API server ended its watch.", f"It says: {visible(_message(status))}."),
+        Unreachable("The cluster's API server ended its watch.", f"It says: {visible(message(status))}."),
     )
 
 
@@ -474,36 +468,3 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     from urllib3.exceptions import HTTPError
 
     return (OSError, HTTPError, ApiException)
-
-
-def _retry_after(response: Any) -> float:
-    """Seconds that the server asks for."""
-    text = response.headers.get("Retry-After", "") or ""
-    return float(text) if text.isdigit() else 0.0
-
-
-def _message(data: bytes | Manifest) -> str:
-    """What the server says of a failure: the message of its Status."""
-    if isinstance(data, bytes):
-        try:
-            data = json.loads(data)
-        except ValueError:
-            return data.decode("utf-8", "replace")[:500].strip() if isinstance(data, bytes) else ""
-    return str(data.get("message", "")) if isinstance(data, dict) else str(data)
-
-
-def _lines(response: Any) -> Iterator[bytes]:
-    """A stream's lines as they arrive. A stream that was shut down, or went silent, just ends."""
-    from urllib3.exceptions import HTTPError
-
-    rest = b""
-    try:
-        for chunk in response.stream(65536):
-            *whole, rest = (rest + chunk).split(b"\n")
-            yield from filter(None, whole)
-    except (HTTPError, OSError, ValueError):
-        pass  # whoever reads goes on from what it has
-    finally:
-        response.close()
-    if rest.strip():
-        yield rest
