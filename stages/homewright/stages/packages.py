@@ -35,10 +35,10 @@ def install(host: Host, names: Sequence[str], *, drivers: bool = False) -> bool:
 
 
 def remove(host: Host, names: Iterable[str], before: Iterable[str] | None) -> bool:
-    """Take these packages away, and what came with them and nobody asked for; true where there was one.
+    """Take these packages away, and what came with them and nobody asked for; true where one went.
 
-    What was there `before` stays, and so does what something else needs by now. Where nobody has written down what was
-    there (None), nothing but these packages goes.
+    What was there `before` stays, and so does what something else needs by now, these packages among it. Where nobody
+    has written down what was there (None), nothing but these packages goes.
     """
     there = set(installed(host))
     came = sorted(there - set(before) if before is not None else there & set(names))
@@ -48,12 +48,12 @@ def remove(host: Host, names: Iterable[str], before: Iterable[str] | None) -> bo
     by_itself = set(host.run(["apt-mark", "showauto", *came]).stdout.split())
     wanted = [name for name in came if name in mine or name in by_itself]
     purge(host, wanted, mine)
-    return True
+    return not there <= set(installed(host))
 
 
 def purge(host: Host, names: Sequence[str], own: Sequence[str], *, what: str = "it", first: str = ":") -> None:
-    """Take packages away; where something else needs any of them by now, `own` alone. `first` is a line of shell before
-    that. Raises CommandFailed with apt's words.
+    """Take packages away; where something else needs any of them by now, `own` alone, and of those none that something
+    else needs. `first` is a line of shell before that. Raises CommandFailed with apt's words.
     """
     script = _PURGE.format(packages=shlex.join(names), own=shlex.join(own), what=what, first=first)
     host.show(script, timeout=MINUTES * 60)
@@ -62,17 +62,30 @@ def purge(host: Host, names: Sequence[str], own: Sequence[str], *, what: str = "
 _PURGE = r"""set -e
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 get() {{ apt-get -q -y -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 -o APT::Get::AutomaticRemove=false purge "$@"; }}
+# What else would go with packages: all but those that may, the first word.
 others() {{
-    get -s "$@" | sed -n 's/^\(Purg\|Remv\) \([^ ]*\).*/\2/p' | while read -r name; do
-        case " $* " in *" $name "*) ;; *) echo "$name" ;; esac
+    may=" $1 "
+    shift
+    said=$(get -s "$@")
+    echo "$said" | sed -n 's/^\(Purg\|Remv\) \([^ ]*\).*/\2/p' | while read -r name; do
+        case "$may" in *" $name "*) ;; *) echo "$name" ;; esac
     done
 }}
 {first}
 packages="{packages}"
-needing=$(others $packages)
+needing=$(others "$packages" $packages)
 if [ -n "$needing" ]; then
     echo "what came with {what} stays, because something else needs it by now:" $needing
-    packages="{own}"
+    own="{own}" packages=
+    # One after the other, as of two that serve something else equally one can go.
+    for name in $own; do
+        needing=$(others "$own" $packages $name)
+        if [ -z "$needing" ]; then
+            packages="$packages $name"
+        else
+            echo "$name stays as well: without it these would go:" $needing
+        fi
+    done
 fi
-get $packages
+[ -z "$packages" ] || get $packages
 """
