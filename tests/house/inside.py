@@ -45,6 +45,11 @@ def install(lab: Lab, server: str, wheel: Path, uv: str) -> None:
     lab.on(server, f"cat >{PLACE}/bin/homewright; chmod 755 {PLACE}/bin/homewright", SCRIPT.encode())
 
 
+def ended(status: Mapping[str, Any]) -> bool:
+    """Whether nobody works on the run any more, and nobody will by himself."""
+    return status["state"] not in ("pending", "running", "interrupted")
+
+
 @dataclass(frozen=True)
 class Inside:
     """The command on one server, as its owner there, without any login: neither PAM nor a session is in the way."""
@@ -119,6 +124,30 @@ class Inside:
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired, ValueError):
             return {}
         return found
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Host and text of all that the latest run has said so far."""
+        script = (
+            "import json, sqlite3, sys; "
+            "rows = sqlite3.connect(sys.argv[1]).execute('SELECT host, text FROM events ORDER BY seq'); "
+            "print(json.dumps(rows.fetchall()))"
+        )
+        file = f"{self.state}/runs/{self.status().get('id', '')}/events.db"
+        said = self.lab.on(self.server, f"{shlex.join(['python3', '-c', script, file])} || true")
+        return [(host, text) for host, text in json.loads(said or "[]")]
+
+    def without_unit(self) -> None:
+        """Nothing is left of what goes on at boot, and nobody's login has kept the run alive."""
+        logins = "loginctl list-sessions --no-legend; ls /var/lib/systemd/linger 2>/dev/null || true"
+        assert self.lab.on(self.server, logins) == "", "somebody's login kept it alive"
+        look = (
+            "find /etc/systemd/system -name '*homewright-resume*'; "
+            "systemctl --plain --no-legend list-units 'homewright-*'"
+        )
+        limit = time.monotonic() + 60
+        while left := self.lab.on(self.server, look).strip():
+            assert time.monotonic() < limit, f"left of the unit: {left}"
+            time.sleep(0.5)
 
     def until(self, holds: Callable[[dict[str, Any]], object], what: str, limit_s: float = LIMIT_S) -> dict[str, Any]:
         """The first status of which this holds."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import shlex
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import pytest
 
 from homewright.engine.runners.guard import FENCE_FILE
 
-from .inside import Inside
+from .inside import Inside, ended
 
 if TYPE_CHECKING:
     from practice_lab import Lab
@@ -98,10 +97,6 @@ def afresh(inside: Inside) -> Iterator[None]:
         inside.lab.on(server, f"rm -rf {MADE}")
 
 
-def ended(status: dict[str, Any]) -> bool:
-    return status["state"] not in ("pending", "running", "interrupted")
-
-
 def begin(inside: Inside) -> None:
     """A run is in its slow step, on all servers."""
     told = json.loads(inside.run("--stages", f"{inside.home}/stages", "plan", "--only", "90", "--json"))["at_boot"]
@@ -137,18 +132,8 @@ def by_itself(inside: Inside, attempts: int) -> dict[str, Any]:
     assert status["state"] == "succeeded", status
     assert [step["state"] for step in status["steps"]] == ["succeeded"] * 3
     assert made(inside) == dict.fromkeys(SERVERS, UNINTERRUPTED)
-    signed_in = inside.lab.on(
-        "s1", "loginctl list-sessions --no-legend; ls /var/lib/systemd/linger 2>/dev/null || true"
-    )
-    assert signed_in == "", "somebody's login kept it alive"
     assert max(step["attempt"] for step in status["steps"]) == attempts, "how many engines have worked on it"
-    limit = time.monotonic() + 60
-    look = (
-        "find /etc/systemd/system -name '*homewright-resume*'; systemctl --plain --no-legend list-units 'homewright-*'"
-    )
-    while left := inside.lab.on("s1", look).strip():
-        assert time.monotonic() < limit, f"left of the unit: {left}"
-        time.sleep(0.5)
+    inside.without_unit()
     return status
 
 
@@ -231,15 +216,7 @@ def test_another_server_is_cut_off_from_the_network_for_a_minute(inside: Inside)
 
 def said(inside: Inside, host: str, text: str) -> bool:
     """Whether the latest run has said this of a server so far."""
-    run = inside.status().get("id", "")
-    script = (
-        "import sqlite3, sys; "
-        "rows = sqlite3.connect(sys.argv[1]).execute('SELECT text FROM events WHERE host = ?', (sys.argv[2],)); "
-        "print(any(sys.argv[3] in text for (text,) in rows))"
-    )
-    file = f"{inside.state}/runs/{run}/events.db"
-    words = shlex.join(["python3", "-c", script, file, host, text])
-    return inside.lab.on(inside.server, f"{words} || true").strip() == "True"
+    return any(name == host and text in line for name, line in inside.lines())
 
 
 STAGE_00 = ("00/10", "00/20", "00/30", "00/40")
