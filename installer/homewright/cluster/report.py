@@ -245,7 +245,7 @@ def _rights(forbidden: Sequence[str], incomplete: bool) -> Iterator[Lack]:
         yield Lack(what="The cluster does not tell all that we may do.", why=why, grave=False)
     elif forbidden:
         shown = ", ".join(forbidden[:4]) + (f" and {len(forbidden) - 4} more" if len(forbidden) > 4 else "")
-        do = ("use an account that may", "or have it allowed: homewright cluster --json lists everything")
+        do = ("use an account that may", "or have it allowed; all of it is listed by: homewright cluster --json")
         yield Lack(what="We may not do all that is needed there.", why=f"Not allowed: {shown}.", do=do, grave=True)
 
 

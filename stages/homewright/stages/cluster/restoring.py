@@ -124,7 +124,7 @@ def _bring_everywhere(source: Host, planes: Sequence[Host], wanted: Asked) -> No
     """The saved state is on every control plane, byte for byte, under a name that no later saving takes away."""
     saved = f"{etcd.SNAPSHOTS}/{wanted.name}"
     with source.task("The saved state") as task:
-        said = source.run(_KEEP.format(saved=shlex.quote(saved), id=wanted.id), check=False, timeout=600)
+        said = source.run(_KEEP.format(saved=shlex.quote(saved), id=wanted.id), check=False, timeout=180)
         if said.exit_code == 44:
             raise RestoreError(
                 f"{source.name} has no saved state {wanted.name}.",
@@ -148,10 +148,10 @@ def _bring(source: Host, host: Host, path: str, size: int, digest: str) -> bool:
     host.run(f"umask 077 && mkdir -p {etcd.SNAPSHOTS} && : >{path}.part")
     total = hashlib.sha256()
     for start, length in pieces(size):
-        data = source.run(f"tail -c +{start + 1} {path} | head -c {length}", timeout=300).stdout_bytes
+        data = source.run(f"tail -c +{start + 1} {path} | head -c {length}", timeout=180).stdout_bytes
         total.update(data)
-        host.run(f"truncate -s {start} {path}.part && cat >>{path}.part", stdin=data, timeout=300)
-    host.run(f"sync {path}.part && mv -T {path}.part {path} && sync -f {etcd.SNAPSHOTS}", timeout=300)
+        host.run(f"truncate -s {start} {path}.part && cat >>{path}.part", stdin=data, timeout=180)
+    host.run(f"sync {path}.part && mv -T {path}.part {path} && sync -f {etcd.SNAPSHOTS}", timeout=180)
     if total.hexdigest() != digest or _digest(host, path) != digest:
         host.remove(path)
         raise RestoreError(
@@ -163,7 +163,7 @@ def _bring(source: Host, host: Host, path: str, size: int, digest: str) -> bool:
 
 
 def _digest(host: Host, path: str) -> str:
-    said = host.run(f"[ ! -e {path} ] || sha256sum <{path}", timeout=300).stdout.split()
+    said = host.run(f"[ ! -e {path} ] || sha256sum <{path}", timeout=180).stdout.split()
     return said[0] if said else ""
 
 
@@ -187,7 +187,7 @@ def _make(host: Host, plan: ClusterPlan, planes: Sequence[Host], wanted: Asked) 
                 cluster=peers([(plane.name, known[plane.name]) for plane in planes]),
                 peer=f"https://{known[host.name]}:2380",
             ),
-            timeout=600,
+            timeout=180,
         )
         task.changed = "made" in said.stdout.split()
 
@@ -246,7 +246,7 @@ def _known_again(host: Host, planes: Sequence[Host]) -> None:
 
 def _tidy(host: Host, wanted: Asked) -> None:
     with host.task("What was before is kept") as task:
-        task.changed = "kept" in host.run(_TIDY.format(id=wanted.id), timeout=600).stdout.split()
+        task.changed = "kept" in host.run(_TIDY.format(id=wanted.id), timeout=180).stdout.split()
 
 
 _KEEP = f"""set -eu
