@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from homewright.catalogue import load, shipped
 from homewright.discovery.facts import HostFacts, System
+from homewright.engine.remedies import match
 from homewright.errors import HomewrightError
 from homewright.site.models import Server, Site
 from homewright.stages.lxd import cluster, pool
@@ -138,7 +140,73 @@ def test_tools_of_storage_that_came_since_are_seen_after_a_start(
         assert [host.name for host in hosts if host.error is not None] == refused
     for host in hosts:
         if host.error is not None:
-            assert "LXD on s2 cannot use btrfs." in host.error.what and "btrfs-progs" in host.error.as_text()
+            assert "LXD on s2 lacks btrfs, in which" in host.error.what and "btrfs-progs" in host.error.as_text()
+
+
+@pytest.mark.parametrize(
+    ("lacking", "down", "begun", "joined", "failed"),
+    [
+        (["s2"], ["s2"], ["s1"], ["s3"], ["s2"]),  # it is no reason for the others to be refused
+        (["s1", "s2"], ["s1"], [], [], ["s1", "s2", "s3"]),
+        (["s1", "s2"], [], ["s1"], ["s2", "s3"], []),
+    ],
+)
+def test_a_server_whose_lxd_does_not_come_up_again_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, lacking: Sequence[str], down: Sequence[str],
+    begun: Sequence[str], joined: Sequence[str], failed: Sequence[str],
+) -> None:  # fmt: skip
+    site = SITE.model_copy(update={"instances": SITE.instances.model_copy(update={"storage": "btrfs"})})
+    hosts = [server(one.name) for one in SITE.servers]
+    stood: Any = {}
+    for host in hosts:
+        found = Lxd(drivers=("dir",) if host.name in lacking else ("btrfs", "dir"))
+        host.site, stood[host.name] = site, SimpleNamespace(host=host, state="fresh", found=found)
+    told: dict[str, list[str]] = {"first": [], "join": []}
+    lxd = SimpleNamespace(get=lambda path: {"driver": "btrfs"} if "pools" in path else [])
+
+    def start(host: Any, *, again: bool) -> None:
+        if host.name in down:
+            raise HomewrightError(f"lxd waitready failed on {host.name}")
+
+    monkeypatch.setattr(pool.packages, "start", start)
+    monkeypatch.setattr(pool, "look", lambda host: Lxd(drivers=("btrfs", "dir")))
+    monkeypatch.setattr(cluster, "identity", lambda host: SimpleNamespace(fingerprint="f" * 64, owner="f" * 16))
+    monkeypatch.setattr(cluster, "_init", lambda host, preseed: told["first"].append(host.name))
+    monkeypatch.setattr(cluster, "trust", lambda host, who: False)
+    monkeypatch.setattr(cluster, "connect", lambda host: nullcontext(lxd))
+    monkeypatch.setattr(cluster, "_join", lambda host, *rest: told["join"].append(host.name))
+    cluster.form(hosts, stood)
+    assert told == {"first": begun, "join": joined}
+    assert [host.name for host in hosts if host.error is not None] == failed
+    for host in hosts:
+        if host.error is not None:
+            said = "waitready failed" if host.name in down else "s1 was to begin it"
+            assert said in host.error.as_text()
+
+
+def test_what_is_said_of_packages_and_of_storage_has_its_remedy() -> None:
+    catalogue = load([shipped()])
+    host = server("s3")
+    pool.refuse_without([host], {"s3": ("dir",)}, "zfs")
+    with pytest.raises(HomewrightError) as chosen:
+        site = SITE.model_copy(update={"instances": SITE.instances.model_copy(update={"storage": "zfs"})})
+        pool.choose(site, FACTS, {"s3": ("dir",)})
+    for step, words, says in (
+        ("20/10", host.error.what, "the storage that the cluster has"),
+        ("20/10", chosen.value.why, "the storage that was chosen"),
+        *(
+            (step, words, says)
+            for step in ("20/10", "20/20")
+            for words, says in (
+                ("E: Could not get lock /var/lib/dpkg/lock-frontend.", "Another program installs packages"),
+                ("E: Failed to fetch http://deb.example.org/iptables.deb", "cannot fetch packages"),
+                ("dpkg: error: No space left on device", "disk is full"),
+            )
+        ),
+    ):
+        found = match(catalogue.step(step).remedies, [words])
+        assert found is not None and says in found.say, (step, words)
+        assert ("site unset" in " ".join(found.do)) is (words is chosen.value.why)
 
 
 def test_a_server_that_cannot_have_the_clusters_storage_does_not_begin_to_join(monkeypatch: pytest.MonkeyPatch) -> None:

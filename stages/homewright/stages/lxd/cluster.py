@@ -267,6 +267,14 @@ def form(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
     if not members:
         with first.task("Cluster of one") as task:
             drivers = pool.able(hosts, _drivers(stood), site.instances.storage)
+            if first.error is not None:
+                for host in waiting:
+                    host.error = host.error or LxdError(
+                        f"There is no cluster that {host.name} could join.",
+                        f"{first.name} was to begin it, and its LXD has not come up again.",
+                        [f"see what is said of {first.name}, then: homewright retry"],
+                    )
+                return
             kind, why = pool.choose(site, first.facts, drivers)
             first.say(f"storage is {kind}. {why}")
             _init(first, first_preseed(site, first.name, owner_of(site, who), kind, plan))

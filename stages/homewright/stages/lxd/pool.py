@@ -38,7 +38,7 @@ def able(hosts: Sequence[Host], drivers: Drivers, kind: str | None) -> dict[str,
     """What each LXD can use; one of these servers' that lacks `kind`, and is in no cluster yet, is started anew first.
 
     LXD looks for the tools of storage at its start alone, so that those which somebody has installed since, as he was
-    told to, are seen from the next start on. A host where it does not come up has its `error`.
+    told to, are seen from the next start on. A host where it does not come up has its `error`, and is left out.
     """
     lacking = [host for host in hosts if kind is not None and kind not in drivers.get(host.name, (kind,))]
 
@@ -46,7 +46,9 @@ def able(hosts: Sequence[Host], drivers: Drivers, kind: str | None) -> dict[str,
         packages.start(host, again=True)
         return look(host).drivers
 
-    return {**drivers, **together(lacking, anew)}
+    found = {**drivers, **together(lacking, anew)}
+    down = {host.name for host in hosts if host.error is not None}
+    return {name: kinds for name, kinds in found.items() if name not in down}
 
 
 def refuse_without(hosts: Sequence[Host], drivers: Drivers, kind: str) -> None:
@@ -54,8 +56,8 @@ def refuse_without(hosts: Sequence[Host], drivers: Drivers, kind: str) -> None:
     for host in hosts:
         if host.error is None and kind not in drivers.get(host.name, ()):
             host.error = HomewrightError(
-                f"LXD on {host.name} cannot use {kind}.",
-                "The cluster that it is to join keeps its instances in that. It has not joined.",
+                f"LXD on {host.name} lacks {kind}, in which the cluster keeps its instances.",
+                "It has not joined.",
                 [f"install its tools on {host.name} ({TOOLS.get(kind, kind)}), then: homewright retry"],
             )
 
