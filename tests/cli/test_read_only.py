@@ -92,7 +92,7 @@ def test_every_command_answers_or_says_why_it_does_not(tmp_path: Path, environme
         assert code == 1, (command, out, errors)
         both = out + errors
         assert "Read-only file system" in both and "findmnt -T" in both, (command, both)
-        assert ("XDG_STATE_HOME=DIR" if command in LAB else f"cp -a {state.root} DIR") in both, (command, both)
+        assert ("XDG_STATE_HOME=DIR" if command in LAB else f"cp -a {state.root}/. DIR/") in both, (command, both)
         assert not any(word in both for word in ("Traceback", "defect of Homewright")), (command, both)
     assert json.loads(said["apply --yes --json"][1])["error"]["code"] == "state"
     assert "from the journal" in said["attach"][1]

@@ -83,7 +83,7 @@ except StateError as error:
     ended, refused = done.stdout.splitlines()
     assert ended == "failed full"
     assert refused.startswith("The disk that holds the state folder is full.")
-    assert "--state DIR" in refused
+    assert "mkdir -p DIR && cp -a " in refused and "/. DIR/, then: homewright --state DIR resume" in refused
 
 
 @SMALL

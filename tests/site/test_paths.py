@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -104,7 +106,8 @@ def test_a_folder_that_cannot_be_made_is_told(home: Path) -> None:
         (errno.ENOSPC, "free some space"),
         (errno.EDQUOT, "free some space"),
         (errno.EACCES, "ls -ld"),
-        (errno.EPERM, "or choose another folder"),
+        (errno.EPERM, "lsattr -d"),
+        (errno.ENOTSUP, "or choose another folder"),
     ],
 )
 def test_why_a_folder_cannot_be_written_decides_what_to_do(home: Path, number: int, said: str) -> None:
@@ -120,9 +123,54 @@ def test_where_else_to_go_on_depends_on_what_lies_there(home: Path) -> None:
     fresh, recorded = StateFolder.of("fresh"), StateFolder.of("attic", site=site).create()
     assert "homewright --state DIR" in last(fresh.root) and "cp -a" not in last(fresh.root)
     for folder in (recorded.root, recorded.runs / "r1"):
-        assert last(folder) == f"or go on elsewhere: cp -a {recorded.root} DIR, then: homewright --state DIR …"
+        copied = f"mkdir -p DIR && cp -a {recorded.root}/. DIR/"
+        assert last(folder) == f"or go on elsewhere: {copied}, then: homewright --state DIR …"
     assert "XDG_STATE_HOME=DIR" in last(paths.state_home() / "lab")
     assert "XDG_CACHE_HOME=DIR" in last(paths.cache_home() / "lab")
+    assert "XDG_CONFIG_HOME=DIR" in last(paths.config_home() / "attic"), "where there are no answers yet"
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("project/site.yaml", "then save it again, or save it elsewhere"),
+        ("config/homewright/attic/site.yaml", "or go on with a copy of it elsewhere: homewright --site FILE …"),
+        ("state/homewright/practice.json", "or have it elsewhere: XDG_STATE_HOME=DIR homewright …"),
+        ("cache/homewright/lab/made.json", "or have it elsewhere: XDG_CACHE_HOME=DIR homewright …"),
+        ("state/homewright/sites/fresh/site-file", "or choose another folder, of your own: homewright --state DIR …"),
+        ("chosen/site-file", "or choose another folder, of your own: homewright --state DIR …"),
+        ("recorded/site-file", "then: homewright --state DIR …"),
+        ("recorded/facts/s1.json", "then: homewright --state DIR …"),
+    ],
+)
+def test_of_a_file_that_cannot_be_saved_only_that_is_said_which_leads_elsewhere(
+    home: Path, monkeypatch: pytest.MonkeyPatch, file: str, said: str
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    StateFolder(home / "recorded", home / "site.yaml").create()
+    (home / file).parent.mkdir(parents=True, exist_ok=True)
+    if file.endswith("site.yaml"):
+        (home / file).write_bytes(b"")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StateError) as caught:
+        paths.write_atomically(home / file, b"x")
+    first, last = caught.value.do
+    assert first.endswith(f"df -h {(home / file).parent}")
+    assert last.endswith(said) and ("DIR" in last) is ("DIR" in said)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_copy_of_a_state_folder_is_one_whether_its_place_is_there_or_not(home: Path, there: bool) -> None:
+    recorded = StateFolder(home / "Ann's state", home / "site.yaml").create()
+    target = home / "other disk" / "attic"
+    if there:
+        target.mkdir(parents=True)
+    command = paths.moving(recorded.root).replace("DIR", shlex.quote(str(target)))
+    subprocess.run(["sh", "-ec", command], check=True, timeout=60)
+    assert paths.recorded_above(target / "runs") == target
+    assert stat.S_IMODE(target.stat().st_mode) == 0o700
 
 
 def test_a_save_replaces_as_a_whole_and_leaves_nothing_behind(home: Path) -> None:

@@ -193,7 +193,7 @@ def make_folder(folder: Path) -> None:
             raise NotADirectoryError(20, "It is no folder")
         status = folder.stat()
         if status.st_mode & stat.S_ISVTX:  # /tmp and its like: closing it would lock everybody else out
-            raise PermissionError(1, "Everybody shares it, and what is kept here is private")
+            raise OSError(errno.ENOTSUP, "Everybody shares it, and what is kept here is private")
         if status.st_uid == os.getuid() and status.st_mode & 0o077:
             folder.chmod(0o700)
         with tempfile.TemporaryFile(dir=folder):
@@ -206,8 +206,11 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-def remedies(folder: Path, error: OSError) -> list[str]:
-    """What to do where this folder cannot be written: mend it, or have it elsewhere with what it holds already."""
+def remedies(folder: Path, error: OSError, *, file: Path | None = None) -> list[str]:
+    """What to do where this folder, or this `file` in it, cannot be written: mend it, or have it elsewhere.
+
+    How else Homewright is called is said only where that leads elsewhere: of what lies in a folder of its own.
+    """
     place = shlex.quote(str(folder))
     match error.errno:
         case errno.EROFS:
@@ -218,18 +221,34 @@ def remedies(folder: Path, error: OSError) -> list[str]:
         case errno.ENOSPC | errno.EDQUOT:
             mend = [f"free some space, on the disk that this names: df -h {place}"]
         case errno.EPERM:
+            both = place if file is None else f"{place} {shlex.quote(str(file))}"
+            mend = [f"see whether one is marked i, which nobody may change: lsattr -d {both}; then: sudo chattr -i ONE"]
+        case errno.ENOTSUP:
             mend = []
         case _:
             mend = [f"make it a folder that you can write; whose it is: ls -ld {place}"]
     above = (folder, *folder.parents)
-    recorded = next((path for path in above if os.access(path / _OWNER, os.F_OK)), None)
-    if recorded is not None:
-        return [*mend, f"or go on elsewhere: cp -a {shlex.quote(str(recorded))} DIR, then: homewright --state DIR …"]
+    if (recorded := recorded_above(folder)) is not None:
+        return [*mend, f"or go on elsewhere: {moving(recorded)}, then: homewright --state DIR …"]
+    if file is not None and file.exists() and config_home() in above:
+        return [*mend, "then save it again, or go on with a copy of it elsewhere: homewright --site FILE …"]
     homes = (("STATE", state_home()), ("CACHE", cache_home()), ("CONFIG", config_home()))
     kind = next((kind for kind, home in homes if home in above and state_home() / "sites" not in above), None)
     if kind is not None:
         return [*mend, f"or have it elsewhere: XDG_{kind}_HOME=DIR homewright …"]
-    return [*mend, "or choose another folder, of your own: homewright --state DIR …"]
+    if file is None or file.name == _OWNER or state_home() in above:
+        return [*mend, "or choose another folder, of your own: homewright --state DIR …"]
+    return [*mend, "then save it again, or save it elsewhere"]
+
+
+def recorded_above(folder: Path) -> Path | None:
+    """The state folder that this folder is, or lies in; None where nothing has been recorded for a site."""
+    return next((path for path in (folder, *folder.parents) if os.access(path / _OWNER, os.F_OK)), None)
+
+
+def moving(recorded: Path) -> str:
+    """The command that copies a state folder to DIR, whether that is there already or not."""
+    return f"mkdir -p DIR && cp -a {shlex.quote(f'{recorded}/.')} DIR/"
 
 
 def write_atomically(file: Path, data: bytes, mode: int = 0o600) -> None:
@@ -253,7 +272,7 @@ def write_atomically(file: Path, data: bytes, mode: int = 0o600) -> None:
         raise StateError(
             f"{file} could not be saved.",
             f"{error.strerror or error}. The old file is unchanged.",
-            remedies(file.parent, error),
+            remedies(file.parent, error, file=file),
         ) from error
     finally:
         if temporary is not None:

@@ -22,7 +22,7 @@ from homewright.engine.events import BESIDE, Event, Kind, Level
 from homewright.engine.journal import integrity, schema, volumes
 from homewright.engine.redaction import Redactor
 from homewright.errors import StateError
-from homewright.site.paths import StateFolder, make_folder, remedies, sync_folder
+from homewright.site.paths import StateFolder, make_folder, moving, recorded_above, remedies, sync_folder
 
 BALLAST = 4 * 1024 * 1024
 """Bytes kept in reserve for final states: the WAL pages of some hundred transitions."""
@@ -330,12 +330,13 @@ def _failed(error: OSError | sqlite3.Error, place: Path) -> StateError:
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or (
         isinstance(error, sqlite3.Error) and _is_full(error)
     ):
+        state = recorded_above(folder) or folder
         return StateError(
             "The disk that holds the state folder is full.",
             f"{place} could not be written.",
             [
                 "free some space on it: df -h shows which disk; then go on: homewright resume",
-                "or go on on another disk: cp -a the state folder to DIR, then: homewright --state DIR resume",
+                f"or go on on another disk: {moving(state)}, then: homewright --state DIR resume",
             ],
         )
     return StateError(
