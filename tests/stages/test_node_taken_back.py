@@ -240,10 +240,38 @@ esac
 """
 
 
-@pytest.mark.parametrize(("hours", "saved"), [(1, True), (23, True), (25, False), (None, False)])
+@pytest.mark.parametrize(("hours", "saved"), [(1, True), (23, True), (25, False), (None, False), (-48, False)])
 def test_a_saved_state_of_today_is_found(server: Server, hours: int | None, saved: bool) -> None:
     now = datetime.now(UTC)
     if hours is not None:
         server.at(f"{etcd.SNAPSHOTS}/{now - timedelta(hours=hours):%Y%m%dT%H%M%SZ}.db", "x")
     server.at(f"{etcd.SNAPSHOTS}/restoring-1", "x")
     assert etcd.is_saved(server, now) is saved  # type: ignore[arg-type]
+
+
+def kept(server: Server, *years: int) -> list[str]:
+    """The years of what is saved, once there were states of these and one more was saved."""
+    for year in years:
+        server.at(f"{etcd.SNAPSHOTS}/{year}0101T000000Z.db", f"{year}")
+    server.at("/var/lib/etcd/.homewright-snapshot", "now")
+    ctr = server.at(f"{documents.PROGRAMS}/bin/ctr", CTR.replace("{root}", str(server.root)))
+    ctr.chmod(0o755)
+    path = etcd.snapshot(server)  # type: ignore[arg-type]
+    assert Path(path).read_text() == "now", "what is told to be saved is there"
+    return sorted(file.name[:4] for file in (server.root / etcd.SNAPSHOTS.lstrip("/")).glob("*.db"))
+
+
+def test_the_oldest_saved_states_go(server: Server) -> None:
+    this = str(datetime.now(UTC).year)
+    assert kept(server, 2001, 2002, 2003, 2004, 2005, 2006) == ["2003", "2004", "2005", "2006", this]
+
+
+def test_a_state_that_is_being_put_back_stays(server: Server) -> None:
+    wanted = server.at(f"{etcd.SNAPSHOTS}/20010101T000000Z.db")
+    wanted.with_name("restoring-1").hardlink_to(wanted)
+    assert kept(server, 2001, 2002, 2003, 2004, 2005, 2006)[:3] == ["2001", "2003", "2004"]
+
+
+def test_a_clock_that_went_backwards_takes_nothing_away_that_was_just_saved(server: Server) -> None:
+    this = str(datetime.now(UTC).year)
+    assert kept(server, 2091, 2092, 2093, 2094, 2095, 2096) == [this, "2093", "2094", "2095", "2096"]

@@ -18,6 +18,8 @@ CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-sche
 KEPT = 5
 DUE_HOURS = 24
 """A run of the stage saves the state where none on the first control plane is younger."""
+_AHEAD = timedelta(minutes=5)
+"""How far a state's time may lie ahead of ours: two clocks. One from further on says nothing about today."""
 _PKI = "/etc/kubernetes/pki/etcd"
 CTR = f"{documents.PROGRAMS}/bin/ctr -a {documents.RUNTIME}/containerd.sock -n k8s.io"
 
@@ -50,7 +52,8 @@ mv /var/lib/etcd/.homewright-snapshot $name.new
 sync -f $name.new
 mv -T $name.new $name
 sync -f {SNAPSHOTS}
-ls {SNAPSHOTS}/*.db | head -n -{KEPT} | xargs -r rm -f
+# What is being put back has a second link, and stays; and so does the new one, whatever this server's clock says.
+find {SNAPSHOTS} -maxdepth 1 -name '*.db' -links 1 | grep -vxF "$name" | sort | head -n -{KEPT - 1} | xargs -r rm -f
 echo $name
 """
 
@@ -73,7 +76,8 @@ def remove(host: Host, name: str) -> bool:
 def is_saved(host: Host, now: datetime) -> bool:
     """Whether a state was saved here less than a day ago. Raises CommandFailed."""
     listed = host.run(snapshots.LIST).stdout
-    return any(now - one.at < timedelta(hours=DUE_HOURS) for one in snapshots.listed(host.name, listed))
+    ages = [now - one.at for one in snapshots.listed(host.name, listed)]
+    return any(-_AHEAD <= age < timedelta(hours=DUE_HOURS) for age in ages)
 
 
 def snapshot(host: Host) -> str:
