@@ -95,11 +95,29 @@ def test_what_was_made_since_is_what_would_be_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/api/v1/namespaces/garden/configmaps/note", "config map"),
+        ("/api/v1/namespaces/garden/configmaps/kube-root-ca.crt", ""),
+        ("/api/v1/namespaces/garden/services/web", "service"),
+        ("/api/v1/persistentvolumes/disk", "volume"),
+        ("/apis/batch/v1/namespaces/garden/cronjobs/nightly", "cron job"),
+    ],
+)
+def test_nobody_loses_untold_what_they_made(path: str, told: str) -> None:
+    found = newer(ClusterOfPaths({path: made(path.rpartition("/")[2], 10)}), SAVED)
+    assert [one.kind for one in found] == ([told] if told else [])
+
+
+@pytest.mark.parametrize(
     ("since", "said"),
     [
-        ([Newer("node", 1, ("s3",)), Newer("ingress", 2, ("a/b", "a/c"))], "1 node (s3); 2 ingresses (a/b, a/c)."),
-        ([Newer("claim", 7, ("a/b",))], "7 claims (a/b, …)."),
-        ([], "Nothing that lasts was made since."),
+        (
+            [Newer("node", 1, ("s3",)), Newer("ingress", 2, ("a/b", "a/c"))],
+            "1 node (s3); 2 ingresses (a/b, a/c); other",
+        ),
+        ([Newer("claim", 7, ("a/b",))], "7 claims (a/b, …); other kinds, such as roles and custom resources, are not"),
+        ([], "config maps or secrets were made since; other kinds, such as roles and custom resources, are not looked"),
         (ClusterAway("The cluster's API does not answer at x."), "cannot be told, for the cluster does not answer"),
     ],
 )

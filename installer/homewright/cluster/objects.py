@@ -30,7 +30,7 @@ _HOLDING = (
 """What somebody may have in a namespace and would miss."""
 _OWNERS = frozenset({"CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"})
 """What one of these owns goes with it, and is looked at there."""
-_EVERYWHERE = {
+EVERYWHERE = {
     "configmaps": ("kube-root-ca.crt", "istio-ca-root-cert"),
     "serviceaccounts": ("default",),
 }
@@ -139,7 +139,7 @@ def _goes_by_itself(kind: str, found: Mapping[str, Any]) -> bool:
     owners = metadata.get("ownerReferences") or ()
     return (
         "deletionTimestamp" in metadata
-        or metadata["name"] in _EVERYWHERE.get(kind, ())
+        or metadata["name"] in EVERYWHERE.get(kind, ())
         or (bool(owners) and all(owner.get("kind") in _OWNERS for owner in owners))
         # The token of an account, which is looked at itself.
         or found.get("type") == "kubernetes.io/service-account-token"

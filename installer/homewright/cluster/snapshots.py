@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from homewright.access.connection import Connection
 from homewright.access.endpoint import Endpoint
 from homewright.cluster.client import Cluster, ClusterError
+from homewright.cluster.objects import EVERYWHERE
 from homewright.errors import HomewrightError, UsageError
 
 FOLDER = "/var/lib/homewright/etcd"
@@ -34,13 +35,20 @@ _KINDS = (
     ("node", "/api/v1/nodes"),
     ("namespace", "/api/v1/namespaces"),
     ("claim", "/api/v1/persistentvolumeclaims"),
+    ("volume", "/api/v1/persistentvolumes"),
     ("deployment", "/apis/apps/v1/deployments"),
     ("stateful set", "/apis/apps/v1/statefulsets"),
     ("daemon set", "/apis/apps/v1/daemonsets"),
+    ("cron job", "/apis/batch/v1/cronjobs"),
+    ("service", "/api/v1/services"),
     ("ingress", "/apis/networking.k8s.io/v1/ingresses"),
+    ("config map", "/api/v1/configmaps"),
     ("secret", "/api/v1/secrets"),
 )
 """What somebody would miss, as it is called here; what follows from these by itself is left out."""
+_LOOKED_AT = "nodes, namespaces, claims, volumes, workloads, services, ingresses, config maps or secrets"
+"""The same in words."""
+_NOT_LOOKED_AT = "other kinds, such as roles and custom resources, are not looked at"
 NAMED = 5
 """How many of a kind are named."""
 
@@ -158,7 +166,8 @@ def newer(api: Cluster, since: datetime) -> list[Newer]:
     """What was made after a state was saved, and would be forgotten. Raises ClusterError."""
     found = []
     for kind, path in _KINDS:
-        names = list(younger(api.list(path), since))
+        by_itself = EVERYWHERE.get(path.rpartition("/")[2], ())
+        names = [name for name in younger(api.list(path), since) if name.rpartition("/")[2] not in by_itself]
         if names:
             found.append(Newer(kind, len(names), tuple(names[:NAMED])))
     return found
@@ -180,9 +189,9 @@ def cost(state: Snapshot, now: datetime, made: Sequence[Newer] | ClusterError) -
         yield f"What was made since is forgotten. It cannot be told, for the cluster does not answer: {made.what}"
     elif made:
         parts = [f"{_counted(one.count, one.kind)} ({_named(one)})" for one in made]
-        yield f"What was made since is forgotten: {'; '.join(parts)}."
+        yield f"What was made since is forgotten: {'; '.join(parts)}; {_NOT_LOOKED_AT}."
     else:
-        yield "Nothing that lasts was made since."
+        yield f"No {_LOOKED_AT} were made since; {_NOT_LOOKED_AT}."
     yield "What was changed or deleted since is as it was then; data in volumes is not touched."
     yield "For some minutes the API does not answer; pods go on, until the cluster says otherwise."
     yield f"What etcd has now is kept on every control plane, in {BEFORE}."
