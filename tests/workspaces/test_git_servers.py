@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
+import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -100,7 +105,13 @@ def test_no_branch_is_missed_in_a_list_that_was_cut_off() -> None:
     assert judged(Answer(200, data), repository, "alice", True).state == "wrong"
 
 
-@pytest.mark.parametrize("data", [b"", b"0000", b"zzzz", b"0005x", b"0004", b"001e# service=git-receive-pack\n"])
+ADVERTISED = b"001e# service=git-upload-pack\n"
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"0000", b"zzzz", b"0005x", b"0004", b"001e# service=git-receive-pack\n",
+    ADVERTISED + b"-01e" + b"x" * 10, ADVERTISED + b"+004", ADVERTISED + b" 004", ADVERTISED + b"0_04",
+])  # fmt: skip
 def test_what_is_no_advertisement(data: bytes) -> None:
     assert read_refs(data) is None
 
@@ -147,6 +158,83 @@ def test_what_gitea_says_else(gitea: GitServer) -> None:
         200, {}, b'[{"full_name": "a/\\u001b[2Jb"}, {"full_name": 7}, 8, {"full_name": "a/../../b c"}, {}]',
     )  # fmt: skip
     assert told(gitea.address, ALICE).repositories == ()
+
+
+def test_gitea_s_answers_may_be_anything(gitea: GitServer) -> None:
+    gitea.answers["/api/v1/user"] = (200, {}, b'{"login": {"a": "b"}}')
+    gitea.answers["/api/v1/user/repos"] = (200, {"X-Total-Count": "\u00b2"}, b'[{"full_name": "a/b"}]')
+    said = told(gitea.address, ALICE)
+    assert (said.accepted, said.login, [one.name for one in said.repositories]) == (True, "", ["a/b"])
+    gitea.answers["/api/v1/user/repos"] = (200, {}, b"[" * 200_000)
+    assert told(gitea.address, ALICE).repositories == ()
+
+
+def test_an_empty_repository_has_no_branch(gitea: GitServer) -> None:
+    empty, other, _ = told(gitea.address, ALICE).repositories
+    assert (empty.empty, empty.branch) == (True, "") and (other.empty, other.branch) == (False, "main")
+    assert "leave the branch out" in check(at(gitea, "alice/empty", "main"), "alice", ALICE).do
+    assert check(at(gitea, "alice/project", "none"), "alice", ALICE).do == "name one that is there: main"
+
+
+def test_a_remedy_is_a_command_that_a_shell_takes() -> None:
+    said = judged(Answer(401), Repository(url="https://[2001:db8::1]/a/b"), "o'hara; ls", True)
+    words = shlex.split(said.do.partition(": ")[2])
+    assert words == ["homewright", "workspace", "credentials", "o'hara; ls", "--server", "https://[2001:db8::1]"]
+
+
+@pytest.fixture
+def dripping() -> Iterator[Callable[[bytes], str]]:
+    """A server that says so much at once, and after that a byte now and then, for ever; its address."""
+    with ExitStack() as stack:
+
+        def listening(said: bytes) -> str:
+            over = threading.Event()
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+            def drip(caller: socket.socket) -> None:
+                with caller, suppress(OSError):
+                    caller.recv(4096)
+                    caller.sendall(said)
+                    while not over.wait(0.02):
+                        caller.sendall(b"x")
+
+            def serve() -> None:
+                with suppress(OSError):  # closed under it
+                    while True:
+                        threading.Thread(target=drip, args=(listener.accept()[0],), daemon=True).start()
+
+            threading.Thread(target=serve, daemon=True).start()
+            stack.callback(listener.shutdown, socket.SHUT_RDWR)
+            stack.callback(over.set)
+            return "http://{}:{}".format(*listener.getsockname())
+
+        yield listening
+
+
+@pytest.mark.parametrize("said", [
+    b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 404 No\r\nContent-Length: 9999999\r\n\r\n",
+])  # fmt: skip
+def test_an_answer_that_never_ends_is_given_up(
+    dripping: Callable[[bytes], str], said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_servers, "ANSWER_S", 0.3)
+    answer = git_servers.ask(dripping(said))
+    assert answer.status == 0 and answer.why == "its server does not answer (timed out)"
+
+
+def test_all_that_a_server_tells_has_one_end(gitea: GitServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    gitea.answers["/api/v1/user/repos"] = (200, {"X-Total-Count": "99999"}, b'[{"full_name": "a/b"}]')
+    ask, ends = git_servers.ask, []
+
+    def fourth_is_late(url: str, sign_in: SignIn | None = None, end: float | None = None) -> Answer:
+        ends.append(end)
+        return ask(url, sign_in, time.monotonic() if len(ends) == 4 else end)
+
+    monkeypatch.setattr(git_servers, "ask", fourth_is_late)
+    said = told(gitea.address, ALICE)
+    assert said.accepted is None and said.words == "its server does not answer (timed out)"
+    assert len(ends) == 4 and len(set(ends)) == 1 and ends[0] is not None
+    assert len(gitea.asked) == 3, "nothing is asked after it"
 
 
 def test_a_server_that_is_no_gitea(git: GitServer) -> None:

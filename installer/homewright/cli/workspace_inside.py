@@ -195,8 +195,8 @@ def _sync(manager: OneManager, key: Key, args: argparse.Namespace, output: Outpu
     if not args.look:
         output.line(repositories.done(synced))
     if "access is denied" in synced.problem:
-        user = shlex.quote(key.user)
-        output.line(addressed(f"Give its user's: homewright workspace credentials {user} --server {repository.url}"))
+        user, url = shlex.quote(key.user), shlex.quote(repository.url)
+        output.line(addressed(f"Give its user's: homewright workspace credentials {user} --server {url}"))
     output.document(
         SyncDocument(
             workspace=str(key),

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shlex
 import socket
 import ssl
+import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,11 +23,13 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 
 from homewright.errors import UsageError, visible
-from homewright.workspaces import repositories
+from homewright.workspaces import repositories, timely
 from homewright.workspaces.models import Repository, RepositoryFound
 
 ANSWER_S = 6.0
-"""Patience with one answer: somebody who types waits for it."""
+"""Patience with one answer, to its last byte: somebody who types waits for it."""
+TOLD_S = 30.0
+"""Patience with all that one server tells of somebody, page after page."""
 _MOST_BYTES = 8 << 20
 """An answer's end is not looked for beyond this: the names of 100,000 branches are about as much."""
 _PAGE = 50
@@ -103,14 +107,20 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc.lower()
 
 
-def ask(url: str, sign_in: SignIn | None = None) -> Answer:
-    """One GET. Raises nothing: that no answer came is one too."""
+def ask(url: str, sign_in: SignIn | None = None, end: float | None = None) -> Answer:
+    """One GET. Raises nothing: that no answer came is one too, or none that was whole after ANSWER_S.
+
+    `end`, on the monotonic clock, is there for whoever asks more than once.
+    """
+    left = ANSWER_S if end is None else min(ANSWER_S, end - time.monotonic())
+    if left <= 0:
+        return Answer(0, why=_no_answer(TimeoutError("timed out")))
     headers = {"User-Agent": "git/2 (homewright)"}
     if sign_in is not None:
         headers["Authorization"] = sign_in.header
-    opener = urllib.request.build_opener(_SameServer())
+    opener = timely.opener(time.monotonic() + left, _SameServer())
     try:
-        with opener.open(urllib.request.Request(url, headers=headers), timeout=ANSWER_S) as answer:
+        with opener.open(urllib.request.Request(url, headers=headers), timeout=left) as answer:
             return _read(answer.status, answer, answer.headers)
     except HTTPError as error:
         with error:
@@ -151,7 +161,7 @@ def check(repository: Repository, user: str, sign_in: SignIn | None) -> Checked:
 def judged(answer: Answer, repository: Repository, user: str, signed_in: bool) -> Checked:
     """What an answer to that question means."""
     host = "://".join(_origin(repository.url))
-    give = f"give the user's own: homewright workspace credentials {user} --server {host}"
+    give = f"give the user's own: homewright workspace credentials {shlex.quote(user)} --server {shlex.quote(host)}"
     if answer.status == 0:
         return Checked("unknown", f"whether {repository.url} can be cloned: asked from here, {answer.why}")
     if answer.status == 401 and not signed_in:
@@ -171,7 +181,8 @@ def judged(answer: Answer, repository: Repository, user: str, signed_in: bool) -
         if not refs.whole:
             return Checked("unknown", f"whether there is a branch {repository.branch}: there are very many")
         some = ", ".join(sorted(refs.branches)[:5])
-        return Checked("wrong", repositories.NO_BRANCH, f"name one that is there: {some}" if some else "it is empty")
+        do = f"name one that is there: {some}" if some else "leave the branch out: the repository is empty"
+        return Checked("wrong", repositories.NO_BRANCH, do)
     if not refs.branches:
         return Checked("good", "its repository can be read, and is empty")
     return Checked("good", f"its repository can be read: branch {repository.branch or refs.default or 'of its server'}")
@@ -182,10 +193,10 @@ def read_refs(data: bytes, *, whole: bool = True) -> Refs | None:
     lines: list[bytes] = []
     at = 0
     while at + 4 <= len(data):
-        try:
-            size = int(data[at : at + 4], 16)
-        except ValueError:
+        head = data[at : at + 4]
+        if not re.fullmatch(rb"[0-9a-fA-F]{4}", head):  # int() takes a sign, spaces and underlines too
             return None
+        size = int(head, 16)
         if size in (1, 2, 3) or at + max(size, 4) > len(data):
             whole = False
             break
@@ -210,24 +221,26 @@ def read_refs(data: bytes, *, whole: bool = True) -> Refs | None:
 def told(server: str, sign_in: SignIn) -> Told:
     """What a server says of a user. `server` is its address, with the path below which it lies where it has one."""
     base = server.rstrip("/")
-    version = ask(f"{base}/api/v1/version")
+    end = time.monotonic() + TOLD_S
+    version = ask(f"{base}/api/v1/version", end=end)
     if version.status == 0:
         return Told("unknown", None, version.why)
     if not isinstance(_json(version).get("version"), str):
         return Told("other", None, "it is no Gitea, so it tells neither who somebody is nor what they have")
-    who = ask(f"{base}/api/v1/user", sign_in)
+    who = ask(f"{base}/api/v1/user", sign_in, end)
     if who.status == 401:
         return Told("gitea", False, "it does not accept the credentials")
-    login = visible(str(_json(who).get("login") or "")) if who.status == 200 else ""
+    login = _word(who, "login") if who.status == 200 else ""
     found: list[RepositoryFound] = []
     for page in range(1, _MOST_PAGES + 1):
-        answer = ask(f"{base}/api/v1/user/repos?limit={_PAGE}&page={page}", sign_in)
+        answer = ask(f"{base}/api/v1/user/repos?limit={_PAGE}&page={page}", sign_in, end)
         if answer.status != 200:
             return _refused(answer, login)
         listed = _list(answer)
         found += filter(None, (_found(base, one) for one in listed))
         total = answer.headers.get("x-total-count", "")
-        if not listed or (page * _PAGE >= int(total) if total.isdigit() else len(listed) < _PAGE):
+        counted = re.fullmatch(r"[0-9]{1,9}", total)
+        if not listed or (page * _PAGE >= int(total) if counted else len(listed) < _PAGE):
             break
     words = f"it accepts them: {login} there" if login else "it accepts them"
     return Told("gitea", True, words, login, tuple(sorted(found, key=lambda one: one.name.lower())))
@@ -239,7 +252,7 @@ def _refused(answer: Answer, login: str) -> Told:
         return Told("gitea", None, answer.why, login)
     if answer.status == 401:
         return Told("gitea", False, "it does not accept the credentials", login)
-    said = visible(str(_json(answer).get("message") or ""))[:200]
+    said = _word(answer, "message")
     if answer.status == 403:
         wants = "its token may not list repositories: it needs the scopes read:user and read:repository"
         return Told("gitea", True, f"{wants} ({said})" if said else wants, login)
@@ -251,6 +264,12 @@ def _json(answer: Answer) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _word(answer: Answer, name: str) -> str:
+    """What a document says under a name, where that is text."""
+    found = _json(answer).get(name)
+    return visible(found[:200]) if isinstance(found, str) else ""
+
+
 def _list(answer: Answer) -> list[Any]:
     found = _parsed(answer)
     return found if isinstance(found, list) else []
@@ -259,7 +278,7 @@ def _list(answer: Answer) -> list[Any]:
 def _parsed(answer: Answer) -> Any:
     try:
         return json.loads(answer.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -273,12 +292,13 @@ def _found(base: str, one: Any) -> RepositoryFound | None:
         url = repositories.parse(f"{base}/{quote(name)}.git").url
     except UsageError:
         return None
-    branch = one.get("default_branch")
+    empty = one.get("empty") is True
+    branch = "" if empty else one.get("default_branch")  # of an empty one the name of a branch that is not there
     return RepositoryFound(
         name=name,
         url=url,
         branch=visible(branch)[:200] if isinstance(branch, str) else "",
         private=one.get("private") is True,
-        empty=one.get("empty") is True,
+        empty=empty,
         archived=one.get("archived") is True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -62,7 +63,10 @@ class UsersGit:
             raise UsageError(
                 f"No credentials of {user} are kept for {server}.",
                 "A server tells somebody's repositories to nobody else.",
-                [f"give the user's own: homewright workspace credentials {user} --server {server}"],
+                [
+                    "give the user's own: homewright workspace credentials "
+                    f"{shlex.quote(user)} --server {shlex.quote(server)}"
+                ],
             )
         said = git_servers.told(server, sign_in)
         return ServerTold(
