@@ -23,6 +23,7 @@ from homewright.workspaces.errors import (
     StorageFailed,
 )
 from homewright.workspaces.models import Key
+from homewright.workspaces.on_cluster import ClusterWorkspaces
 from homewright.workspaces.templates import PodTemplate, shipped
 
 
@@ -220,6 +221,48 @@ def test_walls_follow_the_site_and_only_ours_are_believed(server: StandIn) -> No
     with pytest.raises(NotOurs, match="somebody else's"):
         there.create(spec(Key(user="dave")), quiet)
     assert walls() == foreign and not [one for one in there.list() if one.key.user == "dave"]
+
+
+SETUP = ("Namespace", "NetworkPolicy", "ServiceAccount", "Role", "RoleBinding")
+
+
+@pytest.mark.parametrize("constraints", [False, True])
+def test_a_namespace_whose_making_was_cut_off_is_made_whole(server: StandIn, constraints: bool) -> None:
+    server.constraints = constraints
+
+    def prepare(kind: type[Api] = Api, **options: Any) -> ClusterWorkspaces:
+        there = manager(server, kind, **options)
+        there._prepare(there.templates["code-server"], quiet)
+        return there
+
+    def made() -> dict[tuple[str, str], Any]:
+        found = {(kind, one["metadata"]["name"]): one for kind in SETUP for one in server.all(kind)}
+        return {name: {key: value for key, value in one.items() if key != "metadata"} for name, one in found.items()}
+
+    before = copy.deepcopy(server.objects)
+    whole = prepare(Dying)
+    expected = made()
+    assert len(expected) == 5 + constraints and isinstance(whole.api, Dying)
+    for dies_after in range(1, whole.api.calls + 1):
+        server.objects = copy.deepcopy(before)
+        with pytest.raises(Dead):
+            prepare(Dying, dies_after=dies_after)
+        prepare()
+        assert made() == expected, f"cut off after call {dies_after} of {whole.api.calls}"
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_what_openshift_wants_is_made_where_it_came_later(server: StandIn, may: bool) -> None:
+    manager(server).create(spec(), quiet)
+    server.constraints = True
+    server.denied = set() if may else {("get", "rolebindings")}
+    manager(server).create(spec(Key(user="bob")), quiet)
+    names = [one["metadata"]["name"] for one in server.all("RoleBinding")]
+    assert names == ["homewright-workspaces", *["homewright-workspaces-nonroot-v2"] * may]
+    before = server.objects["RoleBinding", "codeserver-instances", names[-1]]["metadata"]["resourceVersion"]
+    manager(server).create(spec(Key(user="carol")), quiet)
+    after = server.objects["RoleBinding", "codeserver-instances", names[-1]]["metadata"]["resourceVersion"]
+    assert after == before, "what is there is left alone"
 
 
 def test_of_two_managers_one_is_told(server: StandIn) -> None:

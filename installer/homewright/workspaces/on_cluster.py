@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from homewright.cluster.differences import honours_policies
@@ -218,11 +219,10 @@ class ClusterWorkspaces:
 
     def setup(self) -> tuple[Manifest, ...]:
         """What an administrator makes once: namespaces, walls and rights."""
-        constraints = self.api.has_constraints()
         return tuple(
             one
             for template in self.templates.values()
-            for one in namespace.objects(template, self.walls, constraints=constraints)
+            for one in namespace.objects(template, self.walls, constraints=self.api.has_constraints())
         )
 
     def forward(self, workspace: Workspace) -> tuple[str, tuple[str, ...]]:
@@ -419,6 +419,7 @@ class ClusterWorkspaces:
         there = self.api.get("NetworkPolicy", template.namespace, template.policy) if found is not None else None
         if there is not None:
             self._renew(there, namespace.policy(template, self.walls), say)
+            self._have_accounts(template.namespace)
             return
         say(f"setting up namespace {template.namespace}")
         for manifest in namespace.objects(template, self.walls, constraints=self.api.has_constraints()):
@@ -459,6 +460,14 @@ class ClusterWorkspaces:
             raise ChangedMeanwhile(
                 f"NetworkPolicy {name} of namespace {place} was changed meanwhile.", f"{error}.", ["try again"]
             ) from error
+
+    def _have_accounts(self, place: str) -> None:
+        """A namespace that was set up before the cluster had OpenShift's rules; an administrator's part otherwise."""
+        if self.api.has_constraints():
+            wanted = namespace.accounts_of_pods(place)
+            with suppress(MissingRight, Conflict):  # somebody else was as fast
+                if self.api.get(wanted["kind"], place, wanted["metadata"]["name"]) is None:
+                    self.api.apply(wanted)
 
     def _find(self, key: Key, patience_s: float | None = None) -> tuple[ClusterBackend, Held] | None:
         for backend in self._backends.values():

@@ -54,9 +54,12 @@ class Walls:
 
 
 def objects(template: PodTemplate, walls: Walls, *, constraints: bool = False) -> tuple[Manifest, ...]:
-    """Namespace, walls and rights of a template, in their order; `constraints`: the cluster has OpenShift's."""
+    """Namespace, rights and walls of a template, in their order; `constraints`: the cluster has OpenShift's.
+
+    The walls come last: where they are, all is there. Workspaces are made after them alone.
+    """
     accounts = (accounts_of_pods(template.namespace),) if constraints else ()
-    return (_namespace(template), policy(template, walls), *accounts, *rights(template.namespace))
+    return (_namespace(template), *accounts, *rights(template.namespace), policy(template, walls))
 
 
 def accounts_of_pods(namespace: str) -> Manifest:
