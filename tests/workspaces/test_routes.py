@@ -157,6 +157,19 @@ def test_a_missing_right_on_routes_names_itself(server: StandIn, verb: str) -> N
         manager(server).create(SPEC, quiet)
 
 
+def test_a_role_of_before_istio_stops_no_workspace_that_goes_by_ingress(server: StandIn) -> None:
+    server.denied = {(verb, "virtualservices") for verb in ("get", "create", "patch", "delete")}
+    there = manager(server, None)
+    assert there.create(SPEC, quiet).workspace.state == "running"
+    there.stop(ALICE), there.start(ALICE, quiet), there.restart(ALICE, quiet)
+    assert there.show(ALICE).route.startswith("Ingress")
+    with server.lock:
+        del server.objects["Ingress", PLACE, "code-server-alice"]
+    assert there.show(ALICE).route == ""
+    there.delete(ALICE, with_storage=False)
+    assert not there.list()
+
+
 @pytest.mark.parametrize(("found", "said"), [
     (None, "There is no Istio gateway istio-ingress/workspaces"),
     (gateway(), "does not answer for code-alice.home.internal"),

@@ -27,7 +27,7 @@ from homewright.workspaces.backends.kubernetes.observed import Claim, Event, Pod
 from homewright.workspaces.backends.kubernetes.reasons import Finding
 from homewright.workspaces.backends.kubernetes.states import judge
 from homewright.workspaces.backends.kubernetes.words import DELETED_AT, DIGEST, RECORD, WORKSPACE
-from homewright.workspaces.errors import ChangedMeanwhile, InstanceFailed, NotOurs, StorageFailed
+from homewright.workspaces.errors import ChangedMeanwhile, InstanceFailed, MissingRight, NotOurs, StorageFailed
 from homewright.workspaces.models import Key, Specification, WorkspaceState
 from homewright.workspaces.observation import printable
 from homewright.workspaces.template_models import PodTemplate
@@ -142,11 +142,9 @@ class ClusterBackend:
 
     def route(self, held: Held) -> Manifest | None:
         """What does lead to it from outside now."""
-        for kind in self._kinds_of_routes():
-            there = self.api.get(kind, self.template.namespace, workload(self.template, held.intent.slug))
-            if there is not None and self._is_of(there, held):
-                return there
-        return None
+        name = workload(self.template, held.intent.slug)
+        found = (self._own(held, kind, name) for kind in self._kinds_of_routes())
+        return next((one for one in found if one is not None), None)
 
     def _kinds_of_routes(self) -> tuple[str, ...]:
         return routes.KINDS if self.api.has_istio() else (routes.INGRESS,)
@@ -156,8 +154,8 @@ class ClusterBackend:
         for kind in self._kinds_of_routes():
             if kind == way:
                 continue
-            there = self.api.get(kind, self.template.namespace, workload(self.template, held.intent.slug))
-            if there is not None and self._is_of(there, held):
+            there = self._own(held, kind, workload(self.template, held.intent.slug))
+            if there is not None:
                 try:
                     self.api.delete(there)
                 except Conflict as error:
@@ -247,6 +245,20 @@ class ClusterBackend:
             "It was another one at each of several tries.",
             ["see who does it: kubectl get with --show-managed-fields", "then try again"],
         )
+
+    def _own(self, held: Held, kind: str, name: str) -> Manifest | None:
+        """A part of this workspace that is there.
+
+        Where we may not look for a route of the kind that is not the way, as by a Role of before the cluster had
+        Istio, there is taken to be none: what there is of one goes with its owner.
+        """
+        try:
+            there = self.api.get(kind, self.template.namespace, name)
+        except MissingRight:
+            if kind not in routes.KINDS or kind == self.way():
+                raise
+            return None
+        return there if there is not None and self._is_of(there, held) else None
 
     def _is_of(self, there: Manifest, held: Held) -> bool:
         owners = {owner.get("uid") for owner in there["metadata"].get("ownerReferences") or ()}
@@ -377,8 +389,8 @@ class ClusterBackend:
         others = [kind for kind in self._kinds_of_routes() if kind != way]
         routed = [manifests.route(self.template, intent, held.uid, self.surroundings, kind) for kind in others]
         for part in reversed((secret, certificate, *filter(None, routed), *parts)):
-            there = self.api.get(part["kind"], self.template.namespace, part["metadata"]["name"])
-            if there is not None and self._is_of(there, held):
+            there = self._own(held, part["kind"], part["metadata"]["name"])
+            if there is not None:
                 try:
                     self.api.delete(there)
                 except Conflict as error:
