@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from screen_doubles import REPOSITORY, Manager, workspace
 from textual.pilot import Pilot
 
 from homewright.screens.widgets.field import Field
-from homewright.workspaces.models import Key, Problem, Repository, WorkspaceState
+from homewright.workspaces.models import Key, Problem, Repository, ServerTold, WorkspaceState
 
 SIZE = (80, 24)
 SERVER = "https://git.example.org"
@@ -60,6 +61,7 @@ def test_credentials_are_given_tested_and_forgotten(make_app: Make, site: Path, 
         await until(pilot, shows(pilot, "forget those for"))
         await closed(pilot, "enter")
         await until(pilot, shows(pilot, "None of erin are kept"))
+        assert "does not accept" not in text_of(pilot.app)
         await closed(pilot, "escape")
 
     drive(make_app(), SIZE, flow)
@@ -67,6 +69,48 @@ def test_credentials_are_given_tested_and_forgotten(make_app: Make, site: Path, 
         ("credentials", "erin", SERVER, "erin", "opensesame"), ("credentials", "erin", SERVER, "erin", "wrong"),
         ("credentials", "erin", SERVER, "", None),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("then", ["give", "forget"])
+def test_a_test_of_credentials_of_before_tells_nothing_of_those_of_now(
+    make_app: Make, site: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    manager.signs_in = {SERVER: False}
+    slow, ask = threading.Event(), manager.repositories_of
+    answers: list[tuple[ServerTold, ...]] = []
+
+    def held_up(user: str) -> tuple[ServerTold, ...]:
+        """The first answer is of what is kept when it is asked for, and comes late."""
+        told, first = ask(user), not answers
+        answers.append(told)
+        assert not first or slow.wait(30)
+        return told
+
+    monkeypatch.setattr(manager, "repositories_of", held_up)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "erin"))
+        await opened(pilot, "k")
+        await until(pilot, shows(pilot, SERVER))
+        await pilot.press("t")
+        await until(pilot, shows(pilot, "asking"))
+        if then == "give":
+            await opened(pilot, "a")
+            await pilot.press(*"opensesame")
+            await closed(pilot, "enter")
+            await until(pilot, shows(pilot, "accepts them"))
+        else:
+            await opened(pilot, "D")
+            await closed(pilot, "enter")
+            await until(pilot, shows(pilot, "None of erin are kept"))
+        slow.set()
+        await until(pilot, lambda: not [one for one in threading.enumerate() if one.name == "job test"])
+        await pilot.pause()
+        assert shows(pilot, "accepts them" if then == "give" else "Pods get them as a file")()
+        assert "refuses" not in text_of(pilot.app) and "does not accept" not in text_of(pilot.app)
+
+    drive(make_app(), SIZE, flow)
 
 
 @pytest.mark.parametrize(("typed", "says"), [

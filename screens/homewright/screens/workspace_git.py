@@ -72,6 +72,9 @@ class CredentialsBox(WorkingBox[None]):
         table = self.query_one(Table)
         table.empty = f"None of {self._user} are kept: a gives some."
         table.set_rows(Row(server, (server, self._words(server))) for server in self._servers)
+        # A row has no room for all that a server says.
+        lines = [f"{server}: {one.words}." for server, one in self._told.items()]
+        self.query_one("#outcome", Static).update("\n".join(lines) or _ABOUT)
 
     def _words(self, server: str) -> tuple[str, str]:
         if self.jobs.running("test"):
@@ -96,15 +99,13 @@ class CredentialsBox(WorkingBox[None]):
     def _tested(self, told: tuple[ServerTold, ...]) -> None:
         self._told = {one.server: one for one in told}
         self._draw()
-        # A row has no room for all that a server says.
-        lines = [f"{one.server}: {one.words}." for one in told]
-        self.query_one("#outcome", Static).update("\n".join(lines))
 
     def action_give(self) -> None:
         """Give some for a server, or others for the one under the cursor; then it is asked whether it accepts them."""
 
         def given(servers: tuple[str, ...] | None) -> None:
             if servers is not None:
+                self.jobs.forget("test")  # what it asks with are those of before
                 self._told = {}
                 self._seen(servers)
                 self.action_test()
@@ -117,10 +118,15 @@ class CredentialsBox(WorkingBox[None]):
         if not server:
             return
 
+        def forgotten(servers: tuple[str, ...]) -> None:
+            self.jobs.forget("test")
+            self._told.pop(server, None)
+            self._seen(servers)
+
         def answered(yes: bool | None) -> None:
             if yes:
                 self.jobs.start(
-                    "forget", lambda: manager.give_credentials(user, server, "", None), self._seen, self._failed
+                    "forget", lambda: manager.give_credentials(user, server, "", None), forgotten, self._failed
                 )
 
         lines = [f"{user}'s workspaces sign in at {server} no more.", "What was cloned stays."]
