@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from piloting import Compare, Make, both, drive, open_page, opened, shows, until
+from piloting import Compare, Make, both, drive, open_page, opened, shows, text_of, until
 from screen_doubles import NOW, write_run
 from textual.pilot import Pilot
 
+from homewright.cli import cluster_restore
 from homewright.cluster import snapshots
-from homewright.cluster.snapshots import Silent, Snapshot, SnapshotsDocument
+from homewright.cluster.snapshots import Newer, Silent, Snapshot, SnapshotsDocument
 from homewright.engine import launch
 from homewright.site import files
 from homewright.site.paths import StateFolder
@@ -85,6 +86,40 @@ def test_a_state_is_put_back_once_its_cost_was_agreed_to(
     assert only == "40/core/cluster" and given["restore"].split()[1:] == ["s2", STATES[1].name]
 
 
+MADE = tuple(
+    Newer(kind, 7, tuple(f"garden-of-ann/{kind.replace(' ', '-')}-{n}" for n in range(5)))
+    for kind in ("claim", "volume", "deployment", "service", "config map", "secret")
+)
+"""More than fits a small terminal."""
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, made: Sequence[Newer]) -> None:
+    """The cluster says what was made since."""
+    monkeypatch.setattr(
+        cluster_restore, "cost", lambda site, state, wanted, now: list(snapshots.cost(wanted, now, made))
+    )
+
+
+def test_all_that_it_costs_is_read_before_the_yes_is_typed(
+    make_app: Make, site: Path, clustered: dict[str, Any], begun: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, MADE)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await asked(pilot, site)
+        await until(pilot, shows(pilot, "up down scroll"))
+        assert snapshots.BEFORE not in text_of(pilot.app)
+        await pilot.press("s", *["down"] * 30)
+        await until(pilot, shows(pilot, snapshots.BEFORE))
+        await pilot.press("pageup", "up", "2")
+        await until(pilot, shows(pilot, "as s2 saved it"))
+        await pilot.press("enter")
+        await until(pilot, front(pilot, "Deploy"))
+
+    drive(make_app(), SIZE, flow)
+    assert len(begun) == 1
+
+
 def test_one_more_is_saved(make_app: Make, site: Path, clustered: dict[str, Any], begun: list[Any]) -> None:
     clustered["snapshots"] = ()
 
@@ -144,6 +179,21 @@ def test_saved_states(
 def test_the_cost_of_going_back(
     snap_compare: Compare, make_app: Make, site: Path, clustered: dict[str, Any], size: tuple[int, int]
 ) -> None:
+    assert snap_compare(make_app(), terminal_size=size, run_before=lambda pilot: asked(pilot, site))
+
+
+@both
+@pytest.mark.parametrize("made", [(), MADE], ids=["nothing", "much"])
+def test_what_was_made_since(
+    snap_compare: Compare,
+    make_app: Make,
+    site: Path,
+    clustered: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    made: Sequence[Newer],
+    size: tuple[int, int],
+) -> None:
+    answering(monkeypatch, made)
     assert snap_compare(make_app(), terminal_size=size, run_before=lambda pilot: asked(pilot, site))
 
 

@@ -24,6 +24,7 @@ class AskBox(Box[bool]):
         Binding("enter", "yes", "yes", show=False),
         Binding("y", "yes", show=False),
         Binding("n", "close", show=False),
+        *(Binding(key, f"read('{key}')", show=False) for key in ("up", "down", "pageup", "pagedown")),
     ]
 
     def __init__(self, title: str, lines: Sequence[str], yes: str, *, no: str = "stay", typed: str = "") -> None:
@@ -56,15 +57,30 @@ class AskBox(Box[bool]):
             self.query_one(Input).focus()
         else:
             self.query_one(VerticalScroll).focus()
-        self.call_after_refresh(self._look)
+        self._fit()
 
     def on_resize(self) -> None:
+        self._fit()
+
+    def _fit(self) -> None:
+        if self._typed:
+            # A box is at most 92 % of the screen; its frame, the line to type and the keys are ten rows of that.
+            self.query_one(VerticalScroll).styles.max_height = max(1, self.app.size.height * 92 // 100 - 10)
         self.call_after_refresh(self._look)
 
     def _look(self) -> None:
         """Say how to see the rest, where there is more than fits."""
         more = self.query_one(VerticalScroll).max_scroll_y > 0
-        self.query_one(".buttons", Static).update(self._keys(more and not self._typed))
+        self.query_one(".buttons", Static).update(self._keys(more))
+
+    def action_read(self, key: str) -> None:
+        """Scroll what is asked about, also while one types."""
+        about = self.query_one(VerticalScroll)
+        scrolls = {
+            "up": about.scroll_up, "down": about.scroll_down, "pageup": about.scroll_page_up,
+            "pagedown": about.scroll_page_down,
+        }  # fmt: skip
+        scrolls[key](animate=False)
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
