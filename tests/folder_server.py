@@ -50,7 +50,7 @@ class FolderServer:
             file = self.at(f"/tools/{name}", text.replace("{root}", str(self.root)))
             file.chmod(0o755)
 
-    def task(self, name: str) -> Any:
+    def task(self, name: str, *, now: bool = False) -> Any:
         return nullcontext(SimpleNamespace(changed=False))
 
     def run(

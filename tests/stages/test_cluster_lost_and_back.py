@@ -122,6 +122,7 @@ def test_a_cluster_that_lives_goes_back_and_forth(lab: Lab) -> None:
         cluster.delete(f"{NOTES}/note-early")
     told = lab.run("cluster", "restore", early)
     assert told.returncode == 2 and "ago, as " in told.stdout, "nobody has said yes"
+    assert "note-late" in told.stdout, "what would be forgotten is told"
     assert "/note-late" in told.stdout, "nobody loses it untold"
     assert "note-late" in notes(lab)
     ran(lab.run("cluster", "restore", early, "--yes", timeout=3600))

@@ -211,7 +211,7 @@ def test_certificates_that_have_ended_are_renewed_on_all_before_one_is_waited_fo
 ) -> None:
     nodes, plan, done = make("s1=plane s2=plane s3=plane s4=worker s5=absent")
     monkeypatch.setattr(forming, "plan_of", lambda node: plan)
-    monkeypatch.setattr(renewing, "revive", lambda node: done.append(f"{node.name} revived"))
+    monkeypatch.setattr(renewing, "revive", lambda node, save: done.append(f"{node.name} revived"))
     monkeypatch.setattr(forming, "initialise", lambda node, plan: done.append(f"{node.name} waited for"))
     monkeypatch.setattr(forming, "join", lambda node, plan: None)
     monkeypatch.setattr(forming, "as_planned", lambda node, plan: None)
@@ -313,7 +313,7 @@ def test_a_state_is_saved_once_a_day_and_when_it_was_asked_for(
 ) -> None:
     nodes, plan, done = make("s1=plane s2=worker")
     nodes[0].given = given
-    for name in ("initialise", "join", "as_planned", "_revive"):
+    for name in ("initialise", "join", "as_planned", "revive"):
         monkeypatch.setattr(forming, name, lambda *rest: None)
     monkeypatch.setattr(forming, "plan_of", lambda node: plan)
     monkeypatch.setattr(etcd, "is_saved", lambda node, now: saved)

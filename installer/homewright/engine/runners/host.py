@@ -231,12 +231,13 @@ class Host:
         self.emitter.line(text, host=self.name)
 
     @contextmanager
-    def task(self, name: str) -> Iterator[Task]:
+    def task(self, name: str, *, now: bool = False) -> Iterator[Task]:
         """A named part of the step; set `changed` on what it gives where it changed the server.
 
-        Raises Cancelled where the operator has asked to stop: between tasks a step can be left.
+        Raises Cancelled where the operator has asked to stop: between tasks a step can be left, but not before one
+        that is to be done `now`.
         """
-        if self.cancel.asked:
+        if self.cancel.asked and not now:
             raise Cancelled("Cancelled.")
         self.emitter.task_started(name, self.name)
         task = Task(name)

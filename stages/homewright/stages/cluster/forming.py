@@ -122,13 +122,7 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
             _kubeadm(host, "init", documents.initial(host.site, plan, token), INIT_S)
             host.write(FORMED, b"init\n")
             task.changed = True
-    with host.task("Its kubeconfig") as task:
-        text = (host.read(ADMIN) or b"").decode()
-        kubeconfig.read(text)
-        kept = Secrets(host.secrets_file)
-        if kept.get(kubeconfig.SECRET) != text:
-            kept.set(kubeconfig.SECRET, text)
-            task.changed = True
+    keep_kubeconfig(host)
     if waiting := client.wait(API_S, lambda: ready(host)):
         raise HomewrightError(
             f"The control plane on {host.name} does not answer.",
@@ -138,6 +132,17 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
     if found != "formed":
         with connect(host) as api:
             _end(api, f"bootstrap-token-{token.partition('.')[0]}")
+
+
+def keep_kubeconfig(host: Host) -> None:
+    """The site's kubeconfig is that of this control plane. Raises KubeconfigError where it has none."""
+    with host.task("Its kubeconfig") as task:
+        text = (host.read(ADMIN) or b"").decode()
+        kubeconfig.read(text)
+        kept = Secrets(host.secrets_file)
+        if kept.get(kubeconfig.SECRET) != text:
+            kept.set(kubeconfig.SECRET, text)
+            task.changed = True
 
 
 def _require_endpoint(host: Host, plan: ClusterPlan) -> None:
@@ -400,9 +405,10 @@ def planes(hosts: Sequence[Host], plan: ClusterPlan) -> list[Host]:
     return [host for host in hosts if host.name in names]
 
 
-def _revive(host: Host) -> None:
+def revive(host: Host, *, save: bool = True) -> None:
+    """Renew what has ended of a control plane's certificates, with etcd saved before where it can be asked."""
     if state(host) == "formed" and host.exists(SERVES):
-        renewing.revive(host)
+        renewing.revive(host, save=save)
 
 
 def form(hosts: Sequence[Host]) -> None:
@@ -413,7 +419,7 @@ def form(hosts: Sequence[Host]) -> None:
     plan = plan_of(hosts[0])
     first = control_plane(hosts, plan)
     # Before any API is waited for: with etcd's certificates ended on all, none answers until the others have new ones.
-    together([host for host in hosts if host.error is None], _revive)
+    together([host for host in hosts if host.error is None], revive)
     initialise(first, plan)
     there = planes(hosts, plan)
     for host in there:

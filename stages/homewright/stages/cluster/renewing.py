@@ -24,8 +24,8 @@ done
 """
 
 
-def renew(host: Host, *, within: timedelta = timedelta(days=RENEWED_DAYS)) -> bool:
-    """Renew a control plane's certificates where one ends soon, with etcd saved before; whether that was so.
+def renew(host: Host, *, within: timedelta = timedelta(days=RENEWED_DAYS), save: bool = True) -> bool:
+    """Renew a control plane's certificates where one ends soon, by default with etcd saved before; whether that was so.
 
     Raises CommandFailed.
     """
@@ -34,15 +34,15 @@ def renew(host: Host, *, within: timedelta = timedelta(days=RENEWED_DAYS)) -> bo
     now = datetime.now(UTC)
     if not ends or min(ends.values()) - now > within:
         return False
-    if ends.get(_ETCD, now) > now:
+    if save and ends.get(_ETCD, now) > now:
         etcd.snapshot(host)
-    else:
+    elif save:
         host.say("etcd is not saved before: it cannot be asked, because its certificate has ended")
     host.show(_RENEW, timeout=300)
     return True
 
 
-def revive(host: Host) -> None:
+def revive(host: Host, *, save: bool = True) -> None:
     """Renew what has ended already. Raises CommandFailed."""
     with host.task("Certificates that have ended") as task:
-        task.changed = renew(host, within=timedelta())
+        task.changed = renew(host, within=timedelta(), save=save)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from homewright.access.remote import CommandFailed
 from homewright.cluster import client, snapshots
 from homewright.engine.runners.host import Host, together
-from homewright.errors import HomewrightError
+from homewright.errors import HomewrightError, Unreachable
 from homewright.planning.cluster import ClusterPlan
 from homewright.stages.cluster import etcd, forming
 
@@ -25,6 +25,10 @@ COPY = f"{etcd.SNAPSHOTS}/restoring"
 """On each control plane: the saved state that is being put back."""
 MARK = f"{etcd.SNAPSHOTS}/restored"
 """On each control plane: the last restore that came to its end there."""
+OVER = f"{etcd.SNAPSHOTS}/restore-over"
+"""On each control plane: the last restore that came to its end on all of them."""
+HELD = "/etc/kubernetes/tmp/homewright-etcd.yaml"
+"""Where etcd's manifest is while its data is nowhere. What resets a server removes that folder."""
 BEFORE = snapshots.BEFORE
 """On each control plane: the data that the last restore took the place of."""
 PIECE = 4 << 20
@@ -65,16 +69,27 @@ def restore(hosts: Sequence[Host], wanted: Asked) -> None:
     plan = forming.plan_of(hosts[0])
     planes = serving(hosts, plan)
     source = next((host for host in planes if host.name == wanted.server), None)
-    left = [host for host in planes if (host.read(MARK) or b"").decode().strip() != wanted.id]
+    come_to = {host.name: _come_to(host, wanted) for host in planes}
+    left = [host for host in planes if "done" not in come_to[host.name]]
     if left:
         if source is None:
             raise RestoreError(f"{wanted.server} is no control plane of this cluster.", "Nothing was changed.")
-        _bring_everywhere(source, planes, wanted)
-        _save_before(planes, left)
-        _all(left, lambda host: _make(host, plan, planes, wanted))
-        _stop(planes, begun=len(left) < len(planes))
+        begun = any(come_to.values())
+        try:
+            _bring_everywhere(source, planes, wanted)
+            if not any({"done", "aside"} & found for found in come_to.values()):  # else it is half put back by now
+                _save_before(planes[0], wanted)
+            _all(left, lambda host: _make(host, plan, planes, wanted))
+            _all(planes, lambda host: _stop(host, now=begun))
+        except HomewrightError:
+            if not begun:
+                _as_they_were(planes)
+            raise
         _all(left, lambda host: _swap(host, wanted))
     _all(planes, _begin)
+    # Else it would be waited for in vain: with certificates that have ended, or by a kubeconfig of before.
+    _all(planes, lambda host: forming.revive(host, save=False))
+    forming.keep_kubeconfig(planes[0])
     with planes[0].task("The API answers") as task:
         task.changed = bool(left)
         if waiting := client.wait(forming.API_S, lambda: forming.ready(planes[0])):
@@ -87,13 +102,33 @@ def restore(hosts: Sequence[Host], wanted: Asked) -> None:
                 ],
             )
     _all(hosts, lambda host: _known_again(host, planes))
+    _forget_gone(planes[0], plan)
     _all(planes, lambda host: _tidy(host, wanted))
+    for host in planes:
+        host.write(OVER, wanted.id.encode(), mode=0o600)
+
+
+def is_over(hosts: Sequence[Host], wanted: Asked) -> bool:
+    """Whether this very restore has come to its end, as any of these tells: a retry of some servers goes on after it.
+
+    One that cannot be reached tells nothing. Raises CommandFailed.
+    """
+    for host in {host.name: host for host in hosts}.values():
+        try:
+            if (host.read(OVER) or b"").decode().strip() == wanted.id:
+                return True
+        except Unreachable:
+            continue
+    return False
 
 
 def serving(hosts: Sequence[Host], plan: ClusterPlan) -> list[Host]:
     """The control planes, the first of the plan first. Raises RestoreError where one that is planned is none."""
-    found = [host for host in hosts if forming.state(host) == "formed" and host.exists(forming.SERVES)]
-    lost = [node.name for node in plan.planes if node.name not in {host.name for host in found}]
+    formed = [host for host in hosts if forming.state(host) == "formed"]
+    found = [host for host in formed if host.exists(forming.SERVES)]
+    # A worker that is planned as one since another left has no etcd, and stands in nobody's way.
+    spare = {host.name for host in formed if not _has_etcd(host)} if found else set()
+    lost = [node.name for node in plan.planes if node.name not in {host.name for host in found} | spare]
     if lost:
         raise RestoreError(
             f"{' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} planned as a control plane, and not one now.",
@@ -101,6 +136,10 @@ def serving(hosts: Sequence[Host], plan: ClusterPlan) -> list[Host]:
             [f"take it out of the site first: homewright site remove-server {name}" for name in lost],
         )
     return sorted(found, key=lambda host: host.name != plan.first.name)
+
+
+def _has_etcd(host: Host) -> bool:
+    return any(host.exists(path) for path in (forming.SERVES, forming.MEMBER, f"{DATA}/member"))
 
 
 def pieces(size: int, piece: int = PIECE) -> Iterator[tuple[int, int]]:
@@ -145,7 +184,10 @@ def _bring_everywhere(source: Host, planes: Sequence[Host], wanted: Asked) -> No
 def _bring(source: Host, host: Host, path: str, size: int, digest: str) -> bool:
     if _digest(host, path) == digest:
         return False
-    host.run(f"umask 077 && mkdir -p {etcd.SNAPSHOTS} && : >{path}.part")
+    host.run(f"umask 077 && mkdir -p {etcd.SNAPSHOTS}")
+    # Of a restore that was given up a copy is left here, and every Secret is in it.
+    others = f"-name 'restoring-*' ! -name '{path.rpartition('/')[2]}*'"
+    host.run(f"umask 077 && find {etcd.SNAPSHOTS} -maxdepth 1 {others} -delete && : >{path}.part")
     total = hashlib.sha256()
     for start, length in pieces(size):
         data = source.run(f"tail -c +{start + 1} {path} | head -c {length}", timeout=180).stdout_bytes
@@ -167,14 +209,25 @@ def _digest(host: Host, path: str) -> str:
     return said[0] if said else ""
 
 
-def _save_before(planes: Sequence[Host], left: Sequence[Host]) -> None:
-    """What etcd has now is saved as well, where it still answers: even a restore can be taken back."""
-    if len(left) < len(planes):
-        return  # it is half put back by now
+def _come_to(host: Host, wanted: Asked) -> set[str]:
+    """How far a control plane is: etcd's manifest `held`, its old data put `aside`, all of it `done`."""
+    return set(host.run(_COME_TO.format(id=wanted.id)).stdout.split())
+
+
+def _save_before(host: Host, wanted: Asked) -> None:
+    """What etcd has now is saved as well, where it still answers: even a restore can be taken back.
+
+    Once in a restore: the saved states are few, and each further attempt would push one of them out.
+    """
+    saved = f"{COPY}-{wanted.id}.saved"
+    if host.exists(saved):
+        return
     try:
-        etcd.snapshot(planes[0])
+        etcd.snapshot(host)
     except CommandFailed as error:
-        planes[0].say(f"what is in etcd now is not saved, because it does not answer: {error.why}")
+        host.say(f"what is in etcd now is not saved, because it does not answer: {error.why}")
+    else:
+        host.write(saved, b"saved\n", mode=0o600)
 
 
 def _make(host: Host, plan: ClusterPlan, planes: Sequence[Host], wanted: Asked) -> None:
@@ -192,34 +245,31 @@ def _make(host: Host, plan: ClusterPlan, planes: Sequence[Host], wanted: Asked) 
         task.changed = "made" in said.stdout.split()
 
 
-def _stop(planes: Sequence[Host], *, begun: bool) -> None:
-    """No API, and no etcd, anywhere. Where that fails before anything was put back, all of them run again."""
+def _stop(host: Host, *, now: bool) -> None:
+    """No API, and no etcd, on any of them before the first is put back."""
+    with host.task("Control plane stopped", now=now) as task:
+        host.run(_STOP, timeout=STOPPED_S + 60)
+        task.changed = True
 
-    def stop(host: Host) -> None:
-        with host.task("Control plane stopped") as task:
-            host.run(_STOP, timeout=STOPPED_S + 60)
-            task.changed = True
 
-    try:
-        _all(planes, stop)
-    except HomewrightError:
-        if not begun:
-            for host in planes:
-                try:
-                    _start(host)
-                except HomewrightError as error:
-                    host.say(f"kubelet is not started again: {error.what}")
-        raise
+def _as_they_were(planes: Sequence[Host]) -> None:
+    """Nothing was put back: all of them run again, also those that an attempt before this one has stopped."""
+    for host in planes:
+        try:
+            _start(host)
+        except HomewrightError as error:
+            host.say(f"kubelet is not started again: {error.what}")
 
 
 def _swap(host: Host, wanted: Asked) -> None:
-    with host.task("etcd put back") as task:
-        host.run(_SWAP.format(id=wanted.id), timeout=120)
+    with host.task("etcd put back", now=True) as task:
+        # One that was switched off and on again since it was stopped runs by now, and is stopped once more.
+        host.run(_STOP + _SWAP.format(id=wanted.id), timeout=STOPPED_S + 120)
         task.changed = True
 
 
 def _begin(host: Host) -> None:
-    with host.task("Control plane started") as task:
+    with host.task("Control plane started", now=True) as task:
         task.changed = _start(host)
 
 
@@ -244,11 +294,35 @@ def _known_again(host: Host, planes: Sequence[Host]) -> None:
             host.say(f"{host.name} does not register by itself, and joins anew")
 
 
+def _forget_gone(host: Host, plan: ClusterPlan) -> None:
+    """A server that left the site since the state was saved is a node in it that will never be ready.
+
+    One that is still leaving has pods to be emptied of first, and is forgotten when that is done.
+    """
+    known = {node.name for node in plan.nodes} | {one.name for one in host.site.leaving}
+    with host.task("No nodes that left the site") as task, forming.connect(host) as api:
+
+        def gone() -> str:
+            for node in list(api.list("/api/v1/nodes")):
+                name, ours = node["metadata"]["name"], forming.MANAGED in (node["metadata"].get("annotations") or {})
+                if ours and name not in known and api.delete(f"/api/v1/nodes/{name}"):
+                    host.say(f"{name} has left the site since, and is no node any more")
+                    task.changed = True
+            return ""
+
+        if held := client.wait(KNOWN_S, gone):
+            host.say(f"nodes that have left the site may still be in the cluster: {held}")
+
+
 def _tidy(host: Host, wanted: Asked) -> None:
     with host.task("What was before is kept") as task:
         task.changed = "kept" in host.run(_TIDY.format(id=wanted.id), timeout=180).stdout.split()
 
 
+_COME_TO = f"""[ "$(cat {MARK} 2>/dev/null)" != {{id}} ] || echo done
+[ ! -e {BEFORE}-{{id}} ] || echo aside
+[ ! -e {HELD} ] || echo held
+"""
 _KEEP = f"""set -eu
 umask 077
 copy={COPY}-{{id}} found=there
@@ -275,7 +349,9 @@ size=$(stat -c %s $copy) free=$(($(stat -f -c '%a * %S' {DATA})))
 [ $free -gt $((size * 2 + 67108864)) ] || {{{{
     echo "{DATA} has $((free >> 20)) MiB left, and etcd's new data may need $(((size * 2 >> 20) + 64))" >&2; exit 1
 }}}}
-image=$(sed -n 's/^ *image: *//p' {forming.MEMBER} | head -n 1)
+manifest={forming.MEMBER}
+[ -e $manifest ] || manifest={HELD}
+image=$(sed -n 's/^ *image: *//p' $manifest | head -n 1)
 root=/run/homewright/etcd-image ctr="{etcd.CTR}"
 unmount() {{{{
     $ctr images unmount --rm $root >/dev/null 2>&1 || true
@@ -311,18 +387,29 @@ while :; do
     sleep 0.5
 done
 """
-_SWAP = f"""set -eu
+_SWAP = f"""
 cd {DATA}
-new=.homewright-new before={BEFORE}-{{id}}
+new=.homewright-new before={BEFORE}-{{id}} held={HELD}
 if [ ! -e $before ]; then
-    if [ -e member ]; then mv -T member $before; else mkdir -m 700 $before; fi
+    # A server that is switched on while it has no data has no etcd either: it would begin with nothing, and nodes
+    # would end all pods.
+    mkdir -p -m 700 {HELD.rpartition("/")[0]}
+    [ ! -e {forming.MEMBER} ] || mv -T {forming.MEMBER} $held
+    sync -f {HELD.rpartition("/")[0]}
+    # Where a restore was given up half way, what there was before is where that one put it.
+    last=$(ls -dt {BEFORE}-* 2>/dev/null | head -n 1)
+    if [ -e member ]; then mv -T member $before
+    elif [ -n "$last" ]; then mv -T $last $before
+    else mkdir -m 700 $before; fi
     sync -f .
 fi
 if [ -e $new/member ]; then
+    rm -rf member  # nobody's: what there was is put aside
     mv -T $new/member member
     sync -f .
 fi
 [ -e member ]
+[ ! -e $held ] || {{{{ mv -T $held {forming.MEMBER}; sync -f {forming.MEMBER.rpartition("/")[0]}; }}}}
 rm -rf $new
 echo {{id}} >{MARK}.new
 sync {MARK}.new
@@ -331,8 +418,12 @@ sync -f {etcd.SNAPSHOTS}
 """
 _TIDY = f"""set -eu
 before={BEFORE}-{{id}}
-rm -f {COPY}-{{id}}
+rm -f {COPY}-*
 if [ -e $before ]; then
+    # What restores that were given up have put aside stays as long: it goes with the next restore.
+    for other in {BEFORE}-*; do
+        [ $other = $before ] || mv -T $other $before/${{{{other##*/}}}}
+    done
     rm -rf {BEFORE}
     mv -T $before {BEFORE}
     sync -f {DATA}

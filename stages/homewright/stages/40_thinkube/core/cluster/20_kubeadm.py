@@ -10,6 +10,8 @@ from homewright.stages.cluster import forming, restoring
 
 
 def run_all(hosts: Sequence[Host]) -> None:
-    if (wanted := restoring.asked(hosts[0])) is not None:
+    wanted = restoring.asked(hosts[0])
+    # A retry is of those alone that failed: what all of them have come to the end of is not begun again.
+    if wanted is not None and not restoring.is_over((*hosts, *hosts[0].peers), wanted):
         restoring.restore(hosts, wanted)
     forming.form(hosts)
