@@ -400,6 +400,17 @@ def test_a_worker_that_is_planned_as_a_control_plane_stands_in_nobodys_way(make:
         restoring.restore(planes, ANOTHER)
 
 
+def test_what_was_begun_with_nothing_beside_old_and_new_data_is_nobodys(make: Made) -> None:
+    (host,) = make("s1")
+    restoring._bring_everywhere(host, [host], WANTED)
+    restoring._make(host, forming.plan_of(host), [host], WANTED)
+    host.run(f"/usr/bin/mv {DATA}/member {restoring.BEFORE}-{WANTED.id}")
+    host.at(f"{DATA}/member/db", "empty")
+    restoring.restore([host], WANTED)
+    is_put_back(host)
+    assert host.told == [], "what is empty is no state to save"
+
+
 def test_lost_data_is_put_back_too(make: Made) -> None:
     (host,) = make("s1")
     host.remove(f"{DATA}/member")
