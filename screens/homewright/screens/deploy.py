@@ -177,6 +177,8 @@ count. e shows the answers that the step reads, leads to their page, and then to
     # What the feed brings
 
     def on_looked(self, message: Looked) -> None:
+        if self.departed:
+            return
         snapshot = message.snapshot
         if snapshot is None:
             if message.error is not None:

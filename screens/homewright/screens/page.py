@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from homewright.errors import HomewrightError
+from homewright.screens.departed import Departing
 from homewright.screens.glyphs import look
 from homewright.screens.jobs import JobDone, Jobs, JobSays
 from homewright.screens.painting import Painting
@@ -148,7 +149,7 @@ def too_small(size: tuple[int, int]) -> bool:
     return size[0] < LEAST[0] or size[1] < LEAST[1]
 
 
-class Page(Screen[None]):
+class Page(Departing, Screen[None]):
     """One screen of the wizard or the manager."""
 
     WHERE: ClassVar[str] = ""
@@ -259,7 +260,7 @@ class Page(Screen[None]):
         self.refresh_bindings()
 
     def on_job_done(self, message: JobDone) -> None:
-        if not self.jobs.settle(message):
+        if self.departed or not self.jobs.settle(message):
             return
         if message.error is not None:
             self.home.unexpected(message.error)
@@ -267,7 +268,7 @@ class Page(Screen[None]):
         self.refresh_bindings()
 
     def on_job_says(self, message: JobSays) -> None:
-        if self.jobs.current(message):
+        if not self.departed and self.jobs.current(message):
             message.deliver()
 
     def problem(self, error: HomewrightError) -> None:
@@ -302,7 +303,7 @@ def page_of(step: int) -> str:
     return STEPS[step - 1].lower()
 
 
-class Box(ModalScreen[Result]):
+class Box(Departing, ModalScreen[Result]):
     """A box over a page: a question, an error, help."""
 
     CSS_PATH = ["widgets/field.tcss", "box.tcss"]
@@ -331,7 +332,7 @@ class WorkingBox(Box[Result]):
         self.jobs = Jobs(self)
 
     def on_job_done(self, message: JobDone) -> None:
-        if self.jobs.settle(message):
+        if not self.departed and self.jobs.settle(message):
             if message.error is not None:
                 self.home.unexpected(message.error)
             # An answer that is there before the box was laid out: a text that is updated while its first layout is
