@@ -26,7 +26,7 @@ from homewright.workspaces.templates import shipped
 LIMIT_S = 60.0
 COVERED = {
     "n", "enter", "space", "o", "p", "s", "x", "R", "l", "D", "slash", "S", "A", "E", "c", "T",
-    "u", "w", "e", "t", "escape", "f1,question_mark",
+    "u", "w", "e", "t", "k", "escape", "f1,question_mark",
 }  # fmt: skip
 """The keys that are pressed below. A key that is new on the screen belongs here and there."""
 ELSEWHERE = {"exclamation_mark", "y"}
@@ -99,6 +99,9 @@ def test_every_key(server: StandIn, there: ClusterWorkspaces, terminal: TmuxTerm
     press("p")
     see("password of alice")
     back("password of")
+    press("k")
+    see("git credentials of alice")
+    back("git credentials of alice")
     press("l")
     see("log of alice")
     back("log of")
