@@ -246,3 +246,21 @@ def _clear(lab: Lab) -> None:
         shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
     for folder in lab.folders:
         folder.mkdir(mode=0o700)
+
+
+@contextlib.contextmanager
+def cluster_lab(name: str) -> Iterator[Lab]:
+    """An own lab whose practice servers are a cluster; the one that HOMEWRIGHT_TEST_LAB names where one stands."""
+    given = os.environ.get("HOMEWRIGHT_TEST_LAB")
+    if given:
+        yield Lab(Path(given))
+        return
+    with own_lab(name) as made:
+        ran(made.run("lab", "up", "--cluster", "--yes", timeout=7200))
+        yield made
+
+
+def ran(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command printed that has to end well."""
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    return done.stdout

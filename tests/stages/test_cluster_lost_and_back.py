@@ -6,13 +6,10 @@ HOMEWRIGHT_TEST_LAB names the folder of a lab that is up with its cluster; else 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from practice_lab import Lab, own_lab
+from practice_lab import Lab, cluster_lab, ran
 
 from homewright.cluster import client
 from homewright.cluster.client import Cluster, ClusterError, ClusterForbidden
@@ -37,19 +34,9 @@ systemctl start kubelet
 """As a disk that lost what it held: etcd begins with nothing, and the API with an empty cluster."""
 
 
-def ran(done: Any) -> str:
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
-    return str(done.stdout)
-
-
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    given = os.environ.get("HOMEWRIGHT_TEST_LAB")
-    if given:
-        yield Lab(Path(given))
-        return
-    with own_lab("restore") as made:
-        ran(made.run("lab", "up", "--cluster", "--yes", timeout=7200))
+    with cluster_lab("restore") as made:
         yield made
 
 

@@ -7,17 +7,15 @@ HOMEWRIGHT_TEST_LAB names the folder of a lab that is up with its cluster; else 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from driving import Practice
-from practice_lab import Lab, own_lab
+from practice_lab import Lab, cluster_lab, ran
 from stage_on_servers import StageOnServers
 
 from homewright.catalogue import load, shipped
@@ -68,19 +66,9 @@ systemctl restart kubelet
 """
 
 
-def ran(done: Any) -> str:
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
-    return str(done.stdout)
-
-
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    given = os.environ.get("HOMEWRIGHT_TEST_LAB")
-    if given:
-        yield Lab(Path(given))
-        return
-    with own_lab("metrics") as made:
-        ran(made.run("lab", "up", "--cluster", "--yes", timeout=7200))
+    with cluster_lab("metrics") as made:
         yield made
 
 

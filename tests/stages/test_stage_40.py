@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from driving import Practice
-from practice_lab import Lab, own_lab
+from practice_lab import Lab, own_lab, ran
 from server_listing import CHANGEABLE, SYSTEM, files_command, listing, unlike
 from stage_on_servers import StageOnServers
 
@@ -49,11 +48,6 @@ BROKEN = [
 ]  # fmt: skip
 """Step, server, what is done there as root, what undoes it (nothing where the next run must), and what is said."""
 KUBECTL = 'k() { kubectl --kubeconfig /etc/kubernetes/admin.conf "$@" >/dev/null; }; '
-
-
-def ran(done: Any) -> str:
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
-    return str(done.stdout)
 
 
 def look(lab: Lab) -> dict[str, set[str]]:
