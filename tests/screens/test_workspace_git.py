@@ -50,7 +50,7 @@ def test_credentials_are_given_tested_and_forgotten(make_app: Make, site: Path, 
         await open_page(pilot, site, "workspaces")
         await until(pilot, shows(pilot, "erin"))
         await pilot.press("k")
-        await until(pilot, shows(pilot, "None of erin are kept"))
+        await until(pilot, shows(pilot, "No credentials of erin are kept"))
         await give(pilot, SERVER, "opensesame")
         await until(pilot, shows(pilot, SERVER, "it accepts them: erin there"))
         await opened(pilot, "a")
@@ -60,7 +60,7 @@ def test_credentials_are_given_tested_and_forgotten(make_app: Make, site: Path, 
         await opened(pilot, "D")
         await until(pilot, shows(pilot, "forget those for"))
         await closed(pilot, "enter")
-        await until(pilot, shows(pilot, "None of erin are kept"))
+        await until(pilot, shows(pilot, "No credentials of erin are kept"))
         assert "does not accept" not in text_of(pilot.app)
         await closed(pilot, "escape")
 
@@ -103,7 +103,7 @@ def test_a_test_of_credentials_of_before_tells_nothing_of_those_of_now(
         else:
             await opened(pilot, "D")
             await closed(pilot, "enter")
-            await until(pilot, shows(pilot, "None of erin are kept"))
+            await until(pilot, shows(pilot, "No credentials of erin are kept"))
         slow.set()
         await until(pilot, lambda: not [one for one in threading.enumerate() if one.name == "job test"])
         await pilot.pause()
@@ -209,8 +209,8 @@ def test_credentials(
     snap_compare: Compare, make_app: Make, site: Path, manager: Manager, size: tuple[int, int], kept: int
 ) -> None:
     manager.signs_in = dict(((SERVER, True), (OTHER, False))[:kept])
-    tested = ("t", ("✓ accepts them", "✗ refuses them")) if kept else (("None of erin are kept",),)
-    act = page("workspaces", ("erin",), "k", (SERVER if kept else "None of erin",), *tested)
+    tested = ("t", ("✓ accepts them", "✗ refuses them")) if kept else (("No credentials of erin are kept",),)
+    act = page("workspaces", ("erin",), "k", (SERVER if kept else "No credentials of erin",), *tested)
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 
@@ -219,7 +219,7 @@ def test_giving_credentials(
     snap_compare: Compare, make_app: Make, site: Path, manager: Manager, size: tuple[int, int]
 ) -> None:
     async def act(pilot: Pilot[object]) -> None:
-        await page("workspaces", ("erin",), "k", ("None of erin",))(pilot)
+        await page("workspaces", ("erin",), "k", ("No credentials of erin",))(pilot)
         await opened(pilot, "a")
         await pilot.press(*SERVER, "enter", "enter", *"token")
         await pilot.pause()

@@ -79,7 +79,8 @@ class DetailBox(WorkingBox[None]):
         one = self._one
         seen = look({"running": "done", "error": "failed", "pending": "starting"}.get(str(one.state), str(one.state)))
         active = f"{age_text(self._now - one.last_active_at)} ago" if one.last_active_at else "not since its start"
-        cpu = "–" if one.cpu is None else f"{one.cpu:.1f} processors"
+        cpu = [] if one.cpu is None else [f"{one.cpu:.1f} processors"]
+        used = ", ".join([*cpu, *([] if one.memory is None else [f"{size_text(one.memory)} memory"])])
         lines = [
             f"State     {seen.mark(self.home.terminal.ascii)} {one.state}{f' · {one.reason}' if one.reason else ''}",
             f"Address   {one.address or 'none'}",
@@ -87,7 +88,7 @@ class DetailBox(WorkingBox[None]):
             f"Node      {one.node}, port {one.port or '–'}",
             f"Template  {one.template}, preset {one.preset}",
             "Sign-in   by a password of its own (p)",
-            f"Uses      {cpu}, {size_text(one.memory)} memory",
+            f"Uses      {used or 'not measured'}",
             *([f"Title     {one.title}"] if one.title else []),
             f"Made      {_when(one.created_at)}",
             f"Started   {_when(one.started_at)}",

@@ -70,7 +70,7 @@ class CredentialsBox(WorkingBox[None]):
 
     def _draw(self) -> None:
         table = self.query_one(Table)
-        table.empty = f"None of {self._user} are kept: a gives some."
+        table.empty = f"No credentials of {self._user} are kept. a gives some."
         table.set_rows(Row(server, (server, self._words(server))) for server in self._servers)
         # A row has no room for all that a server says.
         lines = [f"{server}: {one.words}." for server, one in self._told.items()]
