@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 _NOW = pytest.StashKey[str]()
 _LAB = pytest.StashKey[Lab]()
+_TOLD = pytest.StashKey[bool]()
 
 
 def pytest_collection_finish() -> None:
@@ -91,6 +92,29 @@ def _have(lab: Lab, count: int) -> None:
     if not lab.lab_folder.exists() or len(lab.servers) < count:
         done = lab.run("lab", "up", "--servers", str(count), "--yes")
         assert done.returncode == 0, done.stderr
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """The first failure of a worker tells how its practice servers are: they are gone before anybody reads of it."""
+    report = yield
+    if report.failed and _LAB in item.config.stash and not item.config.stash.get(_TOLD, False):
+        item.config.stash[_TOLD] = True
+        report.sections.append(("practice servers", item.config.stash[_LAB].told()))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What failed, in the order in which it did, at the very end: the first is the cause of most that come after it."""
+    seen: set[str] = set()
+    for report in sorted(
+        (one for kind in ("failed", "error") for one in terminalreporter.getreports(kind)), key=lambda one: one.start
+    ):
+        crash = getattr(report.longrepr, "reprcrash", None)
+        message = (crash.message if crash else str(report.longrepr))[:1500]
+        same = "  as before" if message in seen else "".join(f"\n    {line}" for line in message.splitlines())
+        terminalreporter.write_line(f"{report.when} of {report.nodeid}:{same}")
+        seen.add(message)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,16 @@ SLOTS = 8
 MAKES_OWN = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "PYTHONWARNINGS", "YES")
 MAKE_TRY = ["make", "--silent", "-C", str(Path(__file__).parents[1]), "try"]
 
+_HOW_IT_IS = """\
+uptime
+ip -br address; ip route; ip neigh; ls /etc/netplan /var/lib/homewright/revert /var/lib/homewright/br0
+networkctl --no-pager --no-legend list
+systemctl --no-pager --no-legend list-units --failed
+systemctl --no-pager --no-legend list-jobs
+cat /var/lib/homewright/revert/said /var/lib/homewright/revert/reverted.json
+journalctl --no-pager -o short-monotonic -n 40 -u systemd-networkd -u homewright-revert -u ssh -u sshd
+"""
+
 COMMAND = [sys.executable, "-c", "import sys; from homewright.cli import main; sys.exit(main())"]
 
 
@@ -177,6 +187,24 @@ class Lab:
         if self.run("lab", "up").returncode != 0:
             return True  # one of them is cut off
         return any(self.on(name, f"ls -d {signs} 2>/dev/null || true") for name in self.servers)
+
+    def told(self) -> str:
+        """How the servers are, for whoever reads of a failed test after they have gone; never raises."""
+        parts = []
+        try:
+            for name in self.servers:
+                done = subprocess.run(
+                    as_root(["env", f"LXD_SOCKET={self.socket()}", "lxc", "exec", name, "--", "sh", "-c", _HOW_IT_IS]),
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    timeout=30,
+                )
+                parts.append(f"-- {name}\n{done.stdout}{done.stderr}")
+        except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+            parts.append(f"-- nothing more can be told: {error}")
+        return "\n".join(parts)
 
     @property
     def is_trusted(self) -> bool:
