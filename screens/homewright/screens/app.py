@@ -17,6 +17,7 @@ from homewright.errors import HomewrightError, speak_of
 from homewright.screens.page import Page
 from homewright.screens.terminal import Terminal
 from homewright.screens.themes import THEMES, AsciiFilter
+from homewright.screens.typed_ahead import InOrder
 from homewright.site.paths import StateFolder, config_home, known_site_files, site_file, state_home
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Sitting:
     state: StateFolder
 
 
-class HomewrightApp(App[int]):
+class HomewrightApp(InOrder[int]):
     """The full-screen program."""
 
     TITLE = "Homewright"

@@ -1,0 +1,102 @@
+"""Keys that come all in one go, as they do where the machine is busy: each is for what the ones before it have led to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from piloting import drive, open_page, opened, shows, until
+from screen_doubles import Manager
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from homewright.screens import typed_ahead
+from homewright.screens.app import HomewrightApp
+from homewright.screens.typed_ahead import InOrder
+
+Make = Callable[..., HomewrightApp]
+
+
+def at_once(pilot: Pilot[object], *keys: str) -> None:
+    """All of these keys are there before the first of them is handled."""
+    driver = pilot.app._driver
+    assert driver is not None
+    for key in keys:
+        event = events.Key(key, key if len(key) == 1 else None)
+        event.set_sender(pilot.app)
+        driver.send_message(event)
+
+
+def test_a_form_that_is_filled_in_and_sent_at_once(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await opened(pilot, "n")
+        await until(pilot, shows(pilot, "It goes to"))
+        at_once(pilot, "end", "ctrl+u", *"zoe", "tab", "end", "ctrl+u", "ctrl+s", *"first", "ctrl+s")
+        await until(pilot, lambda: bool(manager.asked))
+        assert manager.asked[0][:2] == ("create", "zoe/first"), manager.asked
+
+    drive(make_app(), (80, 24), flow)
+
+
+def test_keys_for_the_page_that_a_key_leads_to(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        at_once(pilot, "n", "end", "ctrl+u", *"zoe", "escape", "down", "slash", *"carol")
+        await until(pilot, shows(pilot, "carol", "filter"))
+        assert not shows(pilot, "alice")()
+
+    drive(make_app(), (80, 24), flow)
+
+
+class Two(InOrder[None]):
+    """Two fields; ctrl+k takes the first away."""
+
+    BINDINGS = [Binding("ctrl+k", "drop", priority=True)]
+
+    def compose(self) -> ComposeResult:
+        yield Input(id="one")
+        yield Input(id="two")
+
+    async def action_drop(self) -> None:
+        await self.query_one("#one").remove()
+
+
+def test_a_paste_stays_between_the_keys(make_app: Make) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        driver = pilot.app._driver
+        assert driver is not None
+        at_once(pilot, "a")
+        driver.send_message(events.Paste("bc"))
+        at_once(pilot, "d", "tab", "x")
+        await until(pilot, lambda: pilot.app.query_one("#two", Input).value == "x")
+        assert pilot.app.query_one("#one", Input).value == "abcd"
+
+    drive(Two(), (80, 24), flow)  # type: ignore[arg-type]  # any program can be driven
+
+
+def test_what_had_the_focus_may_go_with_a_key_in_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_ahead, "PATIENCE_S", 0.2)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        at_once(pilot, *"ab", "ctrl+k", *"xyz")
+        await until(pilot, lambda: pilot.app.query_one("#two", Input).value == "xyz")
+
+    drive(Two(), (80, 24), flow)  # type: ignore[arg-type]  # any program can be driven
+
+
+def test_a_key_whose_end_is_never_told_holds_up_the_next_one_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_ahead, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(Two, "on_key_behind", lambda self, message: message.stop())
+
+    async def flow(pilot: Pilot[object]) -> None:
+        at_once(pilot, *"abc")
+        await until(pilot, lambda: pilot.app.query_one("#one", Input).value == "abc")
+
+    drive(Two(), (80, 24), flow)  # type: ignore[arg-type]  # any program can be driven
