@@ -22,7 +22,11 @@ pytestmark = pytest.mark.lab
 
 @contextlib.contextmanager
 def another_network(lab: Lab, server: str, gateway: str) -> Iterator[str]:
-    """A second interface of a server, in a network that leads nowhere and where somebody answers for the gateway."""
+    """A second interface of a server, in a network that leads nowhere and where somebody answers for the gateway.
+
+    Nobody but that one: Linux answers on each of its interfaces for all of its addresses, so this machine, which is the
+    gateway of the true network, would too. Whoever of the two is heard first would decide whether it is a wrong one.
+    """
     place = lab.record()["place"]
     assert isinstance(place, dict)
     name = f"hwwrong{place['number']}"
@@ -33,6 +37,8 @@ def another_network(lab: Lab, server: str, gateway: str) -> Iterator[str]:
         subprocess.run(as_root(["ip", *words]), check=True, capture_output=True)
 
     try:
+        deaf = f"net.ipv4.conf.{name}.arp_ignore=1"
+        subprocess.run(as_root(["sysctl", "-q", "-w", deaf]), check=True, capture_output=True)
         ip("netns", "add", space)
         ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1], "netns", space)
         ip("link", "set", ends[0], "master", name, "up")
