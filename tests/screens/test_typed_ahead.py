@@ -1,4 +1,4 @@
-"""Keys that come all in one go, as they do where the machine is busy: each is for what the ones before it have led to."""
+"""Keys that come all in one go, as on a busy machine: each is for what the ones before it have led to."""
 
 from __future__ import annotations
 
