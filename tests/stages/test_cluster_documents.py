@@ -183,12 +183,21 @@ UP = {"status": {"phase": "Running", "containerStatuses": [{"name": "c", "state"
 CRASHES = {
     "status": {"phase": "Running", "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "Crash"}}}]}
 }
+TOLD = {**MADE, "lastHeartbeatTime": "2026-11-22T07:21:45Z"}
+
+
+def up(since: str, **metadata: str) -> dict[str, Any]:
+    running = {"name": "c", "state": {"running": {"startedAt": f"2026-11-22T{since}Z"}}}
+    return {"metadata": metadata, "status": {"phase": "Running", "containerStatuses": [running]}}
 
 
 @pytest.mark.parametrize(
     ("conditions", "pods", "why"),
     [
         ([READY, MADE], [UP], ""),
+        ([READY, TOLD], [up("07:21:45")], ""),
+        ([READY, TOLD], [up("07:21:46")], "flannel on s1 has not made its network yet."),
+        ([READY, TOLD], [up("07:21:45", deletionTimestamp="now")], "flannel does not run on s1."),
         ([], [], "s1 is not ready: it has not reported yet"),
         ([{**READY, "status": "False", "message": "no network"}], [], "s1 is not ready: no network"),
         ([{**READY, "status": "False", "message": "no network"}], [CRASHES], "s1 is not ready: c: Crash"),
@@ -196,9 +205,39 @@ CRASHES = {
         ([READY, MADE], [], "flannel does not run on s1."),
         ([READY], [UP], "flannel on s1 has not made its network yet."),
     ],
-    ids=["carries", "unheard of", "not ready", "why", "ready while it crashes", "gone", "no network yet"],
-)
+    ids=["carries", "its own word", "word of the one before", "it ends", "unheard of", "not ready", "why",
+         "ready while it crashes", "gone", "no network yet"],
+)  # fmt: skip
 def test_a_node_carries_pods_when_its_network_is_made(
     conditions: list[dict[str, str]], pods: list[dict[str, Any]], why: str
 ) -> None:
     assert network.judged("s1", {"status": {"conditions": conditions}}, pods) == why
+
+
+class Nodes:
+    """An API with a flannel on each of four nodes: well, waiting for its next try, just made, with an old word."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+
+    def list(self, path: str) -> list[dict[str, Any]]:
+        told = {"well": [TOLD], "waits": [TOLD], "new": [], "old": [TOLD]}
+        if path.endswith("/nodes"):
+            return [{"metadata": {"name": name}, "status": {"conditions": found}} for name, found in told.items()]
+        pods = {"well": up("07:21:44"), "waits": CRASHES, "new": up("07:21:46"), "old": up("07:21:46")}
+        labels = {"app": "flannel", "app.kubernetes.io/managed-by": "homewright"}
+        return [
+            {**pod, "metadata": {"name": name, "labels": labels}, "spec": {"nodeName": name}}
+            for name, pod in pods.items()
+        ]
+
+    def delete(self, path: str) -> bool:
+        self.deleted.append(path.rpartition("/")[2])
+        return True
+
+
+@pytest.mark.parametrize(("everywhere", "begun"), [(False, ["waits", "old"]), (True, ["well", "waits", "new", "old"])])
+def test_flannel_begins_anew_where_its_word_is_old(everywhere: bool, begun: list[str]) -> None:
+    api: Any = Nodes()
+    assert network.begin_anew(api, everywhere=everywhere) == len(begun)
+    assert api.deleted == begun

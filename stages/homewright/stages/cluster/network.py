@@ -64,9 +64,19 @@ def apply(api: Cluster, site: Site, plan: ClusterPlan) -> bool:
     return changed
 
 
-def begin_anew(api: Cluster) -> int:
-    """Have flannel started at once where it waits for its next try, up to five minutes long; on how many nodes."""
-    pods = [pod for pod in api.list(f"/api/v1/namespaces/{NAMESPACE}/pods") if _is_flannel(pod) and waiting(pod)]
+def begin_anew(api: Cluster, *, everywhere: bool = False) -> int:
+    """Have flannel started at once where it waits for its next try, up to five minutes long; on how many nodes.
+
+    So it is where a node has only the word of an earlier flannel; and `everywhere` after a saved state was put back, in
+    which nothing is that a flannel has said since.
+    """
+    nodes = {one["metadata"]["name"]: _conditions(one) for one in api.list("/api/v1/nodes")}
+
+    def due(pod: Mapping[str, Any]) -> bool:
+        told = nodes.get((pod.get("spec") or {}).get("nodeName", ""), {}).get("NetworkUnavailable", {})
+        return everywhere or bool(waiting(pod)) or (told.get("status") == "False" and not _is_its_word(told, [pod]))
+
+    pods = [pod for pod in api.list(f"/api/v1/namespaces/{NAMESPACE}/pods") if _is_flannel(pod) and due(pod)]
     return sum(api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}") for pod in pods)
 
 
@@ -83,18 +93,35 @@ def judged(name: str, node: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]
     """Why a node with these pods of flannel cannot carry pods, in a sentence; empty where it can. Pure.
 
     kubelet calls a node ready as soon as there are settings of a network, which is before flannel runs; flannel itself
-    says when it has made its network.
+    says when it has made its network. It says so each time it starts: while the API cannot be reached by its service,
+    it runs for a moment, ends and is started again, and the node has the word of the one before all the while.
     """
-    conditions = {one["type"]: one for one in node["status"].get("conditions", ())}
+    conditions = _conditions(node)
     ready = conditions.get("Ready", {})
+    pods = [pod for pod in pods if "deletionTimestamp" not in (pod.get("metadata") or {})]
     held = next((why for pod in pods if (why := waiting(pod))), "")
     if ready.get("status") != "True":
         return f"{name} is not ready: {held or ready.get('message') or 'it has not reported yet'}"
     if held or not any((pod.get("status") or {}).get("phase") == "Running" for pod in pods):
         return f"flannel does not run on {name}{held and ': '}{held}."
-    if conditions.get("NetworkUnavailable", {}).get("status") != "False":
+    told = conditions.get("NetworkUnavailable", {})
+    if told.get("status") != "False" or not _is_its_word(told, pods):
         return f"flannel on {name} has not made its network yet."
     return ""
+
+
+def _conditions(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {one["type"]: one for one in (node.get("status") or {}).get("conditions", ())}
+
+
+def _is_its_word(told: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether what is told of the network is from these flannels, and not from those that ran before them.
+
+    Both times are the node's own, in whole seconds, and as text in their order.
+    """
+    containers = [one for pod in pods for one in (pod.get("status") or {}).get("containerStatuses", ())]
+    begun = [((one.get("state") or {}).get("running") or {}).get("startedAt") or "" for one in containers]
+    return all((told.get("lastHeartbeatTime") or "") >= one for one in begun)
 
 
 def _is_flannel(pod: Mapping[str, Any]) -> bool:

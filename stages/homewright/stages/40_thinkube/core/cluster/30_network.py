@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from homewright.cluster import client
 from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError
-from homewright.stages.cluster import forming, network
+from homewright.stages.cluster import forming, network, restoring
 
 READY_S = 300
 
@@ -14,8 +14,9 @@ def run_all(hosts: Sequence[Host]) -> None:
     first = hosts[0]
     with first.task("flannel") as task, forming.connect(first) as api:
         task.changed = network.apply(api, first.site, forming.plan_of(first))
-        # Whatever held it up before may be mended by now.
-        task.changed = network.begin_anew(api) > 0 or task.changed
+        # Whatever held it up before may be mended by now; and what it has told the cluster since is in no saved state.
+        again = network.begin_anew(api, everywhere=restoring.asked(first) is not None)
+        task.changed = again > 0 or task.changed
     together(hosts, _ready)
 
 
