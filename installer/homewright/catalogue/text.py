@@ -13,6 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as Composed
 
+from homewright.catalogue import kept
 from homewright.site.document import MAX_BYTES, MAX_VALUES, DocumentError, Entry, Node
 
 _SHAPE = "look at this line and the one before it: indentation, colons, quotes"
@@ -22,8 +23,17 @@ _SHAPE = "look at this line and the one before it: indentation, colons, quotes"
 def read(text: str) -> Node:
     """The tree of one document, which is nobody's to change. Raises DocumentError.
 
-    Kept, because every run reads its stages twice, where they lie and in the copy that it goes on with: 0.1 s a time.
+    Kept, because every run reads its stages twice, where they lie and in the copy that it goes on with, and beyond this
+    process because every command reads them (`catalogue.kept`).
     """
+    found = kept.load(text)
+    if found is None:
+        found = _parsed(text)
+        kept.save(text, found)
+    return found
+
+
+def _parsed(text: str) -> Node:
     if len(text) > MAX_BYTES:
         raise DocumentError(1, 1, f"it is larger than {MAX_BYTES // 1024} KiB", "split the stage")
     try:
