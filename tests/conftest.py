@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -33,12 +34,18 @@ SERVERS = {"installing": 2}
 """Practice servers of a row, where they are not three: what stage 00 does costs as much on each of them."""
 
 
-def _row(item: pytest.Item) -> str | None:
-    place = item.path.relative_to(TESTS)
+@functools.cache
+def _place(file: Path) -> tuple[str | None, int]:
+    """The row of a file, and the file's turn in it."""
+    place = file.relative_to(TESTS)
     names = [str(path) for path in (place, *place.parents)]
-    found = next((TOGETHER[name] for name in names if name in TOGETHER), None)
+    found = next((name for name in names if name in TOGETHER), None)
+    return (TOGETHER[found], list(TOGETHER).index(found)) if found else (None, len(TOGETHER))
+
+
+def _row(item: pytest.Item) -> str | None:
     marked = any(item.get_closest_marker(name) for name in ("lab", "install"))
-    return (found or OTHERS) if marked and "small_lab" not in getattr(item, "fixturenames", ()) else None
+    return (_place(item.path)[0] or OTHERS) if marked and "small_lab" not in getattr(item, "fixturenames", ()) else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -47,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     First of all: xdist reads the groups in the same hook.
     """
-    places: dict[str, int] = {}
+    turns: dict[str, tuple[int, int]] = {}
     for item in items:
         row = _row(item)
         if row is not None:
@@ -55,14 +62,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         elif item.path.is_relative_to(TESTS / "screens"):
             item.add_marker(pytest.mark.screens)
         small = "small_lab" in getattr(item, "fixturenames", ())
-        places[item.nodeid] = ORDER.index(row) if row else (1 if small else len(ORDER))
-    inside = list(TOGETHER)
-
-    def place(item: pytest.Item) -> tuple[int, int]:
-        names = [str(path) for path in (item.path.relative_to(TESTS), *item.path.relative_to(TESTS).parents)]
-        return places[item.nodeid], next((inside.index(name) for name in names if name in inside), len(inside))
-
-    items.sort(key=place)
+        turns[item.nodeid] = ORDER.index(row) if row else (1 if small else len(ORDER)), _place(item.path)[1]
+    items.sort(key=lambda item: turns[item.nodeid])
 
 
 _NOW = pytest.StashKey[str]()
