@@ -100,6 +100,7 @@ test-packages:
 
 ON_SERVERS := "(lab or browser or install or screens) and not long"
 # docs/decisions/0161 says why a few may be tried again.
+# One worker, but a worker: the names of tests carry their row only there.
 FEW := 5
 FAILED := .pytest_cache/v/cache/lastfailed
 
@@ -108,7 +109,7 @@ test: test-packages check
 	@code=0; $(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder -m $(ON_SERVERS) --durations=15 || code=$$?
 	if [ $$code = 1 ] && [ "$$(grep -c :: $(FAILED))" -le $(FEW) ]; then
 	  echo "Once more what failed, on servers of its own and with nothing beside it:"
-	  code=0; $(PYTEST) -m $(ON_SERVERS) --lf --lfnf=none || code=$$?
+	  code=0; $(PYTEST) -n 1 --dist loadgroup -m $(ON_SERVERS) --lf --lfnf=none || code=$$?
 	  [ $$code != 0 ] || echo "It passed the second time only: that is a fault all the same, to be found by what stands above."
 	fi
 	exit $$code
