@@ -26,9 +26,9 @@ TEST_PACKAGES := $(UNIT_PACKAGES) chromium libnss3-tools
 help:
 	@printf '%s\n' \
 	  'make try        practice servers on this machine, then the wizard (YES=1: line by line, to a running workspace)' \
-	  'make test       every test: lint, types, unit, practice servers, browser' \
+	  'make test       every test: lint, types, unit, whole programs, screens, practice servers, browser' \
 	  'make test-long  the campaigns: all power cuts, all kills, long fuzzing' \
-	  'make check      lint, types and unit tests, for every commit; screens are in make test' \
+	  'make check      lint, types and unit tests, for every commit; screens and whole programs are in make test' \
 	  'make bench      figures, each as a ratio against a peer or a limit in the same run' \
 	  'make clean      practice servers down, build outputs away; caches stay'
 
@@ -63,15 +63,17 @@ try: .venv/.made
 	$(BIN)/homewright --site practice workspace create "$$(id -un)" --accept-shared-node
 	$(BIN)/homewright --site practice workspace open "$$(id -un)"
 
-# All in these is marked, tests/screens by tests/conftest.py: to import none of it saves each worker a fifth of its collecting.
-MARKED := --ignore=tests/screens --ignore=tests/browser --ignore=tests/integration
+# The marks of all that is no unit test. Everything in these folders has one, tests/screens by tests/conftest.py: to import
+# none of it, nor the toolkit that pictures are compared with, saves each worker a quarter of its collecting.
+MARKS := lab or browser or install or screens or programs
+MARKED := --ignore=tests/screens --ignore=tests/browser --ignore=tests/integration -p no:textual-snapshot -p no:syrupy
 
 check: .venv/.made unit-packages
 	@$(BIN)/ruff format --check --quiet . || { echo "make format"; exit 1; }
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	imports=$$($(BIN)/lint-imports 2>&1) || { echo "$$imports"; exit 1; }
-	$(PYTEST) -n 2 --dist worksteal $(MARKED) -m "not lab and not browser and not install and not screens and not long"
+	$(PYTEST) -n 2 --dist worksteal $(MARKED) -m "not ($(MARKS) or long)"
 
 format: .venv/.made
 	@$(BIN)/ruff format --quiet .
@@ -98,7 +100,7 @@ unit-packages:
 test-packages:
 	$(call installed,$(TEST_PACKAGES))
 
-ON_SERVERS := "(lab or browser or install or screens) and not long"
+ON_SERVERS := "($(MARKS)) and not long"
 # docs/decisions/0161 says why a few may be tried again.
 # One worker, but a worker: the names of tests carry their row only there.
 FEW := 5

@@ -183,6 +183,7 @@ def commands() -> Iterator[tuple[str, str]]:
             yield finding.check, command
 
 
+@pytest.mark.programs
 def test_remedies_can_be_pasted() -> None:
     for check, command in set(commands()):
         assert not re.search(r"<[a-z]|\bNAME\b(?!,ROTA)|…|\bXXX\b|\{|\}|\.\.\.", command), (check, command)

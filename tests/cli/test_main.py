@@ -153,6 +153,7 @@ def test_which_terminals_get_the_screens(terminal: bool, kind: str, full: bool) 
     assert full_screen(terminal, kind) is full
 
 
+@pytest.mark.programs
 def test_a_reader_that_leaves_ends_it_quietly(environment: dict[str, str], tmp_path: Path) -> None:
     program = f"{sys.executable} -c '{MAIN}' schema site | head -n 1; echo ${{PIPESTATUS[0]}}"
     result = subprocess.run(
@@ -166,6 +167,7 @@ def test_a_reader_that_leaves_ends_it_quietly(environment: dict[str, str], tmp_p
     assert "Traceback" not in closed.stderr
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(
     "locale",
     [{"LC_ALL": "C"}, {"LC_ALL": "POSIX"}, {"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii:strict"}],
@@ -179,6 +181,7 @@ def test_glyphs_have_an_ascii_form_where_there_is_no_utf_8(homewright: Run, loca
     assert json.loads(homewright("site", "show", "environment.A", "--json", **locale).stdout)["value"] == "é☃"
 
 
+@pytest.mark.programs
 def test_a_defect_shows_no_traceback_and_keeps_it_privately(environment: dict[str, str], tmp_path: Path) -> None:
     code = f"import homewright.cli as c\nc.VERBS['site'] = c.Verb('homewright.no_such_module', '')\n{MAIN}"
     for options in ([], ["--json"]):
@@ -194,6 +197,7 @@ def test_a_defect_shows_no_traceback_and_keeps_it_privately(environment: dict[st
         assert "ModuleNotFoundError" in file.read_text() and "canary" not in file.read_text()
 
 
+@pytest.mark.programs
 def test_a_defect_without_a_state_folder_still_ends_well(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     code = f"import homewright.cli as c\nc.VERBS['site'] = c.Verb('homewright.no_such_module', '')\n{MAIN}"
@@ -205,6 +209,7 @@ def test_a_defect_without_a_state_folder_still_ends_well(environment: dict[str, 
     assert result.returncode == 1 and result.stderr.startswith("error: This is a defect of Homewright.")
 
 
+@pytest.mark.programs
 def test_the_keyboard_stops_it_with_code_4(environment: dict[str, str], tmp_path: Path) -> None:
     main, terminal = os.openpty()
     with subprocess.Popen(
@@ -220,6 +225,7 @@ def test_the_keyboard_stops_it_with_code_4(environment: dict[str, str], tmp_path
     assert process.returncode == 4 and b"Stopped by the keyboard" in errors and b"Traceback" not in errors
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [
@@ -295,6 +301,7 @@ def test_what_comes_next_follows_from_the_last_run(state: State | None, says: st
     assert says in said and comes == verb
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("verb", ["", "site new"])
 def test_a_closed_standard_input_is_no_defect(environment: dict[str, str], tmp_path: Path, verb: str) -> None:
     result = subprocess.run(

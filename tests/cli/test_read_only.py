@@ -22,7 +22,7 @@ from homewright.site.authority import Authority
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder, write_atomically
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a mount of its own needs root")
+pytestmark = [pytest.mark.programs, pytest.mark.skipif(os.getuid() != 0, reason="a mount of its own needs root")]
 
 RUN = "20260102-115800-c0de"
 ANSWERED = {

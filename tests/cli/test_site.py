@@ -153,6 +153,7 @@ def test_validate_lists_all_problems(homewright: Run, tmp_path: Path) -> None:
     assert [problem["line"] for problem in document["error"]["problems"]] == [2, 3]
 
 
+@pytest.mark.programs
 def test_ansible_reads_the_inventory_by_process_substitution(
     homewright: Run, tmp_path: Path, environment: dict[str, str]
 ) -> None:
@@ -211,6 +212,7 @@ def answer_on_a_terminal(answers: list[str], environment: dict[str, str], folder
     return process.wait(timeout=30), seen
 
 
+@pytest.mark.programs
 def test_questions_are_asked_until_they_are_answered_well(tmp_path: Path, environment: dict[str, str]) -> None:
     folder = tmp_path / "asked"
     folder.mkdir()

@@ -199,6 +199,7 @@ def watching(options: list[str], environment: dict[str, str], *more: str) -> Ite
             process.kill()
 
 
+@pytest.mark.programs
 def test_every_change_is_a_line_until_ctrl_c(
     homewright: Words, options: list[str], cluster: StandIn, environment: dict[str, str]
 ) -> None:
@@ -250,6 +251,7 @@ def test_a_place_that_is_silent_takes_nothing_away_and_figures_of_use_are_no_cha
     assert told(Listing((), {"s3": "no route"}, 1.0), {}) == [("silent", "s3"), ("gone", "alice")]
 
 
+@pytest.mark.programs
 def test_a_pipe_that_is_closed_ends_it(
     homewright: Words, options: list[str], cluster: StandIn, environment: dict[str, str]
 ) -> None:

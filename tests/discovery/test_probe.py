@@ -19,6 +19,7 @@ from homewright.site.paths import StateFolder
 from .running import run_probe
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("shell", ["dash", "bash --posix"])
 def test_the_probe_gives_facts_of_this_machine(shell: str) -> None:
     words = shell.split()

@@ -13,6 +13,8 @@ from homewright.discovery import RawBundle, parse
 
 from .running import here, run_probe
 
+pytestmark = pytest.mark.programs
+
 CANARY = "hunter2-canary"
 
 

@@ -17,6 +17,8 @@ from homewright.engine.armed import Answer, Found, Orders
 
 from .conftest import wait_for
 
+pytestmark = pytest.mark.programs
+
 BOOT = Path(armed.BOOT_ID).read_text().strip()
 
 

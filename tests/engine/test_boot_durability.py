@@ -14,7 +14,7 @@ from homewright.site.paths import StateFolder
 
 from .test_durability import first, traced, usable
 
-pytestmark = pytest.mark.skipif(not usable(), reason="strace is not there or may not trace")
+pytestmark = [pytest.mark.programs, pytest.mark.skipif(not usable(), reason="strace is not there or may not trace")]
 
 SYSTEMCTL = "#!/bin/sh\nexit 0\n"
 START = """

@@ -26,7 +26,7 @@ def usable() -> bool:
     return shutil.which("strace") is not None and subprocess.run(["strace", "-qq", "true"], check=False).returncode == 0
 
 
-pytestmark = pytest.mark.skipif(not usable(), reason="strace is not there or may not trace")
+pytestmark = [pytest.mark.programs, pytest.mark.skipif(not usable(), reason="strace is not there or may not trace")]
 
 
 def traced(folder: Path, *command: str) -> list[str]:

@@ -164,6 +164,7 @@ def ask(file: Path, **record: object) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(
     ("held", "wanted", "taken"),
     [

@@ -14,6 +14,8 @@ from homewright.site.rehearsed import PACE
 
 from .catalogues import NOTHING, Tiny
 
+pytestmark = pytest.mark.programs
+
 SCRIPT = """
 import errno, json, os, shutil, subprocess, sys, threading, time
 from pathlib import Path

@@ -18,6 +18,8 @@ from homewright.site.paths import StateFolder
 from .catalogues import NOTHING, Tiny
 from .conftest import wait_for
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture
 def failed(tmp_path: Path, state: StateFolder) -> tuple[Path, str]:

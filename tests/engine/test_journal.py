@@ -215,6 +215,7 @@ def test_the_ballast_is_really_allocated(state: StateFolder, writer: Writer) -> 
     assert (state.root / "ballast").stat().st_blocks * 512 >= writing.BALLAST
 
 
+@pytest.mark.programs
 @pytest.mark.skipif(os.getuid() != 0, reason="a mount of its own needs root")
 def test_a_read_only_state_folder_can_be_read_and_says_that_it_cannot_be_written(tmp_path: Path) -> None:
     state = StateFolder(tmp_path / "state").create()

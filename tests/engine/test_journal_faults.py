@@ -58,6 +58,7 @@ def on_a_small_disk(folder: Path, script: str) -> subprocess.CompletedProcess[st
     return subprocess.run(["unshare", "-m", "sh", "-c", commands], capture_output=True, text=True, timeout=100)
 
 
+@pytest.mark.programs
 @SMALL
 def test_a_full_disk_frees_the_ballast_for_the_final_states(tmp_path: Path) -> None:
     done = on_a_small_disk(
@@ -86,6 +87,7 @@ except StateError as error:
     assert "mkdir -p DIR && cp -a " in refused and "/. DIR/, then: homewright --state DIR resume" in refused
 
 
+@pytest.mark.programs
 @SMALL
 def test_lines_are_kept_again_once_there_is_room(tmp_path: Path) -> None:
     done = on_a_small_disk(
@@ -115,6 +117,7 @@ writer.close()
     assert whole == "True"
 
 
+@pytest.mark.programs
 @SMALL
 def test_a_run_whose_disk_is_full_goes_on_in_a_copy_elsewhere(tmp_path: Path) -> None:
     done = on_a_small_disk(

@@ -102,6 +102,7 @@ def write_site(folder: Path, text: str) -> Path:
 GOOD = "version: 1\nname: attic\nservers:\n  - {name: s1, address: 192.0.2.1, user: ann}\n"
 
 
+@pytest.mark.programs
 def test_the_engines_own_refusal_reaches_whoever_started_it(tmp_path: Path, state: StateFolder) -> None:
     with pytest.raises(SiteError, match="line 2"):
         launch.start(write_site(tmp_path, "version: 1\nnmae: attic\n"), state)
@@ -117,6 +118,7 @@ def test_the_engines_own_refusal_reaches_whoever_started_it(tmp_path: Path, stat
     assert lock.holder(state) is None
 
 
+@pytest.mark.programs
 def test_a_run_is_refused_while_another_engine_is_at_work(tmp_path: Path, state: StateFolder) -> None:
     holder = hold(state)
     try:
@@ -127,6 +129,7 @@ def test_a_run_is_refused_while_another_engine_is_at_work(tmp_path: Path, state:
         let_go(holder)
 
 
+@pytest.mark.programs
 def test_what_is_left_of_a_dead_engine_is_ended_before_a_run(tmp_path: Path, state: StateFolder) -> None:
     from homewright.engine.leftovers import site_mark
 
@@ -176,6 +179,7 @@ def test_a_systemd_that_hangs_is_not_waited_for_for_ever(
     assert list(state.runs.iterdir()) == []
 
 
+@pytest.mark.programs
 def test_an_unreachable_server_ends_in_a_failed_run_with_reason_and_remedy(tmp_path: Path, state: StateFolder) -> None:
     """The whole engine, detached, without any server: it must end by itself, clearly."""
     site = write_site(tmp_path, GOOD.replace("192.0.2.1", "127.0.0.1").replace("user: ann", "user: ann, port: 1"))

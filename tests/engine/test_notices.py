@@ -48,6 +48,7 @@ def told(target: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in target.read_text().splitlines()] if target.exists() else []
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(
     ("script", "said"),
     [
@@ -140,6 +141,7 @@ def test_a_command_that_fails_at_the_end_is_said_by_status(state: StateFolder, w
     assert not list(untold(reader, reader.run()))
 
 
+@pytest.mark.programs
 def test_an_engine_that_nobody_looks_at_tells_of_its_end(tmp_path: Path, state: StateFolder) -> None:
     target = tmp_path / "told"
     command = json.dumps(hook(tmp_path / "hook.py", keep(target)))

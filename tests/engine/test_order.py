@@ -183,6 +183,7 @@ def test_a_rollback_takes_back_what_depends_on_a_step_first(world: Beside) -> No
     assert frozenset({"90/20", "90/30"}) in world.together
 
 
+@pytest.mark.programs
 def test_proofs_alone_need_no_order(world: Beside) -> None:
     world.done = {(f"90/{number}0", host) for number in (1, 2, 3, 4) for host in HOSTS}
     assert world.engine(action=Action.VERIFY).state is State.SUCCEEDED

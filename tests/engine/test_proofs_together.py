@@ -61,6 +61,7 @@ def said(events: list[Event]) -> tuple[str, str]:
     return next((str(one.data["verdict"]), one.text) for one in events if one.kind == Kind.VERIFY)
 
 
+@pytest.mark.programs
 def test_one_process_proves_them_all_and_a_broken_file_breaks_no_other(state: StateFolder, tmp_path: Path) -> None:
     wanted = [
         request(tmp_path, "00/10", f"{WHO}def verify(host): return proved(str(os.getpid()))"),
@@ -77,6 +78,7 @@ def test_one_process_proves_them_all_and_a_broken_file_breaks_no_other(state: St
     assert all({one.step for one in events} == {step} for step, events in heard.items())
 
 
+@pytest.mark.programs
 def test_a_step_waits_for_no_other(state: StateFolder, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     until = f"while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)"
@@ -101,6 +103,7 @@ def test_a_step_waits_for_no_other(state: StateFolder, tmp_path: Path) -> None:
     assert asyncio.run(both()) == ["00/20", "00/10"]
 
 
+@pytest.mark.programs
 def test_a_process_that_dies_ends_every_wait(state: StateFolder, tmp_path: Path) -> None:
     # More than a pipe holds: once it is written, what it begins with was read and passed on.
     last_words = "os.write(2, b'out of memory\\n' + b'.' * 300_000); os._exit(9)"
@@ -113,6 +116,7 @@ def test_a_process_that_dies_ends_every_wait(state: StateFolder, tmp_path: Path)
         assert {one.step for one in heard[step]} == {step}
 
 
+@pytest.mark.programs
 def test_one_that_was_started_ahead_has_loaded_before_it_is_asked(state: StateFolder, tmp_path: Path) -> None:
     loaded = tmp_path / "loaded"
     text = (
@@ -141,6 +145,7 @@ def test_one_that_was_started_ahead_has_loaded_before_it_is_asked(state: StateFo
     assert said(second)[0] == "proved" and said(second)[1] != ahead
 
 
+@pytest.mark.programs
 def test_one_that_is_asked_for_nothing_ends_by_itself(state: StateFolder, tmp_path: Path) -> None:
     loaded = tmp_path / "loaded"
     wanted = request(tmp_path, "00/10", f"open({str(loaded)!r}, 'w')")

@@ -77,6 +77,7 @@ def test_applied_is_what_was_begun_and_not_taken_back_since(state: StateFolder) 
     assert reader.applied() == {("90/10", "s1"), ("91/10", "s1")}
 
 
+@pytest.mark.programs
 def test_an_engine_takes_back_what_rests_on_its_stage_first(tmp_path: Path, state: StateFolder, stages: Path) -> None:
     site = tmp_path / "site.yaml"
     site.write_text("version: 1\nname: attic\nservers:\n  - {name: s1, address: 127.0.0.1, user: ann, port: 1}\n")
@@ -96,6 +97,7 @@ def test_an_engine_takes_back_what_rests_on_its_stage_first(tmp_path: Path, stat
     assert [row.step for row in reader.steps(reader.run().id) if not row.host] == ["91/10", "90/10"]
 
 
+@pytest.mark.programs
 def test_what_was_done_is_taken_back_though_its_server_left_the_group(tmp_path: Path, state: StateFolder) -> None:
     root = tmp_path / "catalogue"
     Tiny(root).step(1, RUN, hosts="lxd_servers")
@@ -113,6 +115,7 @@ def test_what_was_done_is_taken_back_though_its_server_left_the_group(tmp_path: 
     assert [[host.host for host in step.hosts] for step in remains.look(site, state).steps] == [["s1"]]
 
 
+@pytest.mark.programs
 def test_what_was_done_is_taken_back_though_its_answer_is_gone(tmp_path: Path, state: StateFolder) -> None:
     root = tmp_path / "catalogue"
     for stage, requires in (("90", []), ("91", ["90"])):

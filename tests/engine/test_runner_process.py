@@ -173,6 +173,7 @@ def test_what_cannot_be_ended_is_told(play: Play, monkeypatch: pytest.MonkeyPatc
     assert any(f"could not be ended: {os.getpid()}" in text for text in play.texts())
 
 
+@pytest.mark.programs
 def test_silence_and_the_hard_limit_end_it(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_process, "GRACE_S", 0.5)
     monkeypatch.setattr(runner_process, "TICK_S", 0.05)
@@ -184,6 +185,7 @@ def test_silence_and_the_hard_limit_end_it(play: Play, monkeypatch: pytest.Monke
     assert any("soft limit" in text for text in play.texts())
 
 
+@pytest.mark.programs
 def test_cancel_asks_first_and_then_ends_it(play: Play) -> None:
     ending = play.run(
         """
@@ -228,6 +230,7 @@ asyncio.run(whole())
 """
 
 
+@pytest.mark.programs
 def test_a_killed_engine_takes_its_runner_along_and_the_rest_is_found(tmp_path: Path) -> None:
     (tmp_path / "played_runner.py").write_text(
         "import os, subprocess, time\n"

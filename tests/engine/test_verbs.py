@@ -22,6 +22,8 @@ from homewright.site.paths import StateFolder
 
 from .conftest import wait_for
 
+pytestmark = pytest.mark.programs
+
 SITE = "version: 1\nname: attic\nservers:\n  - {name: s1, address: 127.0.0.1, user: ann, port: 1}\n"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

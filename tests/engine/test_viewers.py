@@ -171,6 +171,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.programs
 def test_control_of_a_killed_process_is_free_at_once(held: StateFolder, writer: Writer) -> None:
     obeyed: list[str] = []
 
@@ -223,6 +224,7 @@ def test_what_a_typed_answer_means(typed: str, wanted: str | None) -> None:
     assert in_control.word(typed) == wanted
 
 
+@pytest.mark.programs
 def test_a_watched_line_by_line_run_asks_its_terminal_for_an_answer(
     held: StateFolder, writer: Writer, tmp_path: Path
 ) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.programs
+
 CORE = (
     "errors", "site", "access", "discovery", "catalogue", "planning", "checks", "workspaces", "lab", "cli", "engine",
 )  # fmt: skip

@@ -20,6 +20,7 @@ SOURCES = ("installer", "screens", "stages", "assets")
 LEFT_OUT = ("__pycache__",)
 
 
+@pytest.mark.programs
 def test_the_wheel_holds_every_file_and_nothing_else(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
     tops = {name.partition("/")[0] for name in names}

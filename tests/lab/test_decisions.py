@@ -44,6 +44,7 @@ def test_a_machine_that_can() -> None:
     assert machine.obstacle(replace(DEBIAN, lxd_socket=True)) is None
 
 
+@pytest.mark.programs
 def test_a_job_beneath_the_screens_never_asks_for_the_password(tmp_path: Path) -> None:
     """There is a terminal, and sudo would ask on it."""
     (tmp_path / "sudo").write_text(f"#!/bin/sh\n[ $1 = -n ] && exit 1\ntouch {tmp_path}/asked\n")
@@ -61,6 +62,7 @@ def test_a_job_beneath_the_screens_never_asks_for_the_password(tmp_path: Path) -
     assert not (tmp_path / "asked").exists()
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(
     ("sudo", "words"),
     [(None, "sudo is not installed"), ("exit 1", "sudo wants a password, and there is no terminal")],

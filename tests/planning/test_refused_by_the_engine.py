@@ -14,6 +14,8 @@ from homewright.planning.known import known_facts
 from homewright.rehearsal.opening import opened
 from homewright.site import files
 
+pytestmark = pytest.mark.programs
+
 
 def test_what_differs_is_said_and_nothing_is_kept_as_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))

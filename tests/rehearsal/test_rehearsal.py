@@ -142,6 +142,7 @@ def _command(recorded: Path, *words: str, code: int = 0) -> subprocess.Completed
     return done
 
 
+@pytest.mark.programs
 def test_a_simulated_run_is_a_real_run_of_the_engine_and_says_what_it_is(recorded: Path) -> None:
     applied = _command(recorded, "apply", "--yes", "--plain", "--only", "00")
     assert "Rehearsal of " in applied.stderr and "nothing is done for real" in applied.stderr
@@ -190,6 +191,7 @@ def test_an_instance_is_there_where_its_server_is(recorded: Path, server: str, e
     ]
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("words", [("trust", "big-box"), ("workspace", "list"), ("lab", "status")])
 def test_what_only_real_machines_can_answer_is_refused(recorded: Path, words: tuple[str, ...]) -> None:
     refused = _command(recorded, *words, code=2)
@@ -204,5 +206,6 @@ def test_its_pace_can_be_another(recorded: Path, monkeypatch: pytest.MonkeyPatch
     assert found is not None and found.pace_s == pace
 
 
+@pytest.mark.programs
 def test_it_brings_its_own_site(recorded: Path) -> None:
     assert "leave --site and --state away" in _command(recorded, "--site", "x", "plan", code=2).stderr

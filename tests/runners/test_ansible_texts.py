@@ -249,6 +249,7 @@ PLAY = """
 """
 
 
+@pytest.mark.programs
 def test_a_failed_module_says_what_was_raised(tmp_path: Path) -> None:
     (tmp_path / "library").mkdir()
     (tmp_path / "library" / "boom.py").write_text(BOOM)

@@ -15,6 +15,8 @@ from homewright.engine.events import Event, Kind
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder
 
+pytestmark = pytest.mark.programs
+
 RUNNER = """
 import sys
 from homewright.engine.runners import guard

@@ -19,6 +19,8 @@ from homewright.engine.runners.protocol import MAX_TEXT, cut
 from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder
 
+pytestmark = pytest.mark.programs
+
 SITE = Site(
     name="nowhere",
     servers=(

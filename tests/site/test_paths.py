@@ -185,6 +185,7 @@ def test_a_save_replaces_as_a_whole_and_leaves_nothing_behind(home: Path) -> Non
     assert sorted(path.name for path in home.iterdir()) == ["a", "here"]
 
 
+@pytest.mark.programs
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize(
     ("what", "code"),

@@ -77,6 +77,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
         Secrets(tmp_path / "secrets.json").names()
 
 
+@pytest.mark.programs
 def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     code = (

@@ -28,6 +28,8 @@ from homewright.site.secrets import Secrets
 from homewright.stages.cluster import documents, etcd, forming, renewing, restoring
 from homewright.stages.cluster.restoring import DATA, Asked
 
+pytestmark = pytest.mark.programs
+
 NAME = "20260131T120000Z.db"
 OTHER_NAME = "20260201T120000Z.db"
 SAVED, OTHER, NOW = "what was saved", "what was saved later", "what is there now"

@@ -312,12 +312,18 @@ KUBELETS = """\
 node_memory_working_set_bytes {bytes} 1774137600000
 node_cpu_usage_seconds_total 12.5 1774137600000
 """
+CONTAINERS = """\
+container_memory_working_set_bytes{{container="etcd",namespace="kube-system",pod="a}} 5"}} {etcd} 1774137600000
+container_memory_working_set_bytes{{container="coredns",namespace="kube-system",pod="b"}} {coredns}
+"""
 
 
 @pytest.mark.parametrize(
     ("text", "measures"),
     [
         (KUBELETS.format(bytes="1.5e+09"), True),
+        (KUBELETS.format(bytes="1.5e+09") + CONTAINERS.format(etcd="0", coredns="3.1e+07"), True),
+        (KUBELETS.format(bytes="1.5e+09") + CONTAINERS.format(etcd="0", coredns="0"), False),
         (KUBELETS.format(bytes="0"), False),
         ("node_cpu_usage_seconds_total 12.5\n", False),
         ("", False),

@@ -81,6 +81,7 @@ def untouched(site: Path) -> None:
     pass
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(
     ("damage", "wanted", "code", "said", "again"),
     [

@@ -72,6 +72,7 @@ class Server:
         return [name for name in packages.installed(host) if name not in BEFORE]
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(
     ("there", "by_itself", "own", "left", "said"),
     [
