@@ -195,9 +195,19 @@ def unmeasured(api: Cluster) -> list[str]:
 
 
 def measures(text: str) -> bool:
-    """Whether a kubelet that tells this knows how much memory its node uses. Pure."""
-    told = (line.split() for line in text.splitlines() if line.startswith("node_memory_working_set_bytes"))
-    return any(len(words) > 1 and float(words[1]) > 0 for words in told)
+    """Whether a kubelet that tells this knows how much memory its node uses, and any of its containers. Pure.
+
+    metrics-server is ready only when it can tell of a pod as well; where no container runs there is nothing to judge.
+    """
+    containers = _bytes(text, "container_memory_working_set_bytes")
+    return any(_bytes(text, "node_memory_working_set_bytes")) and (not containers or any(containers))
+
+
+def _bytes(text: str, name: str) -> list[float]:
+    """The figures of a metric: its name, its labels in braces if it has some, the figure, and when it was taken."""
+    found = [line.removeprefix(name) for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+    told = [words for one in found if (words := one.rpartition("}")[2].split())]
+    return [float(words[0]) for words in told]
 
 
 def prove(api: Cluster, site: Site, own: Authority) -> Proof:

@@ -50,7 +50,7 @@ def _require_measured(cluster: Cluster) -> None:
     if client.wait(MEASURED_S, waiting) and unmeasured:
         raise HomewrightError(
             f"The kernel of {' and '.join(unmeasured)} accounts no memory.",
-            "kubelet says that nothing is used there, and metrics-server leaves such a node and its pods out.",
+            "kubelet says that the node, or all of its containers, use nothing; metrics-server leaves such ones out.",
             [
                 "look there: cat /sys/fs/cgroup/cgroup.controllers has no memory",
                 "where the kernel has it switched off: add cgroup_enable=memory to its command line, and restart",
