@@ -34,8 +34,17 @@ systemctl start kubelet
 """As a disk that lost what it held: etcd begins with nothing, and the API with an empty cluster."""
 
 
+@pytest.fixture
+def lab(cluster: Lab) -> Lab:
+    """The cluster without the notes of the test before, and without those of a run before."""
+    for name in notes(cluster):
+        with api(cluster) as there:
+            there.delete(f"{NOTES}/{name}")
+    return cluster
+
+
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
+def cluster() -> Iterator[Lab]:
     with cluster_lab("restore") as made:
         yield made
 
