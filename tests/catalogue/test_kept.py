@@ -27,7 +27,11 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "_parsed", lambda words: pytest.fail("it was parsed again"))
 
 
-@pytest.mark.parametrize("words", [*(stage.read_text() for stage in STAGES), LONG])
+@pytest.mark.parametrize(
+    "words",
+    [*(stage.read_text() for stage in STAGES), LONG],
+    ids=[*("/".join(stage.parts[-3:-1]) for stage in STAGES), "long"],
+)
 def test_what_was_kept_is_what_was_read(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = text.read(words)
     unread(monkeypatch)
@@ -47,7 +51,11 @@ def test_another_text_is_another_tree() -> None:
     assert text.read(LONG.replace("Long", "Other")).plain()["title"] == "Other"  # type: ignore[call-overload, index]
 
 
-@pytest.mark.parametrize("left", [b"", b"{}", b"[1, 1, 0, 9]", b'[1, 1, 0, 9, "dict", 3]', b"\0" * 4096, b"[" * 99_999])
+@pytest.mark.parametrize(
+    "left",
+    [b"", b"{}", b"[1, 1, 0, 9]", b'[1, 1, 0, 9, "dict", 3]', b"\0" * 4096, b"[" * 99_999],
+    ids=["nothing", "another kind", "cut off", "longer than said", "zeros", "deeper than can be read"],
+)
 def test_what_a_power_cut_left_of_it_is_read_anew(left: bytes) -> None:
     found = text.read(LONG)
     kept.place(LONG).write_bytes(left)
