@@ -6,6 +6,7 @@ import functools
 import gc
 import os
 import signal
+from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -116,6 +117,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         same = "  as before" if message in seen else "".join(f"\n    {line}" for line in message.splitlines())
         terminalreporter.write_line(f"{report.when} of {report.nodeid}:{same}")
         seen.add(message)
+    for row, files in _spent(terminalreporter).items():
+        longest = ", ".join(f"{file} {seconds:.0f}" for file, seconds in files.most_common())
+        terminalreporter.write_line(f"{row}, {files.total():.0f} s: {longest}")
+
+
+def _spent(terminalreporter: pytest.TerminalReporter) -> dict[str, Counter[str]]:
+    """Seconds of each file by row, with what it needed first and put back: workers work beside each other."""
+    found: dict[str, Counter[str]] = {}
+    for report in (one for reports in terminalreporter.stats.values() for one in reports):
+        if isinstance(report, pytest.TestReport) and (row := report.nodeid.rpartition("@")[2]) in ORDER:
+            file = report.nodeid.partition("::")[0].removeprefix("tests/")
+            found.setdefault(row, Counter())[file] += report.duration
+    return found
 
 
 @pytest.fixture(scope="session")
