@@ -29,6 +29,8 @@ from homewright.takeover.contents import ABOUT, JOURNAL, SITE, Contents, carried
 from homewright.takeover.opening import Opened, read, take_over, whole
 from homewright.takeover.packing import export, packed
 
+from .age_file import sealed
+
 PHRASE = "correct horse battery staple"
 CANARY = "canary-Zq7-secret"
 ANSWERS = "version: 1\nname: attic\nservers:\n  - {name: s1, address: 127.0.0.1, user: ann, port: 1}  # the tall one\n"
@@ -160,6 +162,14 @@ def test_an_export_is_private_opens_with_age_and_is_written_over_nothing(
     with pytest.raises(StateError, match="there already"):
         export(site, state, target, PHRASE)
     assert target.read_bytes() == data
+
+
+def test_another_passphrase_and_a_damaged_export_are_told_apart(site: Path, state: StateFolder, tmp_path: Path) -> None:
+    """Of an age file that another program wrote: what a guess costs is its writer's choice."""
+    target = tmp_path / "attic.age"
+    data = sealed(packed(site, state)[1], PHRASE)
+    target.write_bytes(data)
+    assert read(target, PHRASE).site.name == "attic"
     with pytest.raises(sealing.WrongPassphrase, match="another one"):
         read(target, "another passphrase")
     target.write_bytes(data[:-40])
