@@ -177,6 +177,24 @@ def test_another_passphrase_and_a_damaged_export_are_told_apart(site: Path, stat
         read(target, PHRASE)
 
 
+@pytest.mark.parametrize(
+    ("made", "taken"),
+    [((18,), 18), ((14, 19), 19), ((14, 16, 15, 13), 16)],
+    ids=["at once", "busy for a moment", "slow all the time"],
+)
+def test_an_export_that_is_cheap_to_guess_is_sealed_again(
+    monkeypatch: pytest.MonkeyPatch, made: tuple[int, ...], taken: int
+) -> None:
+    costs = iter(made)
+    monkeypatch.setattr(
+        pyrage.passphrase,
+        "encrypt",
+        lambda *_: b"age-encryption.org/v1\n-> scrypt c2FsdA %d\nbody\n--- mac\n" % next(costs),
+    )
+    assert sealing.work(sealing.seal(b"all of it", PHRASE)) == taken
+    assert next(costs, None) is None
+
+
 def test_what_is_no_export_or_cannot_become_one_is_said(site: Path, state: StateFolder, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="will not do"):
         export(site, state, tmp_path / "x.age", "short")
