@@ -64,6 +64,11 @@ class Lab:
         }  # fmt: skip
 
     @property
+    def command(self) -> list[str]:
+        """What starts Homewright here."""
+        return COMMAND
+
+    @property
     def state_home(self) -> Path:
         return self.folder / "state"
 
@@ -115,7 +120,7 @@ class Lab:
         """The real command on the practice site."""
         site = [] if verb == "lab" else ["--site", str(self.site_file), *self.state_args]
         return subprocess.run(
-            [*COMMAND, *site, verb, *arguments],
+            [*self.command, *site, verb, *arguments],
             env={**self.environment, **(environment or {})},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -174,9 +179,15 @@ class Lab:
             self.run("lab", "up", "--servers", str(count), "--yes").check_returncode()
         self.run("lab", "up").check_returncode()
         self.remove_workspaces()
+        self.forget_first_contact()
         for server in self.servers:
-            self.on(server, f"rm -f /home/lab/.ssh/authorized_keys /etc/sudoers.d/homewright-lab {FENCE_FILE}")
+            self.on(server, f"rm -f {FENCE_FILE}")
         shutil.rmtree(self.state.root, ignore_errors=True)
+
+    def forget_first_contact(self) -> None:
+        """Nothing of ours opens a server any more; what was done there, and what is recorded of it here, stays."""
+        for server in self.servers:
+            self.on(server, "rm -f /home/lab/.ssh/authorized_keys /etc/sudoers.d/homewright-lab")
 
     @property
     def is_built_on(self) -> bool:
