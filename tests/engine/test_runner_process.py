@@ -19,9 +19,10 @@ from homewright.catalogue.models import Limits
 from homewright.engine import leftovers, lock, runner_process
 from homewright.engine.conversation import Conversation
 from homewright.engine.events import Event, Kind
+from homewright.engine.forks import Forks
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
-from homewright.engine.runner_process import Ending, RunnerProcess
+from homewright.engine.runner_process import Ending, RunnerProcess, environment_of
 from homewright.engine.states import Action, State
 from homewright.site.paths import StateFolder
 
@@ -37,24 +38,35 @@ def say(kind, host="", text="", **data):
 class Play:
     """Plays a module as the runner of step 00/10 on the hosts s1 and s2."""
 
-    def __init__(self, folder: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch, *, forked: bool) -> None:
         self.folder = folder
+        self.forked = forked
         self.writer = writer
         self.mark = f"test-{os.getpid()}-{folder.name}:"
         monkeypatch.setenv("PYTHONPATH", str(folder))
         self.talk = Conversation(writer, "00/10", Action.RUN, ("s1", "s2"))
 
     def run(self, body: str, limits: Limits | None = None, stop_after: float | None = None) -> Ending:
+        """To its end; it is asked to stop so many seconds after its first word."""
         (self.folder / "played_runner.py").write_text(BEGIN + textwrap.dedent(body))
         request = self.folder / "request.json"
         request.write_text("{}")
 
         async def whole() -> Ending:
             stop = asyncio.Event()
-            if stop_after is not None:
-                asyncio.get_running_loop().call_later(stop_after, stop.set)
-            process = RunnerProcess("played_runner", request, "00/10", self.mark, limits or Limits(), self.talk.take)
-            return await process.run(stop)
+
+            def take(event: Event) -> None:
+                if stop_after is not None:
+                    asyncio.get_running_loop().call_later(stop_after, stop.set)
+                self.talk.take(event)
+
+            process = RunnerProcess("played_runner", request, "00/10", self.mark, limits or Limits(), take)
+            process.forks = Forks(environment_of(os.environ, f"forks-{self.mark}")) if self.forked else None
+            try:
+                return await process.run(stop)
+            finally:
+                if process.forks is not None:
+                    await process.forks.leave()
 
         ending = asyncio.run(whole())
         self.talk.close(ending)
@@ -68,9 +80,9 @@ class Play:
         return [event.text for event in self.events() if event.kind == Kind.LINE]
 
 
-@pytest.fixture
-def play(tmp_path: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Play:
-    return Play(tmp_path, writer, monkeypatch)
+@pytest.fixture(params=["started", pytest.param("forked", marks=pytest.mark.programs)])
+def play(tmp_path: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Play:
+    return Play(tmp_path, writer, monkeypatch, forked=request.param == "forked")
 
 
 def test_hosts_ends_lines_and_stray_output(play: Play) -> None:
@@ -137,6 +149,7 @@ def test_escape_sequences_and_half_a_character_harm_nobody(play: Play) -> None:
     assert "gone" in play.talk.ends["s1"].reason
 
 
+@pytest.mark.parametrize("play", ["started"], indirect=True)
 def test_a_flood_is_bounded_and_states_come_through(play: Play) -> None:
     ending = play.run("""
         os.write(1, b"y" * 3_000_000 + b"\\n")
@@ -196,7 +209,7 @@ def test_cancel_asks_first_and_then_ends_it(play: Play) -> None:
         while True: time.sleep(0.1)
         """,
         Limits(stop=0.01),
-        stop_after=1.0,
+        stop_after=0.1,
     )
     assert ending.cancelled and ending.forced
     assert "asked to stop" in play.texts()
@@ -220,10 +233,13 @@ ENGINE = """
 import asyncio, os, sys
 from pathlib import Path
 from homewright.catalogue.models import Limits
-from homewright.engine.runner_process import RunnerProcess
+from homewright.engine.forks import Forks
+from homewright.engine.runner_process import RunnerProcess, environment_of
 
 async def whole():
     process = RunnerProcess("played_runner", Path("x"), "00/10", sys.argv[1], Limits(), lambda event: None)
+    if sys.argv[2] == "forked":
+        process.forks = Forks(environment_of(os.environ, f"forks-{sys.argv[1]}"))
     await process.run(asyncio.Event())
 
 asyncio.run(whole())
@@ -231,15 +247,16 @@ asyncio.run(whole())
 
 
 @pytest.mark.programs
-def test_a_killed_engine_takes_its_runner_along_and_the_rest_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["started", "forked"])
+def test_a_killed_engine_takes_its_runner_along_and_the_rest_is_found(tmp_path: Path, way: str) -> None:
     (tmp_path / "played_runner.py").write_text(
         "import os, subprocess, time\n"
         "subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
         "open('starting', 'w').write(str(os.getpid()))\nos.rename('starting', 'started')\ntime.sleep(1000)\n"
     )
-    mark = f"test-{os.getpid()}-killed:"
+    mark = f"test-{os.getpid()}-killed-{way}:"
     engine = subprocess.Popen(
-        [sys.executable, "-c", ENGINE, mark],
+        [sys.executable, "-c", ENGINE, mark, way],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
@@ -248,6 +265,7 @@ def test_a_killed_engine_takes_its_runner_along_and_the_rest_is_found(tmp_path: 
     engine.send_signal(signal.SIGKILL)
     engine.wait()
     wait_for(lambda: lock.start_ticks(runner) is None, "the runner's end with its engine")
+    wait_for(lambda: not leftovers.found(f"forks-{mark}"), "the end of what it was forked from")
     left = leftovers.found(mark)
     assert len(left) == 1
     assert "sleep" in leftovers.described(left)

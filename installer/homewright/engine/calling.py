@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -65,6 +66,13 @@ def start_ahead(context: Context, steps: Iterable[str]) -> None:
     files = [context.catalogue.file(step, "verify") for step in known if runner_kind(step, Action.VERIFY) == "python"]
     if files and not Rehearsed.of(context.state):
         context.proofs.start_ahead(files)
+
+
+def load_ahead(context: Context) -> None:
+    """Have what runners are forked from load what all of them need, while the servers are taken."""
+    if not Rehearsed.of(context.state):
+        with contextlib.suppress(OSError):  # then each is started by itself, or fails by the same
+            context.forks.begin()
 
 
 async def call(
@@ -134,6 +142,8 @@ async def call(
             mark=f"{leftovers.site_mark(context.state)}{context.run}:{number}.",
             limits=limits,
             on_event=take,
+            forks=context.forks if kind == "python" else None,
+            files=(request.file,),
             patience=lambda: min(limits.stop * 60, SHUTDOWN_S) if context.interrupted else limits.stop * 60,
         )
         ending = await process.run(context.stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,10 +14,13 @@ from homewright.access import key_change
 from homewright.catalogue import Catalogue
 from homewright.catalogue.models import Group
 from homewright.discovery.facts import HostFacts
+from homewright.engine import leftovers
 from homewright.engine.fence import Fences
+from homewright.engine.forks import Forks
 from homewright.engine.journal.writer import Writer
 from homewright.engine.proofs import Proofs
 from homewright.engine.redaction import Redactor
+from homewright.engine.runner_process import environment_of
 from homewright.engine.runners.request import HostRequest, Watched, Way
 from homewright.errors import HomewrightError
 from homewright.planning.groups import members
@@ -74,7 +78,10 @@ class Context:
     """What the verb that began the run tells its steps."""
 
     def __post_init__(self) -> None:
-        self.proofs = Proofs(self.state, self.run, self.stop)
+        # A mark that no runner's begins with: what is left of one is ended without what the others come from.
+        mark = f"{leftovers.site_mark(self.state)}{self.run}:forks."
+        self.forks = Forks(environment_of(os.environ, mark))
+        self.proofs = Proofs(self.state, self.run, self.stop, self.forks)
 
     @property
     def folder(self) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from homewright.catalogue.models import Limits
 from homewright.engine import leftovers
 from homewright.engine.events import Event, Kind
+from homewright.engine.forks import Forks
 from homewright.engine.runner_process import Ending, RunnerProcess
 from homewright.engine.runners.request import ProofsRequest, StepRequest
 from homewright.site.paths import StateFolder, make_folder, write_atomically
@@ -84,8 +85,9 @@ class _Ahead:
 class Proofs:
     """Gathers the proofs of one engine."""
 
-    def __init__(self, state: StateFolder, run: str, stop: asyncio.Event) -> None:
+    def __init__(self, state: StateFolder, run: str, stop: asyncio.Event, forks: Forks | None = None) -> None:
         self._state = state
+        self._forks = forks
         self._run = run
         self._stop = stop
         self._waiting: list[_Asked] = []
@@ -150,7 +152,9 @@ class Proofs:
             if ahead is not None:
                 ending = await ahead.run(limits, hear)
             else:
-                ending = await self._process(file, asked[0].number, limits, hear).run(self._stop)
+                process = self._process(file, asked[0].number, limits, hear)
+                process.forks, process.files = self._forks, [one.request.file for one in asked]
+                ending = await process.run(self._stop)
         except BaseException as error:
             if ahead is not None:
                 ahead.leave()

@@ -19,6 +19,7 @@ from pathlib import Path
 from homewright.catalogue.models import Limits
 from homewright.engine import leftovers
 from homewright.engine.events import Event, Kind, Level
+from homewright.engine.forks import Forked, Forks, NoFork
 from homewright.engine.launch import MARK, environment
 from homewright.engine.redaction import LineAssembler
 
@@ -59,13 +60,16 @@ class RunnerProcess:
     """Further words of its command line."""
     stdin: int = subprocess.DEVNULL
     """A descriptor that becomes its standard input, and is closed here once it has."""
+    forks: Forks | None = None
+    """What it is forked from, where it need not be started by itself."""
+    files: Sequence[Path] = ()
+    """Numbered files that it will load: the modules of ours that they name are loaded before it is forked."""
 
     async def run(self, stop: asyncio.Event) -> Ending:
         """Until the process has ended, by itself, by a limit or because `stop` was set; nothing of it is left then."""
         reader, writer = os.pipe()
-        command = [sys.executable, "-m", "homewright.engine.child", str(writer), str(os.getpid()), self.module]
         try:
-            process = _started([*command, str(self.request), *self.further], writer, self.mark, self.stdin)
+            process = await self._begun(writer)
         except BaseException:
             os.close(reader)
             raise
@@ -81,16 +85,16 @@ class RunnerProcess:
         ]
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        pidfd = os.pidfd_open(process.pid)
+        watched = os.dup(process.told.fileno()) if isinstance(process, Forked) else os.pidfd_open(process.pid)
         try:
             for source in sources:
                 os.set_blocking(source.descriptor, False)
                 loop.add_reader(source.descriptor, source.read, loop)
-            loop.add_reader(pidfd, ended.set)
+            loop.add_reader(watched, ended.set)
             return await self._watch(process, sources, ended, stop)
         finally:
-            loop.remove_reader(pidfd)
-            os.close(pidfd)
+            loop.remove_reader(watched)
+            os.close(watched)
             if process.poll() is None:
                 _signal_group(process.pid, signal.SIGKILL)
             left = await asyncio.to_thread(leftovers.end, self.mark)
@@ -104,8 +108,21 @@ class RunnerProcess:
                 said = f"What it started here could not be ended: {leftovers.described(left)}."
                 self.on_event(Event(Kind.LINE, said, step=self.step, level=Level.WARNING))
 
+    async def _begun(self, events: int) -> subprocess.Popen[bytes] | Forked:
+        """Forked from what has loaded what it needs, else started by itself."""
+        words = [str(self.request), *self.further]
+        if self.forks is not None:
+            with contextlib.suppress(NoFork):
+                return await self.forks.fork(self.module, words, (MARK, self.mark), self.files, events)
+        command = [sys.executable, "-m", "homewright.engine.child", str(events), str(os.getpid()), self.module]
+        return _started([*command, *words], events, self.mark, self.stdin)
+
     async def _watch(
-        self, process: subprocess.Popen[bytes], sources: list[_Source], ended: asyncio.Event, stop: asyncio.Event
+        self,
+        process: subprocess.Popen[bytes] | Forked,
+        sources: list[_Source],
+        ended: asyncio.Event,
+        stop: asyncio.Event,
     ) -> Ending:
         begin = time.monotonic()
         warned = False
@@ -200,7 +217,7 @@ class _Source:
         return bool(chunk)
 
 
-def _environment(outer: Mapping[str, str], mark: str) -> dict[str, str]:
+def environment_of(outer: Mapping[str, str], mark: str) -> dict[str, str]:
     return environment(outer) | {MARK: mark, "PYTHONUNBUFFERED": "1", "LC_ALL": "C.UTF-8"}
 
 
@@ -213,7 +230,7 @@ def _started(command: list[str], writer: int, mark: str, stdin: int) -> subproce
         stderr=subprocess.PIPE,
         pass_fds=(writer,),
         start_new_session=True,
-        env=_environment(os.environ, mark),
+        env=environment_of(os.environ, mark),
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homewright.engine import lost, reboots
-from homewright.engine.calling import proofs_at_a_time, start_ahead
+from homewright.engine.calling import load_ahead, proofs_at_a_time, start_ahead
 from homewright.engine.context import Context, SecretsWatch
 from homewright.engine.conversation import HostEnd
 from homewright.engine.events import Event, Kind
@@ -155,6 +155,8 @@ class Schedule:
     async def carry_out(self) -> RunEnd:
         """Until every step has ended or cannot run. Raises StateError where the journal cannot be written."""
         ticking = asyncio.create_task(self._tick())
+        if self._action is not Action.VERIFY:
+            load_ahead(self._context)
         try:
             if self._again:
                 recorded = self._context.writer.query("SELECT changed FROM runs WHERE id = ?", self._context.run)
@@ -170,6 +172,7 @@ class Schedule:
             ticking.cancel()
             self._context.writer.let_lapse(False)
             await self._context.proofs.leave()
+            await self._context.forks.leave()
         if self._context.failure is not None:
             raise self._context.failure
         self._context.writer.flush()

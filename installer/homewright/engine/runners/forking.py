@@ -1,0 +1,163 @@
+"""Where python runners come from: a process that has loaded what they need, and forks one for each request.
+
+``python -m homewright.engine.child DESCRIPTOR PARENT homewright.engine.runners.forking``, with the engine's requests on
+descriptor 3. A runner that is started by itself loads pydantic, paramiko and pylxd anew: 0.67 s of processor time
+for a step of LXD, three times a step. Nothing of a run happens in this process, and only Homewright's own modules are
+loaded in it, those that a numbered file names: a file's own top level is its runner's.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+from homewright.engine.runners.protocol import die_with_parent
+
+REQUESTS = 3
+"""The engine's socket: a request is one message, and four descriptors with it."""
+MOST = 1 << 16
+"""Bytes of one request: some paths."""
+OURS = "homewright"
+
+
+def load(file: Path) -> None:
+    """Import the modules of ours that a file names at its top. What is wrong with it is told by who carries it out."""
+    with contextlib.suppress(OSError, SyntaxError, ValueError):
+        for node in ast.parse(file.read_bytes()).body:
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+            else:
+                names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                if name.partition(".")[0] == OURS:
+                    with contextlib.suppress(Exception):  # also where a name is no module but something in one
+                        importlib.import_module(name)
+
+
+def settle() -> None:
+    """What is there now belongs to all: a collection of garbage in a child would copy every page of it."""
+    gc.collect()
+    gc.freeze()
+
+
+def become(module: str, words: list[str], mark: tuple[str, str], descriptors: list[int], parent: int) -> None:
+    """The life of the child as a runner; never comes back."""
+    code = 1
+    try:
+        os.setsid()
+        die_with_parent(parent)
+        os.environ[mark[0]] = mark[1]
+        events, out, err, told = descriptors
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.write(told, f"{os.getpid()}\n".encode())  # from now on it can be asked to stop
+        os.close(told)
+        for descriptor, place in ((nothing, 0), (out, 1), (err, 2), (events, REQUESTS)):
+            os.dup2(descriptor, place, inheritable=True)
+            os.close(descriptor)
+        sys.argv[1:] = words
+        sys.modules.pop(module, None)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:  # as an interpreter of its own would
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+class Forking:
+    """Takes requests, forks, and tells how each child ended, before its number can be another process's."""
+
+    def __init__(self, requests: socket.socket) -> None:
+        self._requests = requests
+        self._poll = select.poll()
+        self._children: dict[int, tuple[int, int]] = {}
+        """By the descriptor of each child: its number, and where its end is told."""
+        self._told: dict[int, int] = {}
+        """By that place: the child whose end was told there, and not read yet."""
+
+    def live(self) -> None:
+        """Until the engine hangs up."""
+        self._poll.register(self._requests, select.POLLIN)
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor in self._children:
+                    self._tell(descriptor)
+                elif descriptor in self._told:
+                    self._let_go(descriptor)
+                elif not self._fork():
+                    return
+
+    def _fork(self) -> bool:
+        """One more runner; false where there will be none."""
+        message, descriptors, _, _ = socket.recv_fds(self._requests, MOST, 4)
+        if not message:
+            return False
+        request = json.loads(message)
+        known = len(sys.modules)
+        for file in request["files"]:
+            load(Path(file))
+        if len(sys.modules) > known:
+            settle()
+        parent, child = os.getpid(), os.fork()
+        if child == 0:
+            self._requests.close()
+            for kept, (_, told) in self._children.items():
+                os.close(kept)
+                os.close(told)
+            for told in self._told:
+                os.close(told)
+            become(request["module"], request["words"], tuple(request["mark"]), descriptors, parent)
+        *passed, told = descriptors
+        for one in passed:
+            os.close(one)
+        watched = os.pidfd_open(child)
+        self._children[watched] = child, told
+        self._poll.register(watched, select.POLLIN)
+        return True
+
+    def _tell(self, watched: int) -> None:
+        """A child has ended. It is left as it is until the engine knows, which may be about to signal it."""
+        child, told = self._children.pop(watched)
+        self._poll.unregister(watched)
+        os.close(watched)
+        ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        exited = ended.si_code == os.CLD_EXITED
+        with contextlib.suppress(BrokenPipeError):
+            os.write(told, f"{ended.si_status if exited else -ended.si_status}\n".encode())
+        self._told[told] = child
+        self._poll.register(told, 0)  # its other end being closed is told of all the same
+
+    def _let_go(self, told: int) -> None:
+        self._poll.unregister(told)
+        os.close(told)
+        os.waitpid(self._told.pop(told), 0)
+
+
+def main() -> int:
+    """Exit code 0."""
+    os.set_inheritable(REQUESTS, False)
+    with socket.socket(fileno=REQUESTS) as requests:
+        importlib.import_module("homewright.engine.runners.python")
+        settle()
+        Forking(requests).live()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
