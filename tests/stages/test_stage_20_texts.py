@@ -311,6 +311,37 @@ def test_an_image_here_is_known_by_both_its_files(tmp_path: Path) -> None:
     assert "no file" in image.missing(image.source(site))
 
 
+@pytest.mark.parametrize(
+    ("known", "read", "changed"), [([], 0, True), (["other"], 1, True), (["other", "ours"], 1, False)]
+)
+def test_an_image_here_is_read_first_only_where_lxd_may_have_it(
+    tmp_path: Path, known: list[str], read: int, changed: bool
+) -> None:
+    (tmp_path / "n.tar").write_bytes(b"meta")
+    (tmp_path / "n.squashfs").write_bytes(b"root")
+    ours = hashlib.sha256(b"metaroot").hexdigest()
+    reads: list[Path] = []
+
+    class Api:
+        def get(self, path: str, **_: Any) -> Any:
+            return [{"fingerprint": ours if name == "ours" else name} for name in known]
+
+        def import_image(self, metadata: Path, rootfs: Path, properties: Any, say: Any) -> str:
+            assert properties == {"homewright": "home/ab"}
+            return hashlib.sha256(metadata.read_bytes() + rootfs.read_bytes()).hexdigest()
+
+    class Watched(image.Local):
+        def fingerprint(self) -> str:
+            reads.append(self.rootfs)
+            return super().fingerprint()
+
+    where = Watched(tmp_path / "n.tar", tmp_path / "n.squashfs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image, "source", lambda site: where)
+        told = image.ensure(Api(), SITE, "home/ab", "container", print)  # type: ignore[arg-type]  # what is used of it
+    assert (told, len(reads)) == ((ours, changed), read)
+
+
 @pytest.mark.parametrize("value", ["http://x/y#z", "https://#z", "https://x/y", "images.tar", "https://x/y#a b"])
 def test_an_image_that_cannot_be_meant_is_refused_in_words(value: str) -> None:
     with pytest.raises(HomewrightError, match="wrong"):

@@ -188,12 +188,13 @@ class Lxd:
         body = {"action": action, "force": force, "timeout": -1 if force else 60}
         self.put(f"instances/{quote(instance)}/state", body, say=say)
 
-    def import_image(self, metadata: Path, rootfs: Path, properties: Mapping[str, str], say: Say) -> None:
-        """Send an image in two parts, as `lxc image export` writes them; progress is told in percent."""
+    def import_image(self, metadata: Path, rootfs: Path, properties: Mapping[str, str], say: Say) -> str:
+        """Send an image in two parts, as `lxc image export` writes them; its fingerprint. Tells progress in percent."""
         with self._words("The image could not be imported"), _Parts(metadata, rootfs, say) as parts:
             given = "&".join(f"{quote(name)}={quote(value)}" for name, value in properties.items())
             headers = {"Content-Type": parts.content_type, "X-LXD-properties": given}
-            self._ended(self._node("images").post(data=iter(parts), headers=headers).json(), say)
+            answer = self._node("images").post(data=iter(parts), headers=headers).json()
+            return str(self._ended(answer, say)["fingerprint"])
 
     def _node(self, path: str) -> Any:
         node = self._client.api

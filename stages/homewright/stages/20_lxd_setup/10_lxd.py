@@ -10,7 +10,8 @@ def run_all(hosts: Sequence[Host]) -> None:
     stood = cluster.stand(hosts)
     cluster.refuse(hosts, stood)
     cluster.refuse_unlike(hosts, stood)
-    silent = {name for name, one in stood.items() if not one.found.answers}
+    # One that joins is heard of as it does; one that comes up again with the next heartbeat.
+    silent = {name for name, one in stood.items() if one.found.package and not one.found.answers}
     together(hosts, lambda host: _install(host, stood[host.name]))
     stood = cluster.stand(hosts)
     if cluster.mend(hosts, stood):
@@ -24,11 +25,12 @@ def _install(host: Host, stood: cluster.Standing) -> None:
         if stood.state == "absent":
             packages.install(host, stood.found)
             task.changed = True
-        if not host.capture.get("package"):
-            # Before its first start: it would look for more ids than there are, and not come up.
-            task.changed = (narrowed := packages.narrow(host, stood.found)) or task.changed
-            if narrowed:
-                packages.start(host, again=True)
+        # Before its first start: it would look for more ids than there are, and not come up.
+        if not host.capture.get("package") and packages.narrow(host, stood.found):
+            packages.start(host, again=True)
+            task.changed = True
+            if stood.state == "absent":
+                return
         if stood.state not in ("absent", "foreign") and not packages.starts_by_itself(host):
             packages.start(host)
             task.changed = True

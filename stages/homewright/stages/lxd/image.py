@@ -78,13 +78,13 @@ def ensure(lxd: Lxd, site: Site, owner: str, kind: str, say: Callable[[str], Non
     known = lxd.get("images", recursion=1)
     if isinstance(where, Local):
         try:
-            fingerprint = where.fingerprint()
+            # Where LXD has none it is not read twice: LXD says itself what it was given.
+            fingerprint = where.fingerprint() if known else ""
         except OSError as error:
             raise HomewrightError("The instances' image cannot be read.", f"{error}.", do) from error
         if any(image["fingerprint"] == fingerprint for image in known):
             return fingerprint, False
-        lxd.import_image(where.metadata, where.rootfs, {PROPERTY: owner}, say)
-        return fingerprint, True
+        return lxd.import_image(where.metadata, where.rootfs, {PROPERTY: owner}, say), True
     for image in known:
         came = image.get("update_source") or {}
         if (came.get("server"), came.get("alias"), image["type"]) == (where.server, where.alias, kind):
