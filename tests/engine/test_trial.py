@@ -61,7 +61,7 @@ class Asked:
 
         monkeypatch.setattr(trial, "_request", request)
         monkeypatch.setattr(trial, "LOOK_S", 0.001)
-        monkeypatch.setattr(trial, "GRACE_S", 0.0)
+        monkeypatch.setattr(trial, "GRACE_S", 60.0)
         monkeypatch.setattr(ourselves, "is_ours", lambda _, host: False)
 
     def context(self) -> Context:
@@ -155,7 +155,8 @@ def test_what_failed_is_put_back_at_once(asked: Asked) -> None:
     assert outcome.told.startswith("It was taken back: the server put everything back at ")
 
 
-def test_a_server_that_stays_away_is_not_waited_for_for_ever(asked: Asked) -> None:
+def test_a_server_that_stays_away_is_not_waited_for_for_ever(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "GRACE_S", 0.0)
     outcome = asked.end(AWAY, good=True)
     assert not outcome.kept
     assert outcome.told.endswith("but that could not be seen: s1 does not answer. It is off.")
@@ -249,6 +250,7 @@ def test_a_leftover_that_somebody_took_away_on_the_console_is_over(asked: Asked)
 def test_a_leftover_that_is_not_put_back_keeps_the_server_untouched(
     asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(trial, "GRACE_S", 0.0)
     monkeypatch.setattr(trial.armed, "COMMAND_LIMIT_S", 0.05)
     errors, context = left(asked, ARMED)
     assert errors["s1"].what == "s1 is still armed by step 90/10, which was cut off."

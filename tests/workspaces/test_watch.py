@@ -20,7 +20,7 @@ from homewright.workspaces.models import Key, Specification, Workspace, Workspac
 from homewright.workspaces.on_cluster import ClusterWorkspaces
 from homewright.workspaces.templates import shipped
 
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 
 
 @pytest.fixture
