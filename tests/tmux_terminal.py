@@ -43,9 +43,10 @@ class TmuxTerminal:
     def _socket(self) -> tuple[str, str]:
         return "-S", str(self._folder / "socket")
 
-    def _run(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    def _run(self, words: Sequence[str], environment: Mapping[str, str] | None = None, stdin: str = "") -> str:
         done = subprocess.run(
             ["tmux", "-u", *self._socket, "-f", "/dev/null", *words],
+            input=stdin,
             capture_output=True,
             text=True,
             env=dict(environment) if environment else None,
@@ -70,6 +71,11 @@ class TmuxTerminal:
     def type(self, text: str) -> None:
         """Type a text letter by letter, as nobody's key names."""
         self._run(["send-keys", "-l", text])
+
+    def type_secret(self, text: str) -> None:
+        """The same for what must not stand in tmux's own arguments."""
+        self._run(["load-buffer", "-"], stdin=text)
+        self._run(["paste-buffer", "-d", "-r"])
 
     def resize(self, width: int, height: int) -> None:
         self._run(["resize-window", "-x", str(width), "-y", str(height)])

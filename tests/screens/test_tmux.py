@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from engine.catalogues import Tiny
+from integration.leaks import assert_nowhere
+from integration.sampling import ProcessSampler
 from practice_lab import MAKE_TRY
 from tmux_terminal import TmuxTerminal, homewright
 
@@ -99,8 +101,15 @@ def terminal(lab: Any) -> Iterator[TmuxTerminal]:
     lab.remove_workspaces()
 
 
+@pytest.fixture
+def sampler() -> Iterator[ProcessSampler]:
+    with ProcessSampler() as watching:
+        yield watching
+
+
 @pytest.mark.lab
-def test_from_welcome_to_a_running_workspace(lab: Any, terminal: TmuxTerminal) -> None:
+def test_from_welcome_to_a_running_workspace(lab: Any, sampler: ProcessSampler, terminal: TmuxTerminal) -> None:
+    """On servers as `lab up` makes them, and no secret of it is seen, kept or logged where it must not be."""
     count = len(lab.servers)
     all_of = f"{count} of {count}"
     terminal.wait(lambda text: "practice" in text and "all answer" in text)
@@ -117,7 +126,7 @@ def test_from_welcome_to_a_running_workspace(lab: Any, terminal: TmuxTerminal) -
     terminal.type("not its password")
     terminal.press("Enter")
     terminal.wait(lambda text: text.count("does not let") > count, limit=60)  # rows, and the box
-    terminal.type(lab.password)
+    terminal.type_secret(lab.password)
     terminal.press("Enter")
     terminal.wait("Every server here is reached", limit=60)
     assert lab.password not in terminal.text()
@@ -151,6 +160,8 @@ def test_from_welcome_to_a_running_workspace(lab: Any, terminal: TmuxTerminal) -
     terminal.wait(lambda text: "running" in text and "1 running" in text)
     terminal.press("C-q")
     terminal.wait("ended with 0")
+    shown = lab.run("workspace", "show", "alice/first", "--password", "--json")
+    assert_nowhere(lab, sampler, json.loads(shown.stdout)["password"])
 
 
 SLOW = """
