@@ -16,7 +16,7 @@ from typing import Any
 
 import gevent
 import pyinfra
-from pyinfra.api import BaseStateCallback, Config, Inventory, State
+from pyinfra.api import BaseStateCallback, Config, Inventory, State, operations
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.connect import connect_all, disconnect_all
 from pyinfra.api.exceptions import PyinfraError
@@ -101,6 +101,13 @@ class _Told(BaseStateCallback):  # type: ignore[misc]  # pyinfra has no types
         host, text = _addressee(str(message or ""))
         self.lines.setdefault(host, []).append(text.strip())
         self.emitter.line(text, host=host)
+
+    def raised(self, host: str, operation: str, error: Exception) -> None:
+        """An operation could not even fail in pyinfra's own way."""
+        self.failed_at[host] = operation
+        text = f"{type(error).__name__}: {error}"
+        self.lines.setdefault(host, []).append(text)
+        self.emitter.line(text, host=host, level=Level.ERROR)
 
     def reason(self, host: str) -> str:
         tail = [line for line in self.lines.get(host, []) if line][-REASON_LINES:]
@@ -190,6 +197,24 @@ def guard_commands(guard: Guard) -> None:
     connector_util.getpass = never
 
 
+def fail_alone(told: _Told) -> None:
+    """What an operation raises on one host fails that host and no other.
+
+    pyinfra lets some of it end the whole deploy: its own ConnectError where a file is to be sent over a connection that
+    has broken, and whatever an operation makes of a fact that could not be loaded. The others would be left half done.
+    """
+    plain = operations.run_host_op
+
+    def alone(state: Any, host: Any, op_hash: str) -> bool:
+        try:
+            return bool(plain(state, host, op_hash))
+        except Exception as error:  # told as that host's failure
+            told.raised(host.name, _name(state, op_hash), error)
+            return False
+
+    operations.run_host_op = alone
+
+
 def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
     """Carry the deploy file out. Tells every host's end."""
     if request.action not in (Action.RUN, Action.ROLLBACK, Action.RECOVER):
@@ -204,6 +229,7 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
         return
     guard_commands(Guard.of(request))
     told = _Told(emitter, cancel)
+    fail_alone(told)
     set_echo(told.say)
     log = logging.getLogger("pyinfra")
     log.addHandler(_Log(told))
@@ -221,10 +247,12 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
     state.current_deploy_filename = str(request.file)
     state.add_callback_handler(told)
     wrong: dict[str, str] = {}
+    stopped = ""
     with ctx_state.use(state), ctx_config.use(config), ctx_inventory.use(inventory):
         try:
             _carry_out(state, code, request.file, told, wrong)
         except PyinfraError as error:
+            stopped = f"The deploy ended before all of it was done: {error}"
             if not told.failed_at and not told.unreachable and not wrong and not cancel.asked:
                 emitter.line(str(error), level=Level.ERROR)
     for host in inventory:
@@ -237,6 +265,8 @@ def work(request: StepRequest, emitter: Emitter, cancel: Cancel) -> None:
             emitter.finished(host.name, HostState.FAILED, changed=changed, reason=told.reason(host.name))
         elif cancel.asked:
             emitter.finished(host.name, HostState.CANCELLED, changed=changed, reason="Cancelled.")
+        elif stopped:
+            emitter.finished(host.name, HostState.FAILED, changed=changed, reason=stopped)
         else:
             emitter.finished(host.name, HostState.SUCCEEDED, changed=changed)
 
