@@ -378,7 +378,7 @@ def stand_in() -> Iterator[StandIn]:
     httpd.daemon_threads = True
     httpd.block_on_close = False
     server.url = f"http://127.0.0.1:{httpd.server_address[1]}"
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield server

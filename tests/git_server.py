@@ -151,7 +151,7 @@ def git_server(folder: Path, host: str = "127.0.0.1", users: dict[str, str] | No
     httpd = ThreadingHTTPServer((host, 0), Handler)
     httpd.daemon_threads = True
     server.address = f"http://{host}:{httpd.server_address[1]}"
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield server

@@ -150,6 +150,7 @@ def test_escape_sequences_and_half_a_character_harm_nobody(play: Play) -> None:
 
 
 @pytest.mark.parametrize("play", ["started"], indirect=True)
+@pytest.mark.programs
 def test_a_flood_is_bounded_and_states_come_through(play: Play) -> None:
     ending = play.run("""
         os.write(1, b"y" * 3_000_000 + b"\\n")
