@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,9 @@ def test_what_was_agreed_to_is_told_to_a_run(arguments: list[str], found: dict[s
     assert main([*arguments, "restore", "s1/20260131T120000Z.db", "--yes"]) == 0
     assert main([*arguments, "restore", "s1/20260131T120000Z.db", "--yes"]) == 0
     first, second = (one["given"]["restore"].split() for one in begun)
-    assert first[1:] == second[1:] == ["s1", "20260131T120000Z.db"]
+    assert first[1:3] == second[1:3] == ["s1", "20260131T120000Z.db"]
     assert first[0] != second[0], "the same state may be put back twice"
+    assert abs(int(first[3]) / 1000 - time.time()) < 3600, "its revisions go on from the time"
     assert {(one["action"], one["only"]) for one in begun} == {("apply", "40/core/cluster")}
     assert main([*arguments, "save", "--yes"]) == 0
     assert begun[-1]["given"] == {"save": "now"}

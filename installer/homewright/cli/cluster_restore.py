@@ -109,7 +109,7 @@ def _restore(
     otherwise = f"say yes beforehand: homewright cluster restore {named} --yes"
     if not output.confirm("Put the cluster back to that?", yes=args.yes, otherwise=otherwise):
         raise Cancelled("Nothing was changed.")
-    given = snapshots.wish(wanted.server, wanted.name)
+    given = snapshots.wish(wanted.server, wanted.name, datetime.now(UTC))
     return runs.start(args, output, "apply", file=file, state=state, only=snapshots.STAGE, given=given)
 
 

@@ -26,9 +26,12 @@ BEFORE = "/var/lib/etcd/.homewright-before"
 STAGE = "40/core/cluster"
 """The stage whose runs save states and put them back."""
 GIVEN = "restore"
-"""Under which name a run is told what to put back: an id of its own, the server, and the file."""
+"""Under which name a run is told what to put back: an id of its own, the server, the file, and the least revision."""
 SAVE = "save"
 """Under which name a run is told to save the state as it is now."""
+PACE = 1000
+"""Revisions that etcd never makes in a second, on the average: a cluster of some servers makes about ten. So those of
+a state that is put back go on from the time, in seconds since 1970, times this."""
 _FILE = re.compile(r"(\d{8}T\d{6}Z)\.db")
 LIST = f'for file in {FOLDER}/*.db; do [ ! -e "$file" ] || stat -c \'%n %s\' "$file"; done'
 _KINDS = (
@@ -157,9 +160,13 @@ def require_all(found: SnapshotsDocument) -> None:
         )
 
 
-def wish(server: str, name: str) -> dict[str, str]:
-    """What a run is told that is to put a state back; each wish is another one, also for the same state."""
-    return {GIVEN: f"{secrets.token_hex(8)} {server} {name}"}
+def wish(server: str, name: str, now: datetime) -> dict[str, str]:
+    """What a run is told that is to put a state back; each wish is another one, also for the same state.
+
+    Whatever was put back before, revisions go on above all that anybody has seen: who watches would wait in silence
+    for what is below. That has to be the same on every control plane and after every cut, so it is part of the wish.
+    """
+    return {GIVEN: f"{secrets.token_hex(8)} {server} {name} {int(now.timestamp()) * PACE}"}
 
 
 def newer(api: Cluster, since: datetime) -> list[Newer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from homewright.errors import SiteError
 from homewright.site.paths import StateFolder
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from homewright.cluster.snapshots import SnapshotsDocument
     from homewright.engine.client import Presence
     from homewright.engine.journal import Reader
@@ -180,7 +179,8 @@ class RunServices:
         """Begin to put the cluster back to a state, as SERVER/NAME; the id of that run. Raises as `begin`."""
         from homewright.cluster import snapshots
 
-        return self._of_cluster(file, state, stages, snapshots.wish(*named.split("/")))
+        server, _, name = named.partition("/")
+        return self._of_cluster(file, state, stages, snapshots.wish(server, name, datetime.now(UTC)))
 
     def save_state(self, file: Path, state: StateFolder, stages: Sequence[str] | None) -> str:
         """Begin to save the cluster's state; the id of that run. Raises as `begin`."""

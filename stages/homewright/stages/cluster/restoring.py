@@ -34,8 +34,9 @@ BEFORE = snapshots.BEFORE
 PIECE = 4 << 20
 """Bytes of a saved state that are in our memory at a time."""
 BUMP = 1_000_000_000
-"""By how much revisions go on above the saved one: whoever watches has seen none as high, and so begins anew. etcd's
-own documentation names this number for Kubernetes."""
+"""By how much revisions go on above the saved one where they are further than the time says. etcd's own documentation
+names this number for Kubernetes; as a rule it would not do: each state that is put back raises them by as much, and one
+that was saved before that would then bring them down to where all have been."""
 STOPPED_S = 90
 KNOWN_S = 60
 
@@ -56,12 +57,17 @@ class Asked:
     """The control plane that saved it."""
     name: str
     """Of its file."""
+    least: int
+    """The revision from which etcd goes on: above all that whoever watches has seen, or they would hear nothing."""
 
 
 def asked(host: Host) -> Asked | None:
     """What this run is to put back; None for every other run."""
     words = host.given.get(GIVEN, "").split()
-    return Asked(*words) if len(words) == 3 else None
+    if len(words) != 4:
+        return None
+    known, server, name, least = words
+    return Asked(known, server, name, int(least))
 
 
 def restore(hosts: Sequence[Host], wanted: Asked) -> None:
@@ -239,6 +245,7 @@ def _make(host: Host, plan: ClusterPlan, planes: Sequence[Host], wanted: Asked) 
                 name=host.name,
                 cluster=peers([(plane.name, known[plane.name]) for plane in planes]),
                 peer=f"https://{known[host.name]}:2380",
+                least=wanted.least,
             ),
             timeout=180,
         )
@@ -364,8 +371,13 @@ trap unmount EXIT
 $ctr images mount "$image" $root >/dev/null
 rm -rf $new
 # Of the very version that is to read it: the program in its own image.
-$root/usr/local/bin/etcdutl snapshot restore $copy --data-dir $new --name {{name}} --initial-cluster {{cluster}} \\
-    --initial-advertise-peer-urls {{peer}} --initial-cluster-token {{id}} --bump-revision {BUMP} --mark-compacted
+etcdutl=$root/usr/local/bin/etcdutl
+status=$($etcdutl snapshot status $copy -w json)
+revision=${{{{status##*'"revision":'}}}}
+bump=$(({{least}} - ${{{{revision%%,*}}}}))
+[ $bump -gt 0 ] || bump={BUMP}
+$etcdutl snapshot restore $copy --data-dir $new --name {{name}} --initial-cluster {{cluster}} \\
+    --initial-advertise-peer-urls {{peer}} --initial-cluster-token {{id}} --bump-revision $bump --mark-compacted
 sync -f {DATA}
 echo made
 """
