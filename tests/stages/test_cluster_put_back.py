@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from cluster_of_paths import ClusterOfPaths
+from control_plane_in_folders import COUNTED, CTR, ETCDUTL, LATER, MOVED, SYSTEMCTL
 from folder_server import FolderServer
 
 from homewright.access.remote import CommandFailed
@@ -35,60 +36,6 @@ OTHER_NAME = "20260201T120000Z.db"
 SAVED, OTHER, NOW = "what was saved", "what was saved later", "what is there now"
 LEAST = 1_795_000_000_000
 WANTED, ANOTHER = Asked("abc123", "s1", NAME, LEAST), Asked("def456", "s1", OTHER_NAME, LEAST)
-CTR = """#!/bin/sh
-shift 4
-case "$1 $2" in
-"images mount")
-    [ "$3" = mirror.lan/etcd:3.6 ] || exit 7
-    mkdir -p $4/usr/local/bin && cp {root}/etcdutl $4/usr/local/bin/ ;;
-"images unmount") [ ! -d $4 ] || /usr/bin/rm -r $4/usr ;;
-"tasks list") echo TASK PID STATUS; [ ! -e {root}/runs ] || sed 's/$/ 1 RUNNING/' {root}/runs ;;
-"containers list")
-    name=${4#*==}; name=${name%%,*}
-    echo $name; [ $name != etcd ] || echo etcd-of-before ;;
-"tasks kill")
-    [ ! -e {root}/hangs ] || exit 0
-    grep -vx "$5" {root}/runs >{root}/left; cat {root}/left >{root}/runs ;;
-esac
-"""
-ETCDUTL = """#!/bin/sh
-[ "$1 $2 $4 $5" != "snapshot status -w json" ] || { echo '{"revision":'$(cat {root}/revision)',"totalKey":12}'; exit; }
-[ "$1 $2 $4" = "snapshot restore --data-dir" ] || exit 7
-[ ! -e "$5" ] || exit 8
-mkdir -p $5/member && cp $3 $5/member/db && shift 5 && echo "$*" >$0.asked
-cp $0.asked {root}/asked
-"""
-SYSTEMCTL = """#!/bin/sh
-case "$1" in
-is-active) [ -e {root}/kubelet ] && echo active || { echo inactive; exit 3; } ;;
-stop) /usr/bin/rm -f {root}/kubelet ;;
-start|restart)
-    echo $1 >>{root}/kubelets
-    touch {root}/kubelet; printf 'kube-apiserver\\nkube-controller-manager\\nkube-scheduler\\n' >{root}/runs
-    if [ -e {root}/etc/kubernetes/manifests/etcd.yaml ]; then
-        echo etcd >>{root}/runs
-        # As etcd does where it finds nothing.
-        data={root}/var/lib/etcd/member
-        [ -e $data ] || { mkdir -p $data; echo empty >$data/db; }
-    fi ;;
-esac
-"""
-LATER = f"""#!/bin/sh
-# Each time a while has gone by.
-echo x >>{{root}}/asked-the-time
-echo $(($(wc -l <{{root}}/asked-the-time) * {restoring.STOPPED_S}))
-"""
-COUNTED = """#!/bin/sh
-# The power fails before the one whose number is in `cut`.
-count=$(($(cat {root}/count 2>/dev/null || echo 0) + 1))
-echo $count >{root}/count
-[ $count != "$(cat {root}/cut 2>/dev/null)" ] || exit 9
-"""
-MOVED = """case "$*" in
-*"member"|*"member "*) [ ! -e {root}/kubelet ] && ! grep -qx etcd {root}/runs || touch {root}/moved-under-etcd ;;
-esac
-exec /usr/bin/mv "$@"
-"""
 ADMIN = """apiVersion: v1
 kind: Config
 contexts: [{name: admin, context: {cluster: attic, user: admin}}]
