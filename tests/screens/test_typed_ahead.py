@@ -55,6 +55,22 @@ def test_keys_for_the_page_that_a_key_leads_to(make_app: Make, site: Path, manag
     drive(make_app(), (80, 24), flow)
 
 
+def test_nothing_waits_for_a_key_whose_box_went_with_it(
+    make_app: Make, site: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(typed_ahead, "PATIENCE_S", 1000.0)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        for text in ("carol", "dave"):
+            at_once(pilot, "slash", "ctrl+u", *text, "enter")
+            await until(pilot, lambda text=text: shows(pilot, text)() and not shows(pilot, "alice")())  # type: ignore[misc]
+            await until(pilot, lambda: pilot.app._at_work is None)  # type: ignore[attr-defined]
+
+    drive(make_app(), (80, 24), flow)
+
+
 class Two(InOrder[None]):
     """Two fields; ctrl+k takes the first away."""
 
@@ -93,7 +109,7 @@ def test_what_had_the_focus_may_go_with_a_key_in_its_queue(monkeypatch: pytest.M
 
 def test_a_key_whose_end_is_never_told_holds_up_the_next_one_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typed_ahead, "PATIENCE_S", 0.2)
-    monkeypatch.setattr(Two, "on_key_behind", lambda self, message: message.stop())
+    monkeypatch.setattr(Two, "_handled", lambda self, event: None)
 
     async def flow(pilot: Pilot[object]) -> None:
         at_once(pilot, *"abc")

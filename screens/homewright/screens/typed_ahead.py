@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from textual import events
 from textual.app import App
-from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.timer import Timer
@@ -17,14 +16,8 @@ Answer = TypeVar("Answer")
 
 PATIENCE_S = 2.0
 """How long a key may be at work until the next one goes on all the same: what worked on it may have gone with it."""
-
-
-class KeyBehind(Message):
-    """Goes the way of a key right behind it: where it arrives, the key has been handled."""
-
-    def __init__(self, key: events.Event) -> None:
-        super().__init__()
-        self.key = key
+SHORTEST_S = 0.01
+"""The toolkit divides by a timer's time."""
 
 
 class InOrder(App[Answer]):
@@ -45,39 +38,38 @@ class InOrder(App[Answer]):
         self._waiting: Timer | None = None
 
     async def on_event(self, event: events.Event) -> None:
-        if not isinstance(event, (events.Key, events.Paste)):
+        if not isinstance(event, (events.Key, events.Paste)) or event.is_forwarded:
             await super().on_event(event)
-        elif event.is_forwarded:
-            await super().on_event(event)
-            self._handled(event)  # it has come all the way, and what it is bound to has been done
         elif self._at_work is None:
             await self._hand_out(event)
         else:
             self._ahead.append(event)
-            if self._waiting is None:
-                left = max(0.0, self._since + PATIENCE_S - monotonic())
-                self._waiting = self.set_timer(left, self._lost)
+            self._wait()
 
     async def _hand_out(self, event: events.Event) -> None:
         self._at_work, self._since, self._front = event, monotonic(), self.screen
         to: MessagePump = self.focused or self.screen
         await super().on_event(event)
-        if not to.post_message(KeyBehind(event)):
-            self._handled(event)
+        self._follow(event, to)
 
-    def on_key_behind(self, message: KeyBehind) -> None:
-        message.stop()
-        self._handled(message.key)
+    def _follow(self, event: events.Event, queue: MessagePump | None) -> None:
+        """Go behind the key through this queue, and on to the one above it; where a queue has closed, past it."""
+        while queue is not None and queue is not self:
+            above = queue._parent
+            if queue.call_later(self._follow, event, above):
+                return
+            queue = above
+        self.call_later(self._handled, event)
 
     def _handled(self, event: events.Event) -> None:
+        """The key has been handled; a focus that it has moved was moved by a call of this queue, before this one."""
         if event is not self._at_work:
             return
         if self.screen is not self._front:  # it is for the next key once it is there, with something in focus
             self._front = self.screen
-            if self._front.post_message(KeyBehind(event)):
-                return
-        # A focus that the key has moved moves by a call of the same queue, before this one.
-        self.call_later(self._next, event)
+            self._follow(event, self._front)
+        else:
+            self.call_later(self._next, event)
 
     async def _next(self, event: events.Event) -> None:
         if event is not self._at_work:
@@ -88,8 +80,11 @@ class InOrder(App[Answer]):
             self._waiting = None
         if self._ahead:
             await self._hand_out(self._ahead.popleft())
-            if self._ahead:
-                self._waiting = self.set_timer(PATIENCE_S, self._lost)
+            self._wait()
+
+    def _wait(self) -> None:
+        if self._ahead and self._waiting is None:
+            self._waiting = self.set_timer(max(SHORTEST_S, self._since + PATIENCE_S - monotonic()), self._lost)
 
     async def _lost(self) -> None:
         self._waiting = None
