@@ -81,8 +81,8 @@ def people(
         yield found[0], found[1]
 
 
-def sign_in(editor: Editor, address: str, password: str) -> None:
-    """Open an address and give a password there; no certificate is asked about."""
+def go(editor: Editor, address: str) -> None:
+    """Open an address; no certificate is asked about. What has just started may not be behind it at once."""
 
     def answered() -> bool:
         try:
@@ -92,22 +92,33 @@ def sign_in(editor: Editor, address: str, password: str) -> None:
         return answer is not None and answer.status == 200
 
     wait_for(f"{address} to answer", answered, LIMIT_S)
+
+
+def sign_in(editor: Editor, address: str, password: str) -> None:
+    go(editor, address)
     box = editor.page.locator("input[type=password]")
     expect(box).to_be_visible(timeout=PATIENT_MS)
     box.fill(password)
     editor.page.keyboard.press("Enter")
 
 
+@pytest.fixture(scope="module")
+def hers(manager: OneManager, people: tuple[Person, Person]) -> Editor:
+    """Her editor, after she has signed in: her session holds from then on, for her password stays the same."""
+    ann, _ = people
+    editor = editor_of(manager, ann.browser, ANN)
+    sign_in(editor, ann.address, ann.password)
+    shown(editor)
+    return editor
+
+
 def test_each_opens_their_own_and_only_that(
-    manager: OneManager, people: tuple[Person, Person], cluster_place: ClusterPlace
+    manager: OneManager, people: tuple[Person, Person], hers: Editor, cluster_place: ClusterPlace
 ) -> None:
     ann, ben = people
     zone_of = cluster_place.site.zone
     assert [one.address for one in people] == [f"https://code-{one.key.user}.{zone_of}/" for one in people]
     assert ann.password != ben.password
-    hers = editor_of(manager, ann.browser, ANN)
-    sign_in(hers, ann.address, ann.password)
-    shown(hers)
     hers.open_terminal()
     assert hers.terminal("cat project/README.md; git -C project status --short --branch") == (
         "what she works on## main...origin/main\n"
@@ -166,15 +177,15 @@ def by_its_pod(manager: OneManager) -> None:
 
 @pytest.mark.parametrize("ended", [by_stop_and_start, by_its_pod])
 def test_her_file_outlives(
-    manager: OneManager, people: tuple[Person, Person], ended: Callable[[OneManager], None]
+    manager: OneManager, people: tuple[Person, Person], hers: Editor, ended: Callable[[OneManager], None]
 ) -> None:
     ann, _ = people
     in_pod(manager, ANN, "echo hers > /home/coder/workspace/hers.txt")
     ended(manager)
+    editor = editor_of(manager, ann.browser, ANN)
     for page in ann.browser.pages[:-1]:
         page.close()
-    editor = editor_of(manager, ann.browser, ANN)
-    editor.page.goto(ann.address, timeout=PATIENT_MS)  # her session holds: its password is the same
+    go(editor, ann.address)
     shown(editor)
     editor.open_terminal()
     assert editor.terminal("cat hers.txt") == "hers\n"
