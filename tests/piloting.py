@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from screen_doubles import facts_of
+from textual._context import visible_screen_stack
 from textual.app import App
 from textual.pilot import Pilot
 
@@ -40,8 +41,16 @@ async def until(pilot: Pilot[object], condition: Callable[[], bool], limit: floa
 
 
 def text_of(app: App[Any]) -> str:
-    """What the screen in front shows, as plain text."""
-    lines = app.screen._compositor.render_strips()
+    """What the screen in front shows, as plain text.
+
+    A box that is drawn here for the first time keeps what it was drawn with: without what lies behind it, it would be
+    painted on nothing from then on.
+    """
+    token = visible_screen_stack.set(app._background_screens)
+    try:
+        lines = app.screen._compositor.render_strips()
+    finally:
+        visible_screen_stack.reset(token)
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in lines)
 
 
