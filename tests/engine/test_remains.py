@@ -13,7 +13,8 @@ from homewright.engine.journal import Reader
 from homewright.engine.journal.records import RunRecord, StepRecord
 from homewright.engine.journal.writer import Writer
 from homewright.engine.launch import RunRequest
-from homewright.engine.remains import Remains, heard, held, remains, sentences
+from homewright.engine.recorded import held
+from homewright.engine.remains import Remains, heard, remains, sentences
 from homewright.engine.resume import answers
 from homewright.engine.states import Action, State, Verdict
 from homewright.planning import plan

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from homewright.catalogue import load
-from homewright.engine import launch, step
+from homewright.engine import launch, past, schedule, step
 from homewright.engine.context import Context
 from homewright.engine.conversation import Conversation
 from homewright.engine.events import Event, Kind
@@ -97,12 +97,22 @@ class World:
         self.failing: set[tuple[str, str]] = set()
         self.site = SITE
         self.attempt = 0
+        self.ahead: list[list[str]] = []
+        """What the process of the proofs was told to load, by engine that went on."""
+        self.loaded: list[int] = []
+        """The engines that had runners to begin."""
         self.then: Callable[[Context], None] = lambda _: None
         """What happens beside every action."""
+
+        async def nothing(context: Context, action: Action, name: str) -> None:
+            """No action waits."""
+
+        self.before: Callable[[Context, Action, str], Awaitable[None]] = nothing
         world = self
 
         async def call(self: step.StepWork, action: Action, hosts: Sequence[str], **_: Any) -> Conversation:
             talk = Conversation(self._writer, self._plan.id, action, hosts)
+            await world.before(self._context, action, self._plan.id)
             for host in hosts:
                 world.answer(talk, action, self._plan.id, host)
             world.then(self._context)
@@ -110,6 +120,9 @@ class World:
             return talk
 
         monkeypatch.setattr(step.StepWork, "_call", call)
+        monkeypatch.setattr(past, "start_ahead", lambda context, steps: world.ahead.append(list(steps)))
+        for module in (past, schedule):
+            monkeypatch.setattr(module, "load_ahead", lambda context: world.loaded.append(world.attempt))
         monkeypatch.setattr(step, "WAITS_S", (0.0, 0.0))
 
     def answer(self, talk: Conversation, action: Action, name: str, host: str) -> None:
@@ -251,6 +264,52 @@ def test_a_proof_that_cannot_tell_never_runs_anything_again(world: World) -> Non
     world.unsure = set()
     assert world.engine().state is State.SUCCEEDED
     assert not world.ran()
+
+
+def test_all_that_was_recorded_is_proved_side_by_side(world: World) -> None:
+    world.engine()
+    begun: set[str] = set()
+    together = asyncio.Event()
+
+    async def wait_for_the_others(_: Context, action: Action, name: str) -> None:
+        begun.add(name)
+        if begun == set(STEPS):
+            together.set()
+        await asyncio.wait_for(together.wait(), 60)
+
+    world.before = wait_for_the_others
+    assert world.engine().state is State.SUCCEEDED
+    assert world.loaded == [1], "nothing was to be run"
+    assert world.ahead == [list(STEPS)], "their process is started before the servers are taken, for all of them"
+
+
+def test_a_proof_need_not_outlast_the_power_but_all_that_is_done_must(world: World) -> None:
+    world.engine()
+    seen: dict[tuple[Action, str], tuple[int, bool]] = {}
+
+    async def look(context: Context, action: Action, name: str) -> None:
+        lasting = context.writer._states.execute("PRAGMA synchronous").fetchone()[0]
+        seen.setdefault((action, name), (lasting, context.fences.keeps))
+
+    world.before = look
+    world.done.discard(("90/20", "s1"))
+    assert world.engine().state is State.SUCCEEDED
+    normal, full = 1, 2
+    assert {seen[Action.VERIFY, name] for name in STEPS} == {(normal, True)}
+    assert seen[Action.RUN, "90/20"] == (full, False), "it would be done by connections from before, or be forgotten"
+
+
+def test_what_cannot_be_taken_is_waited_for_with_its_record_on_the_disk(world: World) -> None:
+    world.engine()
+    world.away = {"s2"}
+    seen: set[int] = set()
+
+    async def look(context: Context, action: Action, name: str) -> None:
+        seen.add(context.writer._states.execute("PRAGMA synchronous").fetchone()[0])
+
+    world.before = look
+    world.engine()
+    assert seen == {2}, "its number may rise when it comes back, and must not be forgotten then"
 
 
 def test_a_server_that_is_away_is_waited_for_and_then_said(world: World) -> None:

@@ -242,6 +242,18 @@ def test_what_a_dead_engine_left_armed_is_put_back(asked: Asked) -> None:
     assert asked.said()[-1].startswith("step 90/10 was cut off here before it was confirmed: the server put everything")
 
 
+def test_steps_that_wait_for_the_same_leftover_tell_it_once(asked: Asked) -> None:
+    asked.answers = [REVERTING, REVERTING, REVERTED]
+
+    async def both() -> list[dict[str, HomewrightError]]:
+        context = asked.context()
+        context.fences.left = {"s1": Answer(Found.ARMED, step="90/10", run="r0", token="t")}
+        return await asyncio.gather(*(put_back_leftovers(context, ["s1"]) for _ in range(2)))
+
+    assert asyncio.run(both()) == [{}, {}]
+    assert len([text for text in asked.said() if "was cut off here" in text]) == 1
+
+
 def test_a_leftover_that_somebody_took_away_on_the_console_is_over(asked: Asked) -> None:
     errors, context = left(asked, REVERTING, NONE)
     assert (errors, context.fences.left) == ({}, {})

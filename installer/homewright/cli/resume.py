@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from homewright.cli import runs
 from homewright.cli.output import Output
-from homewright.engine import client, launch
+from homewright.engine import client, launch, recorded
 from homewright.engine.client import Presence
 from homewright.engine.events import Kind
 from homewright.engine.follow import follow
 from homewright.engine.journal import Reader
 from homewright.engine.states import Action, State, Verdict
-from homewright.errors import Cancelled, UsageError, addressed
+from homewright.errors import Cancelled, HomewrightError, UsageError, addressed
 
 if TYPE_CHECKING:
     from homewright.engine.journal.records import RunRecord
@@ -111,8 +112,6 @@ def go_on(
     Raises UsageError where a step or a server that was named is none of the run's, Cancelled at a no, and what
     `launch.resume` raises.
     """
-    from homewright.engine import remains
-
     file, site, state = runs.place(args)
     reader = Reader(state)
     record = reader.run()
@@ -138,14 +137,32 @@ def go_on(
         output.line(f"Prove it again: {runs.command('verify')}")
         output.document({"version": 1, "id": record.id, "state": record.state, "resumed": False})
         return 0
-    if not args.jsonl:
-        for line in lines(remains.look(file, state, record.id)):
+    found = recorded.read(state, record.id)
+
+    def tell() -> None:
+        from homewright.engine import remains
+
+        for line in lines(remains.look(file, state, found=found)) if not args.jsonl else ():
             output.line(line)
+
+    def tell_meanwhile() -> None:
+        with contextlib.suppress(HomewrightError):  # what is wrong keeps the engine from starting too, and it tells
+            tell()
+
+    if not args.yes:
+        tell()
     if not output.confirm(question, yes=args.yes, otherwise=f"say yes beforehand: {runs.command('resume --yes')}"):
         raise Cancelled("Nothing was done.")
     after = reader.last_seq(record.id)
     launch.resume(
-        file, state, record.id, anew=anew, skips=skips, new_machines=args.new_machine, ask=runs.somebody(args)
+        file,
+        state,
+        record.id,
+        anew=anew,
+        skips=skips,
+        new_machines=args.new_machine,
+        ask=runs.somebody(args),
+        meanwhile=tell_meanwhile if args.yes else lambda: None,
     )
     if args.detach:
         output.line(f"Run {record.id} goes on. Watch it: {runs.command('attach')}")

@@ -142,8 +142,11 @@ class Fences:
         *,
         brief: bool = False,
     ) -> None:
-        """`brief` where servers are given back soon after they were taken: the connections are kept until then."""
+        """`brief` where servers are given back soon after they were taken: the connections are kept until then, and one
+        that could not be taken is not asked again for a while."""
         self._brief = brief
+        self.keeps = brief
+        """Whether the connections by which servers are taken are kept, to give them back by."""
         self._kept: dict[str, Connection] = {}
         self._lost: dict[str, tuple[float, HomewrightError]] = {}
         """Servers that could not be taken, and when: not every step waits for them again."""
@@ -273,13 +276,18 @@ class Fences:
         self._writer.change(*(self._writer.set_machine(host, TAKEN_AWAY) for host in gone))
         there = [host for host in hosts if host not in gone]
         answers = await asyncio.gather(*(asyncio.to_thread(self._release, host) for host in there))
-        while self._kept:
-            self._kept.popitem()[1].close()
+        self.hang_up()
         done = gone + [host for host, answer in zip(there, answers, strict=True) if answer]
         if done:
             now = time.time()
             self._writer.change(*(self._writer.set_fence(host, self.number, now) for host in done))
         return [host for host in hosts if host not in done]
+
+    def hang_up(self) -> None:
+        """Keep no connection any longer: servers are about to be changed, or held for nobody knows how long."""
+        self.keeps = self._brief
+        while self._kept:
+            self._kept.popitem()[1].close()
 
     def _replaced(self, host: str, machine: str) -> bool:
         """Whether this server is another machine than the one that was recorded, and nobody has said that it may be."""
@@ -346,7 +354,7 @@ class Fences:
         place = self._endpoint(host)
         below = self._kept.get(place.through.name) if place.through is not None else None
         connection = Connection.open(place, below=below if below is not None and below.alive else None)
-        if self._brief:
+        if self.keeps:
             self._kept[host] = connection
             yield connection
             return

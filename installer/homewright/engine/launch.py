@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -143,19 +143,20 @@ def resume(
     new_machines: Sequence[str] = (),
     hold: bool = False,
     ask: bool = False,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
     """Start another engine on a run that has not ended well; it proves what was done, then does what remains.
 
     `anew` names steps that run again whatever their proof says, `skips` steps to leave out with the reason,
     `new_machines` servers that may be other machines than before; with `hold` it waits after the proofs until it is
-    told to continue, and a run that is cancelled by then stands as it stood; `ask` is as in `start`. Raises Busy with
-    who holds the site, StateError where the run's request cannot be read, or whatever error the engine met: the run is
-    then as it was.
+    told to continue, and a run that is cancelled by then stands as it stood; `ask` is as in `start`; `meanwhile` is
+    called while the engine comes up, and raises nothing. Raises Busy with who holds the site, StateError where the
+    run's request cannot be read, or whatever error the engine met: the run is then as it was.
     """
     with alone(state.run(run)):
         before, request = ask_again(state, run, anew=anew, skips=skips, new_machines=new_machines, hold=hold)
         try:
-            _engine(site_file, state, run, request, ask)
+            _engine(site_file, state, run, request, ask, meanwhile)
         except HomewrightError:
             write_atomically(state.run(run) / "request.json", json.dumps(asdict(before)).encode())
             raise
@@ -210,13 +211,21 @@ def ask_again(
     return before, request
 
 
-def _engine(site_file: Path, state: StateFolder, run: str, request: RunRequest, ask: bool) -> None:
+def _engine(
+    site_file: Path,
+    state: StateFolder,
+    run: str,
+    request: RunRequest,
+    ask: bool,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
     if request.action != "verify":  # which changes nothing, and so leaves nothing half done
         prospect.prepare(site_file, state, run, ask=ask)
     command = [sys.executable, "-m", "homewright.engine"]
     command += ["--site", str(Path(site_file).absolute()), "--state", str(state.root), "--run", run]
     try:
         _spawn(command, state.run(run), run)
+        meanwhile()
         _wait(state.run(run))
     except HomewrightError:
         prospect.refused(state)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from homewright.engine import reboots
-from homewright.engine.calling import proofs_at_a_time
+from homewright.engine.calling import load_ahead, proofs_at_a_time, start_ahead
 from homewright.engine.context import Context
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.journal import Reader
@@ -15,6 +15,7 @@ from homewright.engine.launch import RunRequest
 from homewright.engine.resume import Fate, Outlook, answers, dependents, outlook
 from homewright.engine.states import Action, State, Verdict
 from homewright.engine.step import StepWork
+from homewright.engine.trial import put_back_leftovers
 from homewright.planning import PlanStep
 
 
@@ -61,6 +62,8 @@ class Past:
             if found.why:
                 text = f"{step.id} {step.title}: {found.why}, so it runs again"
                 self._context.writer.transition(Event(Kind.DRIFT, text, step=step.id, level=Level.WARNING))
+        if any(found.of(Fate.RUN, Fate.MEND) for found in self._outlooks.values()):
+            load_ahead(self._context)  # else nothing may have to run at all
         await self._prove_all()
 
     def _forget_reboots(self, step: PlanStep, rows: Mapping[str, StepRecord], now: str) -> None:
@@ -70,21 +73,45 @@ class Past:
         self._context.writer.change(*(reboots.anew(step.id, host) for host in step.hosts if host in others))
 
     async def _prove_all(self) -> None:
-        """The first step alone: it finds out which servers are silent. Then as many at a time as may be at work."""
-        places = asyncio.Semaphore(proofs_at_a_time(self._context, (step.id for step in self._steps)))
+        """As many at a time as may be at work. The first step alone where not all servers can be taken: it waits for
+        those that are silent."""
+        context = self._context
+        proved = [
+            step for step in self._steps if self._outlooks[step.id].of(Fate.PROVE) and step.id not in self._waived
+        ]
+        if not proved:
+            return
+        names = [step.id for step in proved]
+        places = asyncio.Semaphore(proofs_at_a_time(context, names))
+        start_ahead(context, names)
+        context.fences.keeps = True
+        hosts = {host for step in proved for host in self._outlooks[step.id].of(Fate.PROVE)}
+        errors = await context.fences.hold(hosts)
+        if context.fences.left:
+            context.fences.hang_up()  # one that puts its network back leaves a connection that answers no more
+        errors |= await put_back_leftovers(context, hosts - set(errors))
+        # What is heard now is heard again by whoever goes on after a power cut. Our number is on the disk already.
+        context.writer.let_lapse(not errors)
 
         async def prove(step: PlanStep) -> None:
             async with places:
                 if not self._context.stop.is_set():
                     await self._prove_again(step)
 
-        proved = [step for step in self._steps if self._outlooks[step.id].of(Fate.PROVE)]
-        for step in proved[:1]:
+        alone = proved[:1] if errors else []
+        for step in alone:
             await prove(step)
-        found = await asyncio.gather(*(prove(step) for step in proved[1:]), return_exceptions=True)
+        found = await asyncio.gather(*(prove(step) for step in proved[len(alone) :]), return_exceptions=True)
         for error in found:
             if error is not None:
                 raise error
+
+    @property
+    def nothing_is_due(self) -> bool:
+        """Whether all that was recorded is proved, or cannot be told, and nothing is left to do."""
+        due = any(found.of(Fate.RUN, Fate.MEND) for found in self._outlooks.values())
+        said = (verdict for verdicts in self._verdicts.values() for verdict, _ in verdicts.values())
+        return self._known and not due and Verdict.BROKEN not in said and not self._waived
 
     def mend(self, step: str) -> tuple[str, ...]:
         """Servers where the step was cut off or has failed."""

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Literal
 
 from homewright.catalogue import Catalogue, load
-from homewright.engine import departure
+from homewright.engine import departure, recorded
 from homewright.engine.documents import Document
 from homewright.engine.events import Event, Kind
 from homewright.engine.fence import ANOTHER
 from homewright.engine.journal import Reader
 from homewright.engine.journal.records import RunRecord, StepRecord
 from homewright.engine.launch import RunRequest
+from homewright.engine.recorded import Recorded
 from homewright.engine.resume import Fate, answers, outlook
 from homewright.engine.states import Action, State, Verdict
 from homewright.errors import HomewrightError
@@ -106,13 +107,15 @@ class Remains(Document):
         return self.state in GOOD
 
 
-def look(site_file: Path, state: StateFolder, run: str | None = None) -> Remains:
-    """Where a run stands, by default the latest. Raises UsageError where there is none, and what reading raises."""
-    reader = Reader(state)
-    record = reader.run(run)
+def look(site_file: Path, state: StateFolder, run: str | None = None, found: Recorded | None = None) -> Remains:
+    """Where a run stands, by default the latest; `found` is what was read of it before another engine went on.
+
+    Raises UsageError where there is none, and what reading raises.
+    """
+    found = found or recorded.read(state, run)
+    record, request = found.run, found.request
     folder = state.run(record.id)
     site = files.load(site_file)
-    request = RunRequest.read(folder)
     site = site.with_back(request.servers)
     catalogue = load(sorted((folder / "catalogue").iterdir(), key=lambda root: int(root.name)))
     planned = plan(
@@ -123,31 +126,26 @@ def look(site_file: Path, state: StateFolder, run: str | None = None) -> Remains
         only=request.only,
         start_at=request.start_at,
         secrets=Secrets(state.secrets).names(),
-        back=reader.applied(record.id) if record.action is Action.ROLLBACK else None,
+        back=Reader(state).applied(record.id) if record.action is Action.ROLLBACK else None,
         places=departure.places(state, request.servers, run or record.id),
     )
     return remains(
         record,
-        reader.steps(record.id),
+        found.steps,
         site,
-        before(folder),
+        before(found.answers, folder),
         catalogue,
         planned,
-        heard(reader.since_start(record.id, (Kind.VERIFY, Kind.RETRY))),
+        heard(found.said),
         request,
-        held=held(reader, record),
+        held=found.held,
     )
 
 
-def held(reader: Reader, record: RunRecord) -> bool:
-    """Whether the run's engine waits for a word after its proofs."""
-    return not record.state.final and reader.meta("held") == record.id
-
-
-def before(folder: Path) -> Site | None:
+def before(data: bytes, folder: Path) -> Site | None:
     """The answers that the run's last engine had; None where they cannot be read any more."""
     try:
-        return files.load(folder / "site.yaml")
+        return files.parse(data, str(folder / "site.yaml"))
     except HomewrightError:
         return None
 

@@ -155,13 +155,17 @@ class Schedule:
     async def carry_out(self) -> RunEnd:
         """Until every step has ended or cannot run. Raises StateError where the journal cannot be written."""
         ticking = asyncio.create_task(self._tick())
-        if self._action is not Action.VERIFY:
+        if self._action is not Action.VERIFY and not self._again:
             load_ahead(self._context)
         try:
             if self._again:
                 recorded = self._context.writer.query("SELECT changed FROM runs WHERE id = ?", self._context.run)
                 self._changed = int(recorded[0][0])
                 await self._past.look(self._action)
+                if not self._past.nothing_is_due or not self._context.going.is_set():
+                    self._context.fences.hang_up()
+                    self._context.writer.let_lapse(False)
+                    load_ahead(self._context)
             if self._action is Action.VERIFY:
                 start_ahead(self._context, [step.id for step in self._steps if step.hosts])
                 # All servers at once, so that all proofs are asked for at once; each step is told what went wrong.

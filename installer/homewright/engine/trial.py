@@ -233,7 +233,8 @@ async def put_back_leftovers(context: Context, hosts: Iterable[str]) -> dict[str
         if isinstance(answer, HomewrightError):
             errors[host] = answer
             continue
-        del left[host]
+        if left.pop(host, None) is None:
+            continue  # another step was waiting for the same, and has told it
         text = f"step {answer.step} was cut off here before it was confirmed: {answer.told()}"
         level = Level.ERROR if answer.code else Level.WARNING
         context.writer.transition(Event(Kind.LINE, text, step=answer.step, host=host, level=level))

@@ -65,13 +65,13 @@ class RunServices:
     def standing(self, file: Path, state: StateFolder) -> Standing:
         """Where a run that has not ended well stands. Raises UsageError where there is none, SiteError, StateError."""
         from homewright.cli import at_boot
-        from homewright.engine import remains
+        from homewright.engine import recorded, remains
         from homewright.engine.journal import Reader
 
         reader = Reader(state)
         changes = reader.changes()  # first: what is written from now on is of the next look
         run = reader.run()
-        viewers, held = reader.viewers(run), remains.held(reader, run)
+        viewers, held = reader.viewers(run), recorded.held(reader, run)
         seen = (run, held, changes, reader.last_seq(run.id), file.stat().st_mtime_ns if file.exists() else 0)
         if self._standing is not None and self._standing[0] == seen:
             return replace(self._standing[1], viewers=viewers)
