@@ -15,6 +15,7 @@ from homewright.engine.journal import Reader
 from homewright.engine.lock import EngineLock
 from homewright.screens.app import HomewrightApp
 from homewright.screens.deploy import Deploy
+from homewright.screens.services import Services
 from homewright.screens.widgets.log_pane import LogPane
 from homewright.screens.widgets.table import Table
 from homewright.site.paths import StateFolder
@@ -60,6 +61,33 @@ def test_what_went_wrong_can_be_read_to_its_end_by_keys(make_app: Make, site: Pa
         assert isinstance(pilot.app.focused, Table)
 
     drive(make_app(), SIZE, flow)
+
+
+def test_the_log_is_there_before_stages_and_answers_are_read(
+    make_app: Make, site: Path, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(state, "failed")
+    app, seen = make_app(), list[tuple[str, int]]()
+
+    def note(what: str, then: object) -> Callable[..., object]:
+        def noted(*_: object) -> object:
+            lines = app.screen.query_one("#log", LogPane).lines
+            seen.append((what, len(lines) if lines is not None else 0))
+            return then
+
+        return noted
+
+    monkeypatch.setattr(Services, "stage_titles", note("titles", {"00": "Of the catalogue"}))
+    monkeypatch.setattr(Services, "rings", note("bell", False))
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "deploy")
+        await until(pilot, shows(pilot, "Run failed", "Of the catalogue"))
+        await until(pilot, lambda: len(seen) == 2)
+
+    drive(app, SIZE, flow)
+    assert {what for what, _ in seen} == {"titles", "bell"}
+    assert all(lines for _, lines in seen), seen
 
 
 def test_a_broken_look_at_the_journal_is_said(

@@ -106,6 +106,7 @@ count. e shows the answers that the step reads, leads to their page, and then to
         self._news: tuple[tuple[View, int] | None, float] = (None, 0.0)
         """How far the log was when a line came last, and when that was."""
         self._bell = True
+        self._learned = False
         self._called = ""
         """What was called for last: the step that failed, or how the run has ended."""
         self._found_at: tuple[str, int] | None = None
@@ -130,12 +131,6 @@ count. e shows the answers that the step reads, leads to their page, and then to
         self.query_one("#tree", Table).focus()
         self._watch()
         self.be_present()
-        services = self.home.services
-        stages = self.home.options.stages
-        self.start("titles", lambda: services.stage_titles(stages), self._named, lambda _: None, quiet=True)
-        sitting = self.home.sitting
-        assert sitting is not None
-        self.start("bell", lambda: services.rings(sitting.file), self._rings, lambda _: None, quiet=True)
         self.set_interval(1.0, self._tick)
 
     def on_unmount(self) -> None:
@@ -156,6 +151,15 @@ count. e shows the answers that the step reads, leads to their page, and then to
         pause_s = SLOW_INTERVAL_S if self.home.terminal.slow else INTERVAL_S
         self._feed = Feed(self, reader, None, lambda: self._shown, pause_s)
         self._feed.start()
+
+    def _learn(self) -> None:
+        """What takes the stages' and the answers' modules: 0.2 s of processor time, and the log is to be seen first."""
+        services, stages, sitting = self.home.services, self.home.options.stages, self.home.sitting
+        if self._learned or self.departed or sitting is None:
+            return
+        self._learned = True
+        self.start("titles", lambda: services.stage_titles(stages), self._named, lambda _: None, quiet=True)
+        self.start("bell", lambda: services.rings(sitting.file), self._rings, lambda _: None, quiet=True)
 
     def _rings(self, rings: bool) -> None:
         self._bell = rings
@@ -199,6 +203,7 @@ count. e shows the answers that the step reads, leads to their page, and then to
         self._call(self._called, fresh)
         if self._feed is not None:
             self._feed.applied()
+        self.call_after_refresh(self._learn)
         if (ended or fresh) and snapshot.run.state is State.SUCCEEDED:
             self.say(self._end_words(snapshot.run), "ok")
         self.refresh_bindings()
