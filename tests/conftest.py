@@ -110,7 +110,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What failed, in the order in which it did, at the very end: the first is the cause of most that come after it."""
     seen: set[str] = set()
     for report in sorted(
-        (one for kind in ("failed", "error") for one in terminalreporter.getreports(kind)), key=lambda one: one.start
+        (one for kind in ("failed", "error") for one in terminalreporter.getreports(kind)),
+        key=lambda one: getattr(one, "start", 0.0),
     ):
         crash = getattr(report.longrepr, "reprcrash", None)
         message = (crash.message if crash else str(report.longrepr))[:1500]
