@@ -29,6 +29,7 @@ KEYS = (b"\x1b[B", b"\x1b[A", b"\t", b"\r", b"\x1b", b"\x0e", b"f", b"/", b"v", 
 """Down, up, tab, enter, escape, ctrl+n, letters and F1: all but those that cancel, pause or skip."""
 FIRST_PAGE = 1000
 """Bytes that no first page of the program does without."""
+LAST_WORDS = 20_000
 START_LIMIT_S = 120.0
 LONGEST_S = 2.5
 RUN_LIMIT_S = 120.0
@@ -48,7 +49,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
 
 
 def killed_after(here: Opened, dice: random.Random, first: int) -> None:
-    """One program on a terminal of its own, keys at random, killed at a random moment after so many bytes were shown."""
+    """One program on a terminal of its own, keys at random, killed at a random moment after so many bytes."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
@@ -63,12 +64,13 @@ def killed_after(here: Opened, dice: random.Random, first: int) -> None:
     left = dice.uniform(0.05, LONGEST_S)
     until = time.monotonic() + left
     while time.monotonic() < until:
-        assert program.poll() is None, f"it ended by itself: {tail.decode(errors='replace')}"
+        ended = program.poll()
         with contextlib.suppress(BlockingIOError):
             os.write(ours, dice.choice(KEYS))
         with contextlib.suppress(BlockingIOError):
-            block = os.read(ours, 65536)
-            shown, tail = shown + len(block), (tail + block)[-20_000:]
+            block = os.read(ours, 65536)  # of one that has ended: all that is left of it
+            shown, tail = shown + len(block), (tail + block)[-LAST_WORDS:]
+        assert ended is None, f"it ended by itself ({ended}): {tail.decode(errors='replace')}"
         time.sleep(dice.uniform(0.0, 0.1))
         if shown < first:
             assert time.monotonic() < last, "nothing was ever shown"
