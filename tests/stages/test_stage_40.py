@@ -135,7 +135,7 @@ def test_all_of_it_is_taken_back(made: Lab, before: dict[str, set[str]]) -> None
 
 def test_a_control_plane_leaves(made: Lab) -> None:
     ran(made.run("apply", "--only", STAGE, "--yes", timeout=3600))
-    ran(made.run("site", "remove-server", "s3", "--yes"))
+    ran(made.run("site", "remove-server", "s3"))
     ran(made.run("rollback", "--server", "s3", "--yes", timeout=3600))
     with api(made) as cluster:
         assert [one["metadata"]["name"] for one in cluster.list("/api/v1/nodes")] == ["s1", "s2"]
