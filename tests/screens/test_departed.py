@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from piloting import drive, open_page, shows, until
+from textual.css.query import NoMatches
 from textual.pilot import Pilot
 
 from homewright.screens.app import HomewrightApp
+from homewright.screens.help import HelpBox
 from homewright.screens.jobs import JobDone, JobSays
 from homewright.screens.page import Page
 from homewright.screens.widgets.table import Table
@@ -55,3 +57,28 @@ def test_what_comes_late_looks_for_no_widget(make_app: Make, site: Path, way: Ca
         await until(pilot, shows(pilot, "2/9 Hardware"))
 
     drive(make_app(), (80, 24), flow)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3])
+def test_a_box_that_goes_as_it_comes(make_app: Make, site: Path, turns: int) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "servers")
+        app = pilot.app
+        assert isinstance(app, HomewrightApp)
+        app.push_screen(HelpBox("servers", "What they are.", [("a", "add")]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        app.go("hardware")
+        await until(pilot, shows(pilot, "2/9 Hardware"))
+
+    drive(make_app(), (80, 24), flow)
+
+
+def test_a_widget_that_is_missing_on_a_page_that_is_there_ends_the_program(make_app: Make, site: Path) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "servers")
+        pilot.app.screen.call_later(lambda: pilot.app.screen.query_one("#there-is-none"))
+        await until(pilot, lambda: pilot.app._exception is not None)
+
+    with pytest.raises(NoMatches):
+        drive(make_app(), (80, 24), flow)

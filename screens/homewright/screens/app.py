@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from textual._context import active_message_pump
 from textual.app import App
 from textual.binding import Binding
+from textual.css.query import NoMatches
 
 from homewright.errors import HomewrightError, speak_of
+from homewright.screens.departed import has_departed
 from homewright.screens.page import Page
 from homewright.screens.terminal import Terminal
 from homewright.screens.themes import THEMES, AsciiFilter
@@ -89,6 +92,12 @@ class HomewrightApp(InOrder[int]):
             self.stylesheet.set_variables(self.get_css_variables())
         if self.terminal.ascii:
             self._filters.append(AsciiFilter())
+
+    def _handle_exception(self, error: Exception) -> None:
+        """What looks for a widget that goes with it finds none, which is no fault: a box that is opened and closed in
+        one instant is told that it is there, and has nothing in it. Everything else ends the program."""
+        if not (isinstance(error, NoMatches) and has_departed(active_message_pump.get(None))):
+            super()._handle_exception(error)
 
     @property
     def services(self) -> Services:

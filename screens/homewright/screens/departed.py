@@ -6,8 +6,21 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from textual.app import App
+from textual.message_pump import MessagePump
 from textual.timer import Timer
 from textual.widget import Widget
+
+
+def has_departed(node: MessagePump | None) -> bool:
+    """Whether this is being taken away, or something that it is part of, or is in no program any more."""
+    while node is not None:
+        if node._closing or node._closed or (isinstance(node, Widget) and node._pruning):
+            return True
+        if isinstance(node, App):
+            return False
+        node = node._parent
+    return True
 
 
 class Departing(Widget):
