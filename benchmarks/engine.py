@@ -177,10 +177,12 @@ def main() -> int:
         try:
             for _ in range(ROUNDS):
                 for kind, stage in STAGES.items():
-                    began = time.monotonic()
+                    before, began = os.getloadavg()[0], time.monotonic()
                     held = max(held, by_engine(site, root, stages, stage))
                     ours = time.monotonic() - began
                     pairs[kind].append((ours, seconds(bare[kind])))
+                    said = f"{kind:8} {ours:5.1f} s by homewright apply, {pairs[kind][-1][1]:5.1f} s bare"
+                    print(f"{said}, at loads of {before:.1f} and {os.getloadavg()[0]:.1f}", flush=True)
             as_it_comes = seconds(lambda: bare_ansible(hosts, files["ansible"], accelerate=False))
         finally:
             for stage in STAGES.values():
