@@ -12,20 +12,24 @@ from homewright.stages.network_look import who_has
 
 WAIT_S = 15
 """How long the address may take to appear where it belongs; on practice servers it takes half a second."""
+ANEW_S = 7
+"""After which networkd is started anew, once: 252 says "configured" without an address now and then."""
 
 SETTLE = f"""\
 units() {{ cat /run/systemd/network/10-netplan-* 2>/dev/null | cksum; }}
 before=$(units)
 netplan generate
 if [ -e {MARK} ] && [ ! -e {FILE} ]; then
+  networkctl reload
   [ ! -d /sys/class/net/{BRIDGE}/bridge ] || ip link delete {BRIDGE}
   rm -f {MARK}
+else
+  for port in $(ls /sys/class/net/{BRIDGE}/brif 2>/dev/null); do
+    file=$(networkctl status --no-pager --lines=0 "$port" 2>/dev/null | sed -n 's/^ *Network File: //p')
+    case $file in /*) grep -qx Bridge={BRIDGE} "$file" 2>/dev/null || ip link set "$port" nomaster;; esac
+  done
+  networkctl reload
 fi
-for port in $(ls /sys/class/net/{BRIDGE}/brif 2>/dev/null); do
-  file=$(networkctl status --no-pager --lines=0 "$port" 2>/dev/null | sed -n 's/^ *Network File: //p')
-  case $file in /*) grep -qx Bridge={BRIDGE} "$file" 2>/dev/null || ip link set "$port" nomaster;; esac
-done
-networkctl reload
 if [ -e {FILE} ] && [ -e {MARK} ]; then
   port=$(cat {MARK})
   ip -4 route flush dev "$port"
@@ -39,6 +43,10 @@ fi
 """
 """Makes the network be what the files say, whichever way they were changed. The same stands in stage.yaml, where the
 server itself does it when nobody could confirm the bridge. It deletes no br0 that is not ours.
+
+The bridge goes once networkd knows the files without it: an interface that loses its bridge is set up anew at once, by
+what networkd 252 knows then. That was the bridge that was just going: "Failed to set master interface", and the server
+stayed without an address (seen on two servers, twice).
 
 An interface that the bridge had before is let go of before another one is taken: networkd leaves it where it is, and
 two ports on one cable are a loop. What has no file of networkd's, an instance's end, stays.
@@ -91,7 +99,8 @@ def settle(host: Host, port: str, address: str, *, on: str) -> None:
     Raises NotSettled, and what `Host.run` raises: where the bridge is wrong, this connection is the first to know.
     """
     there = f"ip -4 -o addr show dev {shlex.quote(on)} 2>/dev/null | grep -qF ' {address.partition('/')[0]}/'"
-    wait = f'n=0; until {there}; do n=$((n + 1)); [ "$n" -lt {WAIT_S * 10} ] || exit 44; sleep 0.1; done'
+    anew = f'[ "$n" != {ANEW_S * 10} ] || systemctl restart systemd-networkd'
+    wait = f'n=0; until {there}; do n=$((n + 1)); {anew}; [ "$n" -lt {WAIT_S * 10} ] || exit 44; sleep 0.1; done'
     if on == BRIDGE:
         host.run(f"printf '%s\\n' {shlex.quote(port)} >{MARK}; sync {MARK} /var/lib/homewright")
     done = host.run(f"set -e\n{SETTLE}{wait}", timeout=WAIT_S + 10, check=False)
