@@ -150,9 +150,17 @@ def test_a_server_that_lost_power_in_the_middle_was_not_cut_off_by_the_step(
 
 
 def test_what_failed_is_put_back_at_once(asked: Asked) -> None:
-    outcome = asked.end(REVERTING, REVERTING, REVERTED, good=False)
+    outcome = asked.end(REVERTING, REVERTING, REVERTED, good=False, minutes=60)
     assert asked.asked == ["arm", "fire", "look", "look", "forget"]
     assert outcome.told.startswith("It was taken back: the server put everything back at ")
+
+
+def test_who_is_heard_again_after_its_time_was_cut_off_until_then(asked: Asked) -> None:
+    """The step failed there because its connection broke, and the server is just putting everything back."""
+    outcome = asked.end(REVERTING, REVERTED, good=False, minutes=1e-9)
+    assert asked.asked == ["arm", "fire", "look", "forget"]
+    assert outcome.told.startswith("Nobody could get in afresh within 0 s, so the server put everything back at ")
+    assert any("network.lan" in line for line in outcome.do)
 
 
 def test_a_server_that_stays_away_is_not_waited_for_for_ever(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:

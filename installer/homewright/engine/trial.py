@@ -127,24 +127,26 @@ class Trial:
         """Confirm what a step did on a server, or have it put back, and wait until one of both is certain."""
         self._settling.add(host)
         limit = self._until[host] + GRACE_S
-        fired = lost = False
+        fired = in_time = lost = False
         last = f"{host} did not answer"
         try:
             while not self._context.interrupted:
+                asked_at = time.monotonic()
                 answer = await self._ask(host, "disarm" if good else "look" if fired else "fire")
                 if isinstance(answer, HomewrightError):
                     lost = True
                     last = f"{answer.what} {answer.why}".strip()
                 elif answer.found is Found.REVERTED:
                     await self._ask(host, "forget")
-                    return self._taken_back(host, answer, asked_for=fired)
+                    return self._taken_back(host, answer, asked_for=fired and in_time)
                 elif good and (answer.found is Found.DISARMED or (lost and answer.found is Found.NONE)):
                     self._say(host, "disarmed: a fresh connection came through")
                     return Outcome(True)
                 elif answer.found is Found.NONE:
                     return Outcome(False, f"{host} is not armed any more, and nobody knows who disarmed it")
                 else:
-                    fired = fired or not good
+                    if not good and not fired:  # whom nobody heard until its time was over has put back by itself
+                        fired, in_time = True, asked_at < self._until[host]
                     last = f"{host} answers, and is still {answer.found}"
                 if time.monotonic() > limit:
                     return self._unknown(host, last)
