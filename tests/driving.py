@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 import os
 import subprocess
@@ -14,6 +16,9 @@ from typing import Any
 
 from homewright.access.connection import Connection, Endpoint
 from homewright.engine.events import Event, Kind
+from homewright.engine.forks import Forks
+from homewright.engine.launch import MARK
+from homewright.engine.runner_process import environment_of
 from homewright.engine.runners.guard import FENCE_FILE
 from homewright.engine.runners.request import EVENTS_DESCRIPTOR
 from homewright.site.files import load
@@ -175,6 +180,27 @@ class Practice:
                     on_event(event, process)
         outcome.exit_code = process.wait(timeout=30)
         return outcome
+
+    def drive_forked(self, file: Path, action: str, **more: Any) -> Outcome:
+        """A python runner to its end, forked as an engine's are from a process that has loaded what it needs."""
+        reader, writer = os.pipe()
+        words, mark = [str(self.request(file, action, **more))], f"tests-{os.getpid()}.runner."
+        forked = forks().fork("homewright.engine.runners.python", words, (MARK, mark), [file], writer)
+        try:
+            process = asyncio.run(forked)
+        finally:
+            os.close(writer)
+        with os.fdopen(reader, "rb") as events, process.stdout as out, process.stderr as err:
+            outcome = Outcome([Event.from_json(line) for line in events])
+            print((out.read() + err.read()).decode(errors="replace"), end="")
+        outcome.exit_code = process.wait()
+        return outcome
+
+
+@functools.cache
+def forks() -> Forks:
+    """What the runners of these tests are forked from: it hears when they end, and ends with them."""
+    return Forks(environment_of(os.environ, f"tests-{os.getpid()}.forks."))
 
 
 assert EVENTS_DESCRIPTOR == 3

@@ -34,7 +34,10 @@ class StageOnServers:
         part = {Action.RUN: "run", Action.ROLLBACK: "rollback"}.get(action, "verify")
         captures = self.captures.get(name) if action is not Action.CAPTURE else None
         file = self.catalogue.file(step, part)
-        return self.practice.drive(runner_kind(step, action), file, action, captures=captures, **more)
+        kind = runner_kind(step, action)
+        if kind == "python":
+            return self.practice.drive_forked(file, action, captures=captures, **more)
+        return self.practice.drive(kind, file, action, captures=captures, **more)
 
     def begin(self, *names: str) -> None:
         """Carry out steps on servers that know nothing of them, with what they were before kept."""
