@@ -26,11 +26,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 GIB = 1024**3
 MOUNTED = "grep -c ' /var/lib/lxd/storage-pools/default btrfs ' /proc/mounts; true"
-HOW_IT_IS = f"""
-{LXC}; ls -la /var/lib/lxd/disks; losetup -l; grep storage-pools /proc/*/mounts | sort -u -k2 | head; lxc list
-lxc query '/1.0/storage-pools/default?target=MEMBER'; journalctl --no-pager -n 40 -u lxd
-tail -n 30 /var/log/lxd/lxd.log
-"""
 BACKED = "losetup -n -O BACK-FILE -l | grep /lxd/disks/; true"
 KEPT_FROM_THIS_MACHINE = """
 systemctl mask -q systemd-sysctl.service systemd-modules-load.service
@@ -47,6 +42,9 @@ PROGRAMS = "DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-re
 NEEDED = "apt-mark manual $(apt-mark showauto) >/dev/null"
 """What the tools need stays from the start on: it comes with nothing of ours, and goes with nothing."""
 AWAY = "apt-get -q -y purge btrfs-progs >/dev/null"
+
+HOSTS_OWN = "umount -l /var/lib/lxcfs 2>/dev/null; true"
+"""A container that has this folder when it starts gets lxcfs of the machine that it is on there."""
 
 
 def give_devices(lab: Lab, server: str) -> None:
@@ -196,14 +194,19 @@ def test_the_server_starts_anew_with_its_pool(stage: LxdStage, trusted_lab: Lab)
 
 
 def test_a_pool_that_does_not_come_up_is_seen(stage: LxdStage) -> None:
-    """Its file is away when LXD starts, which then goes on without it."""
+    """There is no file system in its file when LXD starts, which then goes on without it.
+
+    The file is not just taken away: losetup, which LXD asks, would find it by its name, and that is what the other
+    server's is called too. Both are on this machine's own loop devices.
+    """
     last, pool = stage.practice.names[-1], "/var/lib/lxd/disks/default.img"
     stop = "systemctl stop lxd.service lxd.socket; umount -l /var/lib/lxd/storage-pools/default"
     start = "systemctl start lxd.socket lxd.service; lxd waitready --timeout=90"
-    stage.practice.on(last, f"{LXC}; lxc stop -f {last}-node; {stop}; mv {pool} {pool}.away; {start}")
+    away = f"mv {pool} {pool}.away; truncate -s 1G {pool}"
+    stage.practice.on(last, f"{LXC}; lxc stop -f {last}-node; {stop}; {away}; {start}")
     try:
         verdict, reason = stage.verdicts(CLUSTER, hosts=[last])[last]
-        assert verdict != "proved", reason + stage.practice.on(last, HOW_IT_IS.replace("MEMBER", last), check=False)
+        assert verdict != "proved", reason
         assert "storage pool default" in reason
     finally:
         stage.practice.on(last, f"{stop}; mv {pool}.away {pool}; {start}")
@@ -219,7 +222,7 @@ def test_taken_back_nothing_of_the_pool_is_left(stage: LxdStage) -> None:
     for name in (INSTANCES, PROFILES):
         stage.assert_taken_back(name)
     for name in practice.names:
-        practice.on(name, AWAY)
+        practice.on(name, f"{AWAY}; {HOSTS_OWN}")
     stage.assert_taken_back(CLUSTER)
     for name in practice.names:
         assert practice.on(name, MOUNTED).strip() == "0"
