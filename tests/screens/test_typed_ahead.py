@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from piloting import drive, open_page, opened, shows, until
@@ -17,6 +18,11 @@ from textual.widgets import Input
 from homewright.screens import typed_ahead
 from homewright.screens.app import HomewrightApp
 from homewright.screens.typed_ahead import InOrder
+from homewright.screens.widgets.field import Field
+from homewright.screens.workspace_git import GiveBox
+
+if TYPE_CHECKING:
+    from homewright.workspaces.one_manager import OneManager
 
 Make = Callable[..., HomewrightApp]
 
@@ -67,6 +73,24 @@ def test_nothing_waits_for_a_key_whose_box_went_with_it(
             at_once(pilot, "slash", "ctrl+u", *text, "enter")
             await until(pilot, lambda text=text: shows(pilot, text)() and not shows(pilot, "alice")())  # type: ignore[misc]
             await until(pilot, lambda: pilot.app._at_work is None)  # type: ignore[attr-defined]
+
+    drive(make_app(), (80, 24), flow)
+
+
+def test_what_a_key_tells_is_done_before_the_next_one(make_app: Make, site: Path, manager: Manager) -> None:
+    """enter goes on by a message of its own (Input.Submitted): no letter of a token stands where it can be read."""
+    manager.in_cluster = True
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        app = pilot.app
+        app.push_screen(GiveBox("erin", "", cast("OneManager", manager)))
+        await until(pilot, lambda: app.focused is not None)
+        name, token = (app.screen.query_one(f"#field-{one}", Field) for one in ("name", "token"))
+        at_once(pilot, *"abc", "enter", "end", "ctrl+u", *"erin", "enter", *"token9")
+        await until(pilot, lambda: token.value.endswith("9"))
+        assert (name.value, token.value) == ("erin", "token9")
 
     drive(make_app(), (80, 24), flow)
 

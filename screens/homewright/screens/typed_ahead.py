@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -35,6 +36,8 @@ class InOrder(App[Answer]):
         self._at_work: events.Event | None = None
         self._since = 0.0
         self._front: Screen[Any] | None = None
+        self._to: MessagePump | None = None
+        """What the key was handed to, until it has been followed through there a second time."""
         self._waiting: Timer | None = None
 
     async def on_event(self, event: events.Event) -> None:
@@ -44,11 +47,14 @@ class InOrder(App[Answer]):
             await self._hand_out(event)
         else:
             self._ahead.append(event)
-            self._wait()
+            if monotonic() - self._since > 2 * PATIENCE_S:  # its timer may have been lost too
+                await self._next(self._at_work)
+            else:
+                self._wait()
 
     async def _hand_out(self, event: events.Event) -> None:
         self._at_work, self._since, self._front = event, monotonic(), self.screen
-        to: MessagePump = self.focused or self.screen
+        self._to = to = self.focused or self.screen
         await super().on_event(event)
         self._follow(event, to)
 
@@ -66,13 +72,16 @@ class InOrder(App[Answer]):
         if event is not self._at_work:
             return
         if self.screen is not self._front:  # it is for the next key once it is there, with something in focus
-            self._front = self.screen
+            self._front, self._to = self.screen, None
             self._follow(event, self._front)
+        elif self._to is not None:  # what it has told others (Input.Submitted) came behind the one that followed it
+            to, self._to = self._to, None
+            self._follow(event, to)
         else:
             self.call_later(self._next, event)
 
-    async def _next(self, event: events.Event) -> None:
-        if event is not self._at_work:
+    async def _next(self, event: events.Event | None) -> None:
+        if event is None or event is not self._at_work:
             return
         self._at_work = None
         if self._waiting is not None:
@@ -84,9 +93,5 @@ class InOrder(App[Answer]):
 
     def _wait(self) -> None:
         if self._ahead and self._waiting is None:
-            self._waiting = self.set_timer(max(SHORTEST_S, self._since + PATIENCE_S - monotonic()), self._lost)
-
-    async def _lost(self) -> None:
-        self._waiting = None
-        if self._at_work is not None:
-            await self._next(self._at_work)
+            left = max(SHORTEST_S, self._since + PATIENCE_S - monotonic())
+            self._waiting = self.set_timer(left, partial(self._next, self._at_work))
