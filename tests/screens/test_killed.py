@@ -65,9 +65,9 @@ def killed_after(here: Opened, dice: random.Random, first: int) -> None:
     until = time.monotonic() + left
     while time.monotonic() < until:
         ended = program.poll()
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):
             os.write(ours, dice.choice(KEYS))
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):
             block = os.read(ours, 65536)  # of one that has ended: all that is left of it
             shown, tail = shown + len(block), (tail + block)[-LAST_WORDS:]
         assert ended is None, f"it ended by itself ({ended}): {tail.decode(errors='replace')}"
