@@ -108,7 +108,7 @@ FAILED := .pytest_cache/v/cache/lastfailed
 
 test: test-packages check
 	@$(BIN)/homewright lab prepare --yes
-	@code=0; $(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder -m $(ON_SERVERS) --durations=15 || code=$$?
+	@rm -f $(FAILED); code=0; $(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder -m $(ON_SERVERS) --durations=15 || code=$$?
 	if [ $$code = 1 ] && [ "$$(grep -c :: $(FAILED))" -le $(FEW) ]; then
 	  echo "Once more what failed, on servers of its own and with nothing beside it:"
 	  code=0; $(PYTEST) -n 1 --dist loadgroup -m $(ON_SERVERS) --lf --lfnf=none || code=$$?
