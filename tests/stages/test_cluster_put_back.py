@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -428,6 +429,8 @@ def test_a_run_that_was_not_asked_puts_nothing_back(make: Made) -> None:
     assert restoring.asked(host) is None
     host.given = {restoring.GIVEN: f"{WANTED.id} s1 {NAME} {LEAST}"}
     assert restoring.asked(host) == WANTED
+    host.given = {restoring.GIVEN: f"{WANTED.id} s1 {NAME}"}
+    assert restoring.asked(host) == replace(WANTED, least=0), "begun by a version that gave no revision"
 
 
 def test_a_worker_that_joined_since_registers_anew(make: Made) -> None:

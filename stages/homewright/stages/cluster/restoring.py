@@ -64,6 +64,8 @@ class Asked:
 def asked(host: Host) -> Asked | None:
     """What this run is to put back; None for every other run."""
     words = host.given.get(GIVEN, "").split()
+    if len(words) == 3:  # asked for by a version that raised revisions by BUMP alone
+        words.append("0")
     if len(words) != 4:
         return None
     known, server, name, least = words
