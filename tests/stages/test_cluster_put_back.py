@@ -43,7 +43,7 @@ contexts: [{name: admin, context: {cluster: attic, user: admin}}]
 clusters: [{name: attic, cluster: {server: "https://192.168.1.9:6443"}}]
 users: [{name: admin, user: {token: t0ken}}]
 """
-KEPT = {"restored", "restore-over", NAME, OTHER_NAME}
+KEPT = {"restored", "restore-over", "restore-revision", NAME, OTHER_NAME}
 Made = Callable[..., list[Any]]
 
 
@@ -128,6 +128,29 @@ def test_revisions_go_on_above_all_that_anybody_has_seen(make: Made, ago: int, b
     assert f"--bump-revision {bump} " in text(host, "/asked")
 
 
+@pytest.mark.parametrize("ago", [60_000, -60_000])
+@pytest.mark.parametrize("end", ["all the way", "given up"])
+def test_a_clock_that_was_ahead_and_is_set_right_brings_no_revision_back(make: Made, ago: int, end: str) -> None:
+    planes = make("s1", "s2", "s3")
+    ahead = LEAST + 86_400_000
+    began = ahead if ago > 0 else ahead - ago + restoring.BUMP
+    for host in planes:
+        host.at("/revision", str(ahead - ago))
+    if end == "given up":
+        whole = text(planes[1], "/etcdutl")
+        planes[1].at("/etcdutl", "#!/bin/sh\nexit 1\n")
+        refused(planes, replace(ANOTHER, least=ahead), "A command failed on s2")
+        planes[1].at("/etcdutl", whole)
+    else:
+        restoring.restore(planes, replace(ANOTHER, least=ahead))
+        planes[2].remove(restoring.REVISION)  # as where it was replaced since
+    for host in planes:
+        host.at("/revision", "5000")  # saved before that
+    restoring.restore(planes, WANTED)
+    for host in planes:
+        assert f"--bump-revision {began + restoring.BUMP - 5000} " in text(host, "/asked")
+
+
 @pytest.mark.parametrize("then", ["the server begins, and it goes on", "another one is put back"])
 def test_a_cut_anywhere_loses_nothing_and_is_gone_on_with(make: Made, then: str) -> None:
     cuts, reached = 0, True
@@ -164,7 +187,8 @@ def test_two_of_three_put_back_are_not_put_back_twice(make: Made) -> None:
     restoring._bring_everywhere(planes[0], planes, WANTED)  # type: ignore[arg-type]  # folders are hosts enough
     plan = forming.plan_of(planes[0])  # type: ignore[arg-type]
     for host in planes:
-        restoring._make(host, plan, planes, WANTED)  # type: ignore[arg-type]
+        restoring._make(host, plan, planes, replace(WANTED, least=LEAST + 7))  # type: ignore[arg-type]
+    planes[2].at(restoring.REVISION, f"fed321 {LEAST + 5}\n")  # as where it is made last, and was not yet
     for host in planes[:2]:
         restoring._swap(host, WANTED)  # type: ignore[arg-type]
         assert not host.exists("/kubelet"), "it is stopped for that"
@@ -172,6 +196,7 @@ def test_two_of_three_put_back_are_not_put_back_twice(make: Made) -> None:
     restoring.restore(planes, WANTED)
     assert [text(host, f"{DATA}/member/db") for host in planes] == ["what came since", "what came since", SAVED]
     assert planes[0].told == [], "half of it is no state to save"
+    assert all(f"--bump-revision {LEAST + 7 - 5000} " in text(host, "/asked") for host in planes), "on all the same"
 
 
 def test_one_that_came_up_again_since_it_was_stopped_is_stopped_once_more(
@@ -393,6 +418,10 @@ def test_nothing_begins_where_it_could_not_end(make: Made) -> None:
     planes = make("s1", "s2", "s3")
     refused(planes, Asked("1", "s1", "20200101T000000Z.db", LEAST), "no saved state 2020")
     refused(planes, Asked("1", "s9", NAME, LEAST), "s9 is no control plane")
+    for damaged in ("", "abc123", "abc123 -1\n", f"abc123 {10**18}\n"):
+        planes[1].at(restoring.REVISION, damaged)
+        refused(planes, WANTED, "From which revision the last restore went on cannot be read on s2")
+    planes[1].remove(restoring.REVISION)
     planes[1].at("/etcdutl", "#!/bin/sh\necho snapshot file integrity >&2; exit 1\n").chmod(0o755)
     refused(planes, WANTED, "A command failed on s2")
     planes[1].remove(forming.SERVES)

@@ -164,7 +164,8 @@ def wish(server: str, name: str, now: datetime) -> dict[str, str]:
     """What a run is told that is to put a state back; each wish is another one, also for the same state.
 
     Whatever was put back before, revisions go on above all that anybody has seen: who watches would wait in silence
-    for what is below. That has to be the same on every control plane and after every cut, so it is part of the wish.
+    for what is below. That has to be the same on every control plane and after every cut, so it is part of the wish;
+    where a clock was ahead, the control planes know of the restore before it how far that went.
     """
     return {GIVEN: f"{secrets.token_hex(8)} {server} {name} {int(now.timestamp()) * PACE}"}
 

@@ -8,9 +8,10 @@ has come to stands in its own files.
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homewright.access.remote import CommandFailed
 from homewright.cluster import client, snapshots
@@ -27,6 +28,8 @@ MARK = f"{etcd.SNAPSHOTS}/restored"
 """On each control plane: the last restore that came to its end there."""
 OVER = f"{etcd.SNAPSHOTS}/restore-over"
 """On each control plane: the last restore that came to its end on all of them."""
+REVISION = f"{etcd.SNAPSHOTS}/restore-revision"
+"""On each control plane: the last restore whose data was made there, and the revision from which that goes on."""
 HELD = "/etc/kubernetes/tmp/homewright-etcd.yaml"
 """Where etcd's manifest is while its data is nowhere. What resets a server removes that folder."""
 BEFORE = snapshots.BEFORE
@@ -34,9 +37,10 @@ BEFORE = snapshots.BEFORE
 PIECE = 4 << 20
 """Bytes of a saved state that are in our memory at a time."""
 BUMP = 1_000_000_000
-"""By how much revisions go on above the saved one where they are further than the time says. etcd's own documentation
-names this number for Kubernetes; as a rule it would not do: each state that is put back raises them by as much, and one
-that was saved before that would then bring them down to where all have been."""
+"""By how much revisions go on above the saved one, and above where the last restore began, where either is further than
+the time says. etcd's own documentation names this number for Kubernetes; above the saved one alone it would not do as a
+rule: each state that is put back raises them by as much, and one that was saved before that would then bring them down
+to where all have been."""
 STOPPED_S = 90
 KNOWN_S = 60
 
@@ -87,7 +91,8 @@ def restore(hosts: Sequence[Host], wanted: Asked) -> None:
             _bring_everywhere(source, planes, wanted)
             if not any({"done", "aside"} & found for found in come_to.values()):  # else it is half put back by now
                 _save_before(planes[0], wanted)
-            _all(left, lambda host: _make(host, plan, planes, wanted))
+            above = _above(planes, wanted)
+            _all(left, lambda host: _make(host, plan, planes, above))
             _all(planes, lambda host: _stop(host, now=begun))
         except HomewrightError:
             if not begun:
@@ -238,6 +243,30 @@ def _save_before(host: Host, wanted: Asked) -> None:
         host.write(saved, b"saved\n", mode=0o600)
 
 
+def _above(planes: Sequence[Host], wanted: Asked) -> Asked:
+    """The same, with a revision above all restores before it: when those began, the clock may have been ahead.
+
+    Every attempt of one restore has the same one: where data of it was made already, what that goes on from.
+    """
+    kept: dict[str, int] = {}
+    for host in planes:
+        if (said := host.read(REVISION)) is None:
+            continue
+        if (told := re.fullmatch(rb"(\S+) (\d{1,18})\n", said)) is None:
+            raise RestoreError(
+                f"From which revision the last restore went on cannot be read on {host.name}.",
+                f"{REVISION} is damaged. This attempt has put nothing back.",
+                [
+                    f"take its place by the one of another control plane, or away: sudo rm {REVISION}",
+                    "then: homewright retry",
+                ],
+            )
+        known = told[1].decode(errors="replace")
+        kept[known] = max(kept.get(known, 0), int(told[2]))
+    least = kept.get(wanted.id) or max([wanted.least, *(one + BUMP for one in kept.values())])
+    return replace(wanted, least=least)
+
+
 def _make(host: Host, plan: ClusterPlan, planes: Sequence[Host], wanted: Asked) -> None:
     known = {node.name: node.address for node in plan.nodes}
     with host.task("etcd's new data") as task:
@@ -376,11 +405,16 @@ rm -rf $new
 etcdutl=$root/usr/local/bin/etcdutl
 status=$($etcdutl snapshot status $copy -w json)
 revision=${{{{status##*'"revision":'}}}}
-bump=$(({{least}} - ${{{{revision%%,*}}}}))
+revision=${{{{revision%%,*}}}}
+bump=$(({{least}} - revision))
 [ $bump -gt 0 ] || bump={BUMP}
 $etcdutl snapshot restore $copy --data-dir $new --name {{name}} --initial-cluster {{cluster}} \\
     --initial-advertise-peer-urls {{peer}} --initial-cluster-token {{id}} --bump-revision $bump --mark-compacted
 sync -f {DATA}
+echo {{id}} $((revision + bump)) >{REVISION}.new
+sync {REVISION}.new
+mv -T {REVISION}.new {REVISION}
+sync -f {etcd.SNAPSHOTS}
 echo made
 """
 _STOP = f"""set -eu
