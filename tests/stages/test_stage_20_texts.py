@@ -342,6 +342,25 @@ def test_an_image_here_is_read_first_only_where_lxd_may_have_it(
     assert (told, len(reads)) == ((ours, changed), read)
 
 
+@pytest.mark.parametrize("known", [[], ["other"]])
+def test_an_image_here_that_may_not_be_read_is_told_in_words(tmp_path: Path, known: list[str]) -> None:
+    (tmp_path / "n.tar").write_bytes(b"meta")
+    (tmp_path / "n.squashfs").write_bytes(b"root")
+
+    class Api:
+        def get(self, path: str, **_: Any) -> Any:
+            return [{"fingerprint": name} for name in known]
+
+        def import_image(self, metadata: Path, rootfs: Path, properties: Any, say: Any) -> str:
+            raise PermissionError(13, "Permission denied", str(rootfs))
+
+    mirror = SITE.mirror.model_copy(update={"instances": str(tmp_path / "n.squashfs")})
+    site = SITE.model_copy(update={"mirror": mirror})
+    with pytest.raises(HomewrightError, match="The instances' image cannot be read") as caught:
+        image.ensure(Api(), site, "home/ab", "container", print)  # type: ignore[arg-type]  # what is used of it
+    assert "Permission denied" in caught.value.why and caught.value.do
+
+
 @pytest.mark.parametrize("value", ["http://x/y#z", "https://#z", "https://x/y", "images.tar", "https://x/y#a b"])
 def test_an_image_that_cannot_be_meant_is_refused_in_words(value: str) -> None:
     with pytest.raises(HomewrightError, match="wrong"):

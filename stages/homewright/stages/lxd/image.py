@@ -80,11 +80,11 @@ def ensure(lxd: Lxd, site: Site, owner: str, kind: str, say: Callable[[str], Non
         try:
             # Where LXD has none it is not read twice: LXD says itself what it was given.
             fingerprint = where.fingerprint() if known else ""
+            if any(image["fingerprint"] == fingerprint for image in known):
+                return fingerprint, False
+            return lxd.import_image(where.metadata, where.rootfs, {PROPERTY: owner}, say), True
         except OSError as error:
             raise HomewrightError("The instances' image cannot be read.", f"{error}.", do) from error
-        if any(image["fingerprint"] == fingerprint for image in known):
-            return fingerprint, False
-        return lxd.import_image(where.metadata, where.rootfs, {PROPERTY: owner}, say), True
     for image in known:
         came = image.get("update_source") or {}
         if (came.get("server"), came.get("alias"), image["type"]) == (where.server, where.alias, kind):
