@@ -12,6 +12,8 @@ from cluster_of_paths import ClusterOfPaths
 from homewright.cluster import certificates as signed
 from homewright.cluster.client import Cluster
 from homewright.cluster.objects import is_of, marked
+from homewright.engine.runners.source import loaded
+from homewright.errors import HomewrightError
 from homewright.planning import zone
 from homewright.site import mirrored, mirrors
 from homewright.site.authority import Authority
@@ -331,6 +333,19 @@ container_memory_working_set_bytes{{container="coredns",namespace="kube-system",
 )
 def test_a_kubelet_that_measures_no_memory_is_told(text: str, measures: bool) -> None:
     assert metrics.measures(text) is measures
+
+
+def test_where_metrics_would_never_have_anything_to_tell_it_is_said_of_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = loaded(Path(metrics.__file__).parents[1] / "40_thinkube/core/metrics/10_metrics.py")
+    monkeypatch.setattr(step, "MEASURED_S", 0)
+    api = ClusterOfPaths({"/api/v1/nodes/s1": {"metadata": {"name": "s1"}}})
+    measured = KUBELETS.format(bytes="1.5e+09") + CONTAINERS.format(etcd="0", coredns="0")
+    monkeypatch.setattr(api, "text", lambda path: measured, raising=False)
+    with pytest.raises(
+        HomewrightError, match=r"The kernel of s1 accounts no memory, or none of containers\."
+    ) as caught:
+        step._require_measured(api)
+    assert "names memory where it does" in caught.value.do[0], "its node is measured: the kernel may well have it"
 
 
 def test_metrics_are_proved_by_what_every_node_uses(authority: Authority, tmp_path: Path) -> None:

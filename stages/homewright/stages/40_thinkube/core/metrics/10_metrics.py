@@ -49,10 +49,10 @@ def _require_measured(cluster: Cluster) -> None:
 
     if client.wait(MEASURED_S, waiting) and unmeasured:
         raise HomewrightError(
-            f"The kernel of {' and '.join(unmeasured)} accounts no memory.",
+            f"The kernel of {' and '.join(unmeasured)} accounts no memory, or none of containers.",
             "kubelet says that the node, or all of its containers, use nothing; metrics-server leaves such ones out.",
             [
-                "look there: cat /sys/fs/cgroup/cgroup.controllers has no memory",
+                "see whether it does: cat /sys/fs/cgroup/cgroup.controllers names memory where it does",
                 "where the kernel has it switched off: add cgroup_enable=memory to its command line, and restart",
                 "or do without: homewright site set cluster.metrics false",
             ],
