@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from homewright.engine.runners.request import HostRequest, StepRequest
 from homewright.engine.states import Action
 from homewright.site.models import Server, Site
 
+pytestmark = pytest.mark.programs
+
+LIMIT_S = 60
 HOSTS = ("s1", "s2", "s3")
 PLAYED = """
 from homewright.engine.runners import pyinfra as runner  # first: it patches the interpreter
@@ -89,9 +93,14 @@ def drive(tmp_path: Path, error: str) -> tuple[dict[str, Any], list[dict[str, An
     words = [sys.executable, "-m", "homewright.engine.child", str(writer), str(os.getpid()), "played", str(file)]
     process = subprocess.Popen(words, pass_fds=(writer,), env={**os.environ, "PYTHONPATH": str(tmp_path)})
     os.close(writer)
-    with os.fdopen(reader, encoding="utf-8") as lines:
-        events = [json.loads(line) for line in lines]
-    assert process.wait(60) == 0
+    limit = threading.Timer(LIMIT_S, process.kill)
+    limit.start()
+    try:
+        with os.fdopen(reader, encoding="utf-8") as lines:
+            events = [json.loads(line) for line in lines]
+        assert process.wait() == 0
+    finally:
+        limit.cancel()
     return {one["host"]: one["data"] for one in events if one["kind"] == "host-finished"}, events
 
 
