@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import pty
+import socket
 import sys
+import threading
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -119,6 +121,27 @@ def told(state: StateFolder) -> list[str]:
     events = [event for event in Reader(state).events("r1") if event.kind == "viewer"]
     assert [render(event) is None for event in events] == [event.data["what"] in viewers.QUIET for event in events]
     return [event.data["what"] for event in events]
+
+
+def test_an_engine_that_ends_says_nothing_of_those_who_look_on(
+    held: StateFolder, writer: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = threading.Event()
+
+    def look_on() -> None:
+        with control.address(held) as path, socket.socket(socket.AF_UNIX) as line:
+            line.connect(path)
+            there.set()
+            line.recv(1)
+
+    async def whole() -> None:
+        async with engine(held, writer, []):
+            asyncio.get_running_loop().run_in_executor(None, look_on)
+            await until(there.is_set)
+            await asyncio.sleep(0)  # the connection is being served
+
+    asyncio.run(whole())
+    assert caplog.text == ""
 
 
 def test_control_is_asked_for_and_handed_over(held: StateFolder, writer: Writer) -> None:

@@ -139,8 +139,8 @@ async def serving(state: StateFolder, desk: Desk) -> AsyncIterator[None]:
                 writer.write(json.dumps(conversation.answer(line)).encode() + b"\n")
                 await writer.drain()
                 line = await reader.readline()
-        except (OSError, ValueError, TimeoutError, HomewrightError):
-            pass
+        except (OSError, ValueError, TimeoutError, HomewrightError, asyncio.CancelledError):
+            pass  # cancelled as the engine ends: Python 3.11 would log a traceback for everybody who looks on
         finally:
             with contextlib.suppress(HomewrightError):
                 conversation.end()
