@@ -53,8 +53,16 @@ def test_another_text_is_another_tree() -> None:
 
 @pytest.mark.parametrize(
     "left",
-    [b"", b"{}", b"[1, 1, 0, 9]", b'[1, 1, 0, 9, "dict", 3]', b"\0" * 4096, b"[" * 99_999],
-    ids=["nothing", "another kind", "cut off", "longer than said", "zeros", "deeper than can be read"],
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"{}", id="another kind"),
+        pytest.param(b"[1, 1, 0, 9]", id="cut off"),
+        pytest.param(b'[1, 1, 0, 9, "dict", 3]', id="longer than said"),
+        pytest.param(b'[1, 1, 0, 9, "dict", {"a": []}]', id="an entry of too few"),
+        pytest.param(b'[1, 1, 0, 9, "dict", {"a": {}}]', id="an entry of another kind"),
+        pytest.param(b"\0" * 4096, id="zeros"),
+        pytest.param(b"[" * 99_999, id="deeper than can be read"),
+    ],
 )
 def test_what_a_power_cut_left_of_it_is_read_anew(left: bytes) -> None:
     found = text.read(LONG)

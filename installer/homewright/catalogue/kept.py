@@ -45,7 +45,7 @@ def load(text: str) -> Node | None:
         return None
     try:
         return _node(json.loads(place(text).read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
 
 
