@@ -177,6 +177,29 @@ def test_another_passphrase_and_a_damaged_export_are_told_apart(site: Path, stat
         read(target, PHRASE)
 
 
+def test_an_export_that_costs_more_than_this_machine_allows_is_not_called_damaged() -> None:
+    beginning, made, rest = sealed(b"all of it", PHRASE).split(b"\n", 2)
+    costly = b"\n".join([beginning, made.rpartition(b" ")[0] + b" 40", rest])
+    with pytest.raises(StateError, match="cannot be opened on this machine now") as caught:
+        sealing.unseal(costly, PHRASE, "attic.age")
+    assert "too busy, or too slow" in caught.value.why
+    assert caught.value.do == ("try again when the machine is idle", "or open it on a faster machine")
+
+
+def test_what_was_too_costly_for_a_moment_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, decrypt = sealed(b"all of it", PHRASE), pyrage.passphrase.decrypt
+    busy = ["Excessive work parameter for passphrase."] * (sealing.TRIES - 1)
+
+    def opened(data: bytes, passphrase: str) -> bytes:
+        if busy:
+            raise pyrage.DecryptError(busy.pop())
+        return bytes(decrypt(data, passphrase))
+
+    monkeypatch.setattr(pyrage.passphrase, "decrypt", opened)
+    assert sealing.unseal(data, PHRASE, "attic.age") == b"all of it"
+    assert not busy
+
+
 @pytest.mark.parametrize(
     ("made", "taken"),
     [((18,), 18), ((14, 19), 19), ((14, 16, 15, 13), 16)],

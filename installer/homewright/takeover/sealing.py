@@ -14,7 +14,7 @@ LEAST_WORK = 17
 """The logarithm of a guess's cost, of which age makes 18 where it is not told: half of that, 128 MiB for each guess."""
 TRIES = 4
 """The library measures what a second is worth while it seals. On a machine with a load of 15 it once made 14 of it, a
-thirtieth; the next time 19."""
+thirtieth; the next time 19. While it opens, it refuses what costs sixteen times more than a second is worth then."""
 
 
 class WrongPassphrase(UsageError):
@@ -69,18 +69,28 @@ def is_export(file: Path) -> bool:
 
 
 def unseal(data: bytes, passphrase: str, name: str) -> bytes:
-    """Decrypt. Raises WrongPassphrase, and StateError where the file is damaged or none of ours."""
+    """Decrypt. Raises WrongPassphrase, and StateError where the file is damaged, none of ours, or costs more than this
+    machine allows for it in any of a few tries."""
     if not data.startswith(HEADER):
         raise StateError(f"{name} is no site export.", "It is not in the age format.", ["homewright site export …"])
     import pyrage
 
-    try:
-        return bytes(pyrage.passphrase.decrypt(data, passphrase))
-    except pyrage.DecryptError as error:
-        if "decryption failed" in str(error).lower():
-            raise WrongPassphrase(
-                "The passphrase is another one.", f"It does not open {name}.", ["type it again"]
+    for _ in range(TRIES):
+        try:
+            return bytes(pyrage.passphrase.decrypt(data, passphrase))
+        except pyrage.DecryptError as error:
+            said = str(error).lower()
+            if "excessive work" in said:
+                continue
+            if "decryption failed" in said:
+                raise WrongPassphrase(
+                    "The passphrase is another one.", f"It does not open {name}.", ["type it again"]
+                ) from None
+            raise StateError(
+                f"{name} is damaged.", f"It cannot be decrypted to its end ({error}).", ["take another copy of it"]
             ) from None
-        raise StateError(
-            f"{name} is damaged.", f"It cannot be decrypted to its end ({error}).", ["take another copy of it"]
-        ) from None
+    raise StateError(
+        f"{name} cannot be opened on this machine now.",
+        "Trying its passphrase once costs more work than this machine allows itself: it is too busy, or too slow.",
+        ["try again when the machine is idle", "or open it on a faster machine"],
+    )
