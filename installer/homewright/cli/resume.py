@@ -146,10 +146,13 @@ def go_on(
             output.line(line)
 
     def tell_meanwhile() -> None:
-        with contextlib.suppress(HomewrightError):  # what is wrong keeps the engine from starting too, and it tells
+        # What is wrong keeps the engine from starting too, and it tells.
+        with contextlib.suppress(HomewrightError, OSError):
             tell()
 
-    if not args.yes:
+    # The engine of a verify copies its stages anew, to where telling reads them.
+    early = args.yes and record.action is not Action.VERIFY
+    if not early:
         tell()
     if not output.confirm(question, yes=args.yes, otherwise=f"say yes beforehand: {runs.command('resume --yes')}"):
         raise Cancelled("Nothing was done.")
@@ -162,7 +165,7 @@ def go_on(
         skips=skips,
         new_machines=args.new_machine,
         ask=runs.somebody(args),
-        meanwhile=tell_meanwhile if args.yes else lambda: None,
+        meanwhile=tell_meanwhile if early else lambda: None,
     )
     if args.detach:
         output.line(f"Run {record.id} goes on. Watch it: {runs.command('attach')}")
