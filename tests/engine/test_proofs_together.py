@@ -11,7 +11,8 @@ import pytest
 
 from homewright.access.endpoint import Endpoint
 from homewright.catalogue.models import Limits
-from homewright.engine import leftovers
+from homewright.engine import leftovers, runner_process
+from homewright.engine import proofs as proofs_room
 from homewright.engine.events import Event, Kind
 from homewright.engine.proofs import Proofs
 from homewright.engine.runner_process import Ending
@@ -166,6 +167,78 @@ def test_one_that_is_asked_for_nothing_ends_by_itself(state: StateFolder, tmp_pa
 
     assert len(asyncio.run(go())) == 1
     assert leftovers.found(leftovers.site_mark(state)) == []
+
+
+def ahead_of(state: StateFolder, wanted: StepRequest) -> Proofs:
+    """Proofs whose process was started ahead of this step's."""
+    for folder in (state.runs, state.run("r1"), state.root / "call-1"):
+        make_folder(folder)
+    proofs = Proofs(state, "r1", asyncio.Event())
+    proofs.start_ahead([wanted.file])
+    return proofs
+
+
+@pytest.mark.programs
+def test_one_that_ended_before_it_was_asked_says_nothing_of_what_it_is_asked_then(
+    state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = request(tmp_path, "00/10", f"{WHO}def verify(host): return proved('still there')")
+
+    async def go() -> tuple[Ending, list[Event]]:
+        with monkeypatch.context() as short:
+            short.setattr(proofs_room, "Limits", lambda: Limits(silent=0.001))
+            proofs = ahead_of(state, wanted)
+        ahead = proofs._ahead
+        assert ahead is not None
+        await asyncio.to_thread(wait_for, lambda: ahead.spent, "the end of its silence")
+        heard: list[Event] = []
+        ending = await proofs.ask(wanted, state.root / "call-1", 1, Limits(), heard.append)
+        assert ahead.running.done() and ahead.running.result().reason.startswith("It said nothing for")
+        return ending, heard
+
+    ending, heard = asyncio.run(go())
+    assert (ending.exit_code, ending.reason) == (0, "")
+    assert said(heard) == ("proved", "still there")
+
+
+@pytest.mark.programs
+def test_what_it_has_waited_is_no_part_of_what_a_proof_may_take(
+    state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_process, "TICK_S", 0.01)
+    wanted = request(tmp_path, "00/10", f"{WHO}def verify(host): return proved('still there')")
+
+    async def go() -> tuple[Ending, list[Event]]:
+        proofs = ahead_of(state, wanted)
+        ahead = proofs._ahead
+        assert ahead is not None
+        ahead.process.limits = Limits(soft=600, hard=600, silent=600)
+        await asyncio.to_thread(wait_for, lambda: leftovers.found(leftovers.site_mark(state)), "its start")
+        ahead.process.since -= 2 * 3600
+        heard: list[Event] = []
+        return await proofs.ask(wanted, state.root / "call-1", 1, Limits(), heard.append), heard
+
+    ending, heard = asyncio.run(go())
+    assert (ending.exit_code, ending.reason) == (0, "")
+    assert said(heard) == ("proved", "still there")
+
+
+@pytest.mark.programs
+def test_where_one_waits_no_other_is_started(state: StateFolder, tmp_path: Path) -> None:
+    wanted = request(tmp_path, "00/10", f"{WHO}def verify(host): return proved(str(os.getpid()))")
+    other = request(tmp_path, "00/20", "")
+
+    async def go() -> tuple[list[int], list[Event]]:
+        proofs = ahead_of(state, other)
+        proofs.start_ahead([wanted.file])
+        await asyncio.to_thread(wait_for, lambda: leftovers.found(leftovers.site_mark(state)), "its start")
+        there = leftovers.found(leftovers.site_mark(state))
+        heard: list[Event] = []
+        await proofs.ask(wanted, state.root / "call-1", 1, Limits(), heard.append)
+        return there, heard
+
+    there, heard = asyncio.run(go())
+    assert said(heard) == ("proved", str(there[0])), "the first would wait until the engine ends"
 
 
 class Link:

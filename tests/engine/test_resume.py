@@ -20,6 +20,8 @@ from homewright.engine.journal import Reader
 from homewright.engine.journal.records import StepRecord
 from homewright.engine.journal.writer import Writer
 from homewright.engine.launch import RunRequest
+from homewright.engine.process import Engine
+from homewright.engine.proofs import Proofs
 from homewright.engine.resume import Fate, answers, dependents, outlook
 from homewright.engine.runner_process import Ending
 from homewright.engine.schedule import RunEnd, Schedule
@@ -27,7 +29,7 @@ from homewright.engine.states import Action, State
 from homewright.errors import HomewrightError, Unreachable
 from homewright.planning import plan
 from homewright.site.models import Server, Site
-from homewright.site.paths import StateFolder
+from homewright.site.paths import StateFolder, make_folder
 
 from .catalogues import NOTHING, Tiny
 
@@ -297,6 +299,50 @@ def test_a_proof_need_not_outlast_the_power_but_all_that_is_done_must(world: Wor
     normal, full = 1, 2
     assert {seen[Action.VERIFY, name] for name in STEPS} == {(normal, True)}
     assert seen[Action.RUN, "90/20"] == (full, False), "it would be done by connections from before, or be forgotten"
+
+
+@pytest.mark.parametrize("command", ["pause", "continue", "cancel"])
+def test_what_somebody_asked_for_during_a_proof_outlasts_the_power(world: World, tmp_path: Path, command: str) -> None:
+    world.engine()
+    make_folder(world.state.run("r1"))
+    (world.state.run("r1") / "request.json").write_text('{"action": "apply"}')
+    lasting: list[int] = []
+
+    async def ask(context: Context, action: Action, name: str) -> None:
+        if lasting:
+            return
+        engine = Engine(tmp_path / "site.yaml", context.state, context.run)
+        for obey in (lambda *_: 0, engine._obey):
+            obey(context, "1", command, "ann")
+            lasting.append(context.writer._states.execute("PRAGMA synchronous").fetchone()[0])
+        assert Reader(context.state).meta("paused") == {"pause": "r1", "continue": ""}.get(command)
+        context.going.set()
+        context.stop.clear()
+
+    world.before = ask
+    assert world.engine().state is State.SUCCEEDED, "it was let go on"
+    normal, full = 1, 2
+    assert lasting == [normal, full], "the machine would go on by itself with what was paused"
+
+
+def test_a_process_that_nobody_asks_is_ended_with_the_proofs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.engine()
+    world.away = set(HOSTS)
+    order: list[str] = []
+    leave, work_off = Proofs.leave, Schedule._work_off
+
+    async def leaving(self: Proofs) -> None:
+        order.append("left")
+        await leave(self)
+
+    async def working(self: Schedule) -> None:
+        order.append("work")
+        await work_off(self)
+
+    monkeypatch.setattr(Proofs, "leave", leaving)
+    monkeypatch.setattr(Schedule, "_work_off", working)
+    world.engine()
+    assert order == ["left", "work", "left"], "its end would be taken for that of a later proof"
 
 
 def test_what_cannot_be_taken_is_waited_for_with_its_record_on_the_disk(world: World) -> None:

@@ -99,9 +99,12 @@ class Past:
                     await self._prove_again(step)
 
         alone = proved[:1] if errors else []
-        for step in alone:
-            await prove(step)
-        found = await asyncio.gather(*(prove(step) for step in proved[len(alone) :]), return_exceptions=True)
+        try:
+            for step in alone:
+                await prove(step)
+            found = await asyncio.gather(*(prove(step) for step in proved[len(alone) :]), return_exceptions=True)
+        finally:
+            await context.proofs.leave()  # where no server could be taken nobody has asked it, and nobody will soon
         for error in found:
             if error is not None:
                 raise error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import secrets
@@ -264,28 +265,7 @@ class Engine:
         loop.add_signal_handler(signal.SIGTERM, shut_down)
         began = time.monotonic()
 
-        def obey(identity: str, command: str, by: str) -> int:
-            said = f"{command} was asked for by {by}"
-            event = Event(Kind.CONTROL, said, data={"id": identity, "command": command, "by": by})
-            # Recorded at once: a step that is at work may take long, and the power fail before the pause has come.
-            paused = {"pause": self.run, "continue": ""}
-            rows = [context.writer.set_meta("paused", paused[command])] if command in paused else []
-            seq = context.writer.transition(event, *rows)
-            match command:
-                case "pause":
-                    context.going.clear()
-                case "continue":
-                    if self.held:
-                        self._keep_answers()
-                        self._keep_plan()
-                    self.held = False
-                    context.writer.change(context.writer.set_meta("held", ""))
-                    context.going.set()
-                case _:
-                    context.stop.set()
-            return seq
-
-        desk = control.Desk(context.writer, obey)
+        desk = control.Desk(context.writer, functools.partial(self._obey, context))
         async with contextlib.AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(control.serving(self.state, desk))
@@ -323,6 +303,29 @@ class Engine:
             self._finish(context.writer, end, time.monotonic() - began, lock)
             await self._tell_end(notices, watching, end)
         return end.exit_code
+
+    def _obey(self, context: Context, identity: str, command: str, by: str) -> int:
+        """Carry a viewer's command out; the seq of its acknowledgement, which is on the disk then."""
+        said = f"{command} was asked for by {by}"
+        event = Event(Kind.CONTROL, said, data={"id": identity, "command": command, "by": by})
+        # Recorded at once: a step that is at work may take long, and the power fail before the pause has come.
+        paused = {"pause": self.run, "continue": ""}
+        rows = [context.writer.set_meta("paused", paused[command])] if command in paused else []
+        context.writer.let_lapse(False)  # proofs are asked again, people are not
+        seq = context.writer.transition(event, *rows)
+        match command:
+            case "pause":
+                context.going.clear()
+            case "continue":
+                if self.held:
+                    self._keep_answers()
+                    self._keep_plan()
+                self.held = False
+                context.writer.change(context.writer.set_meta("held", ""))
+                context.going.set()
+            case _:
+                context.stop.set()
+        return seq
 
     async def _tell_end(self, notices: Notices, watching: asyncio.Task[None], end: RunEnd) -> None:
         """Only now: what is told of has happened, also where the power fails in the middle of telling it."""

@@ -69,7 +69,7 @@ class _Ahead:
 
     async def run(self, limits: Limits, hear: Callable[[Event], None]) -> Ending:
         """Its request is there: from now on it is heard, and held to its limits."""
-        self.process.limits, self.process.on_event = limits, hear
+        self.process.limits, self.process.on_event, self.process.since = limits, hear, time.monotonic()
         while self.early:
             hear(self.early.popleft())
         self.leave()
@@ -80,6 +80,16 @@ class _Ahead:
         if self.gate >= 0:
             os.close(self.gate)
         self.gate = -1
+
+    @property
+    def spent(self) -> bool:
+        """Whether it has ended, or is being ended, before anything was asked of it: by how long that took, perhaps."""
+        return self.running.done() or bool(self.process.reason)
+
+    async def end(self) -> None:
+        """Ask nothing of it any more, and wait until it is gone; how it ended is no verdict on anything."""
+        self.leave()
+        await asyncio.gather(self.running, return_exceptions=True)
 
 
 class Proofs:
@@ -95,7 +105,12 @@ class Proofs:
         self._ahead: _Ahead | None = None
 
     def start_ahead(self, files: Sequence[Path]) -> None:
-        """Start a process that loads these files and what they import; the next proofs are its own."""
+        """Start a process that loads these files and what they import; the next proofs are its own.
+
+        Where one waits already, that one is asked, and loads what it lacks.
+        """
+        if self._ahead is not None:
+            return
         folder = self._state.run(self._run) / "proofs"
         make_folder(folder)
         (folder / "request.json").unlink(missing_ok=True)  # another engine's, which was cut off: it is asked no more
@@ -109,8 +124,7 @@ class Proofs:
         """Nothing more will be asked: a process that still waits for it ends by itself, and is waited for."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
-            ahead.leave()
-            await ahead.running
+            await ahead.end()
 
     async def ask(
         self, request: StepRequest, folder: Path, number: int, limits: Limits, take: Callable[[Event], None]
@@ -134,6 +148,9 @@ class Proofs:
         by_step = {one.request.step: one for one in asked}
         ahead, self._ahead = self._ahead, None
         try:
+            if ahead is not None and ahead.spent:
+                await ahead.end()
+                ahead = None
 
             def hear(event: Event) -> None:
                 named = by_step.get(event.step)

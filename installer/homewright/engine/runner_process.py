@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from homewright.catalogue.models import Limits
@@ -64,6 +64,10 @@ class RunnerProcess:
     """What it is forked from, where it need not be started by itself."""
     files: Sequence[Path] = ()
     """Numbered files that it will load: the modules of ours that they name are loaded before it is forked."""
+    since: float = field(default_factory=time.monotonic)
+    """From when on its limits count (monotonic seconds): its start, or when something was asked of it."""
+    reason: str = ""
+    """Why it is being ended; empty where nobody has asked it to."""
 
     async def run(self, stop: asyncio.Event) -> Ending:
         """Until the process has ended, by itself, by a limit or because `stop` was set; nothing of it is left then."""
@@ -124,9 +128,9 @@ class RunnerProcess:
         ended: asyncio.Event,
         stop: asyncio.Event,
     ) -> Ending:
-        begin = time.monotonic()
+        self.since = time.monotonic()
         warned = False
-        reason, cancelled, asked_at = "", False, 0.0
+        cancelled, asked_at = False, 0.0
         patience = self.patience or (lambda: self.limits.stop * 60)
         forced = False
         stopping = asyncio.ensure_future(stop.wait())
@@ -143,26 +147,26 @@ class RunnerProcess:
                         forced = True
                         _signal_group(process.pid, signal.SIGKILL)
                     continue
-                quiet = now - max(begin, *(source.heard for source in sources))
+                quiet = now - max(self.since, *(source.heard for source in sources))
                 if stop.is_set():
-                    reason, cancelled = "It was cancelled.", True
+                    self.reason, cancelled = "It was cancelled.", True
                     said = f"asked to stop at its next safe point; after {patience():.0f} s it is ended by force"
                     self.on_event(Event(Kind.LINE, said, step=self.step))
-                elif now - begin > self.limits.hard * 60:
-                    reason = f"It took longer than its hard limit of {self.limits.hard:g} minutes."
+                elif now - self.since > self.limits.hard * 60:
+                    self.reason = f"It took longer than its hard limit of {self.limits.hard:g} minutes."
                 elif quiet > self.limits.silent * 60:
-                    reason = f"It said nothing for {self.limits.silent:g} minutes."
-                elif now - begin > self.limits.soft * 60 and not warned:
+                    self.reason = f"It said nothing for {self.limits.silent:g} minutes."
+                elif now - self.since > self.limits.soft * 60 and not warned:
                     warned = True
                     said = f"It takes longer than {self.limits.soft:g} minutes, its soft limit; it goes on."
                     self.on_event(Event(Kind.LINE, said, step=self.step, level=Level.WARNING))
-                if reason:
+                if self.reason:
                     _signal_group(process.pid, signal.SIGTERM)
                     asked_at = now
         finally:
             stopping.cancel()
             ending.cancel()
-        return Ending(process.wait(), reason, cancelled, forced)
+        return Ending(process.wait(), self.reason, cancelled, forced)
 
     def _event_line(self, line: bytes) -> None:
         try:
