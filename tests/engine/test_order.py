@@ -168,6 +168,18 @@ def test_one_at_a_time_where_the_site_says_so(world: Beside) -> None:
     assert max(map(len, world.together)) == 1
 
 
+def test_what_has_nothing_to_do_here_counts_neither_as_done_nor_as_to_come(
+    state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = {"minutes": 30}
+    world = Beside(state, graph(tmp_path, n1=long | {"when": "zone"}, n3=long), monkeypatch)
+    assert world.engine(skips={"90/30": "it is not wanted"}).state is State.INCOMPLETE
+    told = [event.data for event in Reader(world.state).events("r1", limit=10_000) if event.kind == Kind.PROGRESS]
+    assert told[0]["percent"] < 10, "90/20 has just begun"
+    assert 5 < told[0]["left_s"] <= 12, "90/20 of six seconds, and 90/40 of six if it may run"
+    assert {event["left_s"] > 60 for event in told} == {False}
+
+
 def test_a_failure_keeps_off_only_what_depends_on_it(world: Beside) -> None:
     world.failing = {("90/20", "s1")}
     end = world.engine()

@@ -402,12 +402,16 @@ class Schedule:
     def _tell_progress(self) -> None:
         now = self._told = time.monotonic()
         elapsed = {step: now - began for step, began in self._began.items()}
+        # What has nothing to do here neither has been done nor is still to come; it keeps its place in the order.
+        real = {step.id for step in self._steps if step.hosts} - self._waived
         percent = progress(
-            Portion(step.minutes, self._states[step.id], elapsed.get(step.id, 0)) for step in self._steps
+            Portion(step.minutes, self._states[step.id], elapsed.get(step.id, 0))
+            for step in self._steps
+            if step.id in real
         )
         running = {turn: self._rest_s(turn.id, elapsed) for turn in self._turns if self._is(turn, State.RUNNING)}
         waiting = [turn for turn in self._turns if self._is(turn, State.PENDING)]
-        seconds = {step.id: step.minutes * 60 for step in self._steps}
+        seconds = {step.id: step.minutes * 60 if step.id in real else 0.0 for step in self._steps}
         left = round(left_s(waiting, running, seconds, self._most), 1)
         writer = self._context.writer
         event = Event(Kind.PROGRESS, data={"percent": percent, "left_s": left})
