@@ -23,7 +23,8 @@ def stage_state(steps: Sequence[StepRecord]) -> State:
             return state
     if all(state in (State.SUCCEEDED, State.SKIPPED, State.ROLLED_BACK) for state in states):
         return next((state for state in states if state is not State.SKIPPED), State.SKIPPED)
-    return State.RUNNING if any(state.final for state in states) else State.PENDING
+    begun = any(state.final and state is not State.SKIPPED for state in states)
+    return State.RUNNING if begun else State.PENDING
 
 
 def whole(steps: Sequence[StepRecord]) -> list[StepRecord]:
