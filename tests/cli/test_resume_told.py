@@ -56,3 +56,16 @@ def test_an_engine_that_comes_up_is_never_in_its_way(
     monkeypatch.setattr(launch, "resume", resume)
     assert main([*where, "resume", "--yes", "--detach"]) == 0
     assert told == ([True, False] if action == "verify" else [False, not quick])
+
+
+def test_a_verify_is_told_whatever_the_power_left_of_its_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = cut_off(tmp_path, "verify")
+    shutil.rmtree(tmp_path / "state" / "runs" / "r1" / "catalogue")
+    began: list[str] = []
+    monkeypatch.setattr(launch, "resume", lambda _, __, run, **___: began.append(run))
+    assert main([*where, "resume", "--look"]) == 0
+    assert "Run r1: verify, interrupted." in capsys.readouterr().out
+    assert main([*where, "resume", "--yes", "--detach"]) == 0
+    assert began == ["r1"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from homewright.catalogue import Catalogue, load
+from homewright.catalogue import Catalogue, load, shipped
 from homewright.engine import departure, recorded
 from homewright.engine.documents import Document
 from homewright.engine.events import Event, Kind
@@ -117,7 +117,10 @@ def look(site_file: Path, state: StateFolder, run: str | None = None, found: Rec
     folder = state.run(record.id)
     site = files.load(site_file)
     site = site.with_back(request.servers)
-    catalogue = load(sorted((folder / "catalogue").iterdir(), key=lambda root: int(root.name)))
+    if record.action is Action.VERIFY:  # as its next engine does; the copy of the last one need not be on the disk
+        catalogue = load([shipped(), *map(Path, request.stages)])
+    else:
+        catalogue = load(sorted((folder / "catalogue").iterdir(), key=lambda root: int(root.name)))
     planned = plan(
         site,
         catalogue,
