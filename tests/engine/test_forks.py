@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 import textwrap
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from homewright.catalogue.models import Limits
-from homewright.engine import leftovers
+from homewright.engine import forks, leftovers, runner_process
 from homewright.engine.events import Event
 from homewright.engine.forks import Forks
 from homewright.engine.runner_process import Ending, RunnerProcess, environment_of
@@ -62,6 +64,17 @@ class Runs:
         assert self.parents == []
 
 
+async def until(true: Callable[[], bool], meanwhile: asyncio.Future[Any]) -> None:
+    """Wait for a condition while that goes on; what goes wrong with it is raised."""
+    begin = time.monotonic()
+    while not true():
+        if meanwhile.done():
+            await meanwhile
+            raise AssertionError("it has ended")
+        assert time.monotonic() < begin + 60
+        await asyncio.sleep(0.02)
+
+
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     return Runs(tmp_path, monkeypatch)
@@ -96,13 +109,12 @@ def test_several_at_a_time_end_each_by_itself(runs: Runs, monkeypatch: pytest.Mo
     async def work() -> None:
         ends = asyncio.gather(
             runs.run("first", "while not os.path.exists('second.ended'): time.sleep(0.02)\nsys.exit(3)"),
-            runs.run("second", "say(pid=os.getpid())"),
+            runs.run("second", "say(pid=os.getpid())\nwhile not os.path.exists('both'): time.sleep(0.02)"),
         )
         waiting = asyncio.ensure_future(ends)
-        while not (runs.folder / "second.ended").exists():
-            await asyncio.sleep(0.02)
-            if (runs.folder / "second.py").exists() and len(runs.parents) == 2:
-                (runs.folder / "second.ended").touch()
+        for many, then in ((3, "both"), (2, "second.ended")):
+            await until(lambda many=many: len(runs.parents) == many, waiting)
+            (runs.folder / then).touch()
         (first, _), (second, heard) = await waiting
         assert (first.exit_code, second.exit_code) == (3, 0)
         assert heard[0].data["pid"]
@@ -114,7 +126,7 @@ def test_several_at_a_time_end_each_by_itself(runs: Runs, monkeypatch: pytest.Mo
 @pytest.mark.programs
 def test_one_that_went_with_what_it_was_forked_from_is_a_kill_and_the_next_has_another(runs: Runs) -> None:
     async def work() -> None:
-        end, _ = await runs.run("killer", "os.kill(os.getppid(), 9)\ntime.sleep(1000)")
+        end, _ = await runs.run("killer", "os.kill(os.getppid(), 9)\ntime.sleep(30)")
         assert end.exit_code == -signal.SIGKILL
         end, heard = await runs.run("after", "say(pid=os.getpid())")
         assert (end.exit_code, len(heard)) == (0, 1)
@@ -131,6 +143,148 @@ def test_where_nothing_can_be_forked_it_is_started_by_itself(runs: Runs, monkeyp
         assert (end.exit_code, heard[0].data) == (0, {"parent": os.getpid()})
 
     runs.all(work)
+
+
+FAULTY = """
+import os, socket, time
+from homewright.engine.runners import forking
+
+def fault(): return open("fault").read() if os.path.exists("fault") else ""
+
+def fork(fork=os.fork):
+    if fault() == "fork":
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    if fault() == "slow":
+        time.sleep(30)
+    child = fork()
+    if child == 0 and fault() == "pidfd":
+        time.sleep(30)
+    return child
+
+def setsid(setsid=os.setsid):
+    if fault() == "child":
+        raise OSError(24, "Too many open files")
+    setsid()
+
+def pidfd_open(child, open=os.pidfd_open):
+    if fault() == "pidfd":
+        raise OSError(24, "Too many open files")
+    return open(child)
+
+def recv_fds(requests, size, most, receive=socket.recv_fds):
+    message, descriptors, *rest = receive(requests, size, most)
+    if fault() == "descriptors":
+        while len(descriptors) > 2:
+            os.close(descriptors.pop())
+    return (message[:40] if fault() == "cut" else message, descriptors, *rest)
+
+os.fork, os.setsid, os.pidfd_open, socket.recv_fds = fork, setsid, pidfd_open, recv_fds
+forking.main()
+"""
+SAYS_PARENT = "say(parent=os.getppid())"
+
+
+@pytest.fixture
+def faulty(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    """Where the file `fault` names what fails in what is forked from."""
+    (runs.folder / "faulty_forking.py").write_text(FAULTY)
+    monkeypatch.setattr(forks, "FORKING", "faulty_forking")
+    monkeypatch.chdir(runs.folder)
+    return runs
+
+
+@pytest.mark.programs
+@pytest.mark.parametrize("fault", ["fork", "child", "pidfd", "descriptors", "cut"])
+def test_a_fork_that_fails_ends_no_other_and_its_runner_is_started_by_itself(faulty: Runs, fault: str) -> None:
+    waits = "open('begun', 'w').close()\nwhile not os.path.exists('over'): time.sleep(0.02)\nsys.exit(3)"
+
+    async def work() -> None:
+        waiting = asyncio.ensure_future(faulty.run("first", "say(parent=os.getppid())\n" + waits))
+        await until((faulty.folder / "begun").exists, waiting)
+        (faulty.folder / "fault").write_text(fault)
+        end, alone = await faulty.run("second", SAYS_PARENT)
+        assert (end.exit_code, alone[0].data) == (0, {"parent": os.getpid()})
+        (faulty.folder / "fault").unlink()
+        _, third = await faulty.run("third", SAYS_PARENT)
+        (faulty.folder / "over").touch()
+        end, first = await waiting
+        assert end.exit_code == 3
+        assert third[0].data == first[0].data != {"parent": os.getpid()}
+
+    faulty.all(work)
+
+
+@pytest.mark.programs
+def test_a_fork_that_takes_too_long_is_given_up(faulty: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        _, before = await faulty.run("first", SAYS_PARENT)
+        (faulty.folder / "fault").write_text("slow")
+        with monkeypatch.context() as patch:
+            patch.setattr(forks, "FORK_S", 0.1)
+            end, alone = await faulty.run("second", SAYS_PARENT)
+        assert (end.exit_code, alone[0].data) == (0, {"parent": os.getpid()})
+        assert faulty.parents == [], "what might still fork it is gone"
+        (faulty.folder / "fault").unlink()
+        _, after = await faulty.run("third", SAYS_PARENT)
+        assert len({before[0].data["parent"], after[0].data["parent"], os.getpid()}) == 3
+
+    faulty.all(work)
+
+
+@pytest.mark.programs
+def test_a_request_that_is_too_long_is_not_sent(runs: Runs) -> None:
+    async def work() -> None:
+        runs.forks.begin()
+        end, alone = await runs.run("alone", SAYS_PARENT, (Path("x" * forking.MOST),))
+        assert (end.exit_code, alone[0].data) == (0, {"parent": os.getpid()})
+
+    runs.all(work)
+
+
+@pytest.mark.programs
+def test_a_shutdown_that_asks_everything_to_end_lets_runners_come_to_a_safe_point(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    careful = "import signal\nasked = []\nsignal.signal(signal.SIGTERM, lambda *_: asked.append(1))\n"
+
+    async def work() -> None:
+        body = careful + "say(parent=os.getppid())\nopen('first', 'w').write(str(os.getpid()))\n"
+        body += "while not asked: time.sleep(0.02)\nsay(safe=True)"
+        first = asyncio.ensure_future(runs.run("careful", body))
+        await until(lambda: number(runs.folder / "first") > 1, first)
+        (parent,) = set(runs.parents) - {number(runs.folder / "first")}
+        os.kill(parent, signal.SIGTERM)
+        body = "say(parent=os.getppid())\nopen('second', 'w').write(str(os.getpid()))\ntime.sleep(30)"
+        second = asyncio.ensure_future(runs.run("careless", body))
+        await until(lambda: number(runs.folder / "second") > 1, second)
+        for name in ("first", "second"):
+            os.kill(number(runs.folder / name), signal.SIGTERM)
+        (end, heard), (ended, other) = await first, await second
+        assert (end.exit_code, [event.data for event in heard]) == (0, [{"parent": parent}, {"safe": True}])
+        assert (ended.exit_code, other[0].data) == (-signal.SIGTERM, {"parent": parent}), "as if started by itself"
+
+    monkeypatch.chdir(runs.folder)
+    runs.all(work)
+
+
+def number(file: Path) -> int:
+    """What is written there; 0 where nothing is."""
+    return int(file.read_text() or 0) if file.exists() else 0
+
+
+@pytest.mark.parametrize("line", [b"", b"1\n", b"-9\n", b"+1\n", b"+0\n"])
+def test_what_is_told_of_an_end_is_no_number_of_a_process(line: bytes) -> None:
+    with pytest.raises(forks.NoFork):
+        forks._number(line)
+    assert forks._number(b"+4711\n") == 4711
+
+
+def test_every_process_is_never_a_group_that_is_signalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    signalled: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda pid, _: signalled.append(pid))
+    for pid in (-1, 0, 1, 4711):
+        runner_process._signal_group(pid, signal.SIGKILL)
+    assert signalled == [4711]
 
 
 @pytest.mark.programs

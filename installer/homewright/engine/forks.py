@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import select
@@ -16,7 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from homewright.engine.runners.forking import MOST
+
 FORKING = "homewright.engine.runners.forking"
+FORK_S = 60.0
+"""How long a fork may take, its first one with all that is loaded before: a hundred times what it takes."""
 END_S = 5.0
 """How long it may take to end once nobody asks any more: it has nothing to do then."""
 
@@ -87,15 +92,19 @@ class Forks:
     ) -> Forked:
         """A runner in a session of its own, whose descriptor 3 is `events`, and in whose environment the mark is.
 
-        The modules of ours that these files name are loaded by then. Raises NoFork.
+        The modules of ours that these files name are loaded by then. Raises NoFork: then it has not begun, nor will.
         """
         readers, writers = zip(*(os.pipe() for _ in range(3)), strict=True)
         out, err, told = (os.fdopen(reader, "rb", 0) for reader in readers)
         request = {"module": module, "words": list(words), "mark": mark, "files": [str(file) for file in files]}
+        message = json.dumps(request).encode()
         try:
+            if len(message) > MOST:
+                raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
             self.begin()
-            assert self._requests is not None
-            socket.send_fds(self._requests, [json.dumps(request).encode()], [events, *writers])
+            assert self._requests is not None and self._process is not None
+            process = self._process
+            socket.send_fds(self._requests, [message], [events, *writers])
         except OSError as error:
             for one in (out, err, told):
                 one.close()
@@ -103,12 +112,16 @@ class Forks:
         finally:
             for writer in writers:
                 os.close(writer)
-        pid = await _line(told)
-        if not pid:
+        try:
+            pid = _number(await asyncio.wait_for(_line(told), FORK_S))
+        except BaseException as error:
             for one in (out, err, told):
                 one.close()
-            raise NoFork("What runners are forked from has ended.")
-        return Forked(int(pid), out, err, told)
+            if isinstance(error, TimeoutError):
+                await self._kill(process)  # or it might fork it later, when it has been started by itself
+                raise NoFork(f"It took longer than {FORK_S:.0f} s.") from error
+            raise
+        return Forked(pid, out, err, told)
 
     async def leave(self) -> None:
         """No runner is needed any more: it ends by itself, and is waited for."""
@@ -116,6 +129,14 @@ class Forks:
         process, self._process = self._process, None
         if process is not None:
             await asyncio.to_thread(_ended, process)
+
+    async def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        """What is forked from, or was until somebody else began another; with it goes all that it has forked."""
+        if self._process is process:
+            self._hang_up()
+            self._process = None
+        process.kill()
+        await asyncio.to_thread(_ended, process)
 
     def _hang_up(self) -> None:
         if self._requests is not None:
@@ -134,9 +155,20 @@ async def _line(source: IO[bytes]) -> bytes:
     return source.readline()
 
 
+def _number(line: bytes) -> int:
+    """The number that a child tells before it begins. What is told of its end has no plus: raises NoFork.
+
+    A number is never one that means more than one group where it is signalled.
+    """
+    if not line.startswith(b"+") or int(line) <= 1:
+        raise NoFork("It ended before it began.")
+    return int(line)
+
+
 def _ended(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(END_S)
     if process.poll() is None:
         process.kill()
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)  # also a kill waits for a disk that does not answer

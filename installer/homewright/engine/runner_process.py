@@ -239,6 +239,8 @@ def _started(command: list[str], writer: int, mark: str, stdin: int) -> subproce
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
-    """The runner leads a session and a group of its own, so both have its number."""
+    """The runner leads a session and a group of its own, so both have its number. Group 1 would be every process."""
+    if pid <= 1:
+        return
     with contextlib.suppress(OSError):
         os.killpg(pid, number)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import errno
 import gc
 import importlib
 import json
 import os
 import runpy
 import select
+import signal
 import socket
 import sys
 import traceback
@@ -25,8 +27,10 @@ from homewright.engine.runners.protocol import die_with_parent
 
 REQUESTS = 3
 """The engine's socket: a request is one message, and four descriptors with it."""
+PASSED = 4
+"""Descriptors of one request: for events, output and errors, and where its number and its end are told."""
 MOST = 1 << 16
-"""Bytes of one request: some paths."""
+"""Bytes of one request: some paths. The engine sends no longer one."""
 OURS = "homewright"
 
 
@@ -50,6 +54,12 @@ def settle() -> None:
     gc.freeze()
 
 
+def complain(text: str) -> None:
+    """Into the engine's log, where there is room for it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
 def become(module: str, words: list[str], mark: tuple[str, str], descriptors: list[int], parent: int) -> None:
     """The life of the child as a runner; never comes back."""
     code = 1
@@ -57,9 +67,10 @@ def become(module: str, words: list[str], mark: tuple[str, str], descriptors: li
         os.setsid()
         die_with_parent(parent)
         os.environ[mark[0]] = mark[1]
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         events, out, err, told = descriptors
         nothing = os.open(os.devnull, os.O_RDONLY)
-        os.write(told, f"{os.getpid()}\n".encode())  # from now on it can be asked to stop
+        os.write(told, f"+{os.getpid()}\n".encode())  # from now on it can be asked to stop
         os.close(told)
         for descriptor, place in ((nothing, 0), (out, 1), (err, 2), (events, REQUESTS)):
             os.dup2(descriptor, place, inheritable=True)
@@ -104,37 +115,63 @@ class Forking:
 
     def _fork(self) -> bool:
         """One more runner; false where there will be none."""
-        message, descriptors, _, _ = socket.recv_fds(self._requests, MOST, 4)
+        message, descriptors, _, _ = socket.recv_fds(self._requests, MOST, PASSED)
         if not message:
             return False
-        request = json.loads(message)
-        known = len(sys.modules)
-        for file in request["files"]:
-            load(Path(file))
-        if len(sys.modules) > known:
-            settle()
-        parent, child = os.getpid(), os.fork()
+        parent = os.getpid()
+        try:
+            if len(descriptors) < PASSED:  # the kernel leaves out those for which there is no room
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            request = json.loads(message)
+            known = len(sys.modules)
+            for file in request["files"]:
+                load(Path(file))
+            if len(sys.modules) > known:
+                settle()
+            child = os.fork()
+        except (OSError, ValueError, MemoryError, RecursionError) as error:
+            for one in descriptors:
+                os.close(one)  # the engine reads the end of the last one, and starts the runner by itself
+            complain(f"No runner could be forked: {error}")
+            return True
         if child == 0:
-            self._requests.close()
-            for kept, (_, told) in self._children.items():
-                os.close(kept)
-                os.close(told)
-            for told in self._told:
-                os.close(told)
-            become(request["module"], request["words"], tuple(request["mark"]), descriptors, parent)
+            try:
+                self._let_go_of_all()
+                become(request["module"], request["words"], tuple(request["mark"]), descriptors, parent)
+            finally:
+                os._exit(1)  # whatever goes wrong, there is one process that forks
         *passed, told = descriptors
         for one in passed:
             os.close(one)
-        watched = os.pidfd_open(child)
+        try:
+            watched = os.pidfd_open(child)
+        except OSError as error:
+            os.kill(child, signal.SIGKILL)
+            self._tell_end(child, told)
+            complain(f"A forked runner could not be watched: {error}")
+            return True
         self._children[watched] = child, told
         self._poll.register(watched, select.POLLIN)
         return True
 
+    def _let_go_of_all(self) -> None:
+        """In a child: nothing of the other children's, nor of the engine's requests, is its own."""
+        self._requests.close()
+        for kept, (_, told) in self._children.items():
+            os.close(kept)
+            os.close(told)
+        for told in self._told:
+            os.close(told)
+
     def _tell(self, watched: int) -> None:
-        """A child has ended. It is left as it is until the engine knows, which may be about to signal it."""
+        """A child has ended."""
         child, told = self._children.pop(watched)
         self._poll.unregister(watched)
         os.close(watched)
+        self._tell_end(child, told)
+
+    def _tell_end(self, child: int, told: int) -> None:
+        """Wait for the end of a child, which is left as it is until the engine knows: it may be about to signal it."""
         ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         assert ended is not None
         exited = ended.si_code == os.CLD_EXITED
@@ -151,6 +188,9 @@ class Forking:
 
 def main() -> int:
     """Exit code 0."""
+    # A shutdown asks every process to end: the runners come to a safe point, and would be killed if this one went.
+    # The engine ends it by hanging up.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.set_inheritable(REQUESTS, False)
     with socket.socket(fileno=REQUESTS) as requests:
         importlib.import_module("homewright.engine.runners.python")
