@@ -55,6 +55,23 @@ def test_what_is_left_after_the_reserve(cpu: int, memory: int, disk: int, size: 
     assert all("homewright site set" in problem.do[0] for problem in found.problems)
 
 
+@pytest.mark.parametrize(
+    ("known", "need", "words"),
+    [
+        (hosts(2), None, "of 4 CPU, 8 GiB and 50 GiB disk"),
+        (hosts(2), (1.0, 60.0, 100.0), "large enough that the platform fits"),  # more memory alone
+        ({"s1": host(), "s2": host("s2", cpu=6)}, (6.0, 16.0, 100.0), "large enough that the platform fits"),
+        ({"s1": host(cpu=6), "s2": host("s2", cpu=6)}, (8.0, 16.0, 160.0), "as large as its room allows"),
+        ({"s1": host(), "s2": host("s2", cpu=6)}, None, "as large as its room allows"),
+    ],
+)
+def test_a_size_is_named_only_where_every_instance_has_it(
+    known: dict[str, HostFacts], need: tuple[float, float, float] | None, words: str
+) -> None:
+    found = place(site(2), known, need=need)
+    assert len(found.nodes) == 2 and words in found.nodes_why
+
+
 def test_what_is_not_known_is_said_and_not_taken_for_nothing() -> None:
     found = place(site(2), {"s1": host()})
     assert len(found.nodes) == 2 and not found.problems

@@ -185,12 +185,14 @@ def _proposed(
         role: Role = "control-plane" if index < planes else "worker"
         cpu, memory, disk = size
         nodes.append(Instance(name=names[host], host=host, role=role, cpu=cpu, memory=memory, disk=disk))
-    larger = any((node.cpu, node.memory, node.disk) > USUAL for node in nodes)
-    why = "One on each server that has room, " + (
-        "large enough that the platform fits."
-        if larger
-        else f"of {USUAL[0]} CPU, {USUAL[1]} GiB and {USUAL[2]} GiB disk."
-    )
+    given = [(node.cpu, node.memory, node.disk) for node in nodes]
+    if all(size == USUAL for size in given):
+        large = f"of {USUAL[0]} CPU, {USUAL[1]} GiB and {USUAL[2]} GiB disk."
+    elif need and all(sum(part) >= asked for part, asked in zip(zip(*given, strict=True), need, strict=True)):
+        large = "large enough that the platform fits."
+    else:
+        large = "as large as its room allows."
+    why = f"One on each server that has room, {large}"
     return tuple(nodes), why if nodes else "No server has room for one."
 
 
