@@ -19,6 +19,14 @@ def test_types_are_those_of_yaml_1_2() -> None:
 
 
 @pytest.mark.parametrize(
+    ("block", "text"),
+    [(">-", "two lines: and more"), (">", "two lines: and more\n"), ("|", "two\nlines:\nand more\n")],
+)
+def test_a_text_over_several_lines_is_what_yaml_says(block: str, text: str) -> None:
+    assert read(f"a: {block}\n  two\n  lines:\n  and more\nb: 1\n").plain() == {"a": text, "b": 1}
+
+
+@pytest.mark.parametrize(
     ("path", "place"),
     [
         (("name",), (1, 1)),

@@ -262,6 +262,8 @@ class _Builder:
 
     def _scalar(self, event: ScalarEvent, line: int, column: int) -> str | int | float | bool | None:
         text: str = event.value
+        if event.style == ">":
+            return text.replace("\a", "")  # how the parser marks where a line was folded; no file may contain one
         if event.style is not None:  # quoted, or a block: always text
             return text
         kind = kind_of(text, self._yaml)
