@@ -55,7 +55,7 @@ def test_the_whole_life_of_a_workspace(manager: Manager, node: str, root: Root) 
     slug, user = created.workspace.slug, naming.system_user(created.workspace.slug)
     assert not created.existed
     assert created.workspace.state == "running"
-    assert any("shell on that host outside every NetworkPolicy" in warning for warning in created.warnings)
+    assert any("A workspace is a shell on that server: it reaches" in warning for warning in created.warnings)
     password = manager.password(key)
     assert root(f"stat -c '%a %U' {DATA}/.code-server/{slug}/config/config.yaml") == f"600 {user}\n"
     assert root(f"stat -c '%a' {DATA}/.code-server/{slug}/data {DATA}/projects").split() == ["700", "2775"]

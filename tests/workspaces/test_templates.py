@@ -32,7 +32,7 @@ def test_the_shipped_template_fits_the_product() -> None:
         ("datasets", True),
         ("jobs", True),
     ]
-    assert "shell on that host outside every NetworkPolicy" in node.warning
+    assert "A workspace is a shell on that server: it reaches" in node.warning
     assert node.probe.path == "/healthz"
     assert node.probe.start_timeout_s == 300
     assert node.preset("small").memory_bytes == 4 << 30
