@@ -232,11 +232,13 @@ def test_a_fork_that_takes_too_long_is_given_up(faulty: Runs, monkeypatch: pytes
 
 
 @pytest.mark.programs
-def test_a_request_that_is_too_long_is_not_sent(runs: Runs) -> None:
+def test_a_request_that_is_too_long_is_not_sent(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[object] = []
+    monkeypatch.setattr("socket.send_fds", lambda *asked: sent.append(asked))
+
     async def work() -> None:
-        runs.forks.begin()
         end, alone = await runs.run("alone", SAYS_PARENT, (Path("x" * forking.MOST),))
-        assert (end.exit_code, alone[0].data) == (0, {"parent": os.getpid()})
+        assert (end.exit_code, alone[0].data, sent) == (0, {"parent": os.getpid()}, [])
 
     runs.all(work)
 
