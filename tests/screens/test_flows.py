@@ -149,7 +149,9 @@ def test_removing_a_server_wants_its_name(make_app: Make, site: Path) -> None:
         await until(pilot, shows(pilot, "Type s2 to go on"))
         await pilot.press(*"s1", "enter")
         await until(pilot, shows(pilot, "that is not s2"))
-        await pilot.press("backspace", "2", "enter")
+        await pilot.press("backspace", "2")
+        await until(pilot, lambda: "that is not s2" not in text_of(pilot.app))
+        await pilot.press("enter")
         await until(pilot, shows(pilot, "0 of 2"))
 
     drive(make_app(), SIZE, flow)
@@ -285,3 +287,27 @@ def test_no_key_acts_on_what_cannot_be_seen(make_app: Make, site: Path, manager:
 
     drive(make_app(), SIZE, flow)
     assert manager.asked == []
+
+
+def test_what_had_the_keyboard_has_it_again_once_it_can_be_seen(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        async def too_small_for_a_while() -> None:
+            held = pilot.app.screen.focused
+            assert held is not None
+            for size in ((60, 20), (50, 18)):
+                await pilot.resize_terminal(*size)
+                await until(pilot, shows(pilot, f"has {size[0]}x{size[1]}"))
+                await until(pilot, lambda: pilot.app.screen.focused is None)
+            await pilot.resize_terminal(*SIZE)
+            await until(pilot, lambda: pilot.app.screen.focused is held)
+
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await too_small_for_a_while()
+        await pilot.press("D")
+        await until(pilot, shows(pilot, "Type alice/default@s2"))
+        await too_small_for_a_while()
+        await closed(pilot, "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen.focused, Table))
+
+    drive(make_app(), SIZE, flow)

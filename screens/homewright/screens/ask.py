@@ -82,6 +82,10 @@ class AskBox(Box[bool]):
         }  # fmt: skip
         scrolls[key](animate=False)
 
+    @on(Input.Changed)
+    def _changed(self) -> None:
+        self.query_one("#mismatch", Static).update("")
+
     @on(Input.Submitted)
     def _submitted(self) -> None:
         self.action_yes()

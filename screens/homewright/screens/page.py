@@ -149,7 +149,24 @@ def too_small(size: tuple[int, int]) -> bool:
     return size[0] < LEAST[0] or size[1] < LEAST[1]
 
 
-class Page(Departing, Screen[None]):
+class Refocusing(Departing):
+    """A screen that has its focus back once the terminal is large enough again: what is hidden loses it."""
+
+    _focused_before: Widget | None = None
+
+    def on_resize(self) -> None:
+        if too_small(self.app.size):
+            self._focused_before = self._focused_before or self.screen.focused
+        elif self._focused_before is not None:
+            self.call_after_refresh(self._refocus, self._focused_before)
+            self._focused_before = None
+
+    def _refocus(self, widget: Widget) -> None:
+        if widget in self.screen.focus_chain:
+            widget.focus(scroll_visible=False)
+
+
+class Page(Refocusing, Screen[None]):
     """One screen of the wizard or the manager."""
 
     WHERE: ClassVar[str] = ""
@@ -200,6 +217,7 @@ class Page(Departing, Screen[None]):
         self.retitle()
 
     def on_resize(self) -> None:
+        super().on_resize()
         self.retitle()
 
     def on_screen_resume(self) -> None:
@@ -303,7 +321,7 @@ def page_of(step: int) -> str:
     return STEPS[step - 1].lower()
 
 
-class Box(Departing, ModalScreen[Result]):
+class Box(Refocusing, ModalScreen[Result]):
     """A box over a page: a question, an error, help."""
 
     CSS_PATH = ["widgets/field.tcss", "box.tcss"]
