@@ -160,6 +160,23 @@ def test_deleting_keeps_the_storage_unless_it_is_ticked(make_app: Make, site: Pa
     assert manager.asked == [("delete", "alice/default@s2", False, False)]
 
 
+def test_space_ticks_and_enter_deletes_wherever_the_focus_is(make_app: Make, site: Path, manager: Manager) -> None:
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await pilot.press("D")
+        await until(pilot, shows(pilot, "Type alice/default@s2"))
+        await pilot.press("tab", "space", "enter")
+        await until(pilot, shows(pilot, "[x]", "that is not alice/default@s2"))
+        await pilot.press("tab", *"alice/default@s2")
+        await until(pilot, lambda: "that is not" not in text_of(pilot.app))
+        await pilot.press("tab", "enter")
+        await until(pilot, shows(pilot, "alice/default@s2: deleted"))
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == [("delete", "alice/default@s2", True, False)]
+
+
 def test_verbs_on_a_row_of_the_cluster_never_reach_a_server(make_app: Make, site: Path, manager: Manager) -> None:
     """The row may be stale, and a server may have a workspace of that very user and name."""
     one = workspace("erin", WorkspaceState.ERROR)

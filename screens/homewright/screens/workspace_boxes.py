@@ -214,6 +214,8 @@ def ends_with(chosen: Sequence[Workspace]) -> tuple[str, str]:
 class DeleteBox(Box[bool]):
     """The end of workspaces: what is deleted is typed, and storage goes only when that is ticked."""
 
+    BINDINGS = [Binding("enter", "delete", show=False)]
+
     def __init__(self, chosen: Sequence[Workspace], on: list[str]) -> None:
         super().__init__(classes="-error")
         self._chosen = chosen
@@ -248,8 +250,15 @@ class DeleteBox(Box[bool]):
     def on_mount(self) -> None:
         self.query_one(Input).focus()
 
+    @on(Input.Changed)
+    def _changed(self) -> None:
+        self.query_one("#mismatch", Static).update("")
+
     @on(Input.Submitted)
     def _submitted(self) -> None:
+        self.action_delete()
+
+    def action_delete(self) -> None:
         if self.query_one(Input).value.strip() != self._word:
             self.query_one("#mismatch", Static).update(Content.styled(f"✗ that is not {self._word}", "$text-error"))
             return

@@ -87,7 +87,7 @@ the field before. What has priority is done at once."""
 class Tick(Widget, can_focus=True):
     """Something to agree to: space ticks it."""
 
-    BINDINGS = [Binding("space,enter", "tick", show=False), *AT_ONCE]
+    BINDINGS = [Binding("space", "tick", show=False), *AT_ONCE]
     on: reactive[bool] = reactive(False)
 
     @dataclass
