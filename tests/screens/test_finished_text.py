@@ -12,6 +12,7 @@ from homewright.engine.states import Action, State
 from homewright.screens.finished_text import told
 from homewright.screens.services import Outcome
 from homewright.site import finding, trusting
+from homewright.site.answers import PlatformSettings
 from homewright.site.models import Server, Site
 
 SERVERS = tuple(Server(name=f"s{n}", address=f"192.168.1.1{n}", user="admin") for n in range(1, 7))
@@ -20,17 +21,18 @@ STEPS = (
     ("10", "10/20", "GPU reservation", State.SKIPPED),
     ("40/core/cluster", "40/core/cluster/10", "Nodes", State.SKIPPED),
 )
+NO_CLUSTER = PlatformSettings()
 PAGE = 75
 """Columns of the page in a terminal of 80, beside its margins and its scrollbar."""
 
 
-def said(zone: str | None) -> list[str]:
+def said(zone: str | None, platform: PlatformSettings = NO_CLUSTER) -> list[str]:
     steps = tuple(
         StepRecord("a run", step, "", stage, title, "python", position, state)
         for position, (stage, step, title, state) in enumerate(STEPS)
     )
     run = RunRecord("a run", Action.RUN, State.SUCCEEDED, 0.0, changed=3)
-    site = Site(name="attic", zone=zone, servers=SERVERS)
+    site = Site(name="attic", zone=zone, servers=SERVERS, platform=platform)
     return told(Outcome(site, run, steps, Path("/home/alice/ca.crt"), ":".join(["A5"] * 32)), ascii=False)
 
 
@@ -43,6 +45,12 @@ def test_every_line_fits_the_screen_and_stages_keep_apart_from_their_steps() -> 
     lines = said("home.internal")
     assert [line for line in lines if len(line) > PAGE] == []
     assert lines[1:4] == ["  ✓ 00  Names", "  ⊘ 10  GPU reservation", "  ⊘ 40/core/cluster Nodes"]
+
+
+def test_a_cluster_that_nobody_chose_is_said_to_be_missing() -> None:
+    missing = "  No cluster was chosen, so none was made: Platform is where that is done."
+    assert said(None)[4] == missing
+    assert missing not in said(None, PlatformSettings(cluster="kubeadm"))
 
 
 @pytest.mark.parametrize("where", ["Linux", "macOS", "Debian, Ubuntu"])

@@ -179,7 +179,7 @@ def test_the_kind_of_cluster_is_proposed_with_its_reason(make_app: Make) -> None
     file, _ = lay_out("attic")
 
     async def flow(pilot: Pilot[object]) -> None:
-        await page("platform", ("MicroK8s, from the snap store (proposed)",), file=file, name="attic")(pilot)
+        await page("platform", ("none for now (proposed: MicroK8s)",), file=file, name="attic")(pilot)
         await until(pilot, shows(pilot, "Every server runs Ubuntu"))
         await pilot.press("right", "right")
         await until(pilot, shows(pilot, "kubeadm, without snaps", "You chose it."))

@@ -72,6 +72,9 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
     proved = run.state is State.SUCCEEDED
     lines = [f"Proved, {changed}" if proved else f"The last run: {look(run.state).word}, {changed}"]
     lines += _steps(outcome, ascii)
+    left_out = any(step.stage.startswith("40") and step.state is State.SKIPPED for step in outcome.steps)
+    if site.platform.cluster is None and left_out:
+        lines.append("  No cluster was chosen, so none was made: Platform is where that is done.")
     lines += ["", "To open", "  Workspaces: ctrl+n, where n makes the first one and o shows its address."]
     lines.append(
         "  Their addresses are the servers' own: there is no name to resolve."

@@ -60,8 +60,8 @@ class Platform(AnswersPage):
 What runs on the servers, and who administers it. At the top stands what all of it asks for and whether the
 cluster's nodes have it. No question here needs an account somewhere: what does is left out without one.
 
-Cluster       MicroK8s where every server has snaps, kubeadm elsewhere, or one that is there
-              (platform.cluster)
+Cluster       none is made until you choose: MicroK8s where every server has snaps, kubeadm elsewhere, or one
+              that is there (platform.cluster)
 Nodes         LXD instances, or the servers themselves (platform.nodes)
 Zone          the platform's own domain; the same answer as on Network (zone)
 Certificates  the site's own authority, which every computer has to be told to trust once; or Let's Encrypt, for
@@ -106,7 +106,8 @@ homewright site secret set NAME
         settings = site.platform
         plan = self.home.services.decided(known, site).platform
         proposed = plan.cluster if not plan.chosen else ""
-        clusters = [("", f"{CLUSTERS[proposed]} (proposed)" if proposed else "what is proposed"), *CLUSTERS.items()]
+        none = f"none for now (proposed: {CLUSTERS[proposed].partition(',')[0]})" if proposed else "none for now"
+        clusters = [("", none), *CLUSTERS.items()]
         nodes = [("instances", "LXD instances on the servers"), ("servers", "the servers themselves")]
         issuers = [("private-ca", "the site's own authority"), ("letsencrypt", "Let's Encrypt, by Cloudflare's DNS")]
         core = [one for one in plan.costs if one.kind == "core"]
