@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import json
 import os
@@ -147,6 +148,35 @@ def test_a_lock_whose_file_is_removed_still_keeps_two_apart(tmp_path: Path) -> N
         list(pool.map(hold, range(60)))
     assert max(map(len, together)) == 1
     assert not list(tmp_path.glob(".*.lock"))
+
+
+def test_a_lock_whose_file_goes_as_it_is_looked_at_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the last act of the one who held it, between any two of our calls."""
+    taken, looks = fcntl.flock, iter((True, False))
+
+    def flock(descriptor: int, how: int) -> None:
+        taken(descriptor, how)
+        if next(looks):
+            records.unlock_for_ever("alice", tmp_path)
+
+    monkeypatch.setattr(records.fcntl, "flock", flock)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with records.locked("alice", tmp_path):
+        assert [file.name for file in tmp_path.glob(".*.lock")] == [".alice.lock"]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before, "a lock is left behind"
+
+
+def test_a_lock_that_was_waited_for_in_vain_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, how: int) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(records.fcntl, "flock", flock)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(InterruptedError), records.locked("alice", tmp_path):
+        pass
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_what_a_cut_off_write_left_does_not_keep_a_record_from_going(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -185,10 +185,15 @@ def _lock_file(name: str, root: Path) -> Path:
 def _lock(file: Path) -> int:
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # The holder before us may have removed the file: others would then lock a new one beside us.
-        if file.exists() and file.stat().st_ino == os.fstat(descriptor).st_ino:
-            return descriptor
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # The holder before us may have removed the file: others would then lock a new one beside us.
+            with suppress(FileNotFoundError):
+                if file.stat().st_ino == os.fstat(descriptor).st_ino:
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 
