@@ -296,11 +296,11 @@ def test_leaving_while_a_run_goes_on_says_so(make_app: Make, site: Path, state: 
         await open_page(pilot, site, "deploy")
         await until(pilot, shows(pilot, "d detach"))
         await pilot.press("ctrl+q")
-        await until(pilot, shows(pilot, "homewright attach"))
+        await until(pilot, shows(pilot, "homewright --site attic attach"))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, Deploy))
         await pilot.press("ctrl+q")
-        await until(pilot, shows(pilot, "homewright attach"))
+        await until(pilot, shows(pilot, "homewright --site attic attach"))
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app._exit)
 

@@ -52,7 +52,7 @@ class Deploy(RunControl):
     STEP = 9
     HELP = """
 The run goes on without this screen: you may leave with d or ctrl+q, lose the connection or close the terminal.
-`homewright` brings you back here; `homewright attach` shows the same line by line.
+`homewright` brings you back here; `homewright --site NAME attach` shows the same line by line.
 
 Left     the stages and their steps; a running step names the servers that it is at work on
 Right    the log: of the whole run while it follows (f), of one step when you move to it

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shlex
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -261,10 +262,12 @@ class Services(CheckServices, PlanningServices, RunServices):
             return []
         if run is None or run.state != "running" or self.reader(state).meta("held") == run.id:
             return []  # one that was only proved stands as it stood
+        file = state.site
+        site = f" --site {shlex.quote(file.parent.name if file in known_site_files() else str(file))}" if file else ""
         return [
             "The run goes on without this program, and without this login.",
             "Come back to it with: homewright",
-            "or line by line:      homewright attach",
+            f"or line by line:      homewright{site} attach",
         ]
 
     # Practice
