@@ -141,6 +141,26 @@ def test_the_sites_are_looked_at_once_at_the_start(make_app: Make, services: Rec
     assert len(looked) == 1
 
 
+def test_a_refused_password_leads_to_another_user(make_app: Make, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homewright.lab.SITE_NAME", "attic")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "servers")
+        await until(pilot, shows(pilot, "0 of 3"))
+        await pilot.press("C")
+        await until(pilot, shows(pilot, "SHA256:"))
+        for name in ("s1", "s2", "s3"):
+            await until(pilot, shows(pilot, f"{name} shows this host key"))
+            await pilot.press("y")
+        await until(pilot, shows(pilot, "The practice servers' password", "--password"))
+        await pilot.press(*"wrong", "enter")
+        await until(pilot, shows(pilot, "another user: esc, then enter", "the practice servers' password"))
+        await pilot.press("escape", "enter")
+        await until(pilot, shows(pilot, "User", "next field"))
+
+    drive(make_app(), SIZE, flow)
+
+
 def test_removing_a_server_wants_its_name(make_app: Make, site: Path) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "servers")

@@ -208,7 +208,12 @@ answer sudo.keep in site.yaml.
 
         if self.home.site_name != SITE_NAME:
             return ""
-        return f"\n\nThe practice servers' password, in another terminal: {sys.argv[0]} lab status --password"
+        return f"the practice servers' password, in another terminal: {sys.argv[0]} lab status --password"
+
+    def _refused(self, error: HomewrightError) -> Content:
+        """A refused sign-in: what can be done here comes before what its console is needed for."""
+        here = ["another user: esc, then enter on the server", *filter(None, [self._practice()])]
+        return parts_of(HomewrightError(error.what, error.why, [*error.do[:1], *here, *error.do[1:]]))
 
     def _words(self, name: str, standing: Standing) -> Content:
         if standing.offer is not None and standing.at == "compare":
@@ -225,14 +230,15 @@ answer sudo.keep in site.yaml.
                 ("Nothing has been sent to it yet.", "$quiet"),
             )
         if standing.error is not None:
-            return parts_of(standing.error)
+            return self._refused(standing.error) if standing.at == "password" else parts_of(standing.error)
         server = self._servers[name]
+        practice = f"\n\n{hint[0].upper()}{hint[1:]}" if (hint := self._practice()) else ""
         words = {
             "scan": f"{name} is asked for its host key. Nobody signs in for that.",
             "work": f"{name}: {standing.text}",
             "done": f"{name}: its host key is trusted, Homewright's own key opens it, and sudo works.",
             "password": f"{name} does not know Homewright's key yet. Type the password of {server.user} below, once, "
-            f"or name a key file. It goes only to servers whose host key you have compared.{self._practice()}",
+            f"or name a key file. It goes only to servers whose host key you have compared.{practice}",
             "refused": f"{name} shows a host key that is not its own, as you said. Nothing was sent to it. "
             f"Either another machine answers at {server.address}, or its key was made anew: find out on its console. "
             "r looks again.",
