@@ -151,12 +151,18 @@ def cut_off(power: Power, tmp_path: Path) -> Callable[..., set[str]]:
     context.writer.change(lambda journal: journal.execute("UPDATE boots SET state = 'rebooting'"))
     power.boots |= {"s1": 2, "s2": 2}
 
+    async def looked(past: Past, action: Action) -> None:
+        try:
+            await past.look(action)
+        finally:
+            await context.forks.leave()
+
     def back(action: Action = Action.RUN, site: Site = SITE, **request: Any) -> set[str]:
         asked = RunRequest("apply", **{"attempt": 2, **request})
         context.site = site
         Schedule(context, planned, action, asked).record()
         if asked.attempt > 1:
-            run(Past(context, planned.steps(), asked, ()).look(action))
+            run(looked(Past(context, planned.steps(), asked, ()), action))
         found: set[str] = run(power.new().note(HOSTS))[0]
         return found
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +23,16 @@ from homewright.workspaces.on_cluster import ClusterWorkspaces
 from homewright.workspaces.templates import shipped
 
 LIMIT_S = 120.0
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_for_others() -> Iterator[None]:
+    """A watch that is hung up on while it connects leaves its socket to the collector of garbage, which would find it
+    in the middle of anybody's test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
