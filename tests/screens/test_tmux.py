@@ -135,9 +135,10 @@ def test_from_welcome_to_a_running_workspace(lab: Any, sampler: ProcessSampler, 
     terminal.press("C-n")
     terminal.wait(f"{all_of} known", limit=60)
     onward(terminal, "Checks", "Network", "GPUs", "Instances", "Platform", "Plan")
-    terminal.wait("00/10")
-    terminal.press("C-n")
-    terminal.wait("approve this plan?")
+    asks = "approve this plan?"  # at once where a key for a slow page was one too many
+    if asks not in terminal.wait(lambda text: "00/10" in text or asks in text):
+        terminal.press("C-n")
+    terminal.wait(asks)
     terminal.press("Enter")
     terminal.wait("deploying", limit=60)
     terminal.wait("Done,", limit=RUN_LIMIT_S)
