@@ -83,7 +83,9 @@ def test_a_state_is_put_back_once_its_cost_was_agreed_to(
 
     drive(make_app(), SIZE, flow)
     ((only, given),) = begun
-    assert only == "40/core/cluster" and given["restore"].split()[1:] == ["s2", STATES[1].name]
+    server, name, least = given["restore"].split()[1:]
+    assert (only, server, name) == ("40/core/cluster", "s2", STATES[1].name)
+    assert int(least) > 10**12, "revisions go on from the time"
 
 
 MADE = tuple(
