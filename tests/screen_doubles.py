@@ -265,10 +265,10 @@ class Manager:
         return Looking(self, changed)
 
     def preview(self, spec: Specification) -> Preview:
-        warning = self.templates()["node"].warning
+        warning = self.templates()[spec.template].warning
         return Preview(
-            spec.key.node or "s3", (warning,), self.must_accept, None, self.problems, self.good, self.unknown,
-            self.misses if spec.repository is not None else (),
+            spec.key.node or "s3", (warning,) if warning else (), self.must_accept, None, self.problems, self.good,
+            self.unknown, self.misses if spec.repository is not None else (),
         )  # fmt: skip
 
     def given_up(self) -> tuple[GivenUp, ...]:

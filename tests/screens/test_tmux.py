@@ -143,7 +143,7 @@ def test_from_welcome_to_a_running_workspace(lab: Any, sampler: ProcessSampler, 
     terminal.wait("deploying", limit=60)
     terminal.wait("Done,", limit=RUN_LIMIT_S)
     terminal.press("C-n")
-    terminal.wait("Workspaces: ctrl+n")
+    terminal.wait("To trust the site's certificate authority")
     terminal.press("C-n")
     terminal.wait("No workspaces yet", limit=60)
     terminal.press("n")

@@ -22,8 +22,17 @@ WIDTH = 74
 
 
 def _steps(outcome: Outcome, ascii: bool) -> Iterator[str]:
-    """Each stage in a line or two: what ended alike stands together. What went wrong has a line of its own."""
-    for (stage, state), group in groupby(progress.whole(outcome.steps), lambda step: (step.stage, step.state)):
+    """Each stage in a line or two: what ended alike stands together. What went wrong has a line of its own.
+
+    What needs a cluster has one line for all where nobody chose one: its stages are many, and their reason is the same.
+    """
+    shown, no_cluster = [], False
+    for step in progress.whole(outcome.steps):
+        if outcome.site.platform.cluster is None and step.state is State.SKIPPED and step.stage.startswith("40/"):
+            no_cluster = True
+        else:
+            shown.append(step)
+    for (stage, state), group in groupby(shown, lambda step: (step.stage, step.state)):
         steps = list(group)
         if state in (State.SUCCEEDED, State.SKIPPED):
             mark = look("done" if state is State.SUCCEEDED else state).mark(ascii)
@@ -34,6 +43,9 @@ def _steps(outcome: Outcome, ascii: bool) -> Iterator[str]:
         for step in steps:
             where = " ".join(row.host for row in outcome.steps if row.step == step.step and row.host)
             yield f"  {look(state).mark(ascii)} {step.step:<6} {step.title:<34} {where}".rstrip()
+    if no_cluster:
+        mark = look(State.SKIPPED).mark(ascii)
+        yield f"  {mark} 40  no cluster was chosen, so none was made (see Platform)"
 
 
 def _ways(ways: Iterable[Way]) -> Iterator[str]:
@@ -72,9 +84,6 @@ def told(outcome: Outcome, ascii: bool) -> list[str]:
     proved = run.state is State.SUCCEEDED
     lines = [f"Proved, {changed}" if proved else f"The last run: {look(run.state).word}, {changed}"]
     lines += _steps(outcome, ascii)
-    left_out = any(step.stage.startswith("40") and step.state is State.SKIPPED for step in outcome.steps)
-    if site.platform.cluster is None and left_out:
-        lines.append("  No cluster was chosen, so none was made: Platform is where that is done.")
     lines += ["", "To open", "  Workspaces: ctrl+n, where n makes the first one and o shows its address."]
     lines.append(
         "  Their addresses are the servers' own: there is no name to resolve."
