@@ -176,11 +176,23 @@ def recv_fds(requests, size, most, receive=socket.recv_fds):
     if fault() == "descriptors":
         while len(descriptors) > 2:
             os.close(descriptors.pop())
-    return (message[:40] if fault() == "cut" else message, descriptors, *rest)
+    if fault() == "lost":
+        for one in descriptors:
+            os.close(one)
+        raise OSError(12, "Cannot allocate memory")
+    damaged = {"cut": message[:40], "empty": b"", "another": b"[1]", "names": b"{}", "deep": b"[" * 60000}
+    damaged["words"] = message.replace(b'"words": [', b'"words": [7, ')
+    damaged["mark"] = message.replace(b'"mark": [', b'"mark": ["a", ')
+    return (damaged.get(fault(), message), descriptors, *rest)
 
 os.fork, os.setsid, os.pidfd_open, socket.recv_fds = fork, setsid, pidfd_open, recv_fds
 forking.main()
 """
+TOLD = {
+    "child": "Too many open files",
+    "pidfd": "A forked runner could not be watched: ",
+    "lost": "No request could be received: ",
+}
 SAYS_PARENT = "say(parent=os.getppid())"
 
 
@@ -194,8 +206,13 @@ def faulty(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> Runs:
 
 
 @pytest.mark.programs
-@pytest.mark.parametrize("fault", ["fork", "child", "pidfd", "descriptors", "cut"])
-def test_a_fork_that_fails_ends_no_other_and_its_runner_is_started_by_itself(faulty: Runs, fault: str) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    ["fork", "child", "pidfd", "descriptors", "lost", "cut", "empty", "another", "names", "words", "mark", "deep"],
+)
+def test_a_fork_that_fails_ends_no_other_and_its_runner_is_started_by_itself(
+    faulty: Runs, fault: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     waits = "open('begun', 'w').close()\nwhile not os.path.exists('over'): time.sleep(0.02)\nsys.exit(3)"
 
     async def work() -> None:
@@ -204,6 +221,7 @@ def test_a_fork_that_fails_ends_no_other_and_its_runner_is_started_by_itself(fau
         (faulty.folder / "fault").write_text(fault)
         end, alone = await faulty.run("second", SAYS_PARENT)
         assert (end.exit_code, alone[0].data) == (0, {"parent": os.getpid()})
+        assert TOLD.get(fault, "No runner could be forked: ") in capfd.readouterr().err
         (faulty.folder / "fault").unlink()
         _, third = await faulty.run("third", SAYS_PARENT)
         (faulty.folder / "over").touch()

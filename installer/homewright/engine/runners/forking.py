@@ -20,8 +20,11 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from homewright.engine.runners.protocol import die_with_parent
 
@@ -32,6 +35,33 @@ PASSED = 4
 MOST = 1 << 16
 """Bytes of one request: some paths. The engine sends no longer one."""
 OURS = "homewright"
+OVER = (errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.ENOTSOCK)
+"""What a socket says that will never give a request again. All else is for this moment, as memory that is short."""
+AGAIN_S = 0.05
+"""How long after a request could not be received the next one is looked for."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A runner that is asked for."""
+
+    module: str
+    words: list[str]
+    mark: tuple[str, str]
+    files: list[str]
+
+    @classmethod
+    def read(cls, message: bytes) -> Self:
+        """Raises ValueError where the message is damaged; RecursionError, too."""
+        asked = json.loads(message)
+        if not isinstance(asked, dict) or set(asked) != {"module", "words", "mark", "files"}:
+            raise ValueError("it is no request")
+        lists = [asked["words"], asked["mark"], asked["files"]]
+        if not all(isinstance(one, list) and all(isinstance(word, str) for word in one) for one in lists):
+            raise ValueError("it is no request: its lists are not of words")
+        if not isinstance(asked["module"], str) or len(asked["mark"]) != 2:
+            raise ValueError("it is no request: module and mark")
+        return cls(asked["module"], asked["words"], (asked["mark"][0], asked["mark"][1]), asked["files"])
 
 
 def load(file: Path) -> None:
@@ -115,16 +145,25 @@ class Forking:
 
     def _fork(self) -> bool:
         """One more runner; false where there will be none."""
-        message, descriptors, _, _ = socket.recv_fds(self._requests, MOST, PASSED)
-        if not message:
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self._requests, MOST, PASSED)
+        except (OSError, MemoryError) as error:
+            # The runners that there are would end with this process. Where the request is lost so are its
+            # descriptors: the engine reads the end of the last one, and starts that runner by itself.
+            complain(f"No request could be received: {error}")
+            if isinstance(error, OSError) and error.errno in OVER:
+                return False
+            time.sleep(AGAIN_S)
+            return True
+        if not message and not descriptors:
             return False
         parent = os.getpid()
         try:
             if len(descriptors) < PASSED:  # the kernel leaves out those for which there is no room
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            request = json.loads(message)
+            request = Request.read(message)
             known = len(sys.modules)
-            for file in request["files"]:
+            for file in request.files:
                 load(Path(file))
             if len(sys.modules) > known:
                 settle()
@@ -137,7 +176,7 @@ class Forking:
         if child == 0:
             try:
                 self._let_go_of_all()
-                become(request["module"], request["words"], tuple(request["mark"]), descriptors, parent)
+                become(request.module, request.words, request.mark, descriptors, parent)
             finally:
                 os._exit(1)  # whatever goes wrong, there is one process that forks
         *passed, told = descriptors
