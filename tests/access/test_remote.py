@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from homewright.access.remote import CommandFailed, Completed, command_line, shortened, without_noise, write_script
+from homewright.access.remote import (
+    LOGGED,
+    CommandFailed,
+    Completed,
+    command_line,
+    sent,
+    shortened,
+    without_noise,
+    write_script,
+)
 
 AWKWARD = """printf '%s|' "it's" '"$HOME"' 'a\\b' '!x' 'tab\there'; echo; echo to-stderr >&2; exit 7"""
 
@@ -51,6 +61,55 @@ def test_a_shell_that_never_ran_the_command_is_heard() -> None:
 
 def test_sudo_never_waits_for_a_password() -> None:
     assert "sudo -n -- " in command_line("true", sudo=True)
+
+
+@pytest.fixture
+def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a sudo that lets everybody in writes what it is asked for, as sudo itself does into the server's log."""
+    file, program = tmp_path / "log", tmp_path / "bin" / "sudo"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nprintf \'%s\\n\' "$*" >>{file}\nshift 2\nexec "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return file
+
+
+LONG = f"""first='a\\nb\\\\c' # {"long " * 100}
+cat <<'END'
+%s $first \t it's "more"
+END
+printf '%s|' "$first" "$0" "$#"; cat; echo to-stderr >&2; exit 7"""
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "busybox"])
+def test_a_long_command_of_roots_means_the_same_and_is_not_in_the_servers_log(
+    shell: str, logged: Path, tmp_path: Path
+) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    (tmp_path / "bin" / "sh").symlink_to(str(shutil.which(shell)))
+    given = b"the command's own\n" + bytes(range(256)) * 1000
+    line, first = sent(LONG, sudo=True)
+    by_input = in_shell("sh", line, first + given)
+    by_line = in_shell("sh", command_line(LONG, sudo=True), given)
+    assert by_input.stdout == by_line.stdout and by_input.stdout.endswith(given)
+    assert (by_input.stderr, by_input.returncode) == (by_line.stderr, by_line.returncode) == (b"to-stderr\n", 7)
+    (first_logged, *rest) = logged.read_text().splitlines()
+    assert "Homewright" in first_logged and "first=" in first_logged and "to-stderr" not in first_logged
+    assert len(first_logged) < LOGGED < len("\n".join(rest)), "by its line all of it is in the log"
+
+
+def test_a_short_command_stays_where_the_log_tells_of_it() -> None:
+    assert sent("systemctl restart ssh", sudo=True) == (command_line("systemctl restart ssh", sudo=True), b"")
+    assert sent("x" * LOGGED, sudo=True)[1] == b"" != sent("x" * (LOGGED + 1), sudo=True)[1]
+    for kind in ({"sudo": False}, {"sudo": True, "tty": True}):
+        assert sent(LONG, **kind) == (command_line(LONG, sudo=kind["sudo"]), b"")
+
+
+def test_a_long_command_that_breaks_off_is_not_begun(logged: Path) -> None:
+    line, first = sent(LONG, sudo=True)
+    done = in_shell("sh", line, first[:-1])
+    assert (without_noise(done.stdout), done.stderr, done.returncode) == (b"", b"", 1)
 
 
 def test_write_replaces_a_file_whole(tmp_path: Path) -> None:

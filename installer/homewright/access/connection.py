@@ -19,8 +19,8 @@ from homewright.access.handshake import hang_up, is_silent, no_answer, open_stri
 from homewright.access.remote import (
     CommandFailed,
     Completed,
-    command_line,
     last_lines,
+    sent,
     shortened,
     without_noise,
     write_script,
@@ -333,13 +333,16 @@ class Connection:
     def _start(
         self, command: str | Sequence[str], sudo: bool, combined: bool = False, tty: bool = False
     ) -> paramiko.Channel:
-        line = command_line(command, sudo=sudo and not self._is_root)
+        line, first = sent(command, sudo=sudo and not self._is_root, tty=tty)
         try:
             channel = self._transport.open_session(timeout=30)
             channel.set_combine_stderr(combined)
             if tty:
                 channel.get_pty(width=1000)
             channel.exec_command(line)
+            if first:
+                with contextlib.suppress(OSError):  # sudo said no and has ended: its exit code and its message say why
+                    channel.sendall(first)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._lost(command if isinstance(command, str) else shlex.join(command), str(error)) from error
         return channel

@@ -16,6 +16,10 @@ _PREFACE = (
     "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin LC_ALL=C.UTF-8; export PATH LC_ALL; "
 )  # sshd gives users no sbin; messages that we match must not be translated
 
+LOGGED = 500
+"""Bytes of a command of root's that may stand in the server's log, where sudo writes all of it: half of one message
+(sudoers(5), syslog_maxlen: 980)."""
+
 
 @dataclass(frozen=True)
 class Completed:
@@ -50,6 +54,21 @@ def command_line(command: str | Sequence[str], *, sudo: bool) -> str:
     if sudo:
         return f"exec sh -c {shlex.quote(_PREFACE + f'exec sudo -n -- sh -c {shlex.quote(words)}')}"
     return f"exec sh -c {shlex.quote(_PREFACE + words)}"
+
+
+def sent(command: str | Sequence[str], *, sudo: bool, tty: bool = False) -> tuple[str, bytes]:
+    """The line for the login shell, and what the command has to be given first on its standard input.
+
+    A long command of root's goes by the latter: a shell reads a pipe byte by byte, and so leaves what comes after it to
+    the command. One that breaks off is not begun. A terminal would show it, and so gets none.
+    """
+    words = command if isinstance(command, str) else shlex.join(command)
+    if not sudo or tty or len(words.encode()) <= LOGGED:
+        return command_line(words, sudo=sudo), b""
+    reader = 'IFS= read -r given && exec sh -c "$(printf %b "$given")"'
+    given = words.replace("\\", r"\\").replace("\n", r"\n")
+    line = command_line(f"{reader} # Homewright's, on standard input: {shortened(words)}", sudo=True)
+    return line, f"{given}\n".encode()
 
 
 def without_noise(stdout: bytes) -> bytes:
