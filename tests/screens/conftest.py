@@ -11,6 +11,7 @@ import pytest
 import screen_checks
 from screen_doubles import NOW, Manager, facts_of, listing
 
+from homewright.access import known_hosts
 from homewright.access.known_hosts import HostKey
 from homewright.checks.models import Finding, Report
 from homewright.discovery.facts import HostFacts
@@ -181,6 +182,18 @@ def site(services: Recorded) -> Path:
 @pytest.fixture
 def state() -> StateFolder:
     return StateFolder.of("attic").create()
+
+
+@pytest.fixture
+def contact(state: StateFolder) -> Callable[[int], None]:
+    """First contact with so many of the servers, as it leaves it in the state folder."""
+
+    def contact(count: int) -> None:
+        state.key.write_text("the site's own key\n")
+        for server in SERVERS[:count]:
+            known_hosts.record(state.known_hosts, server.address, server.port, [OFFER])
+
+    return contact
 
 
 @pytest.fixture

@@ -141,6 +141,25 @@ def test_the_sites_are_looked_at_once_at_the_start(make_app: Make, services: Rec
     assert len(looked) == 1
 
 
+@pytest.mark.parametrize(
+    ("contacted", "says"),
+    [
+        (0, "3 servers, all answer · no first contact yet"),
+        (2, "3 servers, all answer · first contact with 2"),
+        (3, "3 servers, all answer · nothing done yet"),
+    ],
+)
+def test_a_port_that_answers_is_not_called_more_than_that(
+    make_app: Make, site: Path, contact: Callable[[int], None], contacted: int, says: str
+) -> None:
+    contact(contacted)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await until(pilot, shows(pilot, says))
+
+    drive(make_app(), SIZE, flow)
+
+
 def test_a_refused_password_leads_to_another_user(make_app: Make, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("homewright.lab.SITE_NAME", "attic")
 

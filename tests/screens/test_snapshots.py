@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,8 +27,14 @@ def test_welcome_with_nothing(snap_compare: Compare, make_app: Make, size: tuple
 
 @both
 def test_welcome_with_a_site_that_failed(
-    snap_compare: Compare, make_app: Make, site: Path, state: StateFolder, size: tuple[int, int]
+    snap_compare: Compare,
+    make_app: Make,
+    site: Path,
+    state: StateFolder,
+    contact: Callable[[int], None],
+    size: tuple[int, int],
 ) -> None:
+    contact(3)
     write_run(state, "failed")
     assert snap_compare(make_app(), terminal_size=size, run_before=to(("all answer", "run failed")))
 

@@ -295,6 +295,14 @@ class Services(CheckServices, PlanningServices, RunServices):
 
         return bool(known_hosts.lookup(state.known_hosts, server.address, server.port))
 
+    def contacted(self, servers: Sequence[tuple[str, int]], state: StateFolder) -> int:
+        """With how many of these addresses first contact was made. Raises StateError."""
+        from homewright.access import known_hosts
+
+        if not state.key.exists():
+            return 0
+        return sum(bool(known_hosts.lookup(state.known_hosts, *server)) for server in servers)
+
     def reach(self, server: Server, state: StateFolder) -> Reach:
         """Try a server: host key, our key, sudo. Never raises HomewrightError: the reason is in what it gives."""
         if not state.key.exists() or not self.known(server, state):

@@ -47,6 +47,8 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
         self._sites: dict[str, SiteGlimpse] = {}
         self._runs: dict[str, RunGlimpse | None] = {}
         self._answering: dict[str, int] = {}
+        self._contacted: dict[str, int] = {}
+        """With how many of a site's servers first contact was made: a port that answers lets nobody in yet."""
         self._due: dict[str, str] = {}
         """Why a site export is worth making, by site."""
         self._clusters: set[str] = set()
@@ -93,8 +95,8 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
                 if self.home.screen is self:
                     self._continue(key)
 
-        def answered(count: int) -> None:
-            self._answering[key] = count
+        def answered(found: tuple[int, int]) -> None:
+            self._answering[key], self._contacted[key] = found
             self._draw()
 
         def reminded(due: str) -> None:
@@ -110,8 +112,12 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
 
         self.start(f"cluster {key}", lambda: services.has_cluster(state), found, lambda _: None, quiet=True)
         self.start(f"due {key}", lambda: services.export_due(state), reminded, lambda _: None, quiet=True)
+
+        def look() -> tuple[int, int]:
+            return services.answering(site.servers), services.contacted(site.servers, state)
+
         if site.servers:
-            self.start(f"reach {key}", lambda: services.answering(site.servers), answered, lambda _: None, quiet=True)
+            self.start(f"reach {key}", look, answered, lambda _: None, quiet=True)
 
     def _is_meant(self, key: str) -> bool:
         """Whether this is the site that a command without a choice would work on."""
@@ -168,7 +174,9 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
                 else f"run {seen.word} {age_text(self.now() - run.ended_at)} ago"
             )
             words.append(f"{seen.mark(self.ascii)} {what}")
-        elif key in self._runs:
+        if (made := self._contacted.get(key, count)) < count:
+            words.append(f"first contact with {made}" if made else "no first contact yet")
+        elif run is None and key in self._runs:
             words.append("nothing done yet")
         return " · ".join(words), tone
 
