@@ -201,7 +201,7 @@ def test_practice_servers_have_no_disks_for_a_pool(make_app: Make) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         await page("instances", ("without room",), file=file, name="practice")(pilot)
         await pilot.press("s")
-        await until(pilot, shows(pilot, "dir (proposed)"))
+        await until(pilot, shows(pilot, "dir (proposed)", "1 of 4"))  # each kind once
         await pilot.press("right", "ctrl+s")
         await until(pilot, shows(pilot, "✗ not possible", "without disks"))
 

@@ -11,10 +11,11 @@ from recorded_sites import lay_out
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from homewright.discovery import machines
 from homewright.screens.app import HomewrightApp
 from homewright.screens.terminal import Terminal
 from homewright.screens.widgets.address_line import pieces, widths
-from homewright.screens.widgets.field import Field
+from homewright.screens.widgets.field import Choice, Field
 from homewright.site import files
 from homewright.site.secrets import Secrets
 
@@ -193,11 +194,32 @@ def test_wifi_is_refused_as_a_bridge_and_another_interface_taken(make_app: Make)
     assert files.load(file).server("elder").nic == taken[0] != "wlp5s0"
 
 
+@pytest.mark.parametrize("named", [False, True], ids=["proposed", "by its name"])
+def test_every_interface_is_offered_once(make_app: Make, named: bool) -> None:
+    file, _ = lay_out("many-nics")
+    machine = next(iter(machines.load("many-nics").facts().values()))
+    carrying = next(nic.name for nic in machine.nics if nic.default_route)
+    if named:
+        files.update(file, {"servers.crowd.nic": carrying})
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("network", ("(proposed)", "1 of 51"), file=file, name="many-nics")(pilot)
+        one = field(pilot, "nic-crowd")
+        texts = [text.partition(" ")[0] for _, text in one.query_one(Choice).options]
+        assert len(set(texts)) == len(texts) == 51
+        assert texts[0] == carrying and one.value == (carrying if named else "")
+        await pilot.press("right", "left", "ctrl+s")
+        await until(pilot, shows(pilot, "Saved in site.yaml"))
+
+    drive(make_app(), SIZE, flow)
+    assert files.load(file).server("crowd").nic == (carrying if named else None)
+
+
 def test_of_many_interfaces_only_some_are_named(make_app: Make) -> None:
     file, _ = lay_out("many-nics")
 
     async def flow(pilot: Pilot[object]) -> None:
-        await page("network", ("1 of 5", "more"), file=file, name="many-nics")(pilot)
+        await page("network", ("1 of 51", "more"), file=file, name="many-nics")(pilot)
         assert field(pilot, "nic-crowd").size.height <= 3
 
     drive(make_app(), SIZE, flow)

@@ -169,8 +169,11 @@ class SourcesBox(FormBox["dict[str, str | None]"]):
         self._choices = {str(choice.kind): choice for choice in self.home.services.storage(self._known)}
         best = next((kind for kind, choice in self._choices.items() if choice.possible), "")
         only = all(choice.possible is False for kind, choice in self._choices.items() if kind != best)
-        proposed = f"{best} (proposed)" if only else "the best there is (proposed)"
-        options = [("", proposed), *((kind, kind) for kind in self._choices)]
+        kinds = [(kind, kind) for kind in self._choices if not only or kind != best]
+        if only:  # it is there once, also where the site has it by its name
+            options = [(best if site.instances.storage == best else "", f"{best} (proposed)"), *kinds]
+        else:
+            options = [("", "the best there is (proposed)"), *kinds]
         with Vertical(classes="box") as box:
             box.border_title = "where instances are kept, and what they are made of"
             with VerticalScroll(can_focus=False):

@@ -98,9 +98,11 @@ ctrl+s saves, ctrl+n saves and goes on; the same by: homewright site set FIELD V
         network, overlay = site.network, site.network.overlay
         made: list[Widget] = [heading("The bridge br0 takes over")]
         for server in site.servers:
-            options = [("", _by_default(self.home.services.candidates(known, server.name)))]
             found = self.home.services.candidates(known, server.name)
-            options += [(one.nic.name, _words(one)) for one in found]
+            proposed = next((one for one in found if one.carries), None)
+            named = server.nic if proposed is not None and server.nic == proposed.nic.name else None
+            options = [(named or "", _by_default(proposed))]  # there once, also where the site has it by its name
+            options += [(one.nic.name, _words(one)) for one in found if one is not proposed]
             if server.nic is not None and server.nic not in dict(options):
                 options.append((server.nic, f"{server.nic} (not seen)"))
             name = f"{NIC}{server.name}"
@@ -270,6 +272,5 @@ def _words(one: Candidate, speed: bool = True) -> str:
     return f"{one.nic.name} · {where}{_speed(one.nic.speed_mbps) if speed else ''}{kind}"
 
 
-def _by_default(found: Sequence[Candidate]) -> str:
-    one = next((one for one in found if one.carries), None)
+def _by_default(one: Candidate | None) -> str:
     return f"{_words(one, speed=False)} (proposed)" if one is not None else "the one with its address (not known yet)"
