@@ -106,12 +106,13 @@ def test_sudo_that_asks_for_a_password_is_not_waited_for(tools: Path, tmp_path: 
 
 
 def test_with_sudo_the_sources_of_root_are_asked_once(tools: Path, tmp_path: Path) -> None:
-    tool(tools, "sudo", f'echo call >> {tmp_path}/calls; shift 2; exec "$@"')
+    tool(tools, "sudo", f'echo "$*" >> {tmp_path}/calls; shift 2; exec "$@"')
     tool(tools, "dmesg", "echo '[ 1.0] NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus.'")
     bundle = probe(tools, **as_somebody(tmp_path))
     assert parse(bundle).system.sudo is True
     assert parse(bundle).kernel.xid == ("[ 1.0] NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus.",)
-    assert (tmp_path / "calls").read_text() == "call\n"
+    logged = "-n -- sh -s -- homewright discover\n"
+    assert (tmp_path / "calls").read_text() == logged, "sudo writes its words, not the program, into the host's log"
 
 
 def test_a_gpu_that_nvidia_smi_loses_half_way(tools: Path) -> None:
@@ -177,6 +178,11 @@ NETPLAN = f"""network:
 def test_secrets_are_cut_out_over_there(tools: Path, tmp_path: Path) -> None:
     (tmp_path / "netplan").mkdir()
     (tmp_path / "netplan" / "50-cloud-init.yaml").write_text(NETPLAN)
+    (tmp_path / "netplan" / "60-own.yaml").write_text(
+        f"# {CANARY}\n  # {CANARY}\nnetwork:\n  version: 2 # {CANARY}\n  mtu: 1280"
+    )
+    (tmp_path / "netplan" / "70-own.yaml").write_text(f"network:\n  wifis:\n    access-points:\n      x: # {CANARY}")
+    (tmp_path / "netplan" / "80-own.yaml").write_text("network: {}\n  renderer: NetworkManager\n")
     (tmp_path / "environment").write_text(
         f'https_proxy="http://ann:{CANARY}@proxy.example:3128"\nno_proxy=localhost\nSECRET={CANARY}\n'
     )
@@ -215,7 +221,11 @@ def test_secrets_are_cut_out_over_there(tools: Path, tmp_path: Path) -> None:
     assert facts.kernel.cmdline == ("BOOT_IMAGE=/vmlinuz", "rd.iscsi.password=***", "luks.key=***", "quiet")
     said = bundle.said("netplan")
     assert "canary" not in said and "192.0.2.99" not in said
+    assert [line for line in said.splitlines() if line.startswith("# ")] == [
+        "# 50-cloud-init.yaml", "# 60-own.yaml", "# 70-own.yaml", "# 80-own.yaml",
+    ]  # fmt: skip
     for kept in (
+        "  mtu: 1280\n# 70-own.yaml\nnetwork:\n  wifis:\n# 80-own.yaml\n  renderer: NetworkManager",
         "mtu: 1400",
         "br0:",
         "dhcp4: true",
@@ -325,3 +335,63 @@ def test_packages_left_half_way_and_proxies_come_of_one_reading(tools: Path, tmp
     assert bundle.said("dpkg-audit") == "Status: install reinstreq half-installed\nStatus: install ok unpacked\n"
     assert bundle.said("proxies").splitlines()[-1] == "http_proxy=http://proxy.example:3128"
     assert parse(bundle).software.packages_broken
+
+
+def stanza(name: str, state: str, version: str) -> str:
+    return (
+        f"Package: {name}\nStatus: {state}\nPriority: optional\nSection: admin\nInstalled-Size: 1\n"
+        f"Maintainer: Somebody <nobody@example.com>\nArchitecture: amd64\nVersion: {version}\n"
+        f"Description: x\n Package: {name}\n"
+    )
+
+
+WHOLE, CHRONY = stanza("lxd", "install ok installed", "5.0.2-5"), stanza("chrony", "install ok installed", "4.3-2")
+
+
+@pytest.mark.parametrize(
+    ("status", "printed"),
+    [
+        ([WHOLE, CHRONY], "lxd 5.0.2-5 ii \nchrony 4.3-2 ii \n"),
+        ([stanza("a", "install ok installed", "1"), CHRONY, stanza("lxdm", "install ok installed", "2"), WHOLE],
+         "chrony 4.3-2 ii \nlxd 5.0.2-5 ii \n"),
+        ([stanza("lxd", "deinstall ok config-files", "5.0.2-5"), CHRONY], "lxd chrony of dpkg-query\n"),
+        (["Package: lxd\nStatus: install ok installed\n", CHRONY], "lxd chrony of dpkg-query\n"),
+        ([WHOLE, WHOLE, CHRONY], "lxd chrony of dpkg-query\n"),
+        ([WHOLE], "lxd chrony of dpkg-query\n"),
+        ([], "lxd chrony of dpkg-query\n"),
+    ],
+    ids=["both", "among others", "taken away", "no version", "twice", "one alone", "none"],
+)  # fmt: skip
+def test_packages_are_read_of_dpkgs_list_where_they_are_wholly_there(
+    tools: Path, tmp_path: Path, status: list[str], printed: str
+) -> None:
+    tool(tools, "dpkg-query", 'shift 3; echo "$* of dpkg-query"')
+    (tmp_path / "info").mkdir()
+    for name in ("lxd", "chrony"):
+        (tmp_path / "info" / f"{name}.list").touch()
+    (tmp_path / "status").write_text("\n".join(status))
+    bundle = probe(tools, **{"/var/lib/dpkg/info": f"{tmp_path}/info", "/var/lib/dpkg/status": f"{tmp_path}/status"})
+    assert bundle.said("packages") == printed
+    assert bundle.source("packages").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "held"),
+    [
+        (["1: POSIX  ADVISORY  WRITE 1 {} 0 EOF"], True),
+        (["1: FLOCK  ADVISORY  WRITE 1 00:1:7 0 EOF", "2: OFDLCK ADVISORY  WRITE 1 {} 0 EOF"], True),
+        (["1: POSIX  ADVISORY  READ 1 00:1:7 0 EOF", "1: -> POSIX  ADVISORY  WRITE 1 {} 0 EOF"], False),
+        (["1: FLOCK  ADVISORY  WRITE 1 {} 0 EOF"], False),
+        (["1: POSIX  ADVISORY  WRITE 1 00:1:7 0 EOF"], False),
+        ([], False),
+    ],
+    ids=["apt", "after another's", "who only waits", "flock", "another file", "none"],
+)
+def test_who_keeps_apt_waiting(tools: Path, tmp_path: Path, lines: list[str], held: bool) -> None:
+    lock = tmp_path / "lock"
+    lock.touch()
+    (tmp_path / "locks").write_text("".join(f"{line.format(f'fe:00:{lock.stat().st_ino}')}\n" for line in lines))
+    bundle = probe(tools, **{"/proc/locks": f"{tmp_path}/locks", "/var/lib/dpkg/lock-frontend": str(lock)})
+    name = Path("/proc/1/comm").read_text().strip()
+    assert bundle.said("package-locks") == (f"{lock} 1 {name}\n" if held else "")
+    assert bundle.source("package-locks").exit_code == 0

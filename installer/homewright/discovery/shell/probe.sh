@@ -56,9 +56,11 @@ if [ "$uid" = 0 ]; then
     end 0
     eval "$ROOT_PART"
 elif have sudo; then
-    sudo -n -- sh -c "deadline=$deadline limit='$limit' release=$release; printf '\n\036exit 0\n'; $COMMON_PART
+    # by its standard input: sudo writes every word of its command line into the host's log
+    printf '%s\n' "deadline=$deadline limit='$limit' release=$release; printf '\n\036exit 0\n'
+$COMMON_PART
 $ROOT_PART
-exit 0" </dev/null
+exit 0" 2>/dev/null | sudo -n -- sh -s -- homewright discover
     code=$?
     # 1 is sudo's own: the part for root cannot end so
     if [ "$code" != 0 ]; then end "$code"; fi

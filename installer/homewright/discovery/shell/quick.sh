@@ -324,8 +324,12 @@ end 0
 begin package-locks
 if have ls; then
     files='/var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock'
-    # no lock on any file: none on these
-    if read -r line </proc/locks; then inodes=$(ls -i $files 2>/dev/null); elif [ -d /var/lib/dpkg ]; then inodes=none; else inodes=; fi
+    # dpkg and apt lock by fcntl, to write (lock(2) of others keeps them from nothing): no such lock, none on these files
+    held=
+    while read -r n kind how access pid rest; do
+        case $kind:$access in FLOCK:* | '->:'* | *:READ) ;; *) held=1; break ;; esac
+    done </proc/locks
+    if [ -n "$held" ]; then inodes=$(ls -i $files 2>/dev/null); elif [ -d /var/lib/dpkg ]; then inodes=none; else inodes=; fi
     if [ -r /proc/locks ] && [ -n "$inodes" ]; then
         while read -r n kind how access pid where rest; do
             [ "$kind" = '->' ] && continue
@@ -358,11 +362,40 @@ else
     end 127
 fi
 set --
+wanted=' '
 for f in lxd snapd docker.io docker-ce zerotier-one ufw chrony; do
-    [ -e "/var/lib/dpkg/info/$f.list" ] && set -- "$@" "$f"
+    [ -e "/var/lib/dpkg/info/$f.list" ] && set -- "$@" -e "Package: $f" && wanted="$wanted$f "
 done
 if [ $# -gt 0 ]; then
-    source_of packages run dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' "$@"
+    begin packages
+    # dpkg-query reads the whole list of packages, 9 ms; grep finds those that are wholly installed in 2. dpkg writes
+    # what is asked for into the first fourteen lines of each (parse.c, fieldinfos)
+    name= installed= found=
+    count=0
+    while IFS= read -r line; do
+        case $line in
+        'Package: '*) name=${line#Package: } installed= ;;
+        'Status: install ok installed') installed=1 ;;
+        'Version: '*)
+            case $wanted in *" $name "*) [ -n "$installed" ] || name= ;; *) name= ;; esac
+            if [ -n "$name" ]; then
+                found="$found$name ${line#Version: } ii $line_end"
+                count=$((count + 2))
+            fi
+            name=
+            ;;
+        '') name= ;;
+        esac
+    done <<PACKAGES
+$(have grep && exec grep -s -A 14 -xF "$@" /var/lib/dpkg/status)
+PACKAGES
+    if [ "$count" = $# ]; then
+        printf '%s' "$found"
+        end 0
+    else
+        run dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' $wanted
+        end $?
+    fi
 fi
 begin python
 if [ -L /usr/bin/python3 ]; then link /usr/bin/python3 /usr/bin/python3.[0-9]*; else run python3 --version; fi

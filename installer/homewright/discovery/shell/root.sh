@@ -36,15 +36,18 @@ loaded() {
     [ -e "/sys/module/$1" ] || [ ! -e /proc/modules ] || grep -qs "/$1.ko" /lib/modules/"$release"/modules.builtin
 }
 code=127
-if loaded nf_tables && have nft; then
+nft= legacy=
+loaded nf_tables && nft=1
+loaded ip_tables && legacy=1
+if [ -n "$nft" ] && have nft; then
     run nft list chains
     code=$?
 fi
-if { loaded ip_tables || loaded nf_tables; } && have iptables; then
+if [ -n "$nft$legacy" ] && have iptables; then
     run iptables -S FORWARD
     code=$?
 fi
-if ! loaded nf_tables && ! loaded ip_tables; then
+if [ -z "$nft$legacy" ]; then
     echo 'no packet filter is loaded'
     code=0
 fi
@@ -64,18 +67,23 @@ without_networks() {
         printf '%s\n' "$line"
     done
 }
-# known keys and plain values alone: Wi-Fi passwords, keys and names of networks are not among them
+# known keys and plain values alone: Wi-Fi passwords, keys and names of networks are not among them. One sed for all
+# files; their own comments are gone by then, so that what begins with # is the name of one
+set --
+for f in /etc/netplan/*.yaml /run/netplan/*.yaml /usr/lib/netplan/*.yaml; do [ -e "$f" ] && set -- "$@" "$f"; done
 code=127
-for f in /etc/netplan/*.yaml /run/netplan/*.yaml /usr/lib/netplan/*.yaml; do
-    [ -e "$f" ] || continue
-    [ "$code" = 127 ] && code=0
-    printf '# %s\n' "${f##*/}"
-    without_networks <"$f" | sed -nE -e '/^ *(network|ethernets|wifis|bridges|bonds|vlans|match|parameters|nameservers|routes|addresses|interfaces|search|dhcp4-overrides|[a-z][a-z0-9]{1,14}):[[:space:]]*$/p' \
+if [ $# -gt 0 ]; then
+    code=0
+    for f; do
+        printf '# %s\n' "${f##*/}"
+        without_networks <"$f"
+    done | sed -nE -e '/^# /p' \
+        -e '/^ *(network|ethernets|wifis|bridges|bonds|vlans|match|parameters|nameservers|routes|addresses|interfaces|search|dhcp4-overrides|[a-z][a-z0-9]{1,14}):[[:space:]]*$/p' \
         -e '/^ *(- )? *(version|renderer|dhcp4|dhcp6|gateway4|to|via|macaddress|set-name|mtu|id|link|addresses|interfaces):[][A-Za-z0-9_.:,"/ *-]*$/p' \
         -e '/^ *- *"?[0-9a-fA-F]+[.:][0-9a-fA-F.:\/]+"?[[:space:]]*$/p' \
         -e '/^ *- *[a-z][a-z0-9.]{1,14}[[:space:]]*$/p' || code=1
-    [ -r "$f" ] || { printf '%s: Permission denied\n' "$f" >&2; code=1; }
-done
+    for f; do [ -r "$f" ] || { printf '%s: Permission denied\n' "$f" >&2; code=1; }; done
+fi
 end "$code"
 
 if [ ! -r /sys/class/dmi/id/chassis_type ] && have dmidecode && have grep; then
