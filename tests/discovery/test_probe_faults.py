@@ -395,3 +395,51 @@ def test_who_keeps_apt_waiting(tools: Path, tmp_path: Path, lines: list[str], he
     name = Path("/proc/1/comm").read_text().strip()
     assert bundle.said("package-locks") == (f"{lock} 1 {name}\n" if held else "")
     assert bundle.source("package-locks").exit_code == 0
+
+
+NONE = ["homewright-no-such-name", "homewright-no-such-name.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("known", "printed", "processes"),
+    [
+        ({}, ["wildcard|2|", "www|2|", "s1|2|", "s2|2|"], 1),
+        ({"www": "www", "s2": "s2.lan"}, ["wildcard|2|", "www|0|192.0.2.7", "s1|2|", "s2|0|192.0.2.7"], 1),
+        ({"www": "mirror.example"}, ["wildcard|2|", "www|0|192.0.2.7", "s1|2|", "s2|2|"], 6),
+        ({name: name for name in ("www", "s1", "s2", *NONE)},
+         ["wildcard|0|192.0.2.7,192.0.2.7", "www|0|192.0.2.7", "s1|0|192.0.2.7", "s2|0|192.0.2.7"], 1),
+        ({NONE[0]: f"{NONE[0]}.lan"}, ["wildcard|2|192.0.2.7", "www|2|", "s1|2|", "s2|2|"], 1),
+        ({"slow": "together"}, ["wildcard|2|", "www|2|", "s1|2|", "s2|2|"], 6),
+        ({"slow": "always"}, ["wildcard|124|", "www|124|", "s1|124|", "s2|124|"], 6),
+    ],
+    ids=["none", "some", "another name", "any", "any in the search domain", "slow together", "slow"],
+)  # fmt: skip
+def test_names_are_asked_for_by_one_process_where_its_answers_are_sound(
+    tools: Path, tmp_path: Path, known: dict[str, str], printed: list[str], processes: int
+) -> None:
+    (tmp_path / "known").write_text("".join(f"{name} {canonical}\n" for name, canonical in known.items()))
+    tool(
+        tools,
+        "getent",
+        f"""echo call >>{tmp_path}/calls
+case $(cat {tmp_path}/known):$# in 'slow always:'* | 'slow together:'[!2]) sleep 60 ;; esac
+shift; code=0
+for asked; do
+    [ "$asked" = www.debian.org ] && asked=www
+    found=$(sed -n "s/^$asked //p" {tmp_path}/known)
+    [ "$found" = www ] && found=www.debian.org
+    if [ -n "$found" ]; then printf '192.0.2.7 %s\\n' "STREAM $found" DGRAM RAW; else code=2; fi
+done
+exit $code""",
+    )
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost\n")
+    bundle = probe(tools, **{"/etc/hosts": f"{tmp_path}/hosts", "localhost homewright-nobody": "s1 s2"})
+    told = [line.replace("www.debian.org", "www").split("|", 2) for line in bundle.said("getent").splitlines()]
+    assert sorted(told) == sorted(
+        ["wildcard", " ".join(NONE), one.partition("|")[2]]
+        if one.startswith("wildcard")
+        else ["name", *one.split("|", 1)]
+        for one in printed
+    )
+    assert told[0][0] == "wildcard"
+    assert len((tmp_path / "calls").read_text().splitlines()) == processes

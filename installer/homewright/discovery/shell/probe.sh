@@ -144,6 +144,8 @@ ANSWERS
     for name; do printf 'name|%s|2|\n' "$name"; done
 }
 begin getent
+line_end='
+'
 # names that /etc/hosts has cost nothing. Of many others two are asked for first: where nobody answers for these, the rest
 # would only flood the network, for every server asks, and all at once
 known=' '
@@ -175,12 +177,24 @@ if have getent; then
     set -f
     # a lost packet costs a second, not five
     export RES_OPTIONS='timeout:1 attempts:2'
-    ask wildcard 'homewright-no-such-name homewright-no-such-name.example.com' &
-    answers=$(each www.debian.org $left; wait)
-    printf '%s\n' "$answers"
+    # one process for all: names that nobody can have, too
+    none=homewright-no-such-name
+    answers=$(each www.debian.org $left $none $none.example.com; wait)
+    told= anything= code=0
     for line in $answers; do
         case $line in
-        'name|www.debian.org|'*) ;;
+        "name|$none|"* | "name|$none.example.com|"*)
+            line=${line#*|*|}
+            case ${line%%|*}:$code in 0:*) ;; 2:0 | [!2]*) code=${line%%|*} ;; esac
+            case ${line#*|} in '') ;; *) anything="$anything,${line#*|}" ;; esac
+            ;;
+        *) told="$told$line$line_end" ;;
+        esac
+    done
+    printf 'wildcard|%s %s.example.com|%s|%s\n%s' $none $none "$code" "${anything#,}" "$told"
+    for line in $answers; do
+        case $line in
+        'name|www.debian.org|'* | "name|$none"*) ;;
         *'|0|'?*)
             each $more
             more=

@@ -274,14 +274,15 @@ settings=
 # one program for the list of packages too
 if have grep; then
     settings=$(grep -hsi -m 4000 -E \
-        -e '^[[:space:]]*(export )?(http|https|ftp|all|no)_proxy=|^[^#/]*Acquire::(http|https)::Proxy' \
+        -e '^[[:space:]]*(export )?(http|https|ftp|all|no)_proxy=|Acquire::(http|https)::Proxy' \
         -e '^Status: .*(reinstreq|half-installed|half-configured|unpacked|triggers-)' \
         /etc/environment /etc/apt/apt.conf /etc/apt/apt.conf.d/* /var/lib/dpkg/status)
 fi
 [ -n "$settings" ] && while read -r line; do
+    # comments of apt's: a pattern that looks for them costs grep a millisecond
+    case $line in 'Status: '*) continue ;; *::*) case ${line%%::*} in *[#/]*) continue ;; esac ;; esac
     cut_secret "$line"
     case $line in
-    'Status: '*) continue ;;
     *'"'*://*@*) name=${line%%'"'*}; value=${line#*'"'}; cut_secret "$value"; secret_free="$name\"$secret_free" ;;
     *=*) name=${line%%=*}; cut_secret "${line#*=}"; secret_free=$name=$secret_free ;;
     esac
