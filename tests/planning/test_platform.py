@@ -9,6 +9,7 @@ import pytest
 
 from homewright.planning import instances
 from homewright.planning.components import CORE, OPTIONAL
+from homewright.planning.decisions import decide
 from homewright.planning.platform import PlatformPlan, cluster, need, propose
 from homewright.site.answers import OptionalService
 from homewright.site.models import Site
@@ -56,8 +57,21 @@ def test_what_is_wanted_is_summed_and_compared() -> None:
 
 
 def test_what_does_not_fit_says_what_is_short() -> None:
-    found = planned(site(1), {"s1": host(cpu=8, memory=16, disk=100)})
+    small = {"s1": host(cpu=8, memory=16, disk=100)}
+    found = planned(site(1, platform={"cluster": "kubeadm"}), small)
     assert found.fits is False and "CPUs" in found.why_fits and "GiB of disk" in found.why_fits
+    assert "take larger instances" in found.why_fits, "no service was ticked that could be left out"
+    more = planned(site(1, platform={"cluster": "kubeadm", "optional": ["valkey"]}), small)
+    assert "take fewer services" in more.why_fits
+
+
+def test_without_a_cluster_nothing_is_asked_for() -> None:
+    for known, words in (({"s1": host(cpu=8, memory=16, disk=100)}, " of 8"), (hosts(1), "would ask for 7 of 9 CPUs")):
+        found = planned(site(1), known)
+        assert found.why_fits.startswith("No cluster is chosen, so nothing is asked for yet.")
+        assert words in found.why_fits and "take" not in found.why_fits
+    decided = {one.topic: one.chosen for one in decide(site(1), hosts(1)).decisions}
+    assert decided["room for the platform"] == "not asked for yet"
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,8 @@ def platform(planned: PlatformPlan) -> Iterator[str]:
         what = f"{cost.cpu:g} CPU, {cost.memory:g} GiB, {cost.disk:g} GiB disk ({cost.source})"
         wanted = "" if cost.kind == "core" else "wanted " if cost.wanted else "not wanted "
         yield f"  {cost.kind} {wanted}{cost.title}: {what}{f'; {cost.note}' if cost.note else ''}"
-    yield f"asked for: {_share(planned.asked)}; the nodes have {_share(planned.has)}. {planned.why_fits}"
+    asked = "asked for" if planned.chosen else "would be asked for"
+    yield f"{asked}: {_share(planned.asked)}; the nodes have {_share(planned.has)}. {planned.why_fits}"
     for skip in planned.skipped:
         yield f"left out: {skip.what}, since {skip.why}: {skip.do}"
 

@@ -93,4 +93,6 @@ def _of_gpus(found: GpuDocument) -> Iterator[Decision]:
 def _of_platform(planned: PlatformPlan) -> Iterator[Decision]:
     yield Decision(topic="cluster", chosen=planned.cluster, why=planned.why)
     fits = {True: "it fits", False: "it does not fit", None: "unknown"}[planned.fits]
+    if not planned.chosen:
+        fits = "not asked for yet"
     yield Decision(topic="room for the platform", chosen=fits, why=planned.why_fits)

@@ -104,7 +104,7 @@ def propose(
     has, nodes = _has(site, facts, placed)
     cpu, memory, disk = _sum(parts, nodes)
     asked = Share(cpu=-int(-cpu // 1), memory=round(memory, 1), disk=round(disk, 1))
-    fits, why_fits = _fits(asked, has, kind)
+    fits, why_fits = _fits(site, asked, has, kind)
     return PlatformPlan(
         cluster=kind,
         chosen=site.platform.cluster is not None,
@@ -163,7 +163,7 @@ def _has(site: Site, facts: Mapping[str, HostFacts], placed: InstancePlan) -> tu
     )
 
 
-def _fits(asked: Share, has: Share, kind: Cluster) -> tuple[bool | None, str]:
+def _fits(site: Site, asked: Share, has: Share, kind: Cluster) -> tuple[bool | None, str]:
     if kind == "existing":
         return None, "What an existing cluster has left is asked of it when services are installed."
     if has.cpu is None or has.memory is None or has.disk is None:
@@ -174,12 +174,13 @@ def _fits(asked: Share, has: Share, kind: Cluster) -> tuple[bool | None, str]:
         (asked.disk or 0, has.disk, "GiB of disk"),
     )
     short = [f"{want:g} {unit} of {there:g}" for want, there, unit in pairs if want > there]
-    if short:
-        return (
-            False,
-            f"The platform asks for {' and '.join(short)}: take fewer services, larger instances or another server.",
-        )
     told = ", ".join(f"{want:g} of {there:g} {unit}" for want, there, unit in pairs)
+    if site.platform.cluster is None:
+        would = f"would ask for {' and '.join(short)}." if short else f"would ask for {told}."
+        return not short, f"No cluster is chosen, so nothing is asked for yet. The whole platform {would}"
+    if short:
+        fewer = "take fewer services, larger instances" if site.platform.optional else "take larger instances"
+        return False, f"The platform asks for {' and '.join(short)}: {fewer} or another server."
     return True, f"It asks for {told}; the rest is for workspaces."
 
 

@@ -231,11 +231,12 @@ homewright site secret set NAME
         """What all of it asks for, whether it fits, which single services would not; and what this version runs."""
         for one in plan.costs:
             for tick in self.query(f"#{SERVICE}{one.id}").results(Tick):
-                verdict = "" if one.wanted else self._fits_too(plan, one)
+                verdict = self._fits_too(plan, one) if plan.chosen and not one.wanted else ""
                 tick.text = f"{self._cost(one)}{verdict}"
                 tick.refresh()
-        state = {True: "done", False: "warning", None: "unknown"}[plan.fits]
-        style = {True: "$text-success", False: "$text-warning", None: "$quiet"}[plan.fits]
+        fits = plan.fits if plan.chosen else None
+        state = {True: "done", False: "warning", None: "unknown" if plan.chosen else "pending"}[fits]
+        style = {True: "$text-success", False: "$text-warning", None: "$quiet"}[fits]
         lines = [Content.styled(f"{look(state).mark(self.ascii)} {plan.why_fits}", style)]
         if self._stages is not None and not any(stage.startswith("40") for stage in self._stages):
             last = self._stages[-1] if self._stages else "none"
