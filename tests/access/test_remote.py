@@ -76,7 +76,7 @@ def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 LONG = f"""first='a\\nb\\\\c' # {"long " * 100}
 cat <<'END'
-%s $first \t it's "more"
+%s $first \t it's "more" {"".join(map(chr, range(0x80, 0x250)))}
 END
 printf '%s|' "$first" "$0" "$#"; cat; echo to-stderr >&2; exit 7"""
 
