@@ -46,6 +46,13 @@ def test_wrong_arguments_end_with_2_and_say_what_to_do(
     assert said.startswith("error: ") and "\n  do:  " in said and "\x1b" not in said
 
 
+@pytest.mark.parametrize("named", ["ada lovelace", "ann/my train"])
+def test_none_with_a_space_in_it_is_made(options: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for more in ([], ["--count", "2"], ["--dry-run"]):
+        assert main([*options, "workspace", "create", named, *more]) == 2
+        assert "must not contain a space" in capsys.readouterr().err
+
+
 def test_show_says_who_is_on(
     options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

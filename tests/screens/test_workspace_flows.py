@@ -323,14 +323,20 @@ def test_accepting_one_warning_accepts_no_other(make_app: Make, site: Path, mana
     assert manager.asked == []
 
 
-def test_a_wrong_field_gets_the_focus_and_says_why(make_app: Make, site: Path, manager: Manager) -> None:
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [("a / b", "User: must not contain a slash"), ("a d a space", "User: must not contain a space")],
+)
+def test_a_wrong_field_gets_the_focus_and_says_why(
+    make_app: Make, site: Path, manager: Manager, typed: str, says: str
+) -> None:
     async def flow(pilot: Pilot[object]) -> None:
         await open_page(pilot, site, "workspaces")
         await until(pilot, shows(pilot, "alice"))
         await pilot.press("n")
         await until(pilot, shows(pilot, "It goes to"))
-        await pilot.press("home", *"a/b", "tab", "ctrl+s")
-        await until(pilot, shows(pilot, "User: must not contain a slash"))
+        await pilot.press("home", *typed.split(" "), "tab", "ctrl+s")
+        await until(pilot, shows(pilot, says))
         assert pilot.app.focused is not None and pilot.app.focused.parent is not None
         assert pilot.app.focused.parent.id == "field-user"
 

@@ -112,6 +112,22 @@ def test_what_names_no_workspace_is_refused(text: str) -> None:
     assert refused.value.do
 
 
+@pytest.mark.parametrize(
+    ("key", "field", "instead"),
+    [
+        (Key(user="ada lovelace"), "user", "ada-lovelace"),
+        (Key(user="alice", name="my  train"), "name", "my-train"),
+        (Key(user="alice", name="my\u00a0train"), "name", "my-train"),
+    ],
+)
+def test_none_with_a_space_in_it_is_made_and_one_that_is_there_is_found(key: Key, field: str, instead: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        naming.require_makeable(key)
+    assert f"Its {field} must not contain a space" in refused.value.why
+    assert refused.value.do == (f"write {instead}",)
+    assert naming.parse_key(str(key)) == key
+
+
 def test_two_nodes_for_one_workspace_are_refused() -> None:
     with pytest.raises(UsageError):
         naming.parse_key("alice/train@w1", "w2")

@@ -135,9 +135,11 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 def _create(manager: Manager, key: Key, args: argparse.Namespace, output: Output) -> int:
     from homewright.workspaces.models import Specification, WorkspaceDocument
+    from homewright.workspaces.naming import require_makeable
     from homewright.workspaces.repositories import parse
     from homewright.workspaces.templates import require
 
+    require_makeable(key)
     template = require(manager.known_templates, args.template)
     repository = parse(args.repo, args.branch, full=args.full) if args.repo else None
     spec = Specification(

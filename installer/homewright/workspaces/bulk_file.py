@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from homewright.errors import UsageError
 from homewright.workspaces.models import DEFAULT_NAME, Key
-from homewright.workspaces.naming import parse_key
+from homewright.workspaces.naming import parse_key, require_makeable
 
 MOST = 10_000
 """Workspaces that one call makes at most: more is a slip of the hand."""
@@ -46,6 +46,7 @@ def numbered(key: Key, count: int) -> tuple[Wanted, ...]:
     """So many of one user: NAME-1 and so on, `workspace-1` for a key that says no name."""
     if not 1 <= count <= MOST:
         raise UsageError(f"--count {count} is no number of workspaces.", "", [f"choose one from 1 to {MOST}"])
+    require_makeable(key)
     name = "workspace" if key.name == DEFAULT_NAME else key.name
     return tuple(Wanted(parse_key(f"{key.user}/{name}-{number}", key.node)) for number in range(1, count + 1))
 
@@ -80,9 +81,9 @@ def parse(text: str, file: str) -> tuple[Wanted, ...]:
 def _entry(entry: Any, number: int, file: str) -> Wanted:
     try:
         if isinstance(entry, str):
-            return Wanted(parse_key(entry))
+            return Wanted(require_makeable(parse_key(entry)))
         one = _Entry.model_validate(entry)
-        key = Key(user=one.user, name=one.name, node=one.node)
+        key = require_makeable(Key(user=one.user, name=one.name, node=one.node))
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])

@@ -83,6 +83,25 @@ def parse_key(text: str, node: str | None = None) -> Key:
         ) from error
 
 
+def unfit(text: str) -> str:
+    """Why nobody can make a workspace with this as its user or its name; empty where they can.
+
+    One that is there already keeps what it has: what records say is not judged by this.
+    """
+    if any(character.isspace() for character in text):
+        return f"must not contain a space, since commands are typed with it: write {'-'.join(text.split())}"
+    return ""
+
+
+def require_makeable(key: Key) -> Key:
+    """The key of a workspace that is to be made. Raises UsageError where its user or its name cannot be taken."""
+    for field, text in (("user", key.user), ("name", key.name)):
+        if reason := unfit(text):
+            why, _, do = reason.partition(": ")
+            raise UsageError(f"No workspace {key} is made.", f"Its {field} {why}.", [do])
+    return key
+
+
 ANY_SLUG = "homewright"
 """Every name below a node leads to it: this one stands for them all."""
 

@@ -119,9 +119,11 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
 
     def _rule(self, field: str) -> Callable[[str], str]:
         def rule(value: str) -> str:
+            from homewright.workspaces.naming import unfit
+
             if not value:
                 return "this is needed"
-            return self.home.services.reason("key", field, value)
+            return self.home.services.reason("key", field, value) or unfit(value)
 
         return rule
 
