@@ -183,6 +183,9 @@ def test_every_key(server: StandIn, there: ClusterWorkspaces, terminal: TmuxTerm
     # a new one, foreseen as one types
     see("1 running")
     press("n")
+    see("will it do?")
+    press("End", "C-u")  # who sits here is proposed, unless that is root
+    terminal.type("dora")
     see("It goes to the cluster")
     back("will it do?")
     see("1 running")

@@ -16,12 +16,13 @@ from textual.pilot import Pilot
 from homewright.errors import Unreachable
 from homewright.screens import new_workspace
 from homewright.screens.app import HomewrightApp
+from homewright.screens.services import Services
 from homewright.screens.widgets.field import Field
 from homewright.screens.widgets.table import Table
 from homewright.workspaces.models import Key, Problem, Session, Workspace, WorkspaceState
 
 if TYPE_CHECKING:
-    pass
+    from conftest import Recorded
 
 Make = Callable[..., HomewrightApp]
 SIZE = (80, 24)
@@ -339,6 +340,39 @@ def test_a_wrong_field_gets_the_focus_and_says_why(
         await until(pilot, shows(pilot, says))
         assert pilot.app.focused is not None and pilot.app.focused.parent is not None
         assert pilot.app.focused.parent.id == "field-user"
+
+    drive(make_app(), SIZE, flow)
+    assert manager.asked == []
+
+
+@pytest.mark.parametrize(
+    ("sitting", "sudo_user", "proposed"),
+    [("ann", None, "ann"), ("ann", "bob", "ann"), ("root", "bob", "bob"), ("root", None, ""), ("root", "root", "")],
+)
+def test_root_is_never_proposed_as_a_user(
+    monkeypatch: pytest.MonkeyPatch, sitting: str, sudo_user: str | None, proposed: str
+) -> None:
+    monkeypatch.setenv("LOGNAME", sitting)
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    if sudo_user is not None:
+        monkeypatch.setenv("SUDO_USER", sudo_user)
+    assert Services().login() == proposed
+
+
+def test_where_nobody_is_proposed_the_user_is_asked_for(
+    make_app: Make, services: Recorded, site: Path, manager: Manager
+) -> None:
+    services.login = lambda: ""  # type: ignore[method-assign]  # for one test
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "workspaces")
+        await until(pilot, shows(pilot, "alice"))
+        await pilot.press("n")
+        await until(pilot, shows(pilot, "who it is for", "Fill in the fields"))
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, "User: this is needed"))
+        await pilot.press(*"carol")
+        await until(pilot, shows(pilot, "It goes to"))
 
     drive(make_app(), SIZE, flow)
     assert manager.asked == []

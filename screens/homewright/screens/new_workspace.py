@@ -87,8 +87,8 @@ ctrl+s makes it. That takes a minute or two where the editor has to be brought t
     def body(self) -> ComposeResult:
         with Horizontal(id="new"):
             with Vertical(id="form"):
-                user = self.home.services.login()
-                yield Field("user", "User", value=user, rule=self._rule("user"), hint="alice, or bob@corp.com")
+                user, hint = self.home.services.login(), "alice, or bob@corp.com"
+                yield Field("user", "User", value=user, rule=self._rule("user"), hint=hint, placeholder="who it is for")
                 hint = "One user may have several"
                 yield Field("name", "Name", value="default", rule=self._rule("name"), hint=hint)
                 yield Field("template", "Template", options=[])

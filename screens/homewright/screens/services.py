@@ -415,10 +415,12 @@ class Services(CheckServices, PlanningServices, RunServices):
     # Workspaces
 
     def login(self) -> str:
-        """Who sits here: the likeliest user of a new workspace."""
+        """Who sits here: the likeliest user of a new workspace. Root is nobody: then who ran sudo, or empty."""
         import getpass
 
-        return getpass.getuser()
+        name = getpass.getuser()
+        name = os.environ.get("SUDO_USER", "") if name == "root" else name
+        return "" if name == "root" else name
 
     def has_cluster(self, state: StateFolder) -> bool:
         """Whether the site has the kubeconfig of a cluster."""
