@@ -27,6 +27,22 @@ def test_a_server_without_snaps_needs_none() -> None:
     assert wanted is not None and wanted.status == "failed"
 
 
+def test_a_server_of_debian_is_not_sent_to_ubuntu_s_documentation() -> None:
+    ubuntu = scene("trouble").answering(servers=scene("trouble").site.model_dump(mode="json")["servers"][:1])
+    name = ubuntu.site.servers[0].name
+    debian = ubuntu.having(name, "system", os_id="debian", os_version="12", secure_boot=True)
+    there = {finding.check: finding for finding in debian.judge() if finding.subjects == (name,)}
+    assert len(there) > 30
+    for finding in there.values():
+        link, _, rest = finding.link.removeprefix("https://").partition("/")
+        # LXD's own documentation lies on a server of Ubuntu's maker.
+        assert "ubuntu" not in link or rest.startswith(("lxd/", "microcloud/")), finding
+        assert finding.remedy is None or not any("ubuntu-drivers" in one for one in finding.remedy.do), finding
+    for check in ("host.os", "gpu.secure-boot", "net.static-address"):
+        assert "debian.org" in there[check].link
+        assert (other := ubuntu.find(check, name)) is not None and "debian" not in other.link
+
+
 def test_of_two_servers_the_clock_that_agrees_with_ours_is_right() -> None:
     two = scene("trouble").answering(servers=scene("trouble").site.model_dump(mode="json")["servers"][:2])
     assert (right := two.find("host.clock-skew", "elder")) is not None and right.status == "passed"

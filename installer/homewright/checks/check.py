@@ -36,6 +36,7 @@ class Check:
     """What it looks at: sections of the facts (`cpu`, `nics`), of the site (`site.gpus`), of the measurements
     (`measured.pairs`)."""
     link: str
+    """Public documentation of the thing."""
     host: Callable[[HostView], Outcome | None] | None = None
     """The function of a check of scope host; None as outcome where it does not apply to that server."""
     pair: Callable[[PairView], Outcome | None] | None = None
@@ -45,6 +46,8 @@ class Check:
     phase: Phase = "always"
     depends: tuple[str, ...] = ()
     """Checks whose repair can change this one's outcome: on the same server, the same way, or anywhere for the site."""
+    debian_link: str = ""
+    """What there is of it for a server that runs Debian, where `link` is about Ubuntu."""
 
 
 def passed(measured: str, threshold: str, reason: str) -> Outcome:

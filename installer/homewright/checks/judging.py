@@ -76,7 +76,7 @@ def _findings(ground: Ground, profile: Profile, only: Collection[Key] | None) ->
             outcome = _outcome(check, ground, about, setting)
             if outcome is None:
                 continue
-            finding = _finding(check, about, outcome, setting.severity)
+            finding = _finding(check, about, outcome, setting.severity, _link(check, ground, about))
             acceptance = accepted.get(finding.key)
             if finding.status == "warning" and acceptance and same_measure(acceptance.measured, finding.measured):
                 finding = finding.model_copy(update={"accepted": acceptance.reason})
@@ -95,7 +95,13 @@ def _outcome(check: Check, ground: Ground, about: tuple[str, ...], setting: Sett
     return check.site(SiteView(ground, setting))
 
 
-def _finding(check: Check, about: tuple[str, ...], outcome: Outcome, severity: Severity) -> Finding:
+def _link(check: Check, ground: Ground, about: tuple[str, ...]) -> str:
+    """Documentation that fits the server."""
+    debian = any(ground.known[host].system.os_id == "debian" for host in about if host in ground.known)
+    return check.debian_link if debian and check.debian_link else check.link
+
+
+def _finding(check: Check, about: tuple[str, ...], outcome: Outcome, severity: Severity, link: str) -> Finding:
     status: Status = severity if outcome.verdict == "wrong" else outcome.verdict
     return Finding(
         check=check.id,
@@ -110,7 +116,7 @@ def _finding(check: Check, about: tuple[str, ...], outcome: Outcome, severity: S
         threshold=_said(outcome.threshold),
         reason=_said(outcome.reason),
         remedy=outcome.remedy,
-        link=check.link,
+        link=link,
     )
 
 

@@ -15,6 +15,7 @@ _XID = "https://docs.nvidia.com/deploy/xid-errors/index.html"
 _MIG = "https://docs.nvidia.com/datacenter/tesla/mig-user-guide/"
 _INSTALL = "https://docs.nvidia.com/datacenter/cloud-native/gpu-operator/latest/getting-started.html"
 _SECURE_BOOT = "https://documentation.ubuntu.com/security/security-features/platform-protections/secure-boot/"
+_DEBIAN_SECURE_BOOT = "https://wiki.debian.org/SecureBoot"
 
 _XID_LINE = re.compile(r"Xid[^:]*\([^)]*\):\s*(\d{1,4})|Xid[^:]*:\s*(\d{1,4})")
 
@@ -59,7 +60,9 @@ def secure_boot(view: HostView) -> Outcome | None:
         "on",
         threshold,
         "The kernel loads signed modules only: a driver that is built on the server does not load by itself.",
-        remedy(
+        remedy(f"Enrol a key on {view.host}, or turn Secure Boot off in the firmware.", "mokutil --sb-state")
+        if view.facts.system.os_id == "debian"
+        else remedy(
             f"Use Ubuntu's signed driver on {view.host}, enrol a key, or turn Secure Boot off in the firmware.",
             "mokutil --sb-state",
             "sudo ubuntu-drivers install --gpgpu",
@@ -269,7 +272,8 @@ def _pair(version: str) -> tuple[int, ...]:
 
 CHECKS = (
     Check("gpu.nouveau", "nouveau", "gpu", "host", ("kernel", "gpus"), _MODULES, host=nouveau),
-    Check("gpu.secure-boot", "Secure Boot", "gpu", "host", ("system", "gpus"), _SECURE_BOOT, host=secure_boot),
+    Check("gpu.secure-boot", "Secure Boot", "gpu", "host", ("system", "gpus"), _SECURE_BOOT, host=secure_boot,
+          debian_link=_DEBIAN_SECURE_BOOT),
     Check("gpu.driver", "Driver", "gpu", "host", ("gpus", "site.gpus"), _DRIVER, host=driver),
     Check("gpu.compute", "Compute capability", "gpu", "host", ("gpus",), _CUDA, host=compute),
     Check("gpu.open-modules", "Open kernel modules", "gpu", "host", ("gpus",), _MODULES, host=open_modules),

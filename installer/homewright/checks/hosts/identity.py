@@ -13,7 +13,7 @@ from homewright.discovery.facts import HostFacts
 _MICROK8S = "https://microk8s.io/docs/troubleshooting"
 _KUBEADM = "https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/"
 _MACHINE_ID = "https://www.freedesktop.org/software/systemd/man/latest/machine-id.html"
-_TIME = "https://documentation.ubuntu.com/server/explanation/networking/about-time-synchronisation/"
+_TIME = "https://www.freedesktop.org/software/systemd/man/latest/timedatectl.html"
 _ETCD_TIME = "https://etcd.io/docs/v3.5/faq/"
 
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")

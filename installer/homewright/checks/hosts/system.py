@@ -16,6 +16,7 @@ _INOTIFY = "https://documentation.ubuntu.com/lxd/latest/reference/server_setting
 _SUDO = "https://www.sudo.ws/docs/man/sudoers.man/"
 _SYSTEMD = "https://www.freedesktop.org/software/systemd/man/latest/systemd.html"
 _RELEASES = "https://ubuntu.com/about/release-cycle"
+_DEBIAN_RELEASES = "https://www.debian.org/releases/"
 _SWAP = "https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/#swap-configuration"
 
 
@@ -225,7 +226,9 @@ def _version(text: str) -> tuple[int, int] | None:
 
 
 CHECKS = (
-    Check("host.os", "Operating system", "host", "host", ("system",), _RELEASES, host=system),
+    Check(
+        "host.os", "Operating system", "host", "host", ("system",), _RELEASES, host=system, debian_link=_DEBIAN_RELEASES
+    ),
     Check("host.systemd", "systemd", "host", "host", ("system",), _SYSTEMD, host=systemd),
     Check("host.sudo", "sudo", "host", "host", ("system",), _SUDO, host=sudo),
     Check("host.kernel", "Kernel", "host", "host", ("system",), _LXD, host=kernel),

@@ -8,6 +8,7 @@ from homewright.discovery.facts import Nic
 from homewright.site.models import Site
 
 _NETPLAN = "https://netplan.readthedocs.io/en/stable/netplan-yaml/"
+_DEBIAN_NETWORK = "https://wiki.debian.org/NetworkConfiguration"
 _ETCD = "https://etcd.io/docs/v3.5/op-guide/hardware/"
 _WIFI = "https://wiki.linuxfoundation.org/networking/bridge"
 _ZEROTIER = "https://docs.zerotier.com/corporate-firewalls/"
@@ -54,12 +55,15 @@ def default_route(view: HostView) -> Outcome:
             "none",
             threshold,
             "The server does not reach the internet, so no package comes.",
-            remedy(f"Give {view.host} a gateway, in netplan or in your router's DHCP.", *set_now, "ip route"),
+            remedy(
+                f"Give {view.host} a gateway, in its network settings or in your router's DHCP.", *set_now, "ip route"
+            ),
         )
     measured = ", ".join(f"{nic.name}{' by ' + nic.gateway if nic.gateway else ''}" for nic in ways)
     if len(ways) > 1:
         reason = "Answers may leave by another way than the one that they are awaited on."
-        second = remedy(f"Leave one of them on {view.host}.", "ip route", "sudo netplan get")
+        netplan = () if view.facts.system.os_id == "debian" else ("sudo netplan get",)
+        second = remedy(f"Leave one of them on {view.host}.", "ip route", *netplan)
         return warning(measured, threshold, reason, second)
     return passed(measured, threshold, "It reaches the world outside.")
 
@@ -94,7 +98,7 @@ def static(view: HostView) -> Outcome:
             threshold,
             "A lease may change, and with it everything that the cluster has written down.",
             remedy(
-                f"Reserve {address} for {nic.mac or nic.name} in your router and accept this, or set it in netplan.",
+                f"Reserve {address} for {nic.mac or nic.name} in your router and accept this, or set it on the server.",
                 f'homewright check --accept net.static-address --reason "reserved: {nic.mac or nic.name}"',
             ),
         )
@@ -178,8 +182,10 @@ def _rate(mbps: float) -> str:
 
 CHECKS = (
     Check("net.link-speed", "Link speed", "network", "host", ("nics",), _ETCD, host=speed),
-    Check("net.default-route", "Default route", "network", "host", ("nics",), _NETPLAN, host=default_route),
-    Check("net.static-address", "Fixed address", "network", "host", ("nics", "site.servers"), _NETPLAN, host=static),
+    Check("net.default-route", "Default route", "network", "host", ("nics",), _NETPLAN, host=default_route,
+          debian_link=_DEBIAN_NETWORK),
+    Check("net.static-address", "Fixed address", "network", "host", ("nics", "site.servers"), _NETPLAN, host=static,
+          debian_link=_DEBIAN_NETWORK),
     Check("net.bridge-nic", "Interface for the bridge", "network", "host", ("nics", "site.servers"), _WIFI,
           host=bridgeable),
     Check("net.zerotier", "ZeroTier gets out", "network", "host", ("measured.outbound", "site.network"), _ZEROTIER,
