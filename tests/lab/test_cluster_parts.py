@@ -95,6 +95,9 @@ def test_there_is_a_recipe_for_every_image_of_a_cluster(tmp_path: Path) -> None:
     shared = {found[name].layers[-1] for name in mirrored.OF_KUBERNETES}
     assert len(shared) == 1, "Kubernetes' images are one layer, which is fetched once"
     assert any(entry.path == "usr/sbin/nft" for layer in found["kube-proxy"].layers for entry in layer)
+    for name in ("kube-proxy", "flannel"):
+        told = {entry.path: entry.content for layer in found[name].layers for entry in layer}
+        assert b"tcp 6 " in told["etc/protocols"], "nft calls protocols by their numbers, and kube-proxy by their names"
     of_flannel = {entry.path for layer in found["flannel"].layers for entry in layer}
     assert of_flannel >= {"usr/sbin/nft", "usr/sbin/iptables", "usr/sbin/ip6tables"}, "flanneld ends without these"
     assert {entry.path for layer in found["flannel-cni-plugin"].layers for entry in layer} >= {"bin/cp", "flannel"}

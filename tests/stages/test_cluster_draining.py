@@ -12,7 +12,7 @@ import pytest
 from homewright.cluster.client import ClusterAway, ClusterError, ClusterMissing
 from homewright.engine.states import Verdict
 from homewright.errors import HomewrightError
-from homewright.stages.cluster import draining, forming, network
+from homewright.stages.cluster import draining, forming, network, services
 
 
 def pod(name: str, **metadata: Any) -> dict[str, Any]:
@@ -119,6 +119,7 @@ def test_a_cordoned_node_takes_no_pods(
     monkeypatch.setattr(forming, "plan_of", lambda host: None)
     monkeypatch.setattr(network, "objects", lambda site, plan: {})
     monkeypatch.setattr(network, "unready", lambda api, name: "")
+    monkeypatch.setattr(services, "unreached", lambda host, plan: "")
     seen = runpy.run_path(str(PROOF))["_seen"]
     monkeypatch.setitem(seen.__globals__, "_takes_pods", lambda host, api: True)
     proof = seen(SimpleNamespace(name="s3", site=None), Api(cordoned=cordoned))

@@ -39,6 +39,7 @@ BROKEN = [
     (20, "s1", "mv /etc/homewright/cluster/formed /root/", "mv /root/formed /etc/homewright/cluster/", "in no cluster"),
     (20, "s1", "systemctl stop homewright-api", "systemctl start homewright-api", "HAProxy on s1"),
     (20, "s2", "k label node s2 homewright.dev/site-", "k label node s2 homewright.dev/site=practice", "labels"),
+    (30, "s3", "nft flush map ip kube-proxy service-ips", "", "does not reach"),
     (30, "s2", "k cordon s2", "k uncordon s2", "No pod is given to s2"),
     # From the last object to the first: the first one that is missing is told.
     (30, "s1", "k -n kube-flannel delete ds kube-flannel-ds", "", "no DaemonSet"),

@@ -38,6 +38,11 @@ ENVOY_WHEELS = (
 Say = Callable[[str], None]
 Layer = tuple[Entry, ...]
 
+PROTOCOLS = b"tcp 6 TCP\nudp 17 UDP\nsctp 132 SCTP\n"
+"""/etc/protocols beside nft, which lists protocols by their numbers without it, where kube-proxy knows names. To a
+map that it finds when it starts it would add `tcp`, which is there, and then remove `6` as wanted no more: the map of
+services was empty after every second start, and nothing on that node reached a Service."""
+
 _BASE: Layer = (
     Entry("etc/passwd", b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n", 0o644),
     Entry("etc/group", b"root:x:0:\nnobody:x:65534:\n", 0o644),
@@ -77,7 +82,7 @@ def recipes(parts: Parts) -> dict[str, Recipe]:
         *one("kubernetes", KUBE, f"{folder}/{KUBE}"),
         *(Entry(f"{folder}/{name}", link=KUBE) for name in mirrored.OF_KUBERNETES),
     )
-    nft = linked("usr/sbin/nft", parts.nft)
+    nft = linked("usr/sbin/nft", parts.nft, Entry("etc/protocols", PROTOCOLS, 0o644))
     iptables = linked(
         f"usr/sbin/{IPTABLES}",
         parts.iptables,

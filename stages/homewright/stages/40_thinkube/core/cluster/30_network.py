@@ -1,13 +1,15 @@
-"""flannel in the cluster, and every node ready for pods."""
+"""flannel in the cluster, every node reaching what is behind Services, and ready for pods."""
 
 from collections.abc import Sequence
 
 from homewright.cluster import client
 from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError
-from homewright.stages.cluster import forming, network, restoring
+from homewright.stages.cluster import forming, network, restoring, services
 
 READY_S = 300
+SETTLES_S = 20
+"""How long kube-proxy has for its rules after it has started, before it is told to start anew."""
 
 
 def run_all(hosts: Sequence[Host]) -> None:
@@ -17,7 +19,31 @@ def run_all(hosts: Sequence[Host]) -> None:
         # Whatever held it up before may be mended by now; and what it has told the cluster since is in no saved state.
         again = network.begin_anew(api, everywhere=restoring.asked(first) is not None)
         task.changed = again > 0 or task.changed
+    # First of all: flannel itself reaches the API by its Service.
+    together(hosts, _reaches_services)
     together(hosts, _ready)
+
+
+def _reaches_services(host: Host) -> None:
+    plan = forming.plan_of(host)
+    with host.task("Services are reached") as task:
+        if not services.unreached(host, plan):
+            return
+        task.changed = True
+        with forming.connect(host) as api:
+            client.wait(READY_S, lambda: services.starting(api, host.name))
+            if not client.wait(SETTLES_S, lambda: services.unreached(host, plan)):
+                return
+            services.begin_anew(api, host.name)
+        if waiting := client.wait(READY_S, lambda: services.unreached(host, plan)):
+            raise HomewrightError(
+                f"{host.name} reaches nothing that is behind a Service.",
+                waiting,
+                [
+                    f"what kube-proxy says: kubectl -n kube-system logs -l {services.LABELS} --prefix",
+                    "then: homewright retry",
+                ],
+            )
 
 
 def _ready(host: Host) -> None:

@@ -1,10 +1,10 @@
-"""Seen from here: the node is ready, flannel runs on it, and a pod is given to it."""
+"""Seen from here: the node is ready, flannel runs on it, it reaches Services, and a pod is given to it."""
 
 from homewright.cluster.client import Cluster, ClusterAway, ClusterError, wait
 from homewright.cluster.kubeconfig import KubeconfigError
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
 from homewright.site import mirrored, mirrors
-from homewright.stages.cluster import forming, network
+from homewright.stages.cluster import forming, network, services
 
 SCHEDULED_S = 10.0
 
@@ -27,12 +27,14 @@ def _seen(host: Host, api: Cluster) -> Proof:
             return broken(f"The cluster has no {wanted['kind']} {wanted['metadata']['name']} of its network.")
     if why := network.unready(api, host.name):
         return cannot_tell(why) if "has not reported" in why else broken(why)
+    if why := services.unreached(host, plan):
+        return broken(why)
     if api.get(f"/api/v1/nodes/{host.name}")["spec"].get("unschedulable"):
         # The proof's own pod would be given to it: it tolerates everything.
         return broken(f"No pod is given to {host.name}: it is cordoned.")
     if not _takes_pods(host, api):
         return broken(f"No pod is given to {host.name}.")
-    return proved(f"{host.name} is ready, and takes pods.")
+    return proved(f"{host.name} is ready, reaches Services, and takes pods.")
 
 
 def _takes_pods(host: Host, api: Cluster) -> bool:
