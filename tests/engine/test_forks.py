@@ -313,7 +313,10 @@ def test_nobody_waits_for_one_that_is_needed_no_more(runs: Runs) -> None:
         runs.forks.begin()
         runs.forks.begin()
         assert len(runs.parents) == 1
+        process = runs.forks._process
         await runs.forks.leave()
+        assert process is not None
+        assert process.returncode == -signal.SIGKILL, "nobody asked for a runner, and it loaded all the same"
         wait_for(lambda: runs.parents == [], "its end")
 
     runs.all(work)

@@ -64,12 +64,15 @@ class Forks:
     """Its own, with a mark by which it is found; that of its children has theirs."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _requests: socket.socket | None = field(default=None, init=False)
+    _asked: bool = field(default=False, init=False)
+    """Whether the process that is there was ever asked for a runner."""
 
     def begin(self) -> None:
         """Start it, if it is not there: it loads what every runner needs."""
         if self._process is not None and self._process.poll() is None:
             return
         self._hang_up()
+        self._asked = False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             own = [sys.executable, "-m", "homewright.engine.child", str(theirs.fileno()), str(os.getpid()), FORKING]
@@ -103,7 +106,7 @@ class Forks:
                 raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
             self.begin()
             assert self._requests is not None and self._process is not None
-            process = self._process
+            process, self._asked = self._process, True
             socket.send_fds(self._requests, [message], [events, *writers])
         except OSError as error:
             for one in (out, err, told):
@@ -124,10 +127,15 @@ class Forks:
         return Forked(pid, out, err, told)
 
     async def leave(self) -> None:
-        """No runner is needed any more: it ends by itself, and is waited for."""
+        """No runner is needed any more: it ends by itself, and is waited for.
+
+        One that nobody asked for anything has nothing to bring to an end: it need not even load what it was started for.
+        """
         self._hang_up()
         process, self._process = self._process, None
         if process is not None:
+            if not self._asked:
+                process.kill()
             await asyncio.to_thread(_ended, process)
 
     async def _kill(self, process: subprocess.Popen[bytes]) -> None:
