@@ -129,7 +129,7 @@ class Forks:
     async def leave(self) -> None:
         """No runner is needed any more: it ends by itself, and is waited for.
 
-        One that nobody asked for anything has nothing to bring to an end: it need not even load what it was started for.
+        One that nobody asked for anything has nothing to bring to an end: it need not load what it was started for.
         """
         self._hang_up()
         process, self._process = self._process, None
