@@ -96,6 +96,9 @@ def test_every_verb_has_a_module_that_says_what_it_does() -> None:
         (("schema", "nonsense"), 2, "nonsense"),
         (("--site",), 2, "--site"),
         (("--site", "nowhere.yaml", "site", "show"), 2, "There is no site file"),
+        (("--site", "nowhere.yaml"), 2, "There is no site file"),
+        (("--site", "nosuch", "status"), 2, "There is no site nosuch"),
+        (("--site", "nosuch"), 2, "make it: homewright site new nosuch"),
         (("lab", "up", "--servers", "99"), 2, "1 to 20 practice servers"),
     ],
 )

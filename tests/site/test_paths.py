@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from homewright.errors import SiteError, StateError
+from homewright.errors import SiteError, StateError, speak_of
 from homewright.site import paths
 from homewright.site.paths import StateFolder
 
@@ -54,6 +54,32 @@ def test_the_site_in_force(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert paths.site_file() == home / "here" / "site.yaml"
     Path("cellar").write_text("x")
     assert paths.site_file("cellar") == home / "here" / "cellar"
+
+
+def test_a_site_that_is_not_there_is_told_with_those_that_are(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    speak_of(site="nosuch")
+    try:
+        with pytest.raises(SiteError, match="There is no site nosuch") as caught:
+            paths.site_file("nosuch")
+        assert "There is none under" in caught.value.why
+        assert caught.value.do == ("make it: homewright site new nosuch",)
+        known("cellar")
+        known("attic")
+        with pytest.raises(SiteError) as caught:
+            paths.site_file("nosuch")
+        assert caught.value.why == "There are: attic, cellar."
+        # Not about the one that was named, as other commands are: that would make a file of this name here.
+        assert caught.value.do == ("choose one: homewright --site attic …", "make it: homewright site new nosuch")
+    finally:
+        speak_of()
+    monkeypatch.setenv("HOMEWRIGHT_SITE", "nosuch")
+    with pytest.raises(SiteError) as caught:
+        paths.site_file()
+    assert caught.value.why == "HOMEWRIGHT_SITE names it. There are: attic, cellar."
+    assert "unset HOMEWRIGHT_SITE" in caught.value.do[1]
+    # A file may yet be made where it is named.
+    assert paths.site_file("new.yaml") == home / "here" / "new.yaml"
+    assert paths.site_file("./nosuch") == home / "here" / "nosuch"
 
 
 def test_the_state_folder_is_private(home: Path) -> None:

@@ -236,7 +236,20 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def run_face(options: argparse.Namespace, output: Any) -> int:
-    """The full-screen program, where the terminal can show it; else where things stand, line by line."""
+    """The full-screen program, where the terminal can show it; else where things stand, line by line.
+
+    Raises SiteError where a site was named that is not there: neither would show it, nor say so.
+    """
+    if options.site or os.environ.get("HOMEWRIGHT_SITE"):
+        from homewright.site.paths import no_site, site_file
+
+        file = site_file(options.site)
+        try:
+            file.stat()
+        except FileNotFoundError:
+            raise no_site(str(file), by_environment=not options.site) from None
+        except OSError:
+            pass  # whoever reads it says why that cannot be
     if options.json or not full_screen(sys.stdin.isatty() and sys.stdout.isatty(), os.environ.get("TERM", "")):
         from homewright.cli.standing import run
 

@@ -136,6 +136,15 @@ class SiteError(HomewrightError):
         return document
 
 
+class NoSuchSite(SiteError):
+    """The site that was named is not there."""
+
+    @property
+    def do(self) -> tuple[str, ...]:
+        """The steps as they stand: they make or choose a site, and the one that was named is none."""
+        return self._do
+
+
 class CatalogueError(HomewrightError):
     """A stage definition is wrong."""
 

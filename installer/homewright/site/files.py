@@ -20,7 +20,7 @@ from homewright.site import complaints, editing
 from homewright.site.document import MAX_BYTES, DocumentError, Node, read
 from homewright.site.locks import hold
 from homewright.site.models import Origin, Site
-from homewright.site.paths import make_folder, write_atomically
+from homewright.site.paths import make_folder, no_site, write_atomically
 
 
 class _Unset:
@@ -90,7 +90,7 @@ def update(path: Path, changes: Mapping[str, Any], *, since: Site | None = None)
     """
     target = _target(path)
     if not target.exists():
-        raise _no_file(path)
+        raise no_site(str(path))
     with hold(target.parent):
         before = _read(target)
         current, tree = _parse(before, str(path))
@@ -136,7 +136,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as handle:
             data = handle.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _no_file(path) from None
+        raise no_site(str(path)) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise SiteError(f"{path} cannot be read.", f"{reason}.", ["check its name and its permissions"]) from error
@@ -144,14 +144,6 @@ def _read(path: Path) -> bytes:
         problem = Problem(str(path), 0, 0, "", f"it is larger than {MAX_BYTES // 1024} KiB", "name a site file")
         raise SiteError.of([problem])
     return data
-
-
-def _no_file(path: Path) -> SiteError:
-    return SiteError(
-        f"There is no site file {path}.",
-        "",
-        ["make one: homewright site new NAME", "or name another: homewright --site FILE"],
-    )
 
 
 def _parse(data: bytes, file: str) -> tuple[Site, Node]:

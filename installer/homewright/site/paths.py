@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import stat
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from homewright.errors import SiteError, StateError
+from homewright.errors import NoSuchSite, SiteError, StateError
 
 NAME = "homewright"
 _OWNER = "site-file"
@@ -40,13 +41,15 @@ def site_file(chosen: str | None = None) -> Path:
     """The site file in force: ``--site``, ``HOMEWRIGHT_SITE``, ``./site.yaml``, else the only site under `config_home`.
 
     A bare word that is no file here names a site under `config_home`. Raises SiteError where there is none, or more
-    than one to choose from.
+    than one to choose from, and NoSuchSite where that word names none.
     """
     named = chosen or os.environ.get("HOMEWRIGHT_SITE")
     if named:
         known = config_home() / named / "site.yaml"
         if "/" not in named and not Path(named).exists() and known.exists():
             return known
+        if not Path(named).exists() and re.fullmatch(r"[\w-]+", named):
+            raise no_site(named, by_environment=not chosen)
         return Path(named).expanduser().absolute()
     here = Path("site.yaml").absolute()
     if here.exists():
@@ -66,6 +69,20 @@ def site_file(chosen: str | None = None) -> Path:
         f"There are several: {names}.",
         ["name one: homewright --site FILE …, or set HOMEWRIGHT_SITE"],
     )
+
+
+def no_site(named: str, *, by_environment: bool = False) -> NoSuchSite:
+    """The error for a site that is not there, by its name or its file: those that are, and how to make one."""
+    there = [path.parent.name for path in known_site_files()]
+    is_file = "/" in named
+    why = f"There are: {', '.join(there)}." if there else f"There is none under {config_home()} yet."
+    do = [f"choose one: homewright --site {there[0]} …"] if there else []
+    if by_environment:
+        why = f"HOMEWRIGHT_SITE names it. {why}"
+        do.append("go by what is found without it: unset HOMEWRIGHT_SITE")
+    make = f"--site {shlex.quote(named)} site new NAME" if is_file else f"site new {named}"
+    what = f"There is no site file {named}." if is_file else f"There is no site {named}."
+    return NoSuchSite(what, why, [*do, f"make it: homewright {make}"])
 
 
 def known_site_files() -> list[Path]:
