@@ -188,6 +188,31 @@ def test_the_sites_gateway_and_resolvers_count_before_the_servers() -> None:
     assert found["bridges"]["br0"]["nameservers"] == {"search": ["home.arpa"], "addresses": ["192.168.1.53"]}
 
 
+DUAL = """\
+network:
+  version: 2
+  ethernets:
+    eno1:
+      addresses: [192.168.1.11/24, "2001:db8::11/64"]
+      routes:
+        - {to: default, via: "2001:db8::1"}
+        - {to: default, via: 10.7.0.1, table: 100}
+"""
+
+
+def test_the_ways_out_by_ipv6_and_of_a_policy_are_not_the_servers_gateway() -> None:
+    """netplan calls them `default` as well."""
+    six, policy = {"to": "default", "via": "2001:db8::1"}, {"to": "default", "via": "10.7.0.1", "table": 100}
+    found = made(seen(files={CLOUD_FILE: DUAL}))
+    assert found.gateway == "192.168.1.1", "as the server has it by now"
+    routes = of(found)["bridges"]["br0"]["routes"]
+    assert routes == [six, policy, {"to": "default", "via": "192.168.1.1"}]
+    both = DUAL.replace("      routes:\n", "      routes:\n        - {to: 0.0.0.0/0, via: 192.168.1.1}\n")
+    moved = made(seen(files={CLOUD_FILE: both}), site(gateway="192.168.1.254"))
+    assert of(moved)["bridges"]["br0"]["routes"] == [six, policy, {"to": "default", "via": "192.168.1.254"}]
+    assert of(made(seen(files={CLOUD_FILE: both})))["bridges"]["br0"]["routes"][1:] == [six, policy]
+
+
 def test_resolvers_put_before_the_sites_stay() -> None:
     given = seen()
     done = made(given, site(resolvers=["192.168.1.53"]))
@@ -252,6 +277,19 @@ def test_what_can_have_no_bridge_is_refused_with_the_reason(given: Seen, asked: 
 def test_an_interface_that_nobody_has_set_up_can_be_chosen() -> None:
     found = made(seen(link("eno1", "192.168.1.11/24"), link("eno2", network_file="")), site("eno2"))
     assert found.nic == "eno2"
+
+
+def test_a_server_whose_way_out_is_wifi_keeps_it() -> None:
+    """Its cable has the address that we know, and no gateway: NetworkManager, which runs, has the Wi-Fi alone."""
+    radio = link("wlp3s0", "192.168.1.77/24", wireless=True, network_file="")
+    given = seen(link("eno1", "192.168.1.11/24"), radio, gateway_link="wlp3s0", manager="NetworkManager")
+    found = made(given)
+    assert (found.nic, found.gateway, "routes" in of(found)["bridges"]["br0"]) == ("eno1", "", False)
+    later = dataclasses.replace(after(given, found), gateway="192.168.1.1", gateway_link="wlp3s0")
+    assert astray(later, found) == ""
+    chosen = made(given, site(gateway="192.168.1.1"))
+    assert chosen.gateway == "192.168.1.1"
+    assert "the default route goes to 192.168.1.1 on wlp3s0" in astray(later, chosen)
 
 
 def test_a_file_that_came_later_is_never_emptied() -> None:

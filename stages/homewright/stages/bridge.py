@@ -26,6 +26,8 @@ CLOUD_TEXT = (
 )
 MARK = "/var/lib/homewright/br0"
 """Says that br0 is ours, beyond the life of any file that is put back: only then it may be taken away."""
+MAIN_TABLE = 254
+"""The kernel's own routing table, which netplan means where it names none (ip-route(8))."""
 HEADER = "# Kept by Homewright (10/10): this server's address is on the bridge br0, which its instances share.\n"
 
 
@@ -129,7 +131,7 @@ def wanted(site: Site, server: Server, seen: Seen, before: Mapping[str, Any] | N
     if seen.cloud_init:
         files[CLOUD] = CLOUD_TEXT
     address = next(_text_of(one) for one in top["addresses"] if _ip(one) == server.address)
-    gateway = next((str(route["via"]) for route in top.get("routes", ()) if _is_default(route)), "")
+    gateway = next((str(route.get("via", "")) for route in top.get("routes", ()) if _is_default(route)), "")
     return Wanted(nic.name, mac, address, gateway, files)
 
 
@@ -374,7 +376,13 @@ def _layer3(
 
 
 def _is_default(route: Any) -> bool:
-    return isinstance(route, Mapping) and str(route.get("to")) in ("default", "0.0.0.0/0", "0/0")
+    """Whether a route of netplan's is the server's way out by IPv4.
+
+    `default` may be IPv6's as well, which its gateway tells. One in another table is for what a policy sends there.
+    """
+    if not isinstance(route, Mapping) or str(route.get("table", MAIN_TABLE)) != str(MAIN_TABLE):
+        return False
+    return str(route.get("to")) in ("default", "0.0.0.0/0", "0/0") and ":" not in str(route.get("via", ""))
 
 
 def _text_of(entry: Any) -> str:
