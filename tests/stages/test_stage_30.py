@@ -119,7 +119,7 @@ def test_named_takes_the_views_of_a_site_with_an_overlay(stage: StageOnServers) 
     )
     plan = zone.planned(stage.practice.site.model_copy(update={"network": network}), {})
     first = stage.practice.names[0]
-    for path, text in dns_server.files(plan, ["192.0.2.1"]).items():
+    for path, text in dns_server.files(plan, ["192.0.2.1", "2001:db8::53"]).items():
         there = f"/root/try/{Path(path).name}"
         moved = text.replace(HOME, "/root/try")
         stage.practice.on(first, f"mkdir -p /root/try; cat >{there}", stdin=moved.encode())
@@ -149,8 +149,14 @@ LISTEN = (
             "mv /root/kept /etc/resolv.conf",
             "NetworkManager writes it",
         ),
+        # As it is after Debian's own installation, and without a word in the file.
+        seldom(
+            "cp /bin/sleep /run/dhclient; systemd-run -q --unit=other-client /run/dhclient 600",
+            "systemctl stop other-client; rm /run/dhclient",
+            "dhclient writes it",
+        ),
     ],
-    ids=["port", "bind9", "resolvers"],
+    ids=["port", "bind9", "resolvers", "leases"],
 )
 def test_what_is_somebody_elses_is_left_alone(stage: StageOnServers, command: str, mend: str, why: str) -> None:
     last = stage.practice.names[-1]

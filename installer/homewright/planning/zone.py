@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
 
 from homewright.discovery.facts import HostFacts
 from homewright.planning.groups import has_instances, members
@@ -86,6 +86,15 @@ def upstream(site: Site, seen: Sequence[str]) -> tuple[str, ...]:
     """
     own = {server.address for server in site.servers}
     asked = site.network.resolvers or tuple(seen)
-    return tuple(
-        dict.fromkeys(one for one in asked if one not in own and ":" not in one and not one.startswith("127."))
-    )
+    return tuple(dict.fromkeys(one for one in asked if one not in own and _leads_elsewhere(one)))
+
+
+def _leads_elsewhere(text: str) -> bool:
+    """Whether this is the address of another machine; one of IPv6's link-local ones is with its interface alone."""
+    address, _, interface = text.partition("%")
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    nowhere = found.version == 6 and found.is_link_local and not interface
+    return not (found.is_loopback or found.is_unspecified or nowhere)

@@ -19,8 +19,13 @@ cat /etc/resolv.conf 2>/dev/null; said "$1"
 readlink -f /etc/resolv.conf | grep -vx /etc/resolv.conf; said "$1"
 systemctl is-active --quiet systemd-resolved && echo yes; said "$1"
 cat /run/systemd/resolve/resolv.conf 2>/dev/null; said "$1"
-[ -e /etc/resolv.conf ] && echo yes; true
+[ -e /etc/resolv.conf ] && echo yes; said "$1"
+own=$(readlink /proc/self/ns/pid)
+for file in $(grep -lx dhclient /proc/[0-9]*/comm 2>/dev/null); do
+    [ "$(readlink "${file%comm}ns/pid")" != "$own" ] || { echo dhclient; break; }
+done
 """
+"""A container's DHCP client is one of its server's processes, and writes the container's file."""
 _MIRRORS = r"""
 command -v apt-get >/dev/null || exit 0
 apt-get update --print-uris 2>/dev/null | sed -n "s|^'\([^/]*://[^/]*\)/.*|\1|p" | sort -u
@@ -42,8 +47,8 @@ def look(host: Host) -> Seen:
     """How this host resolves names. Raises as Host.run."""
     mark = "\036"
     parts = host.run(["sh", "-c", _SEEN, "sh", mark]).stdout.split(f"{mark}\n")
-    text, link, resolved, uplink, there = (*parts, "", "", "", "", "")[:5]
-    return Seen(text if there.strip() else None, link.strip(), resolved.strip() == "yes", uplink)
+    text, link, resolved, uplink, there, client = (*parts, *[""] * 6)[:6]
+    return Seen(text if there.strip() else None, link.strip(), resolved.strip() == "yes", uplink, client.strip())
 
 
 def upstream(host: Host, seen: Seen) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import sys
 
 TYPES = {"A": 1, "PTR": 12}
 WAIT_S = 2.0
+PORT = 53
 
 
 def packed(name: str) -> bytes:
@@ -57,10 +58,10 @@ def ask(server: str, kind: str, name: str) -> str:
     number = random.randrange(65536)
     question = struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0) + packed(name) + struct.pack("!HH", TYPES[kind], 1)
     for _ in range(2):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        with socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.settimeout(WAIT_S)
             try:
-                asking.connect((server, 53))
+                asking.connect((server, PORT))
                 asking.send(question)
                 data = asking.recv(4096)
             except OSError:

@@ -41,7 +41,11 @@ RestartSec=2
 
 
 def files(plan: ZonePlan, forwarders: Sequence[str]) -> dict[str, str]:
-    """Every file of the server, by path."""
+    """Every file of the server, by path.
+
+    Nobody is asked at a link-local address: it is one by its interface alone, and that may become another.
+    """
+    forwarders = [one for one in forwarders if "%" not in one]
     inside = {name: plan.overlay.get(name, address) for name, address in plan.names.items()}
     views: dict[str, tuple[Mapping[str, str], str]] = {"lan": (plan.names, plan.ingress)}
     if plan.overlay:

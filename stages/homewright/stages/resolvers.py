@@ -40,6 +40,8 @@ class Seen:
     """Whether systemd-resolved runs."""
     uplink: str = ""
     """What systemd-resolved asks, in resolv.conf's form."""
+    client: str = ""
+    """A DHCP client that runs here and writes the file with every lease, without a word in it of whose it is."""
 
     @property
     def by_resolved(self) -> bool:
@@ -48,8 +50,13 @@ class Seen:
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """The DNS servers that are asked."""
-        return name_servers(self.uplink if self.by_resolved else self.text or "")
+        """The DNS servers that are asked.
+
+        systemd-resolved names a link-local one with its interface's number, which is another one after some restarts.
+        """
+        if self.by_resolved:
+            return tuple(one for one in name_servers(self.uplink) if "%" not in one)
+        return name_servers(self.text or "")
 
 
 def name_servers(text: str) -> tuple[str, ...]:
@@ -67,14 +74,18 @@ def why_foreign(host: str, seen: Seen) -> Refused | None:
         writer = f"it leads to {seen.link}"
     else:
         comments = "\n".join(line for line in text.splitlines() if line.startswith(("#", ";")))
-        found = next((name for name in _WRITERS if name.lower() in comments.lower()), None)
-        if found is None:
+        found = next((name for name in _WRITERS if name.lower() in comments.lower()), seen.client)
+        if not found:
             return None
         writer = f"{found} writes it"
     return Refused(
         f"{RESOLV} of {host} is not Homewright's to change: {writer}.",
         "Whatever is written there would be lost again, so nothing was changed.",
-        ["let systemd-resolved answer there: sudo apt-get install systemd-resolved", "then run apply again"],
+        [
+            "let systemd-resolved answer there: sudo apt-get install systemd-resolved",
+            "where dhclient writes it, give the server a fixed address instead",
+            "then run apply again",
+        ],
     )
 
 
