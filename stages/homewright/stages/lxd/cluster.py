@@ -104,7 +104,7 @@ def refuse_unlike(hosts: Sequence[Host], stood: Mapping[str, Standing]) -> None:
                 "LXD takes no member of another version. Nothing was changed.",
                 [
                     "give all servers the same system, or leave the one that differs out of the site",
-                    "or bring LXD there to the same version: snap refresh lxd --channel=…",
+                    f"or bring an older LXD to the others' version: sudo snap refresh lxd --channel={packages.CHANNEL}",
                 ],
             )
 
