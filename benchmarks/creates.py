@@ -31,10 +31,10 @@ from homewright.site.models import Site  # noqa: E402
 from homewright.workspaces.backends.kubernetes.api import Api  # noqa: E402
 from homewright.workspaces.backends.kubernetes.resources import RESOURCES  # noqa: E402
 from homewright.workspaces.backends.kubernetes.words import WORKSPACE  # noqa: E402
-from homewright.workspaces.backends.node import hashed  # noqa: E402
 from homewright.workspaces.bulk import Task, each  # noqa: E402
 from homewright.workspaces.models import Key, Specification  # noqa: E402
 from homewright.workspaces.on_cluster import ClusterWorkspaces  # noqa: E402
+from homewright.workspaces.passwords import hashed  # noqa: E402
 from homewright.workspaces.templates import shipped  # noqa: E402
 
 COUNT, ONE_BY_ONE, GOAL = 1000, 10, 1 / 3

@@ -72,7 +72,8 @@ def identity(name: str, issuer: Identity | None = None) -> Identity:
 
 CA, OTHER_CA = identity("cluster"), identity("another cluster")
 ADMIN = identity("admin", CA)
-STATUS = {403: "nodes is forbidden", 404: "not found", 409: "already exists", 401: "Unauthorized", 500: "etcd is away"}
+STATUS = {403: "nodes is forbidden", 404: "not found", 409: "already exists", 401: "Unauthorized", 500: "etcd is away",
+          302: "elsewhere"}  # fmt: skip
 
 
 class Api(BaseHTTPRequestHandler):
@@ -107,6 +108,8 @@ class Api(BaseHTTPRequestHandler):
             data = found.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        if status == 302:
+            self.send_header("Location", "/version")
         self.end_headers()
         self.wfile.write(data)
 
@@ -208,6 +211,16 @@ def test_a_list_is_asked_for_page_by_page(address: str) -> None:
     Api.answers["/api/v1/pods?limit=500&continue=a%2Fb"] = {"items": [{"n": 3}], "metadata": {}}
     with Cluster(config(address)) as api:
         assert [one["n"] for one in api.list("/api/v1/pods")] == [1, 2, 3]
+
+
+def test_an_api_below_a_path_is_asked_there_and_nobody_is_followed_elsewhere(address: str) -> None:
+    Api.answers["/k8s/clusters/c-1/version"] = {"gitVersion": "v1.36.3"}
+    Api.answers["/k8s/clusters/c-1/api/v1/nodes/s1"] = 302
+    with Cluster(config(f"{address}/k8s/clusters/c-1/")) as api:
+        assert api.get("/version") == {"gitVersion": "v1.36.3"}
+        with pytest.raises(ClusterError, match="302"):
+            api.get("/api/v1/nodes/s1")
+    assert [one["path"] for one in Api.asked] == list(Api.answers)
 
 
 def test_what_is_applied_says_who_manages_it(address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from cluster_verbs import ALICE, KEPT, RESTS, RUNS, VERBS, WHOLE, kinds, manager
 from homewright.errors import HomewrightError, UsageError
 from homewright.workspaces.backends.kubernetes import namespace
 from homewright.workspaces.backends.kubernetes.api import Api
+from homewright.workspaces.backends.kubernetes.words import DIGEST
 from homewright.workspaces.errors import (
     ChangedMeanwhile,
     InstanceFailed,
@@ -300,6 +302,89 @@ def test_a_start_that_is_overtaken_by_a_stop_starts_nothing(server: StandIn) -> 
         assert server.all("StatefulSet")[0]["spec"]["replicas"] == 0, f"after call {meanwhile} of {calls}"
         assert kinds(server) == RESTS
     assert calls > 5
+
+
+def test_a_create_that_is_overtaken_by_a_stop_starts_nothing(server: StandIn) -> None:
+    """The same with a workload that is not there yet: it is made without pods, and gets one only as it was made."""
+    there = manager(server)
+    there._prepare(there.templates["code-server"], quiet)
+    start = copy.deepcopy(server.objects)
+    calls = 0
+    for meanwhile in range(100):
+        server.objects = copy.deepcopy(start)
+        slow = manager(server, Dying)
+        assert isinstance(slow.api, Dying)
+        backend = slow.backend_for(spec())
+        held, new = backend.claim(spec())
+        assert new
+        slow.api.calls, slow.api.dies_after = 0, meanwhile
+        slow.api.then = lambda: manager(server).stop(ALICE)
+        if meanwhile == 0:
+            backend.converge(held)
+            calls = slow.api.calls
+            assert server.all("StatefulSet")[0]["spec"]["replicas"] == 1
+            continue
+        if meanwhile == calls:
+            break
+        with suppress(ChangedMeanwhile):
+            backend.converge(held)
+        assert server.all("StatefulSet")[0]["spec"]["replicas"] == 0, f"after call {meanwhile} of {calls}"
+        assert not server.all("Pod")
+    assert calls > 5
+
+
+def test_a_create_asks_once_for_each_part_and_writes_it_once(server: StandIn) -> None:
+    """A thousand of them are a thousand times that (docs/decisions/0171). The workload is first made without pods."""
+    there = manager(server)
+    there._prepare(there.templates["code-server"], quiet)
+    there.api.has_istio()
+    server.calls.clear()
+    backend = there.backend_for(spec())
+    held, _ = backend.claim(spec())
+    backend.converge(held)
+    parts = ("persistentvolumeclaims", "secrets", "serviceaccounts", "services", "networkpolicies", "ingresses")
+    assert server.calls == [
+        ("list", "persistentvolumeclaims"), ("create", "configmaps"),
+        *((verb, part) for part in parts for verb in ("get", "patch")),
+        ("get", "statefulsets"), ("patch", "statefulsets"), ("get", "configmaps"), ("patch", "statefulsets"),
+    ]  # fmt: skip
+
+
+def test_a_password_that_is_there_outlives_a_template_and_is_hashed_slowly(server: StandIn) -> None:
+    there = manager(server)
+    there.create(spec(), quiet)
+    made = copy.deepcopy(server.all("Secret")[0])
+    config = base64.b64decode(made["data"]["file.config.yaml"]).decode()
+    assert "m=1024,t=1" in config, "drawn here, so it cannot be guessed"
+    with server.lock:
+        secret = server.objects["Secret", "codeserver-instances", "code-server-alice"]
+        secret["metadata"]["annotations"][DIGEST] = "of another template"
+        secret["data"]["password"] = base64.b64encode(b"of a person").decode()
+    there.restart(ALICE, quiet)
+    assert there.password(ALICE) == "of a person"
+    config = base64.b64decode(server.all("Secret")[0]["data"]["file.config.yaml"]).decode()
+    assert "$argon2id$x" in config, "by what any password is hashed with"
+
+
+def test_a_workload_of_before_makes_way_for_one_without_pods(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    running(server)
+    there = manager(server)
+    backend, held = there._require(ALICE)
+    with server.lock:
+        old = server.objects["StatefulSet", "codeserver-instances", "code-server-alice"]
+        old["metadata"]["ownerReferences"][0]["uid"] = server.all("Namespace")[0]["metadata"][
+            "uid"
+        ]  # of another record
+    written = []
+    real = Api.apply
+
+    def apply(api: Api, manifest: dict[str, Any], version: str | None = None) -> dict[str, Any]:
+        written.append((manifest["kind"], manifest.get("spec", {}).get("replicas"), version is not None))
+        return real(api, manifest, version)
+
+    monkeypatch.setattr(Api, "apply", apply)
+    backend.scale(held)
+    assert written == [("StatefulSet", 0, False), ("StatefulSet", 1, True)]
 
 
 def test_what_is_left_of_a_deleted_workspace_makes_way_for_the_next(server: StandIn) -> None:

@@ -12,7 +12,7 @@ from homewright.site.authority import Authority
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder
 from homewright.workspaces import templates
-from homewright.workspaces.backends.node import hashed, who
+from homewright.workspaces.backends.node import who
 from homewright.workspaces.errors import (
     InstanceNotFound,
     NeedsAcceptance,
@@ -37,6 +37,7 @@ from homewright.workspaces.models import (
     WorkspaceEvent,
 )
 from homewright.workspaces.ordering import in_order
+from homewright.workspaces.passwords import hashed
 from homewright.workspaces.template_models import PodTemplate
 
 if TYPE_CHECKING:

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
 from homewright.access.connection import Connection
 from homewright.errors import UsageError
 from homewright.site.authority import Authority
@@ -25,6 +23,7 @@ from homewright.workspaces.errors import InstanceFailed, StorageFailed
 from homewright.workspaces.models import Key, Specification, WorkspaceState
 from homewright.workspaces.nodeside.look import health
 from homewright.workspaces.observation import NodeReport, Observation, Record, printable
+from homewright.workspaces.passwords import hashed
 from homewright.workspaces.states import RENEW_S, judge
 from homewright.workspaces.template_models import NodeTemplate
 
@@ -47,13 +46,6 @@ def who() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
-
-
-def hashed(password: str) -> str:
-    """The password as code-server checks it: Argon2id (RFC 9106), with the second recommended choice of memory."""
-    return Argon2id(salt=os.urandom(16), length=32, iterations=3, lanes=1, memory_cost=64 * 1024).derive_phc_encoded(
-        password.encode()
-    )
 
 
 @dataclass

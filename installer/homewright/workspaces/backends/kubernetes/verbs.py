@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 
 from homewright.cluster import certificates
 from homewright.site.authority import Authority
-from homewright.site.secrets import generate_password
-from homewright.workspaces import naming
+from homewright.workspaces import naming, passwords
 from homewright.workspaces.backends.kubernetes import intent as intents
 from homewright.workspaces.backends.kubernetes import manifests, routes
 from homewright.workspaces.backends.kubernetes.api import Api, Conflict
@@ -54,7 +53,7 @@ class Held:
 
 @dataclass
 class ClusterBackend:
-    """The workspaces of one template. `hashed` makes the Argon2id hash of a password."""
+    """The workspaces of one template. `hashed` makes the Argon2id hash of a password that is there already."""
 
     api: Api
     template: PodTemplate
@@ -174,9 +173,9 @@ class ClusterBackend:
         marks = {**metadata["annotations"], RECORD: held.version}
         stateful, name = {**stateful, "metadata": {**metadata, "annotations": marks}}, metadata["name"]
         there = self.api.get("StatefulSet", self.template.namespace, name)
-        if there is None and stateful["spec"]["replicas"]:
-            self._put(held, {**stateful, "spec": {**stateful["spec"], "replicas": 0}})
-        self._put(held, stateful, while_it_stands=True)
+        if stateful["spec"]["replicas"] and (there is None or not self._is_of(there, held)):
+            there = self._put_over(there, held, {**stateful, "spec": {**stateful["spec"], "replicas": 0}})
+        self._put_over(there, held, stateful, while_it_stands=True)
 
     def _have_claim(self, claim: Manifest, intent: Intent) -> None:
         """A claim that is there stays as it is: most of it cannot be changed, and its data is what counts."""
@@ -206,11 +205,15 @@ class ClusterBackend:
         if wanted <= set(data) and marks.get(DIGEST) == held.intent.digest:
             return
         known = data.get(manifests.PASSWORD)
-        password = base64.b64decode(known).decode() if known else generate_password()
-        filled = manifests.secret_data(self.template, password, self.hashed(password))
+        password, its_hash = self._rehashed(base64.b64decode(known).decode()) if known else passwords.generated()
+        filled = manifests.secret_data(self.template, password, its_hash)
         secret = manifests.secret(self.template, held.intent, held.uid, filled)
         secret["metadata"]["annotations"][DIGEST] = held.intent.digest
-        self._put(held, secret)
+        self._put_over(there, held, secret)
+
+    def _rehashed(self, password: str) -> tuple[str, str]:
+        """One that is there already; it may be a person's, so its hash is as slow as they are."""
+        return password, self.hashed(password)
 
     def _have_certificate(self, held: Held) -> None:
         """Where no issuer of the cluster makes it: signed anew when it is due, or its name has changed."""
@@ -222,13 +225,20 @@ class ClusterBackend:
         authority = self.authority()
         now = datetime.fromtimestamp(self.clock(), UTC)
         if there is None or not self._is_of(there, held) or certificates.due(there, [host], authority, now):
-            self._put(held, manifests.certificate(template, held.intent, held.uid, zone, authority))
+            certificate = manifests.certificate(template, held.intent, held.uid, zone, authority)
+            self._put_over(there, held, certificate)
 
-    def _put(self, held: Held, manifest: Manifest, *, while_it_stands: bool = False) -> Manifest:
+    def _put(self, held: Held, manifest: Manifest) -> Manifest:
         """Server-side apply of one part, over nothing that is not ours and nothing that has changed since the look."""
+        there = self.api.get(manifest["kind"], self.template.namespace, manifest["metadata"]["name"])
+        return self._put_over(there, held, manifest)
+
+    def _put_over(
+        self, there: Manifest | None, held: Held, manifest: Manifest, *, while_it_stands: bool = False
+    ) -> Manifest:
+        """As `_put`, with the look that was just taken: what is there, or None."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         for _ in range(_TRIES):
-            there = self.api.get(kind, self.template.namespace, name)
             if while_it_stands:
                 self._require_still(held)
             try:
@@ -236,10 +246,10 @@ class ClusterBackend:
                     return self.api.apply(manifest)
                 if self._is_of(there, held):
                     return self.api.apply(manifest, there["metadata"]["resourceVersion"])
+                self._clear(there, held)
             except Conflict:
                 self._require_still(held)
-                continue
-            self._clear(there, held)
+            there = self.api.get(kind, self.template.namespace, name)
         raise ChangedMeanwhile(
             f"{kind} {name} keeps being changed by somebody else.",
             "It was another one at each of several tries.",
