@@ -17,6 +17,7 @@ from homewright.errors import Unreachable
 from homewright.screens.app import HomewrightApp
 from homewright.screens.deploy import Deploy
 from homewright.screens.page import STEPS, fitting
+from homewright.screens.servers import beside_its_name
 from homewright.screens.services import Reach, SiteGlimpse
 from homewright.screens.widgets.table import Table
 from homewright.site import files
@@ -64,7 +65,7 @@ def test_a_new_site_gets_a_server_and_first_contact(make_app: Make, services: Re
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "6/9 Instances", "1 instance"))
         await pilot.press("ctrl+n")
-        await until(pilot, shows(pilot, "7/9 Platform", "It asks for"))
+        await until(pilot, shows(pilot, "7/9 Platform", "would ask for"))
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "It is shown this once"))
         await pilot.press("enter")
@@ -115,6 +116,7 @@ def test_a_refused_password_is_typed_anew(make_app: Make, services: Recorded, si
         await until(pilot, shows(pilot, "waits for a password"))
         await pilot.press(*"wrong", "enter")
         await until(pilot, shows(pilot, "refuses the password"))
+        assert pilot.app.screen.query_one(Table).rows[0].cells[2] == ("✗ refuses the password of admin.", "failed")
         await pilot.press(*"correct", "enter")
         await until(pilot, shows(pilot, "Every server here is reached"))
 
@@ -139,6 +141,21 @@ def test_the_sites_are_looked_at_once_at_the_start(make_app: Make, services: Rec
 
     drive(make_app(), SIZE, flow)
     assert len(looked) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("s1 (10.0.0.7) does not answer.", "does not answer."),
+        ("s1 answers, but not as an SSH server.", "answers, but not as an SSH server."),
+        ("s1's SSH server is too old or too strict for us.", "s1's SSH server is too old or too strict for us."),
+        ("The host key of s1 (10.0.0.7) has changed.", "The host key has changed."),
+        ("sudo on s1 did not take the password.", "sudo did not take the password."),
+        ("compare its fingerprint", "compare its fingerprint"),
+    ],
+)
+def test_beside_a_server_s_name_it_is_not_said_again(said: str, shown: str) -> None:
+    assert beside_its_name(said, Server(name="s1", address="10.0.0.7", user="ann")) == shown
 
 
 @pytest.mark.parametrize(

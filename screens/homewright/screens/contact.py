@@ -18,6 +18,7 @@ from homewright.errors import HomewrightError
 from homewright.screens.ask import parts_of
 from homewright.screens.glyphs import look
 from homewright.screens.page import Page
+from homewright.screens.servers import beside_its_name
 from homewright.screens.widgets.field import Field
 from homewright.screens.widgets.table import Column, Row, Table
 from homewright.site.paths import StateFolder
@@ -179,12 +180,8 @@ answer sudo.keep in site.yaml.
             server = self._servers[name]
             kind = "failed" if standing.at == "password" and standing.error else looks.get(standing.at, "warning")
             seen = look(kind)
-            rows.append(
-                Row(
-                    name,
-                    (name, f"{server.address}:{server.port}", (f"{seen.mark(self.ascii)} {standing.text}", seen.tone)),
-                )
-            )
+            state = f"{seen.mark(self.ascii)} {beside_its_name(standing.text, server)}"
+            rows.append(Row(name, (name, f"{server.address}:{server.port}", (state, seen.tone))))
         self.query_one("#contacts", Table).set_rows(rows)
         done = len(self._names("done"))
         self.retitle(f"{done} of {len(rows)} reached")
@@ -316,7 +313,8 @@ answer sudo.keep in site.yaml.
         table = self.query_one("#contacts", Table)
         table.move_to(left[0])
         table.focus()
-        self.say(f"{left[0]}: {self._standing[left[0]].text}", "failed")
+        text = beside_its_name(self._standing[left[0]].text, self._servers[left[0]])
+        self.say(f"{left[0]}: {text}", "failed")
 
     def action_back(self) -> None:
         self.app.pop_screen()

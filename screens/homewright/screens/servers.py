@@ -158,9 +158,7 @@ State     reached: signed in by key, and sudo works without a password
             seen = look("running")
             return f"{seen.mark(self.ascii)} trying …", seen.tone
         seen = look("done" if reach.ok else "pending" if reach.new else "failed")
-        # The row says already which server it is.
-        text = reach.text.removeprefix(server.name).lstrip().removeprefix(f"({server.address})").lstrip()
-        return f"{seen.mark(self.ascii)} {text}", seen.tone
+        return f"{seen.mark(self.ascii)} {beside_its_name(reach.text, server)}", seen.tone
 
     @on(Table.Highlighted)
     def _detail(self) -> None:
@@ -386,10 +384,19 @@ State     reached: signed in by key, and sudo works without a password
             self._without = missing
             self.say(f"{reach.text.rstrip('.')}: ctrl+n once more goes on without {', '.join(missing)}.", "failed")
         else:
-            self.say(f"{first}: {reach.text}", "failed")
+            self.say(f"{first}: {beside_its_name(reach.text, site.server(first))}", "failed")
 
     def action_back(self) -> None:
         self.backward()
+
+
+def beside_its_name(text: str, server: Server) -> str:
+    """What is said of a server where its name stands before it: it is not said again."""
+    both = f"{server.name} ({server.address})"
+    for begin in (f"{both} ", f"{server.name} "):
+        if text.startswith(begin):
+            return text.removeprefix(begin)
+    return text.replace(f" of {both}", "").replace(f"sudo on {server.name} ", "sudo ")
 
 
 class ServerBox(Box["ServerAnswer"]):
