@@ -182,7 +182,7 @@ def second_interface(lab: Lab, server: str) -> Iterator[str]:
     subprocess.run(as_root(["ip", "link", "set", ends[0], "up"]), check=True)
     try:
         lab.lxc("config", "device", "add", server, "eth1", "nic", "nictype=physical", f"parent={ends[1]}", "name=eth1")
-        lab.on(server, "n=0; until ip link set eth1 up; do n=$((n+1)); [ $n -lt 50 ]; sleep 0.1; done")
+        lab.on(server, "n=0; until ip link set eth1 up; do n=$((n+1)); [ $n -lt 50 ] || exit 1; sleep 0.1; done")
         yield "eth1"
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):

@@ -45,7 +45,7 @@ def another_network(lab: Lab, server: str, gateway: str) -> Iterator[str]:
         ip("netns", "exec", space, "ip", "address", "add", f"{gateway}/24", "dev", ends[1])
         ip("netns", "exec", space, "ip", "link", "set", ends[1], "up")
         lab.lxc("config", "device", "add", server, "eth1", "nic", f"network={name}", "name=eth1")
-        lab.on(server, "n=0; until ip link set eth1 up; do n=$((n+1)); [ $n -lt 50 ]; sleep 0.1; done")
+        lab.on(server, "n=0; until ip link set eth1 up; do n=$((n+1)); [ $n -lt 50 ] || exit 1; sleep 0.1; done")
         yield "eth1"
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
