@@ -15,6 +15,7 @@ from homewright.engine.context import Context
 from homewright.engine.conversation import Conversation
 from homewright.engine.events import BESIDE, Event, Kind
 from homewright.engine.journal import Reader
+from homewright.engine.journal.writer import Writer
 from homewright.engine.lines import describe
 from homewright.engine.order import Turn, beginnings, left_s
 from homewright.engine.runner_process import Ending
@@ -178,6 +179,24 @@ def test_what_has_nothing_to_do_here_counts_neither_as_done_nor_as_to_come(
     assert told[0]["percent"] < 10, "90/20 has just begun"
     assert 5 < told[0]["left_s"] <= 12, "90/20 of six seconds, and 90/40 of six if it may run"
     assert {event["left_s"] > 60 for event in told} == {False}
+
+
+def test_what_has_nothing_to_take_back_counts_neither_as_done_nor_as_to_come(
+    state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Writer(state, "r0")
+    before.change(before.add_run(action=Action.RUN, state=State.SUCCEEDED, created=0.0))
+    for host in ("", *HOSTS):
+        about = {"stage": "90", "title": "20", "runner": "python", "position": 0}
+        before.change(before.add_step("90/20", host, **about, state=State.SUCCEEDED, started=0.5))
+    before.close()
+    long = {"minutes": 30}
+    world = Beside(state, graph(tmp_path, n1=long, n3=long, n4=long), monkeypatch)
+    assert world.engine(action=Action.ROLLBACK).state is State.ROLLED_BACK
+    told = [event.data for event in Reader(state).events("r1", limit=10_000) if event.kind == Kind.PROGRESS]
+    assert told[0]["percent"] < 10, "90/20 has just begun"
+    assert 0 < told[0]["left_s"] <= 6, "90/20 of six seconds; no other was ever begun"
+    assert told[-1] == {"percent": 100.0, "left_s": 0.0}
 
 
 def test_a_failure_keeps_off_only_what_depends_on_it(world: Beside) -> None:

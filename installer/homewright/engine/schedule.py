@@ -404,6 +404,8 @@ class Schedule:
         elapsed = {step: now - began for step, began in self._began.items()}
         # What has nothing to do here neither has been done nor is still to come; it keeps its place in the order.
         real = {step.id for step in self._steps if step.hosts} - self._waived
+        if self._action is Action.ROLLBACK:
+            real = {step for step in real if not self._nothing_to_take_back(step)}
         percent = progress(
             Portion(step.minutes, self._states[step.id], elapsed.get(step.id, 0))
             for step in self._steps
