@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shlex
@@ -9,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,6 +136,36 @@ def test_without_a_terminal_it_says_where_things_stand(homewright: Run) -> None:
     document = json.loads(homewright("--json").stdout)
     assert [site["name"] for site in document["sites"]] == ["attic", "cellar"]
     assert document["version"] == 1
+
+
+def test_plain_is_taken_by_every_command_before_and_behind_it(homewright: Run) -> None:
+    def without(parser: argparse.ArgumentParser) -> Iterator[str]:
+        below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        for action in below:
+            for child in action.choices.values():
+                yield from without(child)
+        if not below and "--plain" not in parser._option_string_actions:
+            yield parser.prog
+
+    assert list(without(build_parser())) == []
+    homewright("site", "new", "attic", "--server", "s1=ann@10.0.0.1")
+    for verb in ("plan",), ("site", "show"), ("status",):
+        said = homewright(*verb)
+        for words in (("--plain", *verb), (*verb, "--plain")):
+            plain = homewright(*words)
+            assert (plain.returncode, plain.stdout, plain.stderr) == (said.returncode, said.stdout, said.stderr)
+
+
+def test_plain_says_where_things_stand_on_a_terminal_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("CONFIG", "STATE", "CACHE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOMEWRIGHT_SITE", raising=False)
+    monkeypatch.setattr(cli, "full_screen", lambda *_: True)
+    assert cli.main(["--plain"]) == 0
+    assert capsys.readouterr().out.startswith("Help: homewright --help\n\nThere is no site yet.\n")
 
 
 def test_a_broken_site_is_part_of_where_things_stand(homewright: Run, tmp_path: Path) -> None:

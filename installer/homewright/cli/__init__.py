@@ -110,6 +110,12 @@ def global_options(suppress: bool) -> Parser:
     options.add_argument(
         "--json", action="store_true", default=argparse.SUPPRESS if suppress else False, help="print JSON"
     )
+    options.add_argument(
+        "--plain",
+        action="store_true",
+        default=argparse.SUPPRESS if suppress else False,
+        help="line by line, as every verb is; without a verb: where things stand, in place of the wizard",
+    )
     return options
 
 
@@ -236,7 +242,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def run_face(options: argparse.Namespace, output: Any) -> int:
-    """The full-screen program, where the terminal can show it; else where things stand, line by line.
+    """The full-screen program, where the terminal can show it; else, or with --plain, where things stand in lines.
 
     Raises SiteError where a site was named that is not there: neither would show it, nor say so.
     """
@@ -250,7 +256,11 @@ def run_face(options: argparse.Namespace, output: Any) -> int:
             raise no_site(str(file), by_environment=not options.site) from None
         except OSError:
             pass  # whoever reads it says why that cannot be
-    if options.json or not full_screen(sys.stdin.isatty() and sys.stdout.isatty(), os.environ.get("TERM", "")):
+    if (
+        options.json
+        or options.plain
+        or not full_screen(sys.stdin.isatty() and sys.stdout.isatty(), os.environ.get("TERM", ""))
+    ):
         from homewright.cli.standing import run
 
         return run(options, output)

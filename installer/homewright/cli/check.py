@@ -29,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--reason", metavar="R", help="why the warning is acceptable here")
     parser.add_argument("--yes", action="store_true", help="do not ask before a fix")
-    parser.add_argument("--plain", action="store_true", help="line by line, which is also the default")
 
 
 def run(args: argparse.Namespace, output: Output) -> int:

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def add_arguments(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from homewright.cli import global_options
+
+    shared = [global_options(suppress=True)]
     listed = "the states of the cluster that were saved: before changes of its control plane, and once a day"
-    child = actions.add_parser("snapshots", help=listed, description=listed)
-    child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+    actions.add_parser("snapshots", help=listed, description=listed, parents=shared)
     now = "save the state of the cluster as it is now"
-    child = actions.add_parser("save", help=now, description=now)
-    child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+    child = actions.add_parser("save", help=now, description=now, parents=shared)
     runs.add_start_arguments(child)
     back = "put the cluster back to a saved state, on every control plane; says first what that costs"
-    child = actions.add_parser("restore", help=back, description=back)
-    child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+    child = actions.add_parser("restore", help=back, description=back, parents=shared)
     child.add_argument("snapshot", metavar="STATE", nargs="?", help="such as s1/20260131T120000Z.db")
     runs.add_start_arguments(child)
 

@@ -18,11 +18,13 @@ FAULTS = ("clock", "resolv", "port", "disk", "hostname", "mtu", "loss", "dns", "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from homewright.cli import global_options
+
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    shared = [global_options(suppress=True)]
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
-        child: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-        child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+        child: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text, parents=shared)
         return child
 
     up = action("up", "make the practice servers, or what is missing of them, and the site practice")

@@ -19,11 +19,13 @@ ARCHITECTURES = ("amd64", "arm64")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from homewright.cli import global_options
+
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    shared = [global_options(suppress=True)]
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
-        child: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-        child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+        child: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text, parents=shared)
         child.add_argument(
             "--architecture", choices=ARCHITECTURES, action="append", help="of the servers (amd64); may be repeated"
         )

@@ -33,7 +33,6 @@ _SGR = re.compile(r"\x1b\[[0-9;:]*m")
 
 def add_watch_arguments(parser: argparse.ArgumentParser) -> None:
     """How a run is shown."""
-    parser.add_argument("--plain", action="store_true", help="line by line, which is also the default")
     parser.add_argument("--jsonl", action="store_true", help="every event as a line of JSON")
     said = "be in control of the run while you watch: ask whoever has it, and answer here who asks you"
     parser.add_argument("--take", action="store_true", help=said)

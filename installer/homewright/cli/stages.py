@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from homewright.cli import global_options
+
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    new = actions.add_parser("new", help="write a stage.yaml beside numbered playbooks, so that --stages DIR runs them")
+    about = "write a stage.yaml beside numbered playbooks, so that --stages DIR runs them"
+    new = actions.add_parser("new", help=about, parents=[global_options(suppress=True)])
     new.add_argument("folder", metavar="DIR", type=Path, help="the folder of the playbooks, or one above such folders")
     new.add_argument("--id", metavar="ID", default="", help="the stage's id; by default the number of its folder")
     new.add_argument("--title", metavar="TITLE", default="", help="what it is called; by default as its folder is")
     new.add_argument("--dry-run", action="store_true", help="show what would be written, and write nothing")
-    new.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
 
 
 def run(args: argparse.Namespace, output: Output) -> int:

@@ -35,7 +35,8 @@ class Standing:
 def run(args: argparse.Namespace, output: Output) -> int:
     files = _site_files(args.site)
     standings = [_standing(file, args.state) for file in files]
-    output.line("The full-screen program needs a terminal; here is the same, line by line. Help: homewright --help")
+    why = "" if args.plain else "The full-screen program needs a terminal; here is the same, line by line. "
+    output.line(f"{why}Help: homewright --help")
     output.line()
     for standing in standings:
         output.line(f"site {standing.name}: {standing.says}")
