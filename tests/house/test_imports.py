@@ -78,6 +78,14 @@ def test_what_the_screens_read_needs_no_pydantic(module: str) -> None:
     }  # fmt: skip
 
 
+def test_whoever_reads_the_last_checks_loads_nothing_that_checks() -> None:
+    """Each apply does, before its engine starts: what signs in to servers is a third of what it would load."""
+    code = "import homewright.cli.preflight, homewright.checks.reports, sys; print(*sys.modules)"
+    modules = loaded(code)
+    assert "homewright.checks.models" in modules
+    assert not modules & {"paramiko", "homewright.checks.running", "homewright.discovery.parsing"}
+
+
 def test_the_first_frame_imports_no_heavy_room(tmp_path: Path) -> None:
     site = tmp_path / "CONFIG" / "homewright" / "attic" / "site.yaml"
     site.parent.mkdir(parents=True)

@@ -7,10 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TypeVar
-
-from pydantic import ValidationError
+from typing import Literal
 
 from homewright.checks import profiles
 from homewright.checks.catalogue import BY_ID, CHECKS
@@ -18,18 +15,20 @@ from homewright.checks.ground import Ground
 from homewright.checks.judging import hosts_of, judge, subjects, to_judge_again
 from homewright.checks.measurements import Measurements
 from homewright.checks.measuring import Wanted, measure
-from homewright.checks.models import Document, Key, Report
+from homewright.checks.models import Key, Report
+from homewright.checks.reports import REPORT as REPORT
+from homewright.checks.reports import fits as fits
+from homewright.checks.reports import keep as keep
+from homewright.checks.reports import kept
+from homewright.checks.reports import recorded as recorded
 from homewright.discovery import gather
 from homewright.discovery import recorded as recorded_facts
 from homewright.discovery.facts import HostFacts
-from homewright.errors import HomewrightError, StateError
+from homewright.errors import HomewrightError
 from homewright.site.models import Site
 from homewright.site.paths import StateFolder, write_atomically
 
-REPORT = "checks.json"
 MEASURED = "measurements.json"
-
-Kept = TypeVar("Kept", bound=Document)
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def _again(
     facts, unreachable, fresh = _look(site, state, asked, wanted(site, keys), on_event, timeout)
     known = {name: found for name, found in recorded_facts(state).items() if name not in asked} | facts
     away = {host: why for host, why in report.unreachable.items() if host not in asked} | unreachable
-    measured = merged(_kept(state.root / MEASURED, Measurements) or Measurements(), fresh)
+    measured = merged(kept(state.root / MEASURED, Measurements) or Measurements(), fresh)
     ground = Ground(site, known, measured, away, frozenset(done))
     findings = judge(ground, profiles.load(site.profile), only=keys)
     judged = {finding.key for finding in findings}
@@ -148,23 +147,6 @@ def _again(
     report = report.model_copy(update={"findings": standing}).updated(findings, time.time(), away)
     _keep(state, report, measured)
     return report
-
-
-def recorded(state: StateFolder) -> Report | None:
-    """The last report; None where nothing was checked yet, or where the file is of another version."""
-    return _kept(state.root / REPORT, Report)
-
-
-def keep(state: StateFolder, report: Report) -> None:
-    """Replace the last report. Raises StateError."""
-    write_atomically(state.root / REPORT, report.model_dump_json(indent=1).encode() + b"\n")
-
-
-def fits(site: Site, report: Report) -> bool:
-    """Whether a report is about these servers, judged by this profile."""
-    about = {host for finding in report.findings for host in finding.subjects} | report.unreachable.keys()
-    named = {server.name for server in site.servers}
-    return report.site == site.name and report.profile == site.profile and about == named
 
 
 def concerned(site: Site, report: Report, keys: Collection[Key]) -> list[str]:
@@ -278,14 +260,3 @@ def _look(
 def _keep(state: StateFolder, report: Report, measured: Measurements) -> None:
     write_atomically(state.root / MEASURED, measured.model_dump_json(indent=1).encode() + b"\n")
     keep(state, report)
-
-
-def _kept(file: Path, kind: type[Kept]) -> Kept | None:
-    try:
-        return kind.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StateError(f"{file} cannot be read.", f"{error.strerror or error}.") from error
-    except ValidationError:
-        return None  # of another version, or cut: what it held can be found out again

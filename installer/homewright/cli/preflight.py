@@ -25,21 +25,23 @@ def require(site: Site, state: StateFolder, output: Output) -> bool:
     A server that is away blocks nothing: its findings are unknown, and the run says so itself. In a rehearsal nothing
     is done for real, so nothing is in the way.
     """
-    from homewright.checks import running
-    from homewright.cli.check import look
-    from homewright.cli.findings import named
+    from homewright.checks import reports
     from homewright.site.rehearsed import Rehearsed
 
     if Rehearsed.of(state) is not None:
         return False
-    report = running.recorded(state)
-    fresh = report is None or not running.fits(site, report)
+    report = reports.recorded(state)
+    fresh = report is None or not reports.fits(site, report)
     if report is None or fresh:
+        from homewright.cli.check import look
+
         output.progress("The servers have not been checked yet: checking them.")
         state.create()
         report = look(output, site, state, [server.name for server in site.servers])
     blocking = report.blocking()
     if blocking:
+        from homewright.cli.findings import named
+
         raise ChecksFailed(
             f"{len(blocking)} failed check{'' if len(blocking) == 1 else 's'} "
             f"{'stands' if len(blocking) == 1 else 'stand'} in the way.",
@@ -51,11 +53,12 @@ def require(site: Site, state: StateFolder, output: Output) -> bool:
 
 def warnings(site: Site, state: StateFolder) -> Iterator[str]:
     """What a plan says of the last checks."""
-    from homewright.checks import running
-    from homewright.cli.findings import summary
+    from homewright.checks import reports
 
-    report = running.recorded(state) if (state.root / running.REPORT).exists() else None
-    if report is None or not running.fits(site, report):
+    report = reports.recorded(state) if (state.root / reports.REPORT).exists() else None
+    if report is None or not reports.fits(site, report):
         yield "The servers have not been checked yet; apply does so first. To look before: homewright check"
     elif report.blocking():
+        from homewright.cli.findings import summary
+
         yield next(summary(report))

@@ -171,25 +171,25 @@ class PlanningServices:
 
     def outlook(self, site: Site, plan: Plan, state: StateFolder) -> Outlook:
         """What bears on approving this plan. Raises StateError."""
-        from homewright.checks import running
+        from homewright.checks import reports
         from homewright.planning import kept
         from homewright.site.rehearsed import Rehearsed
 
-        report = running.recorded(state)
+        report = reports.recorded(state)
         return Outlook(
             plan,
             kept.since_last(state, plan),
-            report if report is not None and running.fits(site, report) else None,
+            report if report is not None and reports.fits(site, report) else None,
             Rehearsed.of(state) is not None,
         )
 
     def was_checked(self, site: Site, state: StateFolder) -> bool:
         """Whether the checks have looked at these servers, or need not: in a rehearsal nothing is done for real."""
-        from homewright.checks import running
+        from homewright.checks import reports
         from homewright.site.rehearsed import Rehearsed
 
-        report = running.recorded(state)
-        return (report is not None and running.fits(site, report)) or Rehearsed.of(state) is not None
+        report = reports.recorded(state)
+        return (report is not None and reports.fits(site, report)) or Rehearsed.of(state) is not None
 
     def approve(self, state: StateFolder, plan: Plan) -> None:
         """Keep what was agreed to: a later plan is compared with it. Raises StateError."""
