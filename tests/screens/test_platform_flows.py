@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from piloting import Compare, Make, both, closed, complains, drive, page, shows, text_of, until
@@ -191,6 +192,22 @@ def test_the_kind_of_cluster_is_proposed_with_its_reason(make_app: Make) -> None
     assert files.load(file).platform.cluster == "kubeadm"
 
 
+def test_services_that_no_stage_brings_are_told(make_app: Make, tmp_path: Path) -> None:
+    file, _ = lay_out("attic", platform__cluster="kubeadm", platform__optional=["prometheus"])
+    folder = tmp_path / "stages" / "prometheus"
+    folder.mkdir(parents=True)
+    (folder / "stage.yaml").write_text("id: 40/optional/prometheus\ntitle: Prometheus\nsummary: Figures.\nsteps: []\n")
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("platform", ("12 of these services have no stage",), file=file, name="attic")(pilot)
+        pilot.app.screen.query_one("#service-ollama", Tick).on = True
+        await until(pilot, shows(pilot, "13 of these services have no stage"))
+
+    app = make_app()
+    app.options.stages = [str(tmp_path / "stages")]
+    drive(app, SIZE, flow)
+
+
 @both
 def test_platform_of_a_healthy_site(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
     file, _ = lay_out("attic", zone="home.internal", platform__optional=["ollama", "awx"])
@@ -203,7 +220,7 @@ def test_platform_where_things_are_wrong(snap_compare: Compare, make_app: Make, 
     nodes = [{"name": "n1", "host": "elder", "role": "control-plane", "cpu": 4}]
     answers = {"platform__tls__issuer": "letsencrypt", "platform__cluster": "kubeadm", "instances__nodes": nodes}
     file, _ = lay_out("trouble", **answers)
-    steps = (("The platform asks for",), "ctrl+n", ("✗ Certificates",))
+    steps = (("The platform asks for", "have no stage"), "ctrl+n", ("✗ Certificates",))
     act = page("platform", *steps, file=file, name="trouble")
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
@@ -211,7 +228,7 @@ def test_platform_where_things_are_wrong(snap_compare: Compare, make_app: Make, 
 @both
 def test_services_and_accounts(snap_compare: Compare, make_app: Make, size: tuple[int, int]) -> None:
     file, _ = lay_out("attic", platform__optional=["prometheus"], platform__cluster="microk8s")
-    act = page("platform", ("It asks for",), "shift+tab " * 6 + "shift+tab", file=file, name="attic")
+    act = page("platform", ("It asks for", "have no stage"), "shift+tab " * 6 + "shift+tab", file=file, name="attic")
     assert snap_compare(make_app(), terminal_size=size, run_before=act)
 
 

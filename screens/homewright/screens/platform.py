@@ -247,6 +247,14 @@ homewright site secret set NAME
                     "$text-warning",
                 )
             )
+        elif self._stages is not None and plan.chosen and (without := _without_stage(plan.costs, self._stages)):
+            lines.append(
+                Content.styled(
+                    f"{look('warning').mark(self.ascii)} {without} of these services have no stage in this version "
+                    "yet: that they are wanted is kept for later. Plan shows what runs now.",
+                    "$text-warning",
+                )
+            )
         self.query_one("#asked", Static).update(Content("\n").join(lines))
 
     def _fits_too(self, plan: PlatformPlan, one: Cost) -> str:
@@ -355,6 +363,12 @@ PUBLIC = "Every browser trusts it; the zone must be public, yours, and at Cloudf
 def _sum(costs: Sequence[Cost]) -> str:
     total = [sum(getattr(one, part) for one in costs) for part in ("cpu", "memory", "disk")]
     return f"Together they ask for {total[0]:.1f} CPUs, {total[1]:.1f} GiB of memory and {total[2]:.0f} GiB of disk"
+
+
+def _without_stage(costs: Sequence[Cost], stages: Sequence[str]) -> int:
+    """How many of the services that are wanted no stage would install."""
+    brought = {stage.rpartition("/")[2] for stage in stages} | ({"coredns"} if "40/core/dns" in stages else set())
+    return sum(one.wanted and one.id not in brought for one in costs)
 
 
 class PasswordBox(Box[bool]):
