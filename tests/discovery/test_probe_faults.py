@@ -379,9 +379,9 @@ def test_packages_are_read_of_dpkgs_list_where_they_are_wholly_there(
     ("lines", "held"),
     [
         (["1: POSIX  ADVISORY  WRITE 1 {} 0 EOF"], True),
-        (["1: FLOCK  ADVISORY  WRITE 1 00:1:7 0 EOF", "2: OFDLCK ADVISORY  WRITE 1 {} 0 EOF"], True),
+        (["1: FLOCK  ADVISORY  WRITE 1 00:1:7 0 EOF", "2: POSIX  ADVISORY  WRITE 1 {} 0 EOF"], True),
         (["1: POSIX  ADVISORY  READ 1 00:1:7 0 EOF", "1: -> POSIX  ADVISORY  WRITE 1 {} 0 EOF"], False),
-        (["1: FLOCK  ADVISORY  WRITE 1 {} 0 EOF"], False),
+        (["1: FLOCK  ADVISORY  WRITE 1 {} 0 EOF", "2: OFDLCK ADVISORY  WRITE -1 {} 0 EOF"], False),
         (["1: POSIX  ADVISORY  WRITE 1 00:1:7 0 EOF"], False),
         ([], False),
     ],

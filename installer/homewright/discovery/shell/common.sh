@@ -2,8 +2,19 @@
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 unset LANGUAGE
 have() { command -v "$1" >/dev/null 2>&1; }
-begin() { printf '\n\036source %s\n' "$1"; printf '\n\036source %s\n' "$1" >&2; }
-end() { code=$1; printf '\n\036exit %s\n' "$1"; }
+# the end of a source goes out with the beginning of the next: each piece is a packet for two programs to encrypt and read
+closing=
+begin() {
+    if [ -n "$closing" ]; then printf '\n\036exit %s\n\n\036source %s\n' "$closing" "$1"; else printf '\n\036source %s\n' "$1"; fi
+    printf '\n\036source %s\n' "$1" >&2
+    closing=
+}
+end() { code=$1 closing=$1; }
+# flush: where no other source comes
+flush() {
+    if [ -n "$closing" ]; then printf '\n\036exit %s\n' "$closing"; fi
+    closing=
+}
 # late: something had to be ended, and the time for the whole probe is nearly up
 slow=
 late() {

@@ -60,6 +60,7 @@ elif have sudo; then
     printf '%s\n' "deadline=$deadline limit='$limit' release=$release; printf '\n\036exit 0\n'
 $COMMON_PART
 $ROOT_PART
+flush
 exit 0" 2>/dev/null | sudo -n -- sh -s -- homewright discover
     code=$?
     # 1 is sudo's own: the part for root cannot end so
@@ -226,5 +227,6 @@ date +%s.%N
 end 0
 begin done
 end 0
+flush
 } 2>&1 >&5)
 printf '%s\n' "$errors" >&2

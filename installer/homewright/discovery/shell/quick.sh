@@ -233,12 +233,21 @@ for d in /sys/bus/pci/devices/*; do
     address=${d##*/}
     group=${groups#* "$address"=}
     if [ "$group" = "$groups" ]; then group=; else group=${group%% *}; fi
-    printf '%s' "$address"
-    for f in class vendor device; do first "$d/$f"; printf '|%s' "$line"; done
-    uevent "$d/uevent"
-    first "$d/boot_vga"
-    printf '|%s|%s|%s\n' "$driver" "$group" "$line"
-done
+    first "$d/class"
+    class=$line
+    first "$d/vendor"
+    vendor=$line
+    first "$d/device"
+    device=$line
+    # what the bus tells comes after the driver, and is long
+    driver=
+    while IFS='=' read -r key value; do
+        case $key in DRIVER) driver=$value ;; PCI_*) break ;; esac
+    done <"$d/uevent"
+    line=
+    [ ! -e "$d/boot_vga" ] || first "$d/boot_vga"
+    printf '%s|%s|%s|%s|%s|%s|%s\n' "$address" "$class" "$vendor" "$device" "$driver" "$group" "$line"
+done 2>/dev/null
 end 0
 begin iommu
 for d in /sys/class/iommu/*; do [ -e "$d" ] && printf '%s\n' "${d##*/}"; done
@@ -325,10 +334,11 @@ end 0
 begin package-locks
 if have ls; then
     files='/var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock'
-    # dpkg and apt lock by fcntl, to write (lock(2) of others keeps them from nothing): no such lock, none on these files
+    # dpkg and apt lock by fcntl(2), to write: no such lock, none on these files. A container sees those that other
+    # containers have on open files (OFDLCK)
     held=
     while read -r n kind how access pid rest; do
-        case $kind:$access in FLOCK:* | '->:'* | *:READ) ;; *) held=1; break ;; esac
+        case $kind:$access in POSIX:WRITE) held=1; break ;; esac
     done </proc/locks
     if [ -n "$held" ]; then inodes=$(ls -i $files 2>/dev/null); elif [ -d /var/lib/dpkg ]; then inodes=none; else inodes=; fi
     if [ -r /proc/locks ] && [ -n "$inodes" ]; then
@@ -424,4 +434,4 @@ if [ -r /etc/ufw/ufw.conf ]; then
 else
     end 127
 fi
-
+flush
