@@ -30,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
+    outcomes = _ask(args, output) if args.source is None else dict(_read(args.source, args.host))
     from homewright.discovery.facts import FactsDocument, Failure, HostFacts
 
-    outcomes = _ask(args, output) if args.source is None else dict(_read(args.source, args.host))
     facts = [outcome for outcome in outcomes.values() if isinstance(outcome, HostFacts)]
     for one in facts:
         _show(one, output)

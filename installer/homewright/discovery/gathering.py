@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING
 
 from homewright.access.connection import Connection, Endpoint
 from homewright.discovery.bundle import RawBundle
-from homewright.discovery.facts import HostFacts
-from homewright.discovery.parsing import parse
 from homewright.discovery.probe import probe
 from homewright.discovery.replay import replayed
 from homewright.discovery.turn import TURN
@@ -18,10 +17,13 @@ from homewright.site.models import Server, Site
 from homewright.site.paths import StateFolder, make_folder, write_atomically
 from homewright.site.rehearsed import Rehearsed
 
+if TYPE_CHECKING:
+    from homewright.discovery.facts import HostFacts
+
 AT_ONCE = 32
 """How many hosts are asked side by side; each is one SSH connection and waits nearly all the time."""
 
-OnEvent = Callable[[str, HostFacts | HomewrightError], None]
+OnEvent = Callable[[str, "HostFacts | HomewrightError"], None]
 
 
 def gather(
@@ -46,6 +48,9 @@ def gather(
     outcomes: dict[str, HostFacts | HomewrightError] = {}
     with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(servers) or 1), thread_name_prefix="discover") as pool:
         pending = {pool.submit(_ask, server, state, timeout, asked): server for server in servers}
+        # 0.1 s of loading, in which the servers work already
+        from homewright.discovery.parsing import parse
+
         for future in as_completed(pending):
             name = pending[future].name
             try:
