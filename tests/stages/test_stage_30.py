@@ -177,6 +177,7 @@ def test_a_server_with_systemd_resolved_routes_the_zone_alone(stage: StageOnServ
     )
     gone = (
         "apt-get -q -y -o Dpkg::Use-Pty=0 purge systemd-resolved libnss-resolve; rm -f /etc/resolv.conf; "
+        "! getent passwd systemd-resolve >/dev/null || userdel systemd-resolve; "  # the package leaves its account
         "rm -rf /etc/systemd/resolved.conf.d; mv /root/resolv.kept /etc/resolv.conf"
     )
     with broken(stage, last, install, gone):
