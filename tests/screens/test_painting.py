@@ -6,11 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from painted import Painted
 from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
 from textual.app import App, ComposeResult
 from textual.containers import Vertical, VerticalScroll
+from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.widgets import Static
 
 from homewright.screens.page import Box, Page
@@ -131,6 +134,82 @@ def test_scrolling_and_one_row_that_changes_paint_no_more_than_before() -> None:
         return painted
 
     assert asyncio.run(cells(Painting())) == asyncio.run(cells(Compositor()))
+
+
+class Sent(Painted, Sheet):
+    """Painted by the bytes alone that a terminal would be sent."""
+
+    CSS = """
+    VerticalScroll { height: 8; border: round green; }
+    Vertical { height: auto; }
+    Static { height: 2; }
+    #below { display: none; }
+    """
+
+
+async def said_in_every_way(pilot: Pilot[None]) -> None:
+    """Styles, a link, wide characters beside a frame, and rows that are scrolled over them."""
+    for number, words in enumerate(
+        ("[bold]bold[/] plain", "[red on blue]red[/][link='https://a.b']there[/]", "服务器 服务")
+    ):
+        pilot.app.screen.query_one(f"#field-{number}", Static).update(f"{words}\n" + "器" * 25)
+        await pilot.pause()
+    for rows in (3, 1, 0):
+        await scrolled(pilot, rows)
+    pilot.app.screen.query_one("#field-1", Static).update("short")
+    await pilot.pause()
+
+
+def test_the_bytes_that_are_sent_paint_what_is_meant_and_are_fewer() -> None:
+    async def run(compositor: Compositor) -> int:
+        app = Sent(compositor)
+        async with app.run_test(size=SIZE) as pilot:
+            await pilot.pause()
+            await said_in_every_way(pilot)
+            assert app.sent.rows == app.styled()
+        return app.sent.bytes
+
+    ours, theirs = asyncio.run(run(Painting())), asyncio.run(run(Compositor()))
+    assert ours < theirs
+
+
+def test_what_is_covered_is_not_rendered() -> None:
+    """A line of a log lies in eight containers: rendering them all took most of the time of a frame."""
+    asked: list[str] = []
+
+    class Seen(VerticalScroll):
+        def render_lines(self, crop: Region) -> list[Strip]:
+            asked.append(self.id or "")
+            return super().render_lines(crop)
+
+    class Two(Screen[None]):
+        def __init__(self) -> None:
+            super().__init__()
+            self._compositor = Painting()
+
+        def compose(self) -> ComposeResult:
+            with Seen(id="under"):
+                yield Static("\n".join(["all of it"] * SIZE[1]), id="over")
+
+    class Shown(App[None]):
+        CSS = "#over { height: 5; }"
+
+        def get_default_screen(self) -> Two:
+            return Two()
+
+    async def run() -> None:
+        app = Shown()
+        async with app.run_test(size=SIZE) as pilot:
+            await pilot.pause()
+            asked.clear()
+            app.screen.query_one("#over", Static).refresh()
+            await pilot.pause()
+            assert asked == []
+            app.screen.query_one("#over").styles.height = 3
+            await pilot.pause()
+            assert asked == ["under"]
+
+    asyncio.run(run())
 
 
 def test_every_page_and_box_is_painted_so() -> None:

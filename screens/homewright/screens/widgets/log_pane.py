@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
+from rich.console import RenderableType
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding
@@ -12,6 +14,7 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
 from homewright.screens.loglines import Batch, Line, LogLines
@@ -19,6 +22,48 @@ from homewright.screens.widgets.cells import TONES, fit
 
 _SGR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|\x1b[@-_]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+_EIGHTHS = 8
+"""The thumb of a scroll bar begins and ends at eighths of a cell."""
+
+
+class SteadyBar(ScrollBar):
+    """A scroll bar that is painted anew when it looks another way, not with every line that comes."""
+
+    window_virtual_size = Reactive(100, repaint=False)
+    window_size = Reactive(0, repaint=False)
+    position = Reactive(0.0, repaint=False)
+    _painted: tuple[int, int] | None = None
+
+    def render(self) -> RenderableType:
+        self._painted = self._thumb()
+        return super().render()
+
+    def watch_window_virtual_size(self) -> None:
+        self._moved()
+
+    def watch_window_size(self) -> None:
+        self._moved()
+
+    def watch_position(self) -> None:
+        self._moved()
+
+    def _moved(self) -> None:
+        self.call_later(self._compare)  # once all three are said: in between it seems to leave the end
+
+    def _compare(self) -> None:
+        if self._thumb() != self._painted:
+            self.refresh()
+
+    def _thumb(self) -> tuple[int, int]:
+        """Where the toolkit lets the thumb begin, and how long it is."""
+        height, window, lines = self.size.height, self.window_size, self.window_virtual_size
+        if not height or not window or window >= lines:
+            return 0, 0
+        thumb = max(1.0, window / (lines / height))
+        begins = (height - thumb) * (self.position / (lines - window))
+        return int(begins * _EIGHTHS), math.ceil(thumb * _EIGHTHS)
 
 
 class LogPane(ScrollView, can_focus=True):
@@ -53,7 +98,26 @@ class LogPane(ScrollView, can_focus=True):
         self.empty = empty
         self.found = ""
         self._shift = 0
+        self._width = 0
         self._tones: dict[str, Style] = {}
+
+    @property
+    def vertical_scrollbar(self) -> ScrollBar:
+        if self._vertical_scrollbar is None:
+            self._vertical_scrollbar = bar = SteadyBar(name="vertical", thickness=self.scrollbar_size_vertical)
+            bar.display = False
+            self.app._start_widget(self, bar)
+        return self._vertical_scrollbar
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.position = new_value
+        if round(old_value) != round(new_value):
+            self._repaint()
+
+    def _repaint(self) -> None:
+        """The lines again; the frame and the scroll bar stay as they are."""
+        self.refresh(self.scrollable_content_region.size.region)
 
     def show(self, lines: LogLines, empty: str = "") -> None:
         """Show other lines."""
@@ -86,7 +150,7 @@ class LogPane(ScrollView, can_focus=True):
             self.vertical_scrollbar.window_virtual_size = count
         self._to_end()
         if afresh or before < self.top + self.size.height:
-            self.refresh(self.size.region)  # within the frame: that stays as it is
+            self._repaint()
 
     def _to_end(self) -> None:
         if self.follow and self.lines is not None:
@@ -108,7 +172,7 @@ class LogPane(ScrollView, can_focus=True):
             self.follow = False
             self.post_message(self.ScrolledAway(self))
         self.scroll_to(y=y, animate=False, immediate=True)
-        self.refresh(self.size.region)
+        self._repaint()
 
     def action_by(self, amount: int) -> None:
         self._go(self.scroll_offset.y + amount)
@@ -142,10 +206,11 @@ class LogPane(ScrollView, can_focus=True):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         self._tones.clear()  # they are the theme's and the focus's; made once for all lines, not for each
+        self._width = self.scrollable_content_region.width
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        width = self.scrollable_content_region.width
+        width = self._width
         number = y + self.scroll_offset.y
         if self.lines is None or not len(self.lines):
             text = self.empty if y == 0 else ""
