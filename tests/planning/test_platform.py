@@ -72,6 +72,7 @@ def test_without_a_cluster_nothing_is_asked_for() -> None:
         assert words in found.why_fits and "take" not in found.why_fits
     decided = {one.topic: one.chosen for one in decide(site(1), hosts(1)).decisions}
     assert decided["room for the platform"] == "not asked for yet"
+    assert decided["cluster"] == "none yet (microk8s is proposed)"
 
 
 @pytest.mark.parametrize(

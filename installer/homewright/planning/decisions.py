@@ -91,8 +91,9 @@ def _of_gpus(found: GpuDocument) -> Iterator[Decision]:
 
 
 def _of_platform(planned: PlatformPlan) -> Iterator[Decision]:
-    yield Decision(topic="cluster", chosen=planned.cluster, why=planned.why)
     fits = {True: "it fits", False: "it does not fit", None: "unknown"}[planned.fits]
+    kind = planned.cluster
     if not planned.chosen:
-        fits = "not asked for yet"
+        kind, fits = f"none yet ({planned.cluster} is proposed)", "not asked for yet"
+    yield Decision(topic="cluster", chosen=kind, why=planned.why)
     yield Decision(topic="room for the platform", chosen=fits, why=planned.why_fits)
