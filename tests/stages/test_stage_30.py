@@ -91,6 +91,7 @@ def test_what_is_broken_is_seen_and_made_good(stage: StageOnServers, where: str,
     assert (verdict, why in reason, victim in reason) == ("broken", True, True), reason
     stage.run(DNS, hosts=[victim])
     stage.assert_proved(DNS)
+    assert stage.run(DNS, hosts=[victim]).changed == {victim: 0}
 
 
 def mirror_of(stage: StageOnServers, server: str) -> str:
