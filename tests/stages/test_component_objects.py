@@ -10,7 +10,7 @@ import pytest
 from cluster_of_paths import ClusterOfPaths
 
 from homewright.cluster import certificates as signed
-from homewright.cluster.client import Cluster
+from homewright.cluster.client import Cluster, ClusterForbidden
 from homewright.cluster.objects import is_of, marked
 from homewright.engine.runners.source import loaded
 from homewright.errors import HomewrightError
@@ -205,6 +205,81 @@ def test_the_zone_is_put_into_corednss_settings_and_taken_out_again(before: str)
 def test_somebodys_own_settings_for_the_zone_are_seen(settings: str, theirs: bool) -> None:
     assert names.serves(settings, "home.internal") is theirs
     assert names.serves(names.with_zone(KUBEADMS, zone.planned(SITE, {})), "home.internal") is False
+
+
+class CoreDns:
+    """An API with the cluster's own CoreDNS: its settings and its Deployment, where it is one and we may touch it."""
+
+    def __init__(self, *, deployed: bool = True, allowed: bool = True, text: str = KUBEADMS) -> None:
+        self.config: dict[str, Any] = {"metadata": {"resourceVersion": "7"}, "data": {names.KEY: text}}
+        template: dict[str, Any] = {"metadata": {"annotations": {}}}
+        self.deployed = {"metadata": {}, "spec": {"template": template}} if deployed else None
+        self.annotations = template["metadata"]["annotations"]
+        self.allowed = allowed
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        return self.config if path == names.CONFIG else self.deployed
+
+    def merge(self, path: str, change: dict[str, Any]) -> None:
+        if path == names.CONFIG:
+            self.config["data"] |= change["data"]
+            return
+        if not self.allowed:
+            raise ClusterForbidden("No.", "")
+        for name, value in change["spec"]["template"]["metadata"]["annotations"].items():
+            self.annotations.pop(name, None)
+            if value is not None:
+                self.annotations[name] = value
+
+
+def test_coredns_begins_anew_with_settings_that_were_changed_and_with_no_others() -> None:
+    """A pod that runs hears of them up to two minutes later, and of some of before meanwhile."""
+    plan = zone.planned(SITE, {})
+    there = CoreDns()
+    api = cast(Cluster, there)
+    assert names.put(api, plan)
+    first = dict(there.annotations)
+    assert list(first) == [names.RESTARTED]
+    assert not names.put(api, plan) and there.annotations == first
+    there.config["data"][names.KEY] = KUBEADMS
+    assert names.put(api, plan) and there.annotations != first
+    assert names.take(api)
+    assert there.annotations == {} and there.config["data"][names.KEY] == KUBEADMS, "as it was before"
+    assert not names.take(api)
+
+
+@pytest.mark.parametrize("there", [CoreDns(deployed=False), CoreDns(allowed=False)], ids=["no Deployment", "forbidden"])
+def test_a_coredns_that_cannot_begin_anew_reads_its_settings_in_its_own_time(there: CoreDns) -> None:
+    api = cast(Cluster, there)
+    assert names.put(api, zone.planned(SITE, {})) and there.annotations == {}
+    assert names.BEGIN in there.config["data"][names.KEY]
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ({"replicas": 3, "updatedReplicas": 2, "availableReplicas": 3, "observedGeneration": 2}, "settings of before"),
+        ({"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "observedGeneration": 1}, "not been looked at"),
+        ({"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "observedGeneration": 2}, ""),
+        (None, ""),
+    ],
+    ids=["an old one runs", "told a moment ago", "all anew", "no Deployment"],
+)
+def test_settings_are_read_when_all_of_coredns_has_begun_anew(status: dict[str, Any] | None, says: str) -> None:
+    found = deployment(**status or {})
+    found["spec"]["replicas"] = 2
+
+    class Api:
+        def find(self, path: str) -> dict[str, Any] | None:
+            return None if status is None else found
+
+        def list(self, path: str, **asked: str) -> list[dict[str, Any]]:
+            return []
+
+    found["metadata"]["namespace"] = "kube-system"
+    found["spec"]["selector"] = {"matchLabels": {"k8s-app": "kube-dns"}}
+    told = names.unread(cast(Cluster, Api()))
+    assert says in told and bool(told) is bool(says)
 
 
 SAID = """\

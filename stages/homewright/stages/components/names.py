@@ -2,24 +2,29 @@
 
 Its settings are the cluster's: a block of ours, between two marks, is put into them and taken out again, and nothing
 else of them is touched. Without it a pod asks whichever server of its node comes first, and half of them do not know
-the zone.
+the zone. CoreDNS' pods are then made anew, as `kubectl rollout restart` does it: a pod that runs hears of its settings
+from kubelet up to a minute and a half later, looks at them every half minute, and may come to some of before meanwhile.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
-from homewright.cluster.client import Cluster
+from homewright.cluster.client import Cluster, ClusterForbidden
 from homewright.engine.runners.host import Host, Proof, broken, proved
 from homewright.errors import HomewrightError
 from homewright.planning import zone
 from homewright.planning.zone import ZonePlan
 from homewright.site.models import Site
-from homewright.stages.components import proving
+from homewright.stages.components import proving, workloads
 
 CONFIG = "/api/v1/namespaces/kube-system/configmaps/coredns"
 KEY = "Corefile"
+DEPLOYMENT = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
+RESTARTED = "homewright.dev/restarted"
+"""On the template of CoreDNS' pods while our block is in its settings: when these were last changed."""
 BEGIN = "# The site's zone, kept by Homewright (40/core/dns)."
 END = "# End of Homewright's block."
 _BLOCK = re.compile(rf"{re.escape(BEGIN)}\n.*?{re.escape(END)}\n", re.DOTALL)
@@ -98,23 +103,47 @@ def put(api: Cluster, plan: ZonePlan) -> bool:
                 "take them away if nobody needs them",
             ],
         )
-    return _write(api, found, with_zone(text, plan))
+    return _write(api, found, with_zone(text, plan), datetime.now(UTC).isoformat())
 
 
 def take(api: Cluster) -> bool:
     """Have the block away; whether it was there."""
     found = api.find(CONFIG)
     text = ((found or {}).get("data") or {}).get(KEY)
-    return found is not None and isinstance(text, str) and _write(api, found, without_zone(text))
+    return found is not None and isinstance(text, str) and _write(api, found, without_zone(text), None)
 
 
-def _write(api: Cluster, found: dict[str, Any], text: str) -> bool:
+def _write(api: Cluster, found: dict[str, Any], text: str, restarted: str | None) -> bool:
     if text == found["data"][KEY]:
         return False
     # Somebody's change between our look and this is told as a conflict, and not lost.
     version = found["metadata"]["resourceVersion"]
     api.merge(CONFIG, {"metadata": {"resourceVersion": version}, "data": {KEY: text}})
+    _begin_anew(api, restarted)
     return True
+
+
+def _begin_anew(api: Cluster, restarted: str | None) -> None:
+    """Pods that begin with these settings take the place of those that run, one after the other.
+
+    Where CoreDNS is no Deployment, or we may not touch it, it reads its settings in its own time.
+    """
+    try:
+        if api.find(DEPLOYMENT) is not None:
+            api.merge(DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": {RESTARTED: restarted}}}}})
+    except ClusterForbidden:
+        return
+
+
+def unread(api: Cluster) -> str:
+    """Why a CoreDNS may still answer by settings of before, in a sentence; empty where all have begun anew."""
+    found = api.find(DEPLOYMENT)
+    if found is None:
+        return ""
+    status = found.get("status") or {}
+    if status.get("replicas", 0) > status.get("updatedReplicas", 0):
+        return "A CoreDNS with settings of before still runs."
+    return workloads.unready(api, DEPLOYMENT)
 
 
 def prove(api: Cluster, site: Site, plan: ZonePlan) -> Proof:

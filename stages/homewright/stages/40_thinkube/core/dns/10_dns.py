@@ -6,19 +6,21 @@ from homewright.engine.states import Verdict
 from homewright.stages.components import api, names, proving
 
 RELOADED_S = 180
-"""CoreDNS looks at its settings every 30 s, and kubelet brings them to it every minute."""
+"""Where its pods cannot be made anew: CoreDNS looks at its settings every 30 s, and kubelet brings them each minute."""
 
 
 def run(host: Host) -> None:
     plan = names.plan_of(host)
     with api.connect(host) as cluster:
         with host.task("Zone in CoreDNS") as task:
-            task.changed = names.put(cluster, plan)
+            changed = task.changed = names.put(cluster, plan)
         with host.task("Namespace of the proof") as task:
             task.changed = objects.apply(cluster, host.site.name, proving.namespace(host.site))
         with host.task("Names in pods") as task:
 
             def waiting() -> str:
+                if changed and (why := names.unread(cluster)):
+                    return why
                 proof: Proof = names.prove(cluster, host.site, plan)
                 return "" if proof.verdict == Verdict.PROVED else proof.reason
 
