@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from homewright.access.connection import CommandFailed, Connection, Endpoint
+from homewright.discovery.probe import probe
 from homewright.errors import StateError, Unreachable
 
 from .conftest import Account
@@ -37,6 +38,24 @@ def test_a_command_with_everything(connection: Connection) -> None:
         connection.run("echo broken >&2; exit 3")
     assert caught.value.completed.exit_code == 3
     assert "broken" in caught.value.why
+
+
+def test_the_servers_log_has_a_short_line_for_each_program_of_roots(connection: Connection, account: Account) -> None:
+    def logged() -> list[str]:
+        lines = account.practice.sh("journalctl --sync; journalctl -t sudo -o cat --no-pager").splitlines()
+        return [line for line in lines if f"{account.user} : " in line]
+
+    before = len(logged())
+    program = f"a='{'x' * 5000}'\nprintf '%s\\n' \"${{#a}}\""
+    assert connection.run(f"{program}; cat", sudo=True, stdin=b"and its input").stdout == "5000\nand its input"
+    assert connection.carry("id -u", mark="HOMEWRIGHT_TEST=1", sudo=True).stdout == "0\n"
+    assert list(connection.stream(program, sudo=True, timeout=60)) == ["5000"]
+    told = logged()[before:]
+    assert len(told) == 3 and all("# by Homewright, on standard input: " in line and len(line) < 400 for line in told)
+    assert "env HOMEWRIGHT_TEST=1 python3" in told[1]
+    assert probe(connection).source("sudo").exit_code == 0
+    (line,) = logged()[before + 3 :]
+    assert line.endswith("COMMAND=/usr/bin/sh -s -- homewright discover")
 
 
 def test_large_outputs_on_both_sides_do_not_block(connection: Connection) -> None:

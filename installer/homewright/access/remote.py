@@ -67,7 +67,7 @@ def sent(command: str | Sequence[str], *, sudo: bool, tty: bool = False) -> tupl
         return command_line(words, sudo=sudo), b""
     reader = 'IFS= read -r given && exec sh -c "$(printf %b "$given")"'
     given = words.replace("\\", r"\\").replace("\n", r"\n")
-    line = command_line(f"{reader} # Homewright's, on standard input: {shortened(words)}", sudo=True)
+    line = command_line(f"{reader} # by Homewright, on standard input: {shortened(words)}", sudo=True)
     return line, f"{given}\n".encode()
 
 
