@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from piloting import drive, open_page, opened, shows, until
@@ -13,6 +15,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Input
 
 from homewright.screens import typed_ahead
@@ -140,3 +143,29 @@ def test_a_key_whose_end_is_never_told_holds_up_the_next_one_for_a_while_only(mo
         await until(pilot, lambda: pilot.app.query_one("#one", Input).value == "abc")
 
     drive(Two(), (80, 24), flow)  # type: ignore[arg-type]  # any program can be driven
+
+
+def test_a_key_is_painted_without_waiting_for_the_next_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over SSH there are 30 frames a second at most, and a log that comes in uses some of them."""
+    monkeypatch.setattr("textual.screen.UPDATE_PERIOD", 1000.0)
+    painted: list[str] = []
+
+    class Typed(InOrder[None]):
+        def compose(self) -> ComposeResult:
+            yield Input()
+
+        def _display(self, screen: Screen[object], renderable: Any) -> None:
+            if renderable is not None:
+                painted.append(self.query_one(Input).value if self.query(Input) else "")
+            super()._display(screen, renderable)
+
+    async def run() -> None:
+        async with Typed().run_test(size=(80, 24)) as pilot:
+            for number in range(1, 6):
+                at_once(pilot, "x")
+                end = time.monotonic() + 20
+                while painted[-1:] != ["x" * number]:
+                    assert time.monotonic() < end, painted
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(run())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SLOW_FPS = "30"
-"""Frames a second over SSH: a key is painted within 33 ms. A heavy log makes few of them: `feed.SLOW_INTERVAL_S`."""
+"""Frames a second over SSH; what a key changes waits for none. A heavy log makes few of them: `feed.SLOW_INTERVAL_S`."""
 
 
 @dataclass(frozen=True)

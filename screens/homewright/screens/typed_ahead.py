@@ -87,6 +87,8 @@ class InOrder(App[Answer]):
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
+        # What it has changed is painted now: over a slow line the next frame may be 33 ms away.
+        self.screen.call_later(self.screen._on_timer_update)
         if self._ahead:
             await self._hand_out(self._ahead.popleft())
             self._wait()
