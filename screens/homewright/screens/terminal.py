@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SLOW_FPS = "30"
-"""Frames a second over SSH; what a key changes waits for none. A heavy log makes few of them: `feed.SLOW_INTERVAL_S`."""
+"""Frames a second over SSH; what a key changes waits for none. A heavy log makes few: `feed.SLOW_INTERVAL_S`."""
 
 
 @dataclass(frozen=True)
