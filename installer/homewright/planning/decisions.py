@@ -92,8 +92,8 @@ def _of_gpus(found: GpuDocument) -> Iterator[Decision]:
 
 def _of_platform(planned: PlatformPlan) -> Iterator[Decision]:
     fits = {True: "it fits", False: "it does not fit", None: "unknown"}[planned.fits]
-    kind = planned.cluster
+    kind = planned.cluster if planned.chosen else f"none yet ({planned.cluster} is proposed)"
     if not planned.chosen:
-        kind, fits = f"none yet ({planned.cluster} is proposed)", "not asked for yet"
+        fits = "not asked for yet"
     yield Decision(topic="cluster", chosen=kind, why=planned.why)
     yield Decision(topic="room for the platform", chosen=fits, why=planned.why_fits)
