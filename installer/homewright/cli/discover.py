@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     from homewright.discovery.facts import FactsDocument, Failure, HostFacts
 
     facts = [outcome for outcome in outcomes.values() if isinstance(outcome, HostFacts)]
-    for one in facts:
+    for one in facts if not output.json else ():
         _show(one, output)
     failures = [
         Failure(host=name, code=outcome.code, what=outcome.what, why=outcome.why, do=outcome.do)
