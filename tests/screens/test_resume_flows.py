@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from piloting import Compare, Make, both, drive, open_page, page, shows, text_of, until
@@ -26,6 +28,8 @@ from homewright.site.paths import StateFolder
 
 if TYPE_CHECKING:
     from conftest import Recorded
+
+    from homewright.screens.services_runs import Standing
 
 SIZE = (80, 24)
 PROVED = {("00/10", host): (Verdict.PROVED, "every name is there") for host in ("s1", "s2", "s3")}
@@ -201,6 +205,35 @@ def test_proofs_are_asked_again(make_app: Make, site: Path, engine: Engine) -> N
     drive(make_app(), SIZE, flow)
     assert engine.proved == [[], []]
     assert engine.told == ["cancel"]
+
+
+def test_a_look_from_before_tells_nothing_of_the_proofs_that_are_asked_again(
+    make_app: Make, services: Recorded, site: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine a look may take longer than a key: it said that all is proved, and not what had drifted."""
+    standing, late, looked = services.standing, threading.Event(), threading.Event()
+
+    def slow(*words: Any) -> Standing:
+        found = standing(*words)
+        if late.is_set() and not looked.is_set():
+            looked.set()
+            end = time.monotonic() + 30
+            while len(engine.proved) < 2 and time.monotonic() < end:
+                time.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(services, "standing", slow)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await open_page(pilot, site, "resume")
+        await until(pilot, shows(pilot, "All that was done is proved"))
+        late.set()
+        await until(pilot, looked.is_set)
+        engine.says[KEPT] = (Verdict.BROKEN, "gone meanwhile")
+        await pilot.press("v")
+        await until(pilot, shows(pilot, "Drifted since: 00/20"))
+
+    drive(make_app(), SIZE, flow)
 
 
 def test_taking_a_stage_back_wants_its_name(

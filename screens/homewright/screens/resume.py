@@ -298,6 +298,7 @@ of the step back. l shows the log. Leaving ends the proofs, and the run stands a
         if sitting is None or remains is None or self.jobs.running("begin"):
             return
         self._proving = True
+        self.jobs.forget("look")  # one from before tells of the proofs before
         self.say("Proving what was done …")
         machines = sorted(self._machines)
         self._proved_with = set(machines)
