@@ -14,6 +14,7 @@ from api_stand_in import StandIn, stand_in
 from homewright.errors import Unreachable
 from homewright.site.models import Site
 from homewright.workspaces.backends.kubernetes.api import Api
+from homewright.workspaces.backends.kubernetes.observed import Seen
 from homewright.workspaces.backends.kubernetes.usage import Usage
 from homewright.workspaces.followed import NOT_YET, Followed
 from homewright.workspaces.live import THE_CLUSTER, Live
@@ -376,3 +377,37 @@ def test_a_site_without_servers_has_the_age_of_its_cluster(there: ClusterWorkspa
         assert found.oldest() == found.heard_at and found.unreachable == {}
     finally:
         live.close()
+
+
+def test_states_that_change_by_time_alone_are_computed_in_turns(
+    server: StandIn, there: ClusterWorkspaces, followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands that start at once would take a second of every second, and every key would wait for it."""
+    server.pods_work = False
+    backend = there._backends["code-server"]
+    there._prepare(backend.template, lambda _: None)
+    users = [f"u{number}" for number in range(5)]
+    for user in users:
+        held, _ = backend.claim(Specification(key=Key(user=user), template="code-server", preset="standard"))
+        backend.converge(held)
+    until(lambda: [*states(followed).values()] == ["pending"] * 5)
+    monkeypatch.setattr("homewright.workspaces.followed._AT_ONCE", 2)
+    computed: list[str] = []
+    real = there.workspace_of
+
+    def workspace_of(seen: Seen, *more: Any) -> Workspace:
+        computed.append(seen.intent.user)
+        return real(seen, *more)
+
+    monkeypatch.setattr(there, "workspace_of", workspace_of)
+    later = time.time() + 60.0
+    monkeypatch.setattr("homewright.workspaces.followed.time.time", lambda: later)
+    for turn in (2, 2, 1, 0):
+        computed.clear()
+        followed.workspaces()
+        assert len(computed) == turn
+        users = [user for user in users if user not in computed]
+    assert not users, "each once"
+    later -= 3600.0  # a clock that was set back keeps none waiting
+    followed.workspaces()
+    assert len(computed) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from homewright.errors import HomewrightError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _SETTLED = (WorkspaceState.RUNNING, WorkspaceState.STOPPED)
 _AGAIN_S = 1.0
 """How often a state that depends on the time is computed anew, though nothing was heard of it."""
+_AT_ONCE = 500
+"""So many of these at one look, the longest waiting first: thousands that start at once keep no key waiting."""
 NOT_YET = "not everything of it has been looked at yet"
 
 
@@ -37,9 +40,8 @@ class Followed:
         self._lock = threading.Lock()
         self._index = Index(there.templates)
         self._found: dict[Place, tuple[Workspace, ...]] = {}
-        self._restless: set[Place] = set()
-        """Places whose state may change by time alone."""
-        self._computed_at = 0.0
+        self._restless: dict[Place, float] = {}
+        """Places whose state may change by time alone, and when it was computed, the one that waits longest first."""
         self._whole: dict[str, bool] = {}
         self._all: tuple[Workspace, ...] | None = None
         self._usage: dict[tuple[str, str], Usage] = {}
@@ -106,9 +108,8 @@ class Followed:
         now = time.time()
         with self._lock:
             due = self._index.take_changed()
-            if now - self._computed_at >= _AGAIN_S:
-                due |= self._restless
-                self._computed_at = now
+            waiting = takewhile(lambda one: abs(now - one[1]) >= _AGAIN_S, self._restless.items())
+            due.update([place for place, _ in islice(waiting, _AT_ONCE)])
             for namespace in self._index.namespaces:
                 whole = self._lists_are_whole(namespace)
                 if self._whole.get(namespace) != whole:
@@ -134,10 +135,9 @@ class Followed:
             self._found[place] = found
         else:
             self._found.pop(place, None)
-        if all(one.state in _SETTLED for one in found):
-            self._restless.discard(place)
-        else:
-            self._restless.add(place)
+        self._restless.pop(place, None)
+        if not all(one.state in _SETTLED for one in found):
+            self._restless[place] = now
         return found != before
 
     def _usage_of(self, namespace: str, seen: Seen) -> Usage | None:

@@ -71,6 +71,7 @@ class ClusterWorkspaces:
         """`authority` is the site's, for addresses that no issuer of the cluster signs."""
         self.api = api
         self.templates = {name: one for name, one in templates.items() if isinstance(one, PodTemplate)}
+        self._versions = {name: digest(one) for name, one in self.templates.items()}
         self.surroundings = surroundings(site)
         self.walls = walls(site)
         self._lookout = Lookout(api)
@@ -496,4 +497,4 @@ class ClusterWorkspaces:
 
     def workspace_of(self, seen: Seen, template: PodTemplate, now: float, used: Usage | None = None) -> Workspace:
         """What is seen of one, and what its pod uses, as everybody is shown it."""
-        return shown.workspace_of(seen, template, now, self.surroundings, used)
+        return shown.workspace_of(seen, template, self._versions[template.name], now, self.surroundings, used)

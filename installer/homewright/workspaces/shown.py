@@ -11,20 +11,19 @@ from homewright.workspaces.backends.kubernetes.states import judge
 from homewright.workspaces.backends.kubernetes.usage import Usage
 from homewright.workspaces.models import Workspace
 from homewright.workspaces.template_models import REPOSITORY_STEP, PodTemplate
-from homewright.workspaces.templates import digest
 
 
 def workspace_of(
-    seen: Seen, template: PodTemplate, now: float, surroundings: Surroundings, used: Usage | None = None
+    seen: Seen, template: PodTemplate, version: str, now: float, surroundings: Surroundings, used: Usage | None = None
 ) -> Workspace:
-    """What is seen of one at a moment (Unix seconds), and what its pod uses."""
+    """What is seen of one at a moment (Unix seconds), and what its pod uses. `version` is the template's digest."""
     intent, pod = seen.intent, seen.pod
     finding: Finding = judge(seen, now, template.probe.start_timeout_s)
     running = [one.running_since for one in pod.containers if one.running_since] if pod is not None else []
     notes = []
     if pod is not None and pod.preset not in ("", intent.preset):
         notes.append(f"It runs as {pod.preset}: its next start or restart makes it {intent.preset}.")
-    if intent.digest != digest(template):
+    if intent.digest != version:
         notes.append("Its template has changed since it was made: its next start brings what it says now.")
     notes += _notes_of_steps(pod)
     return Workspace(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -30,6 +32,14 @@ STALE_S = 10.0
 LOOKS = {"running": "done", "starting": "starting", "pending": "starting", "stopping": "stopping", "error": "failed"}
 """What the states of a workspace look like: one that runs is fine, not busy."""
 SORTS = ("user", "state", "node", "cpu", "mem", "idle")
+RANKS: dict[str, Callable[[Workspace], tuple[object, ...]]] = {
+    "state": lambda one: (str(one.state), *in_order(one)),
+    "node": lambda one: (natural(one.node), *in_order(one)),
+    "cpu": lambda one: (-(one.cpu or 0), *in_order(one)),
+    "mem": lambda one: (-(one.memory or 0), *in_order(one)),
+    "idle": lambda one: (one.last_active_at or 0, *in_order(one)),
+}
+"""By what they are sorted; by user and name otherwise, as they come."""
 
 
 class Workspaces(WorkspaceVerbs):
@@ -87,7 +97,7 @@ user's git signs in with.
         self._live: Live | None = None
         self._news = False
         """Something has changed since the last look; set from other threads."""
-        self._rows: dict[str, tuple[Workspace, bool, str, Row]] = {}
+        self._rows: dict[str, tuple[Workspace, bool, str, str, Row]] = {}
         """Of each workspace the row that was made of it, and what it was made from: most stay as they are."""
         self._order: tuple[str, ...] = ()
         self._found: dict[str, Workspace] = {}
@@ -172,7 +182,8 @@ user's git signs in with.
         if not same:
             self._found = {str(one.key): one for one in listing.workspaces}
             self._marked &= set(self._found)
-            self._rows = {key: made for key, made in self._rows.items() if key in self._found}
+            if self._rows.keys() - self._found.keys():
+                self._rows = {key: made for key, made in self._rows.items() if key in self._found}
             self._order = ()
         if listing.heard_at is not None:
             every = f"servers are looked at every {SERVERS_EVERY_S:.0f} s, the cluster is watched"
@@ -200,8 +211,10 @@ user's git signs in with.
             f"Looking at {listing.looking} …" if listing.looking else "No workspaces yet. Press n to make one."
         )
         if not self._order:
-            self._order = tuple(sorted(self._found, key=lambda key: self._rank(self._found[key])))
-        rows = [self._row(key, self._found[key]) for key in self._order]
+            rank = RANKS.get(self._sort, in_order)
+            self._order = tuple(key for key, _ in sorted(self._found.items(), key=lambda known: rank(known[1])))
+        now = self.now()
+        rows = [self._row(key, self._found[key], now) for key in self._order]
         failed = look("failed")
         for node, reason in sorted(listing.unreachable.items()):
             text = f"  {failed.mark(self.ascii)} {node} does not answer: {reason}"
@@ -211,24 +224,13 @@ user's git signs in with.
         self._about()
         self.refresh_bindings()
 
-    def _rank(self, one: Workspace) -> tuple[object, ...]:
-        name = in_order(one)
-        return {
-            "state": (str(one.state), *name),
-            "node": (natural(one.node), *name),
-            "cpu": (-(one.cpu or 0), *name),
-            "mem": (-(one.memory or 0), *name),
-            "idle": (one.last_active_at or 0, *name),
-        }.get(self._sort, name)
-
-    def _row(self, key: str, one: Workspace) -> Row:
-        marked, idle = key in self._marked, "–"
-        if one.last_active_at:
-            idle = age_text(self.now() - one.last_active_at)
-        doing = f"{idle} {self.acting.get(key, '')}"
+    def _row(self, key: str, one: Workspace, now: float) -> Row:
+        marked = key in self._marked
+        idle = age_text(now - one.last_active_at) if one.last_active_at else "–"
+        doing = self.acting.get(key, "")
         known = self._rows.get(key)
-        if known is not None and known[0] is one and known[1:3] == (marked, doing):
-            return known[3]
+        if known is not None and known[0] is one and known[1] == marked and known[2] == idle and known[3] == doing:
+            return known[4]  # of thousands all but a few, four times a second
         state, tone = self._state(key, one)
         cells: tuple[Cell, ...] = (
             f"{'*' if marked else ''}{one.key.user}",
@@ -241,7 +243,7 @@ user's git signs in with.
             idle,
         )
         row = Row(key, cells)
-        self._rows[key] = (one, marked, doing, row)
+        self._rows[key] = (one, marked, idle, doing, row)
         return row
 
     def _state(self, key: str, one: Workspace) -> tuple[str, str]:
@@ -259,10 +261,9 @@ user's git signs in with.
         listing = self.listing
         if listing is None:
             return
-        running = sum(1 for one in self._found.values() if str(one.state) == "running")
-        trouble = sum(1 for one in self._found.values() if str(one.state) in ("error", "unknown"))
-        words = [f"{len(self._found)}", f"{running} running"]
-        trouble += len(listing.unreachable)
+        states = Counter(str(one.state) for one in self._found.values())
+        words = [f"{len(self._found)}", f"{states['running']} running"]
+        trouble = states["error"] + states["unknown"] + len(listing.unreachable)
         words += [f"{trouble} need{'s' if trouble == 1 else ''} attention"] if trouble else []
         words += [f"{len(self._marked)} marked"] if self._marked else []
         table = self.query_one("#workspaces", Table)
