@@ -89,9 +89,11 @@ def stage(able_lab: Lab, practice: Practice, tmp_path_factory: pytest.TempPathFa
 
 
 def sizes(stage: LxdStage, server: str) -> set[int]:
-    """Where the disks of instances end, in bytes."""
-    told = stage.practice.on(server, "btrfs qgroup show -r --raw /var/lib/lxd/storage-pools/default")
-    words = (line.split() for line in told.splitlines() if line.startswith("0/"))
+    """Where the disks of instances end, in bytes. What was deleted the kernel takes away later: that is waited for."""
+    pool = "/var/lib/lxd/storage-pools/default"
+    cleaned = f"btrfs filesystem sync {pool} && timeout 120 btrfs subvolume sync -s 1 {pool} >/dev/null"
+    told = stage.practice.on(server, f"{cleaned} && btrfs qgroup show -r --raw {pool}")
+    words = (line.split() for line in told.splitlines() if line.startswith("0/") and "<" not in line)
     return {int(one[3]) for one in words if one[3] != "none"}
 
 
