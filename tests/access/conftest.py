@@ -18,6 +18,10 @@ from homewright.site import files
 from homewright.site.models import Server
 from homewright.site.paths import StateFolder
 
+SSHD_AGAIN = "systemctl reset-failed ssh; systemctl restart ssh"
+"""It has its new settings and listens when this ends. A reload ends before sshd has closed its port and opened it anew:
+who came then was refused."""
+
 
 @dataclass(frozen=True)
 class Practice:
@@ -77,7 +81,7 @@ def remove(account: Account) -> None:
     user = account.user
     account.practice.sh(
         f"pkill -KILL -u {user}; userdel -rf {user}; rm -f /etc/sudoers.d/*{user}*; "
-        f"f=/etc/ssh/sshd_config.d/{user}.conf; if [ -e $f ]; then rm $f; systemctl reload ssh; fi"
+        f"f=/etc/ssh/sshd_config.d/{user}.conf; if [ -e $f ]; then rm $f; {SSHD_AGAIN}; fi"
     )
 
 

@@ -16,7 +16,7 @@ from homewright.access.trust import Means, first_contact
 from homewright.errors import HomewrightError, HostKeyError, Unreachable
 from homewright.site.paths import StateFolder
 
-from .conftest import Account
+from .conftest import SSHD_AGAIN, Account
 
 pytestmark = pytest.mark.lab
 
@@ -35,7 +35,7 @@ def settings_for(account: Account, *lines: str) -> None:
     """Give sshd settings for this account alone."""
     block = "\\n".join((f"Match User {account.user}", *lines))
     file = f"/etc/ssh/sshd_config.d/{account.user}.conf"
-    account.practice.sh(f"printf '{block}\\n' > {file}; sshd -t && systemctl reload ssh")
+    account.practice.sh(f"printf '{block}\\n' > {file}; sshd -t && {{ {SSHD_AGAIN}; }}")
     in_force = account.practice.sh(f"sshd -T -C user={account.user},host=x,addr=192.0.2.1").lower()
     assert all(line.lower() in in_force for line in lines)
 
