@@ -27,6 +27,7 @@ from lxd import COMMAND, homewright, timed  # noqa: E402 - as above
 from practice_lab import own_lab  # noqa: E402 - as above
 
 from homewright.access.connection import Connection  # noqa: E402 - as above
+from homewright.access.endpoint import Endpoint  # noqa: E402 - as above
 from homewright.engine.fence import ask  # noqa: E402 - as above
 from homewright.engine.journal import Reader  # noqa: E402 - as above
 from homewright.engine.runners.request import HostRequest, StepRequest  # noqa: E402 - as above
@@ -53,6 +54,7 @@ class ByHand:
         self.practice = practice
         self.folder = folder
         self.inventory = folder / "inventory.yaml"
+        self.instances: dict[str, Endpoint] = {}
         state = str(practice.state.root)
         told = subprocess.run(
             [*COMMAND, "--site", str(site_file), "--state", state, "site", "inventory"], capture_output=True, check=True
@@ -61,8 +63,12 @@ class ByHand:
 
     def carry_out(self, asked: list[StepRequest]) -> None:
         """All of them; raises RuntimeError where one fails."""
-        for request in asked:
-            timed(f"  by hand: {request.step} {request.file.name}", lambda request=request: self._step(request))
+        try:
+            for request in asked:
+                timed(f"  by hand: {request.step} {request.file.name}", lambda request=request: self._step(request))
+        finally:
+            for endpoint in self.instances.values():
+                self._fence(endpoint, released=True)
 
     def _step(self, request: StepRequest) -> None:
         if request.file.suffix == ".yaml":
@@ -97,9 +103,13 @@ class ByHand:
         """An instance was made a moment ago, so nobody holds it; the servers are held all the time."""
         for host in hosts:
             if host.name not in self.practice.names:
-                record = {"controller": CONTROLLER, "fence": self.practice.fence, "run": "by hand", "released": False}
-                with Connection.open(request.endpoint(host)) as connection:
-                    ask(connection, record | {"retired": []})
+                self.instances[host.name] = request.endpoint(host)
+                self._fence(self.instances[host.name], released=False)
+
+    def _fence(self, endpoint: Endpoint, released: bool) -> None:
+        record = {"controller": CONTROLLER, "fence": self.practice.fence, "run": "by hand", "released": released}
+        with Connection.open(endpoint) as connection:
+            ask(connection, record | {"retired": []})
 
 
 def rounds(site: Path, state: Path, folder: Path) -> Iterator[float]:
