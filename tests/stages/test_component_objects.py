@@ -10,7 +10,7 @@ import pytest
 from cluster_of_paths import ClusterOfPaths
 
 from homewright.cluster import certificates as signed
-from homewright.cluster.client import Cluster, ClusterForbidden
+from homewright.cluster.client import Cluster, ClusterAway, ClusterForbidden
 from homewright.cluster.objects import is_of, marked
 from homewright.engine.runners.source import loaded
 from homewright.errors import HomewrightError
@@ -216,20 +216,34 @@ class CoreDns:
         self.deployed = {"metadata": {}, "spec": {"template": template}} if deployed else None
         self.annotations = template["metadata"]["annotations"]
         self.allowed = allowed
+        self.seen = allowed
+        self.cut = False
+        """Whether the power goes before the Deployment is written, once."""
+
+    def write(self, text: str) -> None:
+        version = str(int(self.config["metadata"]["resourceVersion"]) + 1)
+        self.config = {"metadata": {"resourceVersion": version}, "data": {names.KEY: text}}
 
     def find(self, path: str) -> dict[str, Any] | None:
+        if path == names.DEPLOYMENT and not self.seen:
+            raise ClusterForbidden("No.", "")
         return self.config if path == names.CONFIG else self.deployed
 
-    def merge(self, path: str, change: dict[str, Any]) -> None:
+    def merge(self, path: str, change: dict[str, Any]) -> dict[str, Any]:
         if path == names.CONFIG:
-            self.config["data"] |= change["data"]
-            return
+            assert change["metadata"] == self.config["metadata"], "somebody's change is not lost"
+            self.write(change["data"][names.KEY])
+            return self.config
+        if self.cut:
+            self.cut = False
+            raise ClusterAway("Cut.", "")
         if not self.allowed:
             raise ClusterForbidden("No.", "")
         for name, value in change["spec"]["template"]["metadata"]["annotations"].items():
             self.annotations.pop(name, None)
             if value is not None:
                 self.annotations[name] = value
+        return self.deployed or {}
 
 
 def test_coredns_begins_anew_with_settings_that_were_changed_and_with_no_others() -> None:
@@ -241,18 +255,49 @@ def test_coredns_begins_anew_with_settings_that_were_changed_and_with_no_others(
     first = dict(there.annotations)
     assert list(first) == [names.RESTARTED]
     assert not names.put(api, plan) and there.annotations == first
-    there.config["data"][names.KEY] = KUBEADMS
+    there.write(KUBEADMS)
     assert names.put(api, plan) and there.annotations != first
+    first = dict(there.annotations)
+    right = there.config["data"][names.KEY]
+    there.write(KUBEADMS)
+    there.write(right)
+    assert names.put(api, plan) and there.annotations != first, "its pods may have read the other text meanwhile"
+    assert not names.put(api, plan)
     assert names.take(api)
     assert there.annotations == {} and there.config["data"][names.KEY] == KUBEADMS, "as it was before"
     assert not names.take(api)
 
 
-@pytest.mark.parametrize("there", [CoreDns(deployed=False), CoreDns(allowed=False)], ids=["no Deployment", "forbidden"])
-def test_a_coredns_that_cannot_begin_anew_reads_its_settings_in_its_own_time(there: CoreDns) -> None:
+def test_a_cut_between_the_settings_and_their_pods_is_made_good() -> None:
+    plan = zone.planned(SITE, {})
+    there = CoreDns()
     api = cast(Cluster, there)
-    assert names.put(api, zone.planned(SITE, {})) and there.annotations == {}
+    there.cut = True
+    with pytest.raises(ClusterAway):
+        names.put(api, plan)
+    assert names.BEGIN in there.config["data"][names.KEY] and there.annotations == {}
+    assert names.put(api, plan) and list(there.annotations) == [names.RESTARTED]
+    assert not names.put(api, plan)
+    there.cut = True
+    with pytest.raises(ClusterAway):
+        names.take(api)
+    assert there.config["data"][names.KEY] == KUBEADMS and there.annotations != {}
+    assert names.take(api) and there.annotations == {}
+    assert not names.take(api)
+
+
+@pytest.mark.parametrize("case", ["no Deployment", "not written", "not seen"])
+def test_a_coredns_that_cannot_begin_anew_reads_its_settings_in_its_own_time(case: str) -> None:
+    there = CoreDns(deployed=case != "no Deployment", allowed=case == "no Deployment")
+    there.seen = case != "not seen"
+    api = cast(Cluster, there)
+    plan = zone.planned(SITE, {})
+    assert names.put(api, plan) and there.annotations == {}
     assert names.BEGIN in there.config["data"][names.KEY]
+    assert not names.put(api, plan)
+    if case != "not written":
+        assert names.unread(api) == ""
+    assert names.take(api) and not names.take(api)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from kubelet up to a minute and a half later, looks at them every half minute, a
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 from homewright.cluster.client import Cluster, ClusterForbidden
@@ -24,7 +23,10 @@ CONFIG = "/api/v1/namespaces/kube-system/configmaps/coredns"
 KEY = "Corefile"
 DEPLOYMENT = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 RESTARTED = "homewright.dev/restarted"
-"""On the template of CoreDNS' pods while our block is in its settings: when these were last changed."""
+"""On the template of CoreDNS' pods while our block is in its settings: the version of these that they began with.
+
+It is the ConfigMap's resourceVersion, which a text that was changed by hand and put back has another of; and it is
+compared each time, since what ends us between the two writes leaves the right text with pods that never read it."""
 BEGIN = "# The site's zone, kept by Homewright (40/core/dns)."
 END = "# End of Homewright's block."
 _BLOCK = re.compile(rf"{re.escape(BEGIN)}\n.*?{re.escape(END)}\n", re.DOTALL)
@@ -91,7 +93,7 @@ def settings(api: Cluster) -> dict[str, Any]:
 
 
 def put(api: Cluster, plan: ZonePlan) -> bool:
-    """Have the block there; whether it was not. Raises NotOurs, ClusterConflict where it was just changed."""
+    """Have the block there, and read; whether it was not. Raises NotOurs, ClusterConflict where it was just changed."""
     found = settings(api)
     text = str(found["data"][KEY])
     if serves(text, plan.zone):
@@ -103,47 +105,60 @@ def put(api: Cluster, plan: ZonePlan) -> bool:
                 "take them away if nobody needs them",
             ],
         )
-    return _write(api, found, with_zone(text, plan), datetime.now(UTC).isoformat())
+    written, changed = _write(api, found, with_zone(text, plan))
+    return _begin_anew(api, written["metadata"]["resourceVersion"]) or changed
 
 
 def take(api: Cluster) -> bool:
-    """Have the block away; whether it was there."""
+    """Have the block away, and forgotten; whether it was there."""
     found = api.find(CONFIG)
     text = ((found or {}).get("data") or {}).get(KEY)
-    return found is not None and isinstance(text, str) and _write(api, found, without_zone(text), None)
-
-
-def _write(api: Cluster, found: dict[str, Any], text: str, restarted: str | None) -> bool:
-    if text == found["data"][KEY]:
+    if found is None or not isinstance(text, str):
         return False
+    _, changed = _write(api, found, without_zone(text))
+    return _begin_anew(api, None) or changed
+
+
+def _write(api: Cluster, found: dict[str, Any], text: str) -> tuple[dict[str, Any], bool]:
+    """The ConfigMap with this text, and whether it had another."""
+    if text == found["data"][KEY]:
+        return found, False
     # Somebody's change between our look and this is told as a conflict, and not lost.
     version = found["metadata"]["resourceVersion"]
-    api.merge(CONFIG, {"metadata": {"resourceVersion": version}, "data": {KEY: text}})
-    _begin_anew(api, restarted)
-    return True
+    return api.merge(CONFIG, {"metadata": {"resourceVersion": version}, "data": {KEY: text}}), True
 
 
-def _begin_anew(api: Cluster, restarted: str | None) -> None:
-    """Pods that begin with these settings take the place of those that run, one after the other.
+def _begin_anew(api: Cluster, version: str | None) -> bool:
+    """Pods that begin with this version of the settings take the place of those that run, one after the other; whether
+    they were told of another.
 
     Where CoreDNS is no Deployment, or we may not touch it, it reads its settings in its own time.
     """
     try:
-        if api.find(DEPLOYMENT) is not None:
-            api.merge(DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": {RESTARTED: restarted}}}}})
+        found = api.find(DEPLOYMENT)
+        if found is None:
+            return False
+        if (found["spec"]["template"]["metadata"].get("annotations") or {}).get(RESTARTED) == version:
+            return False
+        api.merge(DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": {RESTARTED: version}}}}})
     except ClusterForbidden:
-        return
+        return False
+    return True
 
 
 def unread(api: Cluster) -> str:
-    """Why a CoreDNS may still answer by settings of before, in a sentence; empty where all have begun anew."""
-    found = api.find(DEPLOYMENT)
-    if found is None:
+    """Why a CoreDNS may still answer by settings of before, in a sentence; empty where all have begun anew, and where
+    we may not look."""
+    try:
+        found = api.find(DEPLOYMENT)
+        if found is None:
+            return ""
+        status = found.get("status") or {}
+        if status.get("replicas", 0) > status.get("updatedReplicas", 0):
+            return "A CoreDNS with settings of before still runs."
+        return workloads.unready(api, DEPLOYMENT)
+    except ClusterForbidden:
         return ""
-    status = found.get("status") or {}
-    if status.get("replicas", 0) > status.get("updatedReplicas", 0):
-        return "A CoreDNS with settings of before still runs."
-    return workloads.unready(api, DEPLOYMENT)
 
 
 def prove(api: Cluster, site: Site, plan: ZonePlan) -> Proof:
