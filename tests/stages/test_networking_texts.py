@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -242,12 +243,22 @@ def test_the_script_gives_apt_the_mirror_alone(apt_get: Path, mirror: str | None
     assert "Dir::Etc::SourceParts=-" in said
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def link_local() -> str:
+    """An address of this machine's that is one on its own link alone, with its interface; such a one where none is."""
+    path = Path("/proc/net/if_inet6")
+    for line in path.read_text().splitlines() if path.exists() else ():
+        address, *_, interface = line.split()
+        if address.startswith("fe80"):
+            return f"{IPv6Address(bytes.fromhex(address))}%{interface}"
+    return "fe80::1%lo"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", link_local()], ids=["IPv4", "IPv6", "link-local"])
 def test_a_question_reaches_its_server(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as server:
         try:
-            server.bind((address, 0))
+            server.bind(socket.getaddrinfo(address, 0, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0][4])
         except OSError:
             pytest.skip(f"this machine has no {address}")
         monkeypatch.setattr(dns_query, "PORT", server.getsockname()[1])
@@ -260,6 +271,37 @@ def test_a_question_reaches_its_server(address: str, monkeypatch: pytest.MonkeyP
         asked.start()
         assert dns_query.ask(address, "A", "a.home.test") == "3"
         asked.join()
+
+
+def test_a_link_local_server_is_asked_on_its_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    class Socket:
+        def __init__(self, *kind: int) -> None:
+            if not given:
+                raise OSError("a kernel without IPv6")
+
+        def __enter__(self) -> Socket:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def settimeout(self, seconds: float) -> None:
+            pass
+
+        def connect(self, where: Any) -> None:
+            asked.append(where)
+            raise OSError
+
+    monkeypatch.setattr(socket, "socket", Socket)
+    given = False
+    assert dns_query.ask("fe80::1%lo", "A", "a.home.test") == "none" and asked == []
+    given = True
+    assert dns_query.ask("fe80::1%lo", "A", "a.home.test") == "none"
+    assert {where[3] for where in asked} == {socket.if_nametoindex("lo")}
+    asked.clear()
+    assert dns_query.ask("fe80::1%nosuch", "A", "a.home.test") == "none" and asked == []
 
 
 def test_the_question_is_asked_by_any_python() -> None:

@@ -55,19 +55,25 @@ def read(data: bytes, kind: str) -> str:
 
 
 def ask(server: str, kind: str, name: str) -> str:
+    try:
+        # It tells the number of a link-local address' interface, which an address and a port alone leave out.
+        found = socket.getaddrinfo(server, PORT, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return "none"
+    family, where = found[0][0], found[0][4]
     number = random.randrange(65536)
     question = struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0) + packed(name) + struct.pack("!HH", TYPES[kind], 1)
     for _ in range(2):
-        with socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.settimeout(WAIT_S)
-            try:
-                asking.connect((server, PORT))
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as asking:
+                asking.settimeout(WAIT_S)
+                asking.connect(where)
                 asking.send(question)
                 data = asking.recv(4096)
-            except OSError:
-                continue
-            if data[:2] == question[:2]:
-                return read(data, kind)
+        except OSError:
+            continue
+        if data[:2] == question[:2]:
+            return read(data, kind)
     return "none"
 
 
