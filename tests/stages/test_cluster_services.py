@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from homewright.access.remote import Completed
+from homewright.cluster import client
+from homewright.engine.runners.host import Proof
 from homewright.engine.states import Verdict
 from homewright.errors import HomewrightError
 from homewright.stages.cluster import forming, network, services
@@ -128,8 +130,8 @@ def test_kube_proxy_is_begun_anew_where_its_time_is_over(
 
     step: dict[str, Any] = runpy.run_path(str(STEPS / "30_network.py"))
     reaches: Callable[[object], None] = step["_reaches_services"]
-    for limit in ("READY_S", "SETTLES_S"):
-        monkeypatch.setitem(reaches.__globals__, limit, -1)
+    monkeypatch.setitem(reaches.__globals__, "READY_S", -1)
+    monkeypatch.setattr(services, "SETTLES_S", -1)
     host = SimpleNamespace(name="s2", task=tasks)
     if looks[-1]:
         reaches(host)
@@ -140,10 +142,28 @@ def test_kube_proxy_is_begun_anew_where_its_time_is_over(
     assert (told, task.changed) == (["s2"] if begun else [], changed)
 
 
-def test_a_node_that_reaches_no_service_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("looks", "settles", "verdict"),
+    [([False], -1, Verdict.BROKEN), ([False, True], 60, Verdict.PROVED)],
+    ids=["never", "kube-proxy only starts"],
+)
+def test_a_node_that_reaches_no_service_is_broken_once_kube_proxy_had_its_time(
+    monkeypatch: pytest.MonkeyPatch, looks: list[bool], settles: int, verdict: Verdict
+) -> None:
+    """After a quick restart the node is called ready, and has no rules yet. The last look answers all after it."""
+    left = list(looks)
+    monkeypatch.setattr(services, "SETTLES_S", settles)
+    monkeypatch.setattr(client, "_LOOK_UP_S", 0)
     monkeypatch.setattr(forming, "plan_of", lambda host: PLAN)
     monkeypatch.setattr(network, "objects", lambda site, plan: {})
     monkeypatch.setattr(network, "unready", lambda api, name: "")
-    monkeypatch.setattr(services, "unreached", lambda host, plan: "s2 does not reach it")
-    proof = runpy.run_path(str(STEPS / "38_network.py"))["_seen"](SimpleNamespace(name="s2", site=None), None)
-    assert (proof.verdict, proof.reason) == (Verdict.BROKEN, "s2 does not reach it")
+    monkeypatch.setattr(
+        services,
+        "unreached",
+        lambda host, plan: "" if (left.pop(0) if len(left) > 1 else left[0]) else "s2 does not reach it",
+    )
+    seen: Callable[[object, object], Proof] = runpy.run_path(str(STEPS / "38_network.py"))["_seen"]
+    monkeypatch.setitem(seen.__globals__, "_takes_pods", lambda host, api: True)
+    proof = seen(SimpleNamespace(name="s2", site=None), SimpleNamespace(get=lambda path: {"spec": {}}))
+    assert proof.verdict == verdict
+    assert proof.verdict == Verdict.PROVED or proof.reason == "s2 does not reach it"

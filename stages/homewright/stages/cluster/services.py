@@ -19,6 +19,8 @@ LABELS = "k8s-app=kube-proxy"
 """What kubeadm gives kube-proxy's pods."""
 TRIES = 4
 """Of three control planes one may be without power, and is among those that are asked until its turn runs out."""
+SETTLES_S = 20
+"""How long kube-proxy has for its rules after it has started, before it is begun anew, or its node called broken."""
 
 
 def address(plan: ClusterPlan) -> str:

@@ -8,8 +8,6 @@ from homewright.errors import HomewrightError
 from homewright.stages.cluster import forming, network, restoring, services
 
 READY_S = 300
-SETTLES_S = 20
-"""How long kube-proxy has for its rules after it has started, before it is told to start anew."""
 
 
 def run_all(hosts: Sequence[Host]) -> None:
@@ -32,7 +30,7 @@ def _reaches_services(host: Host) -> None:
         task.changed = True
         with forming.connect(host) as api:
             client.wait(READY_S, lambda: services.starting(api, host.name))
-            if not client.wait(SETTLES_S, lambda: services.unreached(host, plan)):
+            if not client.wait(services.SETTLES_S, lambda: services.unreached(host, plan)):
                 return
             services.begin_anew(api, host.name)
         if waiting := client.wait(READY_S, lambda: services.unreached(host, plan)):

@@ -27,7 +27,8 @@ def _seen(host: Host, api: Cluster) -> Proof:
             return broken(f"The cluster has no {wanted['kind']} {wanted['metadata']['name']} of its network.")
     if why := network.unready(api, host.name):
         return cannot_tell(why) if "has not reported" in why else broken(why)
-    if why := services.unreached(host, plan):
+    # After a quick restart a node is still called ready, and kube-proxy has no rules yet.
+    if why := wait(services.SETTLES_S, lambda: services.unreached(host, plan)):
         return broken(why)
     if api.get(f"/api/v1/nodes/{host.name}")["spec"].get("unschedulable"):
         # The proof's own pod would be given to it: it tolerates everything.
