@@ -45,6 +45,13 @@ def test_a_remedy_names_the_site_that_was_opened_where_there_are_several(
     drive(make_app(), SIZE, flow)
 
 
+def test_a_site_file_that_may_not_be_looked_at_is_none_to_show(site: Path, tmp_path: Path) -> None:
+    there = [one.file for one in Services().sites(None)]
+    assert site in there
+    for named in (str(tmp_path / ("a" * 300) / "site.yaml"), "a." * 150):
+        assert [one.file for one in Services().sites(named)] == there
+
+
 def test_a_second_file_of_the_sites_name_is_refused_with_a_way_out(make_app: Make, site: Path, tmp_path: Path) -> None:
     StateFolder.of("attic", site=site).create()
     other = tmp_path / "copy.yaml"

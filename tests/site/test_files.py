@@ -161,6 +161,18 @@ def test_saving_what_did_not_change_touches_nothing(file: Path) -> None:
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+def test_a_file_that_may_not_be_looked_at_is_told_so(file: Path, tmp_path: Path) -> None:
+    long = tmp_path / ("a" * 300) / "site.yaml"
+    with pytest.raises(SiteError, match="cannot be read") as caught:
+        files.update(long, {"zone": "home.internal"})
+    assert "too long" in caught.value.why
+    with pytest.raises(StateError, match="cannot be written"):
+        files.save(long, files.load(file))
+    with pytest.raises(SiteError, match="There is no site file"):
+        files.update(tmp_path / "nosuch" / "site.yaml", {"zone": "home.internal"})
+    assert not (tmp_path / "nosuch").exists(), "nothing is made for a change of what is not there"
+
+
 def test_an_edit_made_meanwhile_is_never_overwritten(file: Path) -> None:
     site = files.load(file)
     edited = GOOD.replace("# the end", "zone: home.internal")

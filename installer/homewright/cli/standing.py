@@ -56,7 +56,7 @@ def _site_files(chosen: str | None) -> list[Path]:
     if chosen or os.environ.get("HOMEWRIGHT_SITE"):
         return [site_file(chosen)]
     here = Path("site.yaml").absolute()
-    return ([here] if here.exists() else []) + known_site_files()
+    return ([here] if os.access(here, os.F_OK) else []) + known_site_files()
 
 
 def _standing(file: Path, state: str | None) -> Standing:

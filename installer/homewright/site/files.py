@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,9 +89,8 @@ def update(path: Path, changes: Mapping[str, Any], *, since: Site | None = None)
     back (a server too: `servers.s1`). Changes are made to the file as it is now, under a lock. With `since`, the site
     as the caller last saw it, a field that somebody else changed in between is refused. Raises SiteError or StateError.
     """
+    _read(path.expanduser())  # for its errors, before anything is made beside it
     target = _target(path)
-    if not target.exists():
-        raise no_site(str(path))
     with hold(target.parent):
         before = _read(target)
         current, tree = _parse(before, str(path))
@@ -121,7 +121,7 @@ def changed_since(path: Path, site: Site) -> bool:
 def _target(path: Path) -> Path:
     """The file itself where `path` is a link to it: a rename would replace the link."""
     target = path.expanduser().resolve()
-    if not target.parent.is_dir():
+    if not os.access(f"{target.parent}/", os.F_OK):  # not Path.is_dir, which raises where somebody may not look
         make_folder(target.parent)
     return target
 

@@ -45,14 +45,16 @@ def site_file(chosen: str | None = None) -> Path:
     """
     named = chosen or os.environ.get("HOMEWRIGHT_SITE")
     if named:
-        known = config_home() / named / "site.yaml"
-        if "/" not in named and not Path(named).exists() and known.exists():
-            return known
-        if not Path(named).exists() and re.fullmatch(r"[\w-]+", named):
-            raise no_site(named, by_environment=not chosen)
+        # Not Path.exists, which raises where somebody may not look: whoever reads the file says why that cannot be.
+        if "/" not in named and not os.access(named, os.F_OK):
+            known = config_home() / named / "site.yaml"
+            if os.access(known, os.F_OK):
+                return known
+            if re.fullmatch(r"[\w-]+", named):
+                raise no_site(named, by_environment=not chosen)
         return Path(named).expanduser().absolute()
     here = Path("site.yaml").absolute()
-    if here.exists():
+    if os.access(here, os.F_OK):
         return here
     sites = known_site_files()
     if len(sites) == 1:

@@ -133,11 +133,11 @@ class Services(CheckServices, PlanningServices, RunServices):
         if named:
             path = Path(named).expanduser()
             kept = config_home() / named / "site.yaml"
-            files.append(kept if not path.exists() and "/" not in named and kept.exists() else path.absolute())
-        here = Path("site.yaml").absolute()
-        files += [here] if here.exists() else []
-        files += known_site_files()
-        return [glimpse(file) for file in dict.fromkeys(files) if file.exists()]
+            by_name = "/" not in named and not os.access(path, os.F_OK) and os.access(kept, os.F_OK)
+            files.append(kept if by_name else path.absolute())
+        files += [Path("site.yaml").absolute(), *known_site_files()]
+        # Not Path.exists, which raises where somebody may not look.
+        return [glimpse(file) for file in dict.fromkeys(files) if os.access(file, os.F_OK)]
 
     def place_of(self, name: str) -> Path:
         """Where a new site's answers are kept."""
