@@ -82,6 +82,43 @@ def test_a_site_that_is_not_there_is_told_with_those_that_are(home: Path, monkey
     assert paths.site_file("./nosuch") == home / "here" / "nosuch"
 
 
+def test_other_options_stay_where_a_site_is_not_there(home: Path) -> None:
+    speak_of(site="nosuch", state="/mnt/my state", stages=["/a"])
+    try:
+        with pytest.raises(SiteError) as caught:
+            paths.site_file("nosuch")
+        assert caught.value.do == ("make it: homewright --state '/mnt/my state' --stages /a site new nosuch",)
+    finally:
+        speak_of()
+
+
+def test_a_file_that_may_not_be_looked_at_is_named_all_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why it cannot be read is said by whoever reads it."""
+    long = home / ("a" * 300) / "site.yaml"
+    assert paths.site_file(str(long)) == long
+    assert paths.site_file("a." * 150) == home / "here" / ("a." * 150)
+    monkeypatch.setenv("HOMEWRIGHT_SITE", str(long))
+    assert paths.site_file() == long
+    closed = home / "closed" / "site.yaml"
+    closed.parent.mkdir(mode=0)
+    try:
+        asked = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "import os, sys; from homewright.site import paths\n"
+                "if os.getuid() == 0: os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
+                "print(paths.site_file(sys.argv[1]))",
+                str(closed),
+            ],
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        closed.parent.chmod(0o700)
+    assert (asked.stdout, asked.stderr) == (f"{closed}\n", "")
+
+
 def test_the_state_folder_is_private(home: Path) -> None:
     state = paths.StateFolder.of("attic")
     assert state.root == home / "state" / "homewright" / "sites" / "attic"

@@ -45,11 +45,16 @@ def speak_of(
     _given = (*words, *(word for folder in stages or () for word in ("--stages", folder)))
 
 
-def addressed(text: str) -> str:
-    """The text with its commands as they have to be typed: with the options that say which site is meant."""
-    if not _given:
+def addressed(text: str, without: Sequence[str] = ()) -> str:
+    """The text with its commands as they have to be typed: with the options that say which site is meant.
+
+    Options named by `without` are left away.
+    """
+    pairs = zip(_given[::2], _given[1::2], strict=True)
+    given = [word for pair in pairs if pair[0] not in without for word in pair]
+    if not given:
         return text
-    return _OF_A_SITE.sub(lambda _: f"homewright {shlex.join(_given)}", text)
+    return _OF_A_SITE.sub(lambda _: f"homewright {shlex.join(given)}", text)
 
 
 class HomewrightError(Exception):
@@ -141,8 +146,8 @@ class NoSuchSite(SiteError):
 
     @property
     def do(self) -> tuple[str, ...]:
-        """The steps as they stand: they make or choose a site, and the one that was named is none."""
-        return self._do
+        """The steps make or choose a site: they keep every option but the one that names a site which is none."""
+        return tuple(addressed(step, without=("--site",)) for step in self._do)
 
 
 class CatalogueError(HomewrightError):
