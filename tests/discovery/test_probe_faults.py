@@ -184,7 +184,8 @@ def test_secrets_are_cut_out_over_there(tools: Path, tmp_path: Path) -> None:
     (tmp_path / "netplan" / "70-own.yaml").write_text(f"network:\n  wifis:\n    access-points:\n      x: # {CANARY}")
     (tmp_path / "netplan" / "80-own.yaml").write_text("network: {}\n  renderer: NetworkManager\n")
     (tmp_path / "environment").write_text(
-        f'https_proxy="http://ann:{CANARY}@proxy.example:3128"\nno_proxy=localhost\nSECRET={CANARY}\n'
+        f'https_proxy="http://ann:{CANARY}@proxy.example:3128"\nno_proxy=localhost,10.0.0.0/8,::1\nSECRET={CANARY}\n'
+        "ftp_proxy=http://[2001:db8::1]:3128/\n"
     )
     (tmp_path / "apt.conf").write_text(f'Acquire::http::Proxy "http://ann:{CANARY}@apt.example:3142/";\n')
     (tmp_path / "cmdline").write_text(f"BOOT_IMAGE=/vmlinuz rd.iscsi.password={CANARY} luks.key={CANARY} quiet\n")
@@ -215,7 +216,8 @@ def test_secrets_are_cut_out_over_there(tools: Path, tmp_path: Path) -> None:
         "http_proxy": "http://***@proxy.example:3128",
         "ALL_PROXY": "***@socks.example:1080",
         "https_proxy": "http://***@proxy.example:3128",
-        "no_proxy": "localhost",
+        "no_proxy": "localhost,10.0.0.0/8,::1",
+        "ftp_proxy": "http://[2001:db8::1]:3128/",
         "Acquire::http::Proxy": "http://***@apt.example:3142/",
     }
     assert facts.kernel.cmdline == ("BOOT_IMAGE=/vmlinuz", "rd.iscsi.password=***", "luks.key=***", "quiet")

@@ -289,7 +289,11 @@ if have grep; then
 fi
 [ -n "$settings" ] && while read -r line; do
     # comments of apt's: a pattern that looks for them costs grep a millisecond
-    case $line in 'Status: '*) continue ;; *::*) case ${line%%::*} in *[#/]*) continue ;; esac ;; esac
+    case $line in
+    'Status: '*) continue ;;
+    *_[Pp][Rr][Oo][Xx][Yy]=*) ;;
+    *::*) case ${line%%::*} in *[#/]*) continue ;; esac ;;
+    esac
     cut_secret "$line"
     case $line in
     *'"'*://*@*) name=${line%%'"'*}; value=${line#*'"'}; cut_secret "$value"; secret_free="$name\"$secret_free" ;;
