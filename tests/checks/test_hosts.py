@@ -43,6 +43,18 @@ def test_a_server_of_debian_is_not_sent_to_ubuntu_s_documentation() -> None:
         assert (other := ubuntu.find(check, name)) is not None and "debian" not in other.link
 
 
+def test_no_server_of_debian_is_told_to_use_netplan() -> None:
+    two = scene("attic")
+    for server in two.site.servers:
+        two = two.having(server.name, "system", os_id="debian", os_version="12")
+    one_of_both = tuple(f"{server.address}/24" for server in two.site.servers if server.name in ("birch", "cedar"))
+    two = two.with_nic("cedar", "enp4s0", addresses=one_of_both, mtu=1400).with_pair("birch", "cedar", mtu=1400)
+    findings = two.judge()
+    assert {"site.addresses", "net.path-mtu"} <= {one.check for one in findings if one.status == "failed"}
+    for one in findings:
+        assert one.remedy is None or "netplan" not in " ".join((one.remedy.say, *one.remedy.do)), one
+
+
 def test_of_two_servers_the_clock_that_agrees_with_ours_is_right() -> None:
     two = scene("trouble").answering(servers=scene("trouble").site.model_dump(mode="json")["servers"][:2])
     assert (right := two.find("host.clock-skew", "elder")) is not None and right.status == "passed"

@@ -55,7 +55,7 @@ def unique_address(view: SiteView) -> Outcome:
     def change(twins: list[str]) -> Remedy:
         return remedy(
             f"Give all but one of {', '.join(twins)} another address, on the server itself or in the router.",
-            "sudo netplan get",
+            "ip -br address",
             "homewright check",
         )
 

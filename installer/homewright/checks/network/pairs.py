@@ -55,7 +55,7 @@ def path_mtu(view: PairView) -> Outcome:
     nic = view.ground.nic(odd)
     name = nic.name if nic is not None else "eth0"
     mend = remedy(
-        f"Give {name} of {odd} the size that the others have; in netplan too, so that it stays.",
+        f"Give {name} of {odd} the size that the others have; in its network settings too, so that it stays.",
         f"sudo ip link set {name} mtu {wanted}",
         fix="mtu",
         changes=(f"the MTU of {name} on {odd} becomes {wanted} bytes, until the next boot",),
