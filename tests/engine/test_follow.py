@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,7 +41,8 @@ def test_each_event_once_and_the_end_is_not_waited_for(tmp_path: Path, monkeypat
             case _:
                 raise AssertionError("it follows a run that has ended")
 
-    monkeypatch.setattr(following.time, "sleep", sleep)
+    # Its own sleep alone: the module is everybody's, and a thread of another test may be asleep in it.
+    monkeypatch.setattr(following, "time", SimpleNamespace(sleep=sleep))
     told = [event.text for event in follow(Reader(state), RUN)]
     writer.close()
     lock.release()
