@@ -214,6 +214,11 @@ def test_a_fork_that_fails_ends_no_other_and_its_runner_is_started_by_itself(
     faulty: Runs, fault: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     waits = "open('begun', 'w').close()\nwhile not os.path.exists('over'): time.sleep(0.02)\nsys.exit(3)"
+    complaints: list[str] = []
+
+    def told() -> str:
+        complaints.append(capfd.readouterr().err)
+        return "".join(complaints)
 
     async def work() -> None:
         waiting = asyncio.ensure_future(faulty.run("first", "say(parent=os.getppid())\n" + waits))
@@ -221,7 +226,7 @@ def test_a_fork_that_fails_ends_no_other_and_its_runner_is_started_by_itself(
         (faulty.folder / "fault").write_text(fault)
         end, alone = await faulty.run("second", SAYS_PARENT)
         assert (end.exit_code, alone[0].data) == (0, {"parent": os.getpid()})
-        assert TOLD.get(fault, "No runner could be forked: ") in capfd.readouterr().err
+        await until(lambda: TOLD.get(fault, "No runner could be forked: ") in told(), waiting)
         (faulty.folder / "fault").unlink()
         _, third = await faulty.run("third", SAYS_PARENT)
         (faulty.folder / "over").touch()

@@ -177,6 +177,18 @@ def test_a_port_that_answers_is_not_called_more_than_that(
     drive(make_app(), SIZE, flow)
 
 
+def test_servers_that_answer_are_told_also_where_known_hosts_cannot_be_read(
+    make_app: Make, site: Path, state: StateFolder
+) -> None:
+    state.key.write_text("the site's own key\n")
+    state.known_hosts.mkdir()
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await until(pilot, shows(pilot, "3 servers, all answer"))
+
+    drive(make_app(), SIZE, flow)
+
+
 def test_a_refused_password_leads_to_another_user(make_app: Make, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("homewright.lab.SITE_NAME", "attic")
 

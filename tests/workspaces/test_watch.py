@@ -6,6 +6,7 @@ import gc
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -400,8 +401,10 @@ def test_states_that_change_by_time_alone_are_computed_in_turns(
         return real(seen, *more)
 
     monkeypatch.setattr(there, "workspace_of", workspace_of)
+    monkeypatch.setattr(followed._index, "take_changed", set)  # what the cluster still tells is not the time's
     later = time.time() + 60.0
-    monkeypatch.setattr("homewright.workspaces.followed.time.time", lambda: later)
+    clock = SimpleNamespace(time=lambda: later)
+    monkeypatch.setattr("homewright.workspaces.followed.time", clock)  # its own alone: other threads have the module's
     for turn in (2, 2, 1, 0):
         computed.clear()
         followed.workspaces()

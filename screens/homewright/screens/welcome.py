@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Static
 
+from homewright.errors import HomewrightError
 from homewright.screens.glyphs import look
 from homewright.screens.page import Page, age_text
 from homewright.screens.widgets.table import Column, Row, Table
@@ -95,8 +96,10 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
                 if self.home.screen is self:
                     self._continue(key)
 
-        def answered(found: tuple[int, int]) -> None:
-            self._answering[key], self._contacted[key] = found
+        def answered(found: tuple[int, int | None]) -> None:
+            self._answering[key], met = found
+            if met is not None:
+                self._contacted[key] = met
             self._draw()
 
         def reminded(due: str) -> None:
@@ -113,8 +116,12 @@ Practice servers are real LXD containers on this machine. They cost nothing but 
         self.start(f"cluster {key}", lambda: services.has_cluster(state), found, lambda _: None, quiet=True)
         self.start(f"due {key}", lambda: services.export_due(state), reminded, lambda _: None, quiet=True)
 
-        def look() -> tuple[int, int]:
-            return services.answering(site.servers), services.contacted(site.servers, state)
+        def look() -> tuple[int, int | None]:
+            answering = services.answering(site.servers)
+            try:
+                return answering, services.contacted(site.servers, state)
+            except HomewrightError:
+                return answering, None  # the state folder cannot be read: that Servers says
 
         if site.servers:
             self.start(f"reach {key}", look, answered, lambda _: None, quiet=True)

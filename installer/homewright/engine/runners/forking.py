@@ -169,9 +169,9 @@ class Forking:
                 settle()
             child = os.fork()
         except (OSError, ValueError, MemoryError, RecursionError) as error:
+            complain(f"No runner could be forked: {error}")
             for one in descriptors:
                 os.close(one)  # the engine reads the end of the last one, and starts the runner by itself
-            complain(f"No runner could be forked: {error}")
             return True
         if child == 0:
             try:
@@ -185,9 +185,9 @@ class Forking:
         try:
             watched = os.pidfd_open(child)
         except OSError as error:
+            complain(f"A forked runner could not be watched: {error}")
             os.kill(child, signal.SIGKILL)
             self._tell_end(child, told)
-            complain(f"A forked runner could not be watched: {error}")
             return True
         self._children[watched] = child, told
         self._poll.register(watched, select.POLLIN)
