@@ -145,27 +145,53 @@ def test_a_key_whose_end_is_never_told_holds_up_the_next_one_for_a_while_only(mo
     drive(Two(), (80, 24), flow)  # type: ignore[arg-type]  # any program can be driven
 
 
+class Typed(InOrder[None]):
+    """One field, and what was in it in each frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.painted: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        yield Input()
+
+    def _display(self, screen: Screen[object], renderable: Any) -> None:
+        if renderable is not None:
+            self.painted.append(self.query_one(Input).value if self.query(Input) else "")
+        super()._display(screen, renderable)
+
+    async def paints(self, value: str) -> None:
+        """Wait until this has been painted; the pilot's own waiting would paint too."""
+        end = time.monotonic() + 20
+        while self.painted[-1:] != [value]:
+            assert time.monotonic() < end, self.painted
+            await asyncio.sleep(0.01)
+
+
 def test_a_key_is_painted_without_waiting_for_the_next_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over SSH there are 30 frames a second at most, and a log that comes in uses some of them."""
     monkeypatch.setattr("textual.screen.UPDATE_PERIOD", 1000.0)
-    painted: list[str] = []
-
-    class Typed(InOrder[None]):
-        def compose(self) -> ComposeResult:
-            yield Input()
-
-        def _display(self, screen: Screen[object], renderable: Any) -> None:
-            if renderable is not None:
-                painted.append(self.query_one(Input).value if self.query(Input) else "")
-            super()._display(screen, renderable)
 
     async def run() -> None:
-        async with Typed().run_test(size=(80, 24)) as pilot:
+        app = Typed()
+        async with app.run_test(size=(80, 24)) as pilot:
             for number in range(1, 6):
                 at_once(pilot, "x")
-                end = time.monotonic() + 20
-                while painted[-1:] != ["x" * number]:
-                    assert time.monotonic() < end, painted
-                    await asyncio.sleep(0.01)
+                await app.paints("x" * number)
+
+    asyncio.run(run())
+
+
+def test_keys_that_are_there_already_have_no_frames_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A paste that comes as keys, an arrow that is held: only after the last of them is a frame not waited for."""
+    monkeypatch.setattr("textual.screen.UPDATE_PERIOD", 1000.0)
+
+    async def run() -> None:
+        app = Typed()
+        async with app.run_test(size=(80, 24)) as pilot:
+            app.painted.clear()
+            at_once(pilot, *"x" * 50)
+            await app.paints("x" * 50)
+            assert len(app.painted) < 10
 
     asyncio.run(run())

@@ -87,11 +87,11 @@ class InOrder(App[Answer]):
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
-        # What it has changed is painted now: over a slow line the next frame may be 33 ms away.
-        self.screen.call_later(self.screen._on_timer_update)
-        if self._ahead:
+        if self._ahead:  # a frame for each of many keys would be more than a slow line is to carry
             await self._hand_out(self._ahead.popleft())
             self._wait()
+        else:  # what they have changed is painted now: over a slow line the next frame may be 33 ms away
+            self.screen.call_later(self.screen._on_timer_update)
 
     def _wait(self) -> None:
         if self._ahead and self._waiting is None:
