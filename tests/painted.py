@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
 from rich.cells import cell_len
 from rich.color import ColorSystem
 from textual.app import App
+from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.strip import Strip
+
+LIMIT_S = 30.0
 
 
 class Terminal:
@@ -71,3 +75,25 @@ class Painted(App[None]):
                     row += [(character, told)] + [("", told)] * (cell_len(character) - 1)
             rows.append(row)
         return rows
+
+
+async def painted(app: Painted, pilot: Pilot[None]) -> None:
+    """Wait until what is shown is what is meant. Fails when it is not within LIMIT_S."""
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                await _heard(app)
+                await pilot.pause()
+                if app.sent.rows == app.styled():
+                    return
+    except TimeoutError:
+        raise AssertionError("what is shown is not what is meant") from None
+
+
+async def _heard(app: Painted) -> None:
+    """Wait until everything has done what it was told so far: to ask what a screen means draws it, and what has been
+    drawn since it changed may not be painted for that."""
+    for told in (app, *app.screen._compositor.visible_widgets):
+        done = asyncio.Event()
+        if told.call_later(done.set):
+            await done.wait()

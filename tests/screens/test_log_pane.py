@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from painted import Painted
+from painted import Painted, painted
 from textual.app import ComposeResult
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -74,8 +74,7 @@ def test_a_flood_is_shown_to_its_end_in_few_bytes(writer: Writer) -> None:
             said += LINES
             before = app.sent.bytes
             app.pane.add(look_on(lines.source, lines.view, lines.after))
-            await pilot.pause()
-            assert app.sent.rows == app.styled()
+            await painted(app, pilot)
         assert f"line {said - 1} of" in "".join(character for character, _ in app.sent.rows[-2])
         rows = SIZE[1] - 2
         assert app.sent.bytes - before < rows * (SIZE[0] + len("\x1b[18;02H")), "more than text and moves"
@@ -96,8 +95,7 @@ def test_the_scroll_bar_follows_what_is_scrolled(writer: Writer) -> None:
         app.pane.focus()
         for key in ("home", "down", "pagedown", "pagedown", "pageup", "end", "up"):
             await pilot.press(key)
-            await pilot.pause()
-            assert app.sent.rows == app.styled(), key
+            await painted(app, pilot)
             looks.add("".join(f"{row[-2]}" for row in app.sent.rows))
         assert isinstance(app.pane.vertical_scrollbar, SteadyBar)
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from painted import Painted
+from painted import Painted, painted
 from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
 from textual.app import App, ComposeResult
 from textual.containers import Vertical, VerticalScroll
@@ -166,11 +166,46 @@ def test_the_bytes_that_are_sent_paint_what_is_meant_and_are_fewer() -> None:
         async with app.run_test(size=SIZE) as pilot:
             await pilot.pause()
             await said_in_every_way(pilot)
-            assert app.sent.rows == app.styled()
+            await painted(app, pilot)
         return app.sent.bytes
 
     ours, theirs = asyncio.run(run(Painting())), asyncio.run(run(Compositor()))
     assert ours < theirs
+
+
+def test_a_wide_character_at_the_end_of_what_changed_is_whole() -> None:
+    """What covered the row goes aside and becomes narrower: what is painted anew ends within a character."""
+
+    class Row(Screen[None]):
+        def __init__(self) -> None:
+            super().__init__()
+            self._compositor = Painting()
+
+        def compose(self) -> ComposeResult:
+            yield Static("器" * 15)
+            yield Static("over", id="over")
+
+    class Shown(Painted):
+        CSS = """
+        Screen { layers: under over; }
+        Static { layer: under; height: 1; }
+        #over { layer: over; offset-x: 4; width: 5; }
+        """
+
+        def get_default_screen(self) -> Row:
+            return Row()
+
+    async def run() -> None:
+        app = Shown()
+        async with app.run_test(size=SIZE) as pilot:
+            await painted(app, pilot)
+            styles = app.screen.query_one("#over").styles
+            styles.offset, styles.width = (3, 0), 3
+            await pilot.pause()
+            await painted(app, pilot)
+            assert [character for character, _ in app.sent.rows[0][6:10]] == ["器", "", "器", ""]
+
+    asyncio.run(run())
 
 
 def test_what_is_covered_is_not_rendered() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import pairwise
 
 from rich.cells import cell_len
@@ -56,7 +56,7 @@ class Parts(ChopsUpdate):
         for y, first, end in self.spans:
             for until, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=True):
                 if strip is not None and x < end and until > first:
-                    at, cells = _from(first, x, strip.crop(0, min(until, end) - x))
+                    at, cells = _between(first, end, x, strip)
                     pen.move(at, y)
                     pen.write(cells)
         return pen.text()
@@ -74,14 +74,20 @@ class Whole(LayoutUpdate):
         return pen.text()
 
 
-def _from(first: int, x: int, strip: Strip) -> tuple[int, Iterator[Segment]]:
-    """A strip at x without its segments before a column, and where it begins then. None is cut in two: it may be in the
-    middle of a wide character."""
-    cells = list(strip)
-    while cells and x + (width := cell_len(cells[0].text)) <= first:
-        x += width
-        cells.pop(0)
-    return x, iter(cells)
+def _between(first: int, end: int, x: int, strip: Strip) -> tuple[int, list[Segment]]:
+    """A strip at x without its segments before a column and from another one on, and where it begins then. None is cut
+    in two: it may be in the middle of a wide character."""
+    cells = []
+    begins = x
+    for segment in strip:
+        if x >= end:
+            break
+        x += cell_len(segment.text)
+        if x > first:
+            cells.append(segment)
+        else:
+            begins = x
+    return begins, cells
 
 
 class Painting(Compositor):
