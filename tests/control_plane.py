@@ -70,10 +70,11 @@ class ControlPlane:
         return Cluster(self.kubeconfig())
 
     def start(self, name: str) -> None:
-        """Start one of its programs (again)."""
+        """Start one of its programs (again). The kernel ends it with the thread that calls, however that one ends."""
         log = (self.folder / f"{name}.log").open("ab")
+        command = ["setpriv", "--pdeathsig", "KILL", *self.commands[name]]
         self.processes[name] = subprocess.Popen(
-            self.commands[name], stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder
         )
         log.close()
 
