@@ -68,7 +68,7 @@ Certificates  the site's own authority, which every computer has to be told to t
               a public zone at Cloudflare (platform.tls.issuer, platform.tls.email)
 Administrator name and e-mail (platform.administrator), and a password: type one, or ctrl+g makes one and
               shows it once. It is a secret: never in site.yaml, never shown again
-Services      the core is always there; space adds an optional one (platform.optional)
+Services      the core is always wanted; space adds an optional one (platform.optional)
 Accounts      tokens of GitHub, Hugging Face, Cloudflare, ZeroTier: secrets too; ctrl+r forgets the one under
               the cursor
 
@@ -123,7 +123,7 @@ homewright site secret set NAME
             self._line("admin_name", "Name", settings.administrator.name, "What you sign in with"),
             self._line("admin_email", "E-mail", settings.administrator.email, "Where services write to; may be empty"),
             Field("password", "Password", rule=self.rule("password"), secret=True),
-            heading("Core services: always there"),
+            heading("Core services: always wanted"),
             Static(f"{', '.join(one.title for one in core)}. {_sum(core)}.", classes="list", markup=False),
             heading("Optional services: space adds one"),
             *(Tick(self._cost(one), id=f"{SERVICE}{one.id}") for one in plan.costs if one.kind == "optional"),
