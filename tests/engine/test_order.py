@@ -17,7 +17,7 @@ from homewright.engine.events import BESIDE, Event, Kind
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
 from homewright.engine.lines import describe
-from homewright.engine.order import Turn, beginnings, left_s
+from homewright.engine.order import Turn, beginnings, left_s, working
 from homewright.engine.runner_process import Ending
 from homewright.engine.states import Action, State
 from homewright.site.answers import RunSettings
@@ -103,6 +103,21 @@ def work_off(seed: int) -> None:
 )
 def test_how_long_the_rest_takes(waiting: list[Turn], running: dict[Turn, float], most: int, seconds: float) -> None:
     assert left_s(waiting, running, {"a": 10, "b": 10}, most) == seconds
+
+
+@pytest.mark.parametrize(
+    ("idle", "required"),
+    [
+        ("", {"a": "", "b": "a", "c": "b", "d": "bc"}),
+        ("b", {"a": "", "b": "a", "c": "a", "d": "ac"}),
+        ("bc", {"a": "", "b": "a", "c": "a", "d": "a"}),
+        ("abc", {"a": "", "b": "", "c": "", "d": ""}),
+    ],
+)
+def test_what_has_nothing_to_do_stands_for_what_it_requires(idle: str, required: dict[str, str]) -> None:
+    chain = {"a": "", "b": "a", "c": "b", "d": "bc"}
+    assert working(chain, idle) == {step: tuple(wanted) for step, wanted in required.items()}
+    assert working({"c": "b"}, "b") == {"c": ("b",)}, "what is in no plan requires nothing that is known"
 
 
 class Beside(World):
@@ -204,6 +219,32 @@ def test_a_failure_keeps_off_only_what_depends_on_it(world: Beside) -> None:
     end = world.engine()
     assert (end.state, end.reason) == (State.FAILED, "90/20 failed; 90/40 did not run")
     assert world.states()["90/30", ""] is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("how", ["no server", "never begun"])
+@pytest.mark.parametrize("action", [Action.RUN, Action.ROLLBACK])
+def test_a_failure_goes_past_what_has_nothing_to_do_here(
+    how: str, action: Action, state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 needs 10 by way of 20 and 30, and 10 stays as long as 40 is there."""
+    if how == "never begun":
+        before = Writer(state, "r0")
+        before.change(before.add_run(action=Action.RUN, state=State.SUCCEEDED, created=0.0))
+        for step, host in [(step, host) for step in ("90/10", "90/40") for host in ("", *HOSTS)]:
+            about = {"stage": "90", "title": "T", "runner": "python", "position": 0}
+            before.change(before.add_step(step, host, **about, state=State.SUCCEEDED, started=0.5))
+        before.close()
+    nowhere = {"when": "zone"} if how == "no server" or action is Action.RUN else {}
+    world = Beside(state, graph(tmp_path, n2=nowhere, n3=nowhere), monkeypatch)
+    first, last = ("90/10", "90/40") if action is Action.RUN else ("90/40", "90/10")
+    world.done = {(step, host) for step in ("90/10", "90/40") for host in HOSTS if action is Action.ROLLBACK}
+    world.failing = {(first, "s1")}
+    end = world.engine(action=action)
+    assert (end.state, end.reason) == (State.FAILED, f"{first} failed; {last} did not run")
+    assert {step for asked, step, _ in world.calls if asked is action} == {first}
+    why = f"{first} failed" if action is Action.RUN else f"{first}, which depends on it, is not taken back"
+    rows = {row.host: row.reason for row in Reader(state).steps("r1") if row.step == last}
+    assert rows == dict.fromkeys(("", *HOSTS), f"It did not run: {why}.")
 
 
 def test_a_rollback_takes_back_what_depends_on_a_step_first(world: Beside) -> None:

@@ -129,7 +129,7 @@ class World:
 
     def answer(self, talk: Conversation, action: Action, name: str, host: str) -> None:
         self.calls.append((action, name, host))
-        if action is Action.RUN and (name, host) in self.failing:
+        if action in (Action.RUN, Action.ROLLBACK) and (name, host) in self.failing:
             talk.take(Event(Kind.HOST_FINISHED, host=host, data={"state": "failed", "reason": "it would not"}))
             return
         if action is Action.RUN:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from homewright.planning import PlanStep
@@ -20,6 +20,25 @@ class Turn:
     """It may be on a server together with others that say so too."""
     alone: bool = False
     """Nothing else is at work meanwhile: it reboots servers, or could cut them off."""
+
+
+def working(requires: Mapping[str, Iterable[str]], idle: Container[str]) -> dict[str, tuple[str, ...]]:
+    """What each step requires of those that work: an idle one stands for what it requires itself.
+
+    So a failure goes past steps that have nothing to do here to those that depend on it by way of them.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+
+    def of(step: str) -> tuple[str, ...]:
+        if step not in found:
+            wanted = (one for other in requires[step] for one in (of(other) if passes(other) else (other,)))
+            found[step] = tuple(dict.fromkeys(wanted))
+        return found[step]
+
+    def passes(step: str) -> bool:
+        return step in idle and step in requires
+
+    return {step: of(step) for step in requires}
 
 
 def turns(steps: Sequence[PlanStep], sharing: Iterable[str], *, back: bool, proofs: bool) -> tuple[Turn, ...]:

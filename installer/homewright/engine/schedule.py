@@ -21,7 +21,7 @@ from homewright.engine.conversation import HostEnd
 from homewright.engine.events import Event, Kind
 from homewright.engine.journal import Reader
 from homewright.engine.launch import RunRequest
-from homewright.engine.order import Turn, beginnings, left_s, turns
+from homewright.engine.order import Turn, beginnings, left_s, turns, working
 from homewright.engine.past import Past
 from homewright.engine.progress import ALMOST, Portion, progress
 from homewright.engine.states import Action, State, Verdict
@@ -88,14 +88,13 @@ class Schedule:
         self._context = context
         self._plan = plan
         self._action = action
-        steps = plan.steps()
-        self._steps = tuple(reversed(steps)) if action is Action.ROLLBACK else steps
+        self._request = request
+        self._steps = self._in_order(plan)
         self._states = {step.id: State.PENDING for step in self._steps}
         self._began: dict[str, float] = {}
         self._ends: list[HostEnd] = []
         self._told = 0.0
         self._changed = 0
-        self._request = request
         self._again = request.attempt > 1 and action is not Action.VERIFY
         """Another engine began this run: what it recorded counts, once it is proved."""
         self._waived = set(request.skips) if action is Action.RUN else set()
@@ -107,6 +106,18 @@ class Schedule:
         self._most = proofs_at_a_time(context, self._by_id) if proofs else context.site.runs.side_by_side
         self._asks = request.ask_first or context.site.runs.pause_before_risks
         self._watch = SecretsWatch(context.state, context.writer)
+
+    def _in_order(self, plan: Plan) -> tuple[PlanStep, ...]:
+        """The steps of the run, each with what it requires of those that have something to do in it."""
+        steps = plan.steps()
+        idle = {step.id for step in steps if not self._acts(step)}
+        idle |= {step.id for stage in plan.stages if stage.skipped for step in stage.steps}
+        wanted = working({step.id: step.requires for stage in plan.stages for step in stage.steps}, idle)
+        found = [step.model_copy(update={"requires": wanted[step.id]}) for step in steps]
+        return tuple(reversed(found)) if self._action is Action.ROLLBACK else tuple(found)
+
+    def _acts(self, step: PlanStep) -> bool:
+        return bool(step.hosts) and not (self._action is Action.ROLLBACK and self._nothing_to_take_back(step.id))
 
     def record(self) -> None:
         """Put every step of the plan into the journal as pending, those that the plan skips as skipped.
@@ -403,9 +414,7 @@ class Schedule:
         now = self._told = time.monotonic()
         elapsed = {step: now - began for step, began in self._began.items()}
         # What has nothing to do here neither has been done nor is still to come; it keeps its place in the order.
-        real = {step.id for step in self._steps if step.hosts} - self._waived
-        if self._action is Action.ROLLBACK:
-            real = {step for step in real if not self._nothing_to_take_back(step)}
+        real = {step.id for step in self._steps if self._acts(step)} - self._waived
         percent = progress(
             Portion(step.minutes, self._states[step.id], elapsed.get(step.id, 0))
             for step in self._steps
