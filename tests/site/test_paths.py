@@ -88,8 +88,11 @@ def test_other_options_stay_where_a_site_is_not_there(home: Path) -> None:
         with pytest.raises(SiteError) as caught:
             paths.site_file("nosuch")
         assert caught.value.do == ("make it: homewright --state '/mnt/my state' --stages /a site new nosuch",)
+        there = "homewright --site './my site.yaml' --state '/mnt/my state' --stages /a site new NAME"
+        assert paths.no_site("./my site.yaml").do == (f"make it: {there}",)
     finally:
         speak_of()
+    assert paths.no_site("./site.yaml").do == ("make it: homewright --site ./site.yaml site new NAME",)
 
 
 def test_a_file_that_may_not_be_looked_at_is_named_all_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

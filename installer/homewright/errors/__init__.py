@@ -45,13 +45,14 @@ def speak_of(
     _given = (*words, *(word for folder in stages or () for word in ("--stages", folder)))
 
 
-def addressed(text: str, without: Sequence[str] = ()) -> str:
+def addressed(text: str, site: str | None = None) -> str:
     """The text with its commands as they have to be typed: with the options that say which site is meant.
 
-    Options named by `without` are left away.
+    A `site` takes the place of the one that was given; an empty one is none.
     """
+    named = () if not site else ("--site", site)
     pairs = zip(_given[::2], _given[1::2], strict=True)
-    given = [word for pair in pairs if pair[0] not in without for word in pair]
+    given = _given if site is None else (*named, *(word for pair in pairs if pair[0] != "--site" for word in pair))
     if not given:
         return text
     return _OF_A_SITE.sub(lambda _: f"homewright {shlex.join(given)}", text)
@@ -142,12 +143,16 @@ class SiteError(HomewrightError):
 
 
 class NoSuchSite(SiteError):
-    """The site that was named is not there."""
+    """The site that was named is not there; `file` is where it would be, unless it was named by a word."""
+
+    def __init__(self, what: str, why: str, do: Sequence[str], file: str = "") -> None:
+        super().__init__(what, why, do)
+        self.file = file
 
     @property
     def do(self) -> tuple[str, ...]:
-        """The steps make or choose a site: they keep every option but the one that names a site which is none."""
-        return tuple(addressed(step, without=("--site",)) for step in self._do)
+        """The steps make or choose a site: they keep every option but the word that names a site which is none."""
+        return tuple(addressed(step, site=self.file) for step in self._do)
 
 
 class CatalogueError(HomewrightError):

@@ -82,9 +82,9 @@ def no_site(named: str, *, by_environment: bool = False) -> NoSuchSite:
     if by_environment:
         why = f"HOMEWRIGHT_SITE names it. {why}"
         do.append("go by what is found without it: unset HOMEWRIGHT_SITE")
-    make = f"--site {shlex.quote(named)} site new NAME" if is_file else f"site new {named}"
+    do.append("make it: homewright site new NAME" if is_file else f"make it: homewright site new {named}")
     what = f"There is no site file {named}." if is_file else f"There is no site {named}."
-    return NoSuchSite(what, why, [*do, f"make it: homewright {make}"])
+    return NoSuchSite(what, why, do, named if is_file else "")
 
 
 def known_site_files() -> list[Path]:
