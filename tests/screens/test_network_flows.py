@@ -181,6 +181,9 @@ def test_wifi_is_refused_as_a_bridge_and_another_interface_taken(make_app: Make)
 
     async def flow(pilot: Pilot[object]) -> None:
         await page("network", ("wlp5s0 is Wi-Fi",), file=file, name="trouble")(pilot)
+        offered = dict(field(pilot, "nic-elder").query_one(Choice).options)
+        assert offered[""].startswith("wlp5s0") and offered[""].endswith("(not possible)")
+        assert not any("(proposed)" in words for words in offered.values())
         await pilot.press("ctrl+n")
         await until(pilot, shows(pilot, "✗ elder: wlp5s0 is Wi-Fi"))
         await pilot.press("right")

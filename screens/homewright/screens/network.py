@@ -273,4 +273,7 @@ def _words(one: Candidate, speed: bool = True) -> str:
 
 
 def _by_default(one: Candidate | None) -> str:
-    return f"{_words(one, speed=False)} (proposed)" if one is not None else "the one with its address (not known yet)"
+    """The interface that is taken where nobody chooses. What cannot be taken is proposed to nobody."""
+    if one is None:
+        return "the one with its address (not known yet)"
+    return f"{_words(one, speed=False)} ({'not possible' if one.reason else 'proposed'})"
