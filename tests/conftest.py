@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from driving import Practice
+from driving import Practice, leave_forks
 from practice_lab import Lab, own_lab
 
 TESTS = Path(__file__).parent
@@ -74,6 +74,10 @@ _TOLD = pytest.StashKey[bool]()
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # what was imported and collected by now is no garbage, ever
+
+
+def pytest_sessionfinish() -> None:
+    leave_forks()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -199,8 +199,15 @@ class Practice:
 
 @functools.cache
 def forks() -> Forks:
-    """What the runners of these tests are forked from: it hears when they end, and ends with them."""
+    """What the runners of these tests are forked from, until `leave_forks`: it hears when they end."""
     return Forks(environment_of(os.environ, f"tests-{os.getpid()}.forks."))
+
+
+def leave_forks() -> None:
+    """No runner is needed any more: what they are forked from has ended when this does."""
+    if forks.cache_info().currsize:
+        asyncio.run(forks().leave())
+        forks.cache_clear()
 
 
 assert EVENTS_DESCRIPTOR == 3

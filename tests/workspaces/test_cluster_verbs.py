@@ -15,6 +15,7 @@ from cluster_verbs import ALICE, KEPT, RESTS, RUNS, VERBS, WHOLE, kinds, manager
 from homewright.errors import HomewrightError, UsageError
 from homewright.workspaces.backends.kubernetes import namespace
 from homewright.workspaces.backends.kubernetes.api import Api
+from homewright.workspaces.backends.kubernetes.verbs import ClusterBackend, Held
 from homewright.workspaces.backends.kubernetes.words import DIGEST
 from homewright.workspaces.errors import (
     ChangedMeanwhile,
@@ -278,51 +279,52 @@ def test_of_two_managers_one_is_told(server: StandIn) -> None:
     assert other.show(ALICE).state == "stopped"
 
 
-def test_a_start_that_is_overtaken_by_a_stop_starts_nothing(server: StandIn) -> None:
-    """The stop comes between the start's record and its write to the workload, after any of the calls in between."""
-    stopped(server)
-    start = copy.deepcopy(server.objects)
-    calls = 0
-    for meanwhile in range(100):
-        server.objects = copy.deepcopy(start)
-        slow = manager(server, Dying)
-        assert isinstance(slow.api, Dying)
-        backend, held = slow._require(ALICE)
-        held = backend.change(held, "started", wanted="running")
-        slow.api.calls, slow.api.dies_after = 0, meanwhile
-        slow.api.then = lambda: manager(server).stop(ALICE)
-        if meanwhile == 0:
-            backend.converge(held)
-            calls = slow.api.calls
-            continue
-        if meanwhile == calls:
-            break
-        with suppress(ChangedMeanwhile):
-            backend.converge(held)
-        assert server.all("StatefulSet")[0]["spec"]["replicas"] == 0, f"after call {meanwhile} of {calls}"
-        assert kinds(server) == RESTS
-    assert calls > 5
+Begun = Callable[[ClusterWorkspaces], tuple[ClusterBackend, Held]]
 
 
-def test_a_create_that_is_overtaken_by_a_stop_starts_nothing(server: StandIn) -> None:
-    """The same with a workload that is not there yet: it is made without pods, and gets one only as it was made."""
+def _prepared(server: StandIn) -> None:
     there = manager(server)
     there._prepare(there.templates["code-server"], quiet)
+
+
+def _claimed(there: ClusterWorkspaces) -> tuple[ClusterBackend, Held]:
+    backend = there.backend_for(spec())
+    held, new = backend.claim(spec())
+    assert new
+    return backend, held
+
+
+def _wanted(there: ClusterWorkspaces) -> tuple[ClusterBackend, Held]:
+    backend, held = there._require(ALICE)
+    return backend, backend.change(held, "started", wanted="running")
+
+
+OVERTAKEN: dict[str, tuple[Callable[[StandIn], None], Begun, bool]] = {
+    "start": (stopped, _wanted, True),
+    # A workload that is not there yet is made without pods, and gets one only as it was made.
+    "create": (_prepared, _claimed, False),
+}
+"""By verb: what comes before it, what it records first, and whether all parts are there whenever it is overtaken."""
+
+
+@pytest.mark.parametrize("verb", OVERTAKEN)
+def test_what_is_overtaken_by_a_stop_starts_nothing(server: StandIn, verb: str) -> None:
+    """The stop comes between the record and the write to the workload, after any of the calls in between."""
+    before, begin, whole = OVERTAKEN[verb]
+    before(server)
     start = copy.deepcopy(server.objects)
     calls = 0
     for meanwhile in range(100):
         server.objects = copy.deepcopy(start)
         slow = manager(server, Dying)
         assert isinstance(slow.api, Dying)
-        backend = slow.backend_for(spec())
-        held, new = backend.claim(spec())
-        assert new
+        backend, held = begin(slow)
         slow.api.calls, slow.api.dies_after = 0, meanwhile
         slow.api.then = lambda: manager(server).stop(ALICE)
         if meanwhile == 0:
             backend.converge(held)
             calls = slow.api.calls
-            assert server.all("StatefulSet")[0]["spec"]["replicas"] == 1
+            assert server.all("StatefulSet")[0]["spec"]["replicas"] == 1, "where nobody stops it"
             continue
         if meanwhile == calls:
             break
@@ -330,6 +332,7 @@ def test_a_create_that_is_overtaken_by_a_stop_starts_nothing(server: StandIn) ->
             backend.converge(held)
         assert server.all("StatefulSet")[0]["spec"]["replicas"] == 0, f"after call {meanwhile} of {calls}"
         assert not server.all("Pod")
+        assert kinds(server) == RESTS or not whole
     assert calls > 5
 
 
