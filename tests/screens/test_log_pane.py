@@ -17,6 +17,7 @@ from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
 from homewright.screens.loglines import LogLines, View, look_on
 from homewright.screens.painting import Painting
+from homewright.screens.widgets.framed import entitle
 from homewright.screens.widgets.log_pane import LogPane, SteadyBar
 from homewright.site.paths import StateFolder
 
@@ -101,6 +102,35 @@ def test_the_scroll_bar_follows_what_is_scrolled(writer: Writer) -> None:
 
     showing(flow)
     assert len(looks) >= 4
+
+
+def test_other_words_in_the_frame_bring_no_line_along(writer: Writer) -> None:
+    """Each key that begins or ends following changes them: over a slow line the lines are three times as much."""
+
+    async def flow(app: Viewer, pilot: Pilot[None]) -> None:
+        say(writer, LINES, 0)
+        lines = LogLines(Reader(writer.state), View(RUN))
+        app.pane.show(lines)
+        app.pane.add(look_on(lines.source, lines.view, 0))
+        await painted(app, pilot)
+        before = app.sent.bytes
+        app.pane.refresh()
+        await painted(app, pilot)
+        whole = app.sent.bytes - before
+        for title, subtitle in (
+            ("whole run", "following"),
+            (None, ""),
+            ("00/20 · 世界", "no output for 5 s"),
+            ("", None),
+        ):
+            before = app.sent.bytes
+            entitle(app.pane, title, subtitle)
+            await painted(app, pilot)
+            assert app.sent.bytes - before < whole / 3, "more than the rows of the frame"
+            shown = ["".join(character for character, _ in app.sent.rows[y]) for y in (0, -1)]
+            assert (title or "") in shown[0] and (subtitle or "") in shown[1]
+
+    showing(flow)
 
 
 def showing(flow: object) -> None:
