@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from homewright.planning.changes import FileUse, PackageUse
-from homewright.planning.difference import Difference, difference, summary
 from homewright.planning.plan import NOT_ASKED, Plan, PlanHost, PlanStage
 from homewright.site.paths import StateFolder, make_folder, write_atomically
+
+# What compares is loaded where something is compared: an engine hardly ever does, and it is an eighth of what it loads.
+if TYPE_CHECKING:
+    from homewright.planning.difference import Difference
 
 
 def approved(state: StateFolder) -> Plan | None:
@@ -37,6 +41,8 @@ def since_last(state: StateFolder, now: Plan) -> Difference | None:
 
     None where there is neither.
     """
+    from homewright.planning.difference import difference
+
     made = applied(state)
     before = made or approved(state)
     return difference(before, now, made=made is not None) if before is not None else None
@@ -64,6 +70,8 @@ def since_approval(state: StateFolder, digest: str | None, now: Plan) -> str:
     plan = approved(state)
     if plan is None or plan.digest != digest:
         return ""
+    from homewright.planning.difference import difference, summary
+
     return summary(difference(plan, now, made=applied(state) is not None))
 
 
