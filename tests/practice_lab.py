@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import recorded_exec
+
 from homewright.access.connection import Connection, Endpoint
 from homewright.engine.runners.guard import FENCE_FILE
 from homewright.errors import HomewrightError
@@ -158,7 +160,16 @@ class Lab:
 
     def on(self, server: str, script: str, stdin: bytes = b"") -> str:
         """Standard output of a script on a server, as root there, past SSH."""
-        return self.lxc("exec", server, "--", "sh", "-c", script, stdin=stdin).stdout
+        words = ["sh", "-c", script]
+        if stdin:
+            return self.lxc("exec", server, "--", *words, stdin=stdin).stdout
+        if os.geteuid() == 0:
+            done = recorded_exec.execute(self.socket(), server, words)
+        else:
+            command = as_root([sys.executable, recorded_exec.__file__, self.socket(), server, *words])
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+        done.check_returncode()
+        return done.stdout
 
     def remove_workspaces(self) -> None:
         """Take away every workspace, with its data."""
@@ -203,16 +214,7 @@ class Lab:
         """How the servers are, for whoever reads of a failed test after they have gone; never raises."""
         parts = []
         try:
-            for name in self.servers:
-                done = subprocess.run(
-                    as_root(["env", f"LXD_SOCKET={self.socket()}", "lxc", "exec", name, "--", "sh", "-c", _HOW_IT_IS]),
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    timeout=30,
-                )
-                parts.append(f"-- {name}\n{done.stdout}{done.stderr}")
+            parts.extend(f"-- {name}\n{self.on(name, f'exec 2>&1; {_HOW_IT_IS}:')}" for name in self.servers)
         except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
             parts.append(f"-- nothing more can be told: {error}")
         return "\n".join(parts)

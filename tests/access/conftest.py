@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +32,7 @@ class Practice:
     def sh(self, script: str, *, check: bool = False) -> str:
         """Run a script as root there, past SSH; its output. How it ends counts only with `check`."""
         words = script if check else f"{script}\n:"
-        done: subprocess.CompletedProcess[str] = self.lab.lxc("exec", self.server.name, "--", "sh", "-c", words)
-        return done.stdout
+        return self.lab.on(self.server.name, words)
 
     def host_key(self, kind: str = "ed25519") -> HostKey:
         """Its real host key, read past SSH."""

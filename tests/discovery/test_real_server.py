@@ -22,7 +22,7 @@ def test_discover_tells_what_the_servers_are(trusted_lab: Any, tmp_path: Path) -
     assert len(document.hosts) >= 1
     assert document.failures == ()
     for facts in document.hosts:
-        kernel = trusted_lab.lxc("exec", facts.host, "--", "sh", "-c", "uname -r; cat /etc/machine-id; hostname").stdout
+        kernel = trusted_lab.on(facts.host, "uname -r; cat /etc/machine-id; hostname")
         assert [facts.system.kernel, facts.system.machine_id, facts.system.hostname] == kernel.split()
         assert facts.system.os_id == "debian"
         assert facts.system.virtualization == "lxc"
@@ -63,7 +63,7 @@ def test_nothing_is_written_there(trusted_lab: Any) -> None:
     )
 
     def seen() -> str:
-        return str(trusted_lab.lxc("exec", trusted_lab.servers[0], "--", "sh", "-c", look).stdout)
+        return str(trusted_lab.on(trusted_lab.servers[0], look))
 
     trusted_lab.run("discover")  # the sign-in itself may make what a first sign-in makes
     before = seen()

@@ -223,14 +223,14 @@ def _servers(lxd: Lxd, request: Request, say: Say) -> tuple[bool, dict[str, list
         if instance is None:
             instance = lxd.create(server)
             changed.append(server.name)
-            lxd.execute(instance, _ACCOUNT, request.place.gateway, USER, stdin=f"{USER}:{request.password}\n")
+            lxd.tell(instance, _ACCOUNT, request.place.gateway, USER, stdin=f"{USER}:{request.password}\n")
             lxd.mark_ready(instance)
             keyless = True
         elif instance.status != "Running":
             lxd.start(instance)
             changed.append(server.name)
         if keyless:
-            keys[server.name] = lxd.execute(instance, _HOST_KEYS).split("\n")[:-1]
+            keys[server.name] = lxd.perform(instance, _HOST_KEYS).split("\n")[:-1]
         interface = request.place.interface(server.name)
         if not is_plugged(interface):
             set_cable(interface, True)
