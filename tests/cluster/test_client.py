@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -360,3 +361,12 @@ def test_waiting_ends_with_the_last_reason() -> None:
         raise ClusterAway("It is away.", "Nobody answers.")
 
     assert wait(0, away) == "It is away. Nobody answers."
+
+
+def test_what_comes_soon_is_seen_soon_and_what_does_not_is_asked_for_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: sum(pauses), sleep=pauses.append)
+    monkeypatch.setattr(client, "time", clock)
+    assert wait(10, lambda: "not yet") == "not yet"
+    assert pauses[0] <= 0.05 and sum(pauses[:3]) < 0.5
+    assert pauses == sorted(pauses) and pauses[-1] == 0.5 and sum(pauses) <= 10.5

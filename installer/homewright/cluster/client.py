@@ -42,6 +42,8 @@ _SILENT_S = 30
 """How long what was sent may stay unacknowledged: with the kernel's own patience a dead connection cannot be left for
 a quarter of an hour, since the keys that would leave it are sent into it."""
 _LOOK_UP_S = 0.5
+_FIRST_S = 0.05
+"""Most of what is waited for is there in a moment; what is not is looked for half as often each time."""
 _ONCE = urllib3.Retry(False, redirect=False)
 """Whoever asks decides whether to ask again; nobody is followed elsewhere."""
 
@@ -311,7 +313,7 @@ def _refused(method: str, path: str, status: int, data: bytes) -> ClusterError:
 def wait(seconds: float, done: Callable[[], str]) -> str:
     """Wait until `done` says nothing more; what it says is what is waited for, and the last of it is given back when
     the time is up. An API that is away meanwhile is waited for like anything else."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, _FIRST_S
     while True:
         try:
             waiting = done()
@@ -319,4 +321,5 @@ def wait(seconds: float, done: Callable[[], str]) -> str:
             waiting = f"{error.what} {error.why}".strip()
         if not waiting or time.monotonic() > deadline:
             return waiting
-        time.sleep(_LOOK_UP_S)
+        time.sleep(min(pause, _LOOK_UP_S))
+        pause *= 2

@@ -49,9 +49,9 @@ inside etcdutl snapshot status /var/lib/etcd/.homewright-snapshot >/dev/null
 name={SNAPSHOTS}/$(date -u +%Y%m%dT%H%M%SZ).db
 chmod 600 /var/lib/etcd/.homewright-snapshot
 mv /var/lib/etcd/.homewright-snapshot $name.new
-sync -f $name.new
+sync $name.new
 mv -T $name.new $name
-sync -f {SNAPSHOTS}
+sync {SNAPSHOTS}
 # What is being put back has a second link, and stays; and so does the new one, whatever this server's clock says.
 find {SNAPSHOTS} -maxdepth 1 -name '*.db' -links 1 | grep -vxF "$name" | sort | head -n -{KEPT - 1} | xargs -r rm -f
 echo $name

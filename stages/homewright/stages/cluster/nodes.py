@@ -134,33 +134,35 @@ def install(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]], owner: 
 
 
 def _programs(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]]) -> bool:
-    changed = False
+    kept = {name: digest[:20] for name, (_, digest) in wanted.items()}
+    places = {name: f"{PROGRAMS}/{one}" for name, one in kept.items()}
+    absent = set(host.run(["sh", "-euc", _ABSENT, "sh", *places.values()]).stdout.split())
+    changed = bool(absent)
     for name, (fetch, digest) in wanted.items():
-        place = f"{PROGRAMS}/{digest[:20]}"
-        if not host.exists(place):
-            proxy = _proxy(host.site)
-            unpack = (
-                'mkdir "$new" && tar -xzf "$file" -C "$new" && rm "$file"'
-                if fetch.archive
-                else 'chmod 755 "$file" && mv "$file" "$new"'
-            )
-            host.show(
-                f"set -e\numask 022\nmkdir -p {PROGRAMS}\ncd {PROGRAMS}\nfile=.fetching-{name} new=.new-{name}\n"
-                f'rm -rf "$file" "$new"\n'
-                f'{proxy}curl -fsSL --retry 3 -C - -o "$file" {shlex.quote(fetch.url)}\n'
-                f'echo "{digest}  $file" | sha256sum -c --quiet\n'
-                f'{unpack}\nsync -f .\nmv -T "$new" {place}\nsync -f .\n',
-                timeout=FETCH_S,
-            )
-            changed = True
-        names = ("containerd", "containerd-shim-runc-v2", "ctr") if fetch.archive else (name,)
-        for one in names:
-            link = f"{PROGRAMS}/bin/{one}" if fetch.archive else f"{BIN}/{one}"
-            target = f"{place}/bin/{one}" if fetch.archive else place
-            link_it = f"mkdir -p {PROGRAMS}/bin && ln -sfT {target} {link}.new && mv -T {link}.new {link}"
-            asked = f'[ "$(readlink {link})" = {target} ] && exit 44; {link_it}'
-            changed = host.run(asked, check=False).exit_code != 44 or changed
-    return changed
+        if kept[name] not in absent:
+            continue
+        absent.discard(kept[name])  # two names may be one file
+        unpack = (
+            'mkdir "$new" && tar -xzf "$file" -C "$new" && rm "$file"'
+            if fetch.archive
+            else 'chmod 755 "$file" && mv "$file" "$new"'
+        )
+        # Of a whole file system everybody's writes would be waited for.
+        host.show(
+            f"set -e\numask 022\nmkdir -p {PROGRAMS}\ncd {PROGRAMS}\nfile=.fetching-{name} new=.new-{name}\n"
+            f'rm -rf "$file" "$new"\n'
+            f'{_proxy(host.site)}curl -fsSL --retry 3 -C - -o "$file" {shlex.quote(fetch.url)}\n'
+            f'echo "{digest}  $file" | sha256sum -c --quiet\n'
+            f'{unpack}\nfind "$new" ! -type l -exec sync -- {{}} +\nmv -T "$new" {places[name]}\nsync .\n',
+            timeout=FETCH_S,
+        )
+    links: dict[str, str] = {}
+    for name, (fetch, _) in wanted.items():
+        inside = ("containerd", "containerd-shim-runc-v2", "ctr") if fetch.archive else ()
+        links |= {f"{PROGRAMS}/bin/{one}": f"{places[name]}/bin/{one}" for one in inside}
+        links |= {} if fetch.archive else {f"{BIN}/{name}": places[name]}
+    pairs = [path for pair in links.items() for path in pair]
+    return bool(host.run(["sh", "-euc", _LINKED, "sh", *pairs]).stdout.split()) or changed
 
 
 def _kernel(host: Host, changed: Collection[str]) -> bool:
@@ -295,6 +297,19 @@ _GONE = f"""for path; do
 done
 systemctl daemon-reload
 systemctl reset-failed {CONTAINERD_UNIT} {KUBELET_UNIT} 2>/dev/null || true
+"""
+_ABSENT = """for place; do [ -e "$place" ] || echo "${place##*/}"; done
+"""
+_LINKED = """while [ $# -gt 0 ]; do
+    link=$1 target=$2
+    shift 2
+    if [ "$(readlink "$link")" != "$target" ]; then
+        mkdir -p "${link%/*}"
+        ln -sfT "$target" "$link.new"
+        mv -T "$link.new" "$link"
+        echo "$link"
+    fi
+done
 """
 _HOLLOW = """for folder; do
     [ ! -d "$folder" ] || find "$folder" -xdev -type d -empty -delete

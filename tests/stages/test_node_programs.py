@@ -1,0 +1,118 @@
+"""A node's programs: each under its own digest, fetched once, called by links that are put right one by one."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from folder_server import FolderServer
+
+from homewright.access.remote import CommandFailed
+from homewright.site.mirrors import Fetch
+from homewright.stages.cluster import nodes
+
+CURL = """#!/bin/sh
+for word; do
+    [ "$previous" != -o ] || to=$word
+    previous=$word
+done
+echo "$word" >>{root}/fetched
+cp {root}/published/"${word##*/}" "$to"
+"""
+KUBE = b"#!/bin/sh\nexit 0\n"
+Wanted = dict[str, tuple[Fetch, str]]
+
+
+def archive() -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as packed:
+        for name in ("containerd", "containerd-shim-runc-v2", "ctr"):
+            info = tarfile.TarInfo(f"bin/{name}")
+            info.size, info.mode = len(KUBE), 0o755
+            packed.addfile(info, io.BytesIO(KUBE))
+    return made.getvalue()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> FolderServer:
+    made = FolderServer(tmp_path)
+    made.tools({"curl": CURL})
+    made.at("/usr/local/bin/.keep")
+    (tmp_path / "published").mkdir()
+    return made
+
+
+def publish(server: FolderServer, **programs: bytes) -> Wanted:
+    """What is fetched, by name: `containerd` is an archive."""
+    found: Wanted = {}
+    for name, data in programs.items():
+        (server.root / "published" / name).write_bytes(data)
+        fetch = Fetch(f"http://mirror.lan/{name}", f"http://mirror.lan/{name}.sha256", archive=name == "containerd")
+        found[name] = (fetch, hashlib.sha256(data).hexdigest())
+    return found
+
+
+def install(server: FolderServer, wanted: Wanted) -> bool:
+    host: Any = server
+    return nodes._programs(host, wanted)
+
+
+def fetched(server: FolderServer) -> list[str]:
+    file = server.root / "fetched"
+    return [line.rpartition("/")[2] for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_what_is_one_file_is_fetched_once_and_called_by_each_name(server: FolderServer) -> None:
+    wanted = publish(server, containerd=archive(), kubeadm=KUBE, kubelet=KUBE, kubectl=b"#!/bin/sh\nexit 3\n")
+    assert install(server, wanted)
+    assert fetched(server) == ["containerd", "kubeadm", "kubectl"]
+    for name in ("kubeadm", "kubelet", "kubectl"):
+        link = server.root / "usr/local/bin" / name
+        assert link.is_symlink() and link.read_bytes() == (server.root / "published" / name).read_bytes()
+        assert link.stat().st_mode & 0o777 == 0o755
+    for name in ("containerd", "containerd-shim-runc-v2", "ctr"):
+        assert (server.root / nodes.PROGRAMS.lstrip("/") / "bin" / name).read_bytes() == KUBE
+    left = [path.name for path in (server.root / nodes.PROGRAMS.lstrip("/")).iterdir() if path.name.startswith(".")]
+    assert left == []
+
+
+def test_a_second_time_nothing_is_fetched_and_nothing_changed(server: FolderServer) -> None:
+    wanted = publish(server, containerd=archive(), kubeadm=KUBE)
+    assert install(server, wanted)
+    assert not install(server, wanted)
+    assert len(fetched(server)) == 2
+
+
+@pytest.mark.parametrize("damage", ["gone", "elsewhere", "another file"])
+def test_a_link_that_is_wrong_is_put_right(server: FolderServer, damage: str) -> None:
+    wanted = publish(server, containerd=archive(), kubeadm=KUBE)
+    install(server, wanted)
+    link = server.root / "usr/local/bin/kubeadm"
+    link.unlink()
+    if damage == "elsewhere":
+        link.symlink_to("/bin/false")
+    elif damage == "another file":
+        link.write_bytes(b"mine")
+    assert install(server, wanted)
+    assert link.is_symlink() and link.read_bytes() == KUBE and len(fetched(server)) == 2
+
+
+def test_another_version_is_fetched_beside_the_one_that_runs(server: FolderServer) -> None:
+    install(server, publish(server, kubeadm=KUBE))
+    before = (server.root / "usr/local/bin/kubeadm").resolve()
+    assert install(server, publish(server, kubeadm=KUBE + b"# 1.37\n"))
+    after = (server.root / "usr/local/bin/kubeadm").resolve()
+    assert before != after and before.exists() and after.read_bytes().endswith(b"# 1.37\n")
+
+
+def test_what_is_not_what_its_checksum_names_is_never_called(server: FolderServer) -> None:
+    wanted = publish(server, kubeadm=KUBE)
+    (server.root / "published" / "kubeadm").write_bytes(b"#!/bin/sh\nevil\n")
+    with pytest.raises(CommandFailed):
+        install(server, wanted)
+    assert not (server.root / "usr/local/bin/kubeadm").exists()
+    assert not any(path.name == wanted["kubeadm"][1][:20] for path in server.root.rglob("*"))
