@@ -101,6 +101,8 @@ test-packages:
 	$(call installed,$(TEST_PACKAGES))
 
 ON_SERVERS := "($(MARKS)) and not long"
+# They wait for servers most of their time: docs/decisions/0190.
+WORKERS := 4
 # docs/decisions/0161 says why a few may be tried again.
 # Workers end the names of tests with their row (@engine): without workers they have none, and no test would be found.
 FEW := 5
@@ -108,7 +110,7 @@ FAILED := .pytest_cache/v/cache/lastfailed
 
 test: test-packages check
 	@$(BIN)/homewright lab prepare --yes
-	@rm -f $(FAILED); code=0; $(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder -m $(ON_SERVERS) --durations=15 || code=$$?
+	@rm -f $(FAILED); code=0; $(PYTEST) -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m $(ON_SERVERS) --durations=15 || code=$$?
 	if [ $$code = 1 ] && [ "$$(grep -c :: $(FAILED))" -le $(FEW) ]; then
 	  echo "Once more what failed, on servers of its own and with nothing beside it:"
 	  sed -i -E 's/@[a-z]+": true/": true/' $(FAILED)

@@ -9,6 +9,7 @@ import signal
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from driving import Practice, leave_forks
@@ -19,7 +20,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a shell starts in 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("HOMEWRIGHT_AT_BOOT", "no")  # the units of whoever runs the tests are not theirs to touch
 TOGETHER = {
-    "stages/test_stage_00.py": "installing", "screens/test_tmux.py": "installing", "integration": "installing",
+    "screens/test_tmux.py": "installing", "integration": "installing", "stages/test_stage_00.py": "beginning",
     "workspaces": "workspaces", "browser": "workspaces", "lab/test_life.py": "workspaces",
     "engine": "engine", "stages": "platform", "runners": "runners", "access": "runners",
     "house/test_wheel.py": "wheel",
@@ -29,9 +30,9 @@ TOGETHER = {
 A worker keeps its practice servers for the rows that it is given later, unless a row has left a platform on them.
 """
 OTHERS = "others"
-ORDER = ("installing", "workspaces", "engine", "platform", OTHERS, "runners", "wheel")
+ORDER = ("engine", "platform", "installing", "workspaces", OTHERS, "beginning", "runners", "wheel")
 """The longest first, so that the workers end together; what belongs to no row fills the gaps."""
-SERVERS = {"installing": 2}
+SERVERS = {"installing": 2, "beginning": 2}
 """Practice servers of a row, where they are not three: what stage 00 does costs as much on each of them."""
 
 
@@ -70,6 +71,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 _NOW = pytest.StashKey[str]()
 _LAB = pytest.StashKey[Lab]()
 _TOLD = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Rows in turn, where workers are given rows."""
+    from rows_in_turn import RowsInTurn
+
+    return RowsInTurn(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 def pytest_collection_finish() -> None:

@@ -35,14 +35,14 @@ def test_second_run_changes_nothing(stage: StageOnServers, name: str) -> None:
 BREAKS = [
     ("00/10", "sed -i '/homewright/,/end/d' /etc/hosts", "/etc/hosts on"),
     seldom("00/10", "hostnamectl set-hostname Other", "is called Other"),
-    (
+    seldom(
         "00/10",
         "printf '10.99.0.1 {other}\\n' | cat - /etc/hosts >/etc/h && cat /etc/h >/etc/hosts; rm /etc/h",
         "resolves to",
     ),
     seldom("00/10", "echo other >/etc/hostname", "/etc/hostname says other"),
     seldom("00/10", "sed -i s/{other}/elsewhere/g /etc/hosts", "/etc/hosts on"),
-    ("00/20", "rm /var/lib/homewright-peer/.ssh/id_ed25519", "id_ed25519 on"),
+    seldom("00/20", "rm /var/lib/homewright-peer/.ssh/id_ed25519", "id_ed25519 on"),
     seldom("00/20", "chmod 644 /var/lib/homewright-peer/.ssh/id_ed25519", "not 600"),
     seldom(
         "00/20", "sed -i 's/restrict,from=\"[0-9.]*\" //' /var/lib/homewright-peer/.ssh/authorized_keys", "not limited"
@@ -52,7 +52,7 @@ BREAKS = [
     ("00/20", "userdel homewright-peer", "has no account"),
     ("00/30", "echo X=1 >>/etc/homewright/environment", "is not what the site says"),
     seldom("00/30", "chmod 666 /etc/homewright/environment", "is 666"),
-    ("00/30", "rm /etc/profile.d/homewright.sh", "is missing"),
+    seldom("00/30", "rm /etc/profile.d/homewright.sh", "is missing"),
     seldom("00/30", "chown homewright-peer /etc/homewright/environment", "is 644 homewright-peer"),
     seldom("00/30", "rm -r /etc/homewright", "is missing"),
     ("00/40", "rm -r /home/*/.venv/lib/python3*/site-packages/kubernetes", "kubernetes lacks"),
