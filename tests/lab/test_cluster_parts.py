@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from homewright.errors import LabError
-from homewright.lab import cluster_images, nested, practice_site, services
+from homewright.lab import cluster, cluster_images, nested, practice_site, services
 from homewright.lab.cluster_images import Parts, libraries_said, recipes
 from homewright.lab.models import LabServer, Place, Record
 from homewright.lab.oci import Entry, Recipe, make, with_folders
@@ -152,6 +152,39 @@ def test_images_are_made_again_only_where_a_file_changed(tmp_path: Path, monkeyp
     other = cluster_images.ensure(names, say=said.append)
     assert said == ["made the images pause"]
     assert other[mirrored.reference("pause")] != first[mirrored.reference("pause")]
+
+
+def test_two_labs_of_a_user_make_the_images_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They unpack and write in one folder of the cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    at_it, most, began = 0, 0, threading.Event()
+    counted = threading.Lock()
+
+    def made(say: Any) -> dict[str, Descriptor]:
+        nonlocal at_it, most
+        with counted:
+            at_it += 1
+            most = max(most, at_it)
+        began.set()
+        time.sleep(0.3)  # past the moment for which the other one waits in silence
+        with counted:
+            at_it -= 1
+        return {}
+
+    monkeypatch.setattr(cluster.go, "ensure", lambda builds, say: None)
+    monkeypatch.setattr(cluster.cluster_files, "ensure", lambda say: False)
+    monkeypatch.setattr(cluster.cluster_images, "ensure", lambda names, say: {})
+    monkeypatch.setattr(cluster.workspace_image, "ensure", made)
+    said: list[str] = []
+    first = threading.Thread(target=cluster.prepare, args=(list[str]().append,))
+    first.start()
+    assert began.wait(10)
+    cluster.prepare(said.append)
+    first.join(10)
+    assert most == 1
+    assert said == ["another command makes the images already"]
 
 
 def test_the_practice_site_says_where_its_cluster_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

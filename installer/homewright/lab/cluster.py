@@ -66,8 +66,9 @@ def prepare(say: Say) -> dict[str, Descriptor]:
     Raises LabError and MirrorError.
     """
     go.ensure([programs.named(name) for name in BUILDS], say=say)
-    cluster_files.ensure(say)
-    return cluster_images.ensure(IMAGES, say=say) | workspace_image.ensure(say)
+    with go.alone(cluster_images.folder(), "another command makes the images already", say):
+        cluster_files.ensure(say)
+        return cluster_images.ensure(IMAGES, say=say) | workspace_image.ensure(say)
 
 
 def raise_mirror(images: dict[str, Descriptor], place: Place, say: Say) -> None:

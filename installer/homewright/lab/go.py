@@ -83,8 +83,7 @@ def ensure(builds: Iterable[Build] = BUILDS, *, say: Say) -> None:
     wanted = [build for build in builds if not is_built(build)]
     if not wanted:
         return
-    make_folder(folder())
-    with _alone(say):
+    with alone(folder(), f"another command builds already; its logs are in {folder()}", say):
         wanted = [build for build in wanted if not is_built(build)]
         if wanted:
             _require_room()
@@ -94,15 +93,20 @@ def ensure(builds: Iterable[Build] = BUILDS, *, say: Say) -> None:
 
 
 @contextlib.contextmanager
-def _alone(say: Say) -> Iterator[None]:
+def alone(place: Path, meanwhile: str, say: Say) -> Iterator[None]:
+    """Hold a folder of the cache that other labs write too; where one does, `meanwhile` is said, and it waits.
+
+    Raises StateError where the folder cannot be locked.
+    """
+    make_folder(place)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(hold(folder(), wait=0.1))
+            stack.enter_context(hold(place, wait=0.1))
         except StateError as error:
             if "is in use" not in error.what:
                 raise
-            say(f"another command builds already; its logs are in {folder()}")
-            stack.enter_context(hold(folder(), wait=7200.0))
+            say(meanwhile)
+            stack.enter_context(hold(place, wait=7200.0))
         yield
 
 
