@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from homewright.engine.events import Event, Kind
 from homewright.engine.runners.guard import FENCE_FILE
 from homewright.engine.states import State
 
-from .bench import TICKS, Bench
+from .bench import SLOW, TICKS, Bench
 
 pytestmark = pytest.mark.lab
 
@@ -90,22 +92,37 @@ def test_the_login_is_killed_and_the_run_goes_on(bench: Bench) -> None:
     assert plain.count("tick 59") == len(bench.hosts)
 
 
+@contextlib.contextmanager
+def going_on(bench: Bench) -> Iterator[None]:
+    """What is `SLOW` goes on until this ends."""
+    for host in bench.hosts:
+        bench.on(host, "touch /tmp/homewright-slow")
+    try:
+        yield
+    finally:
+        for host in bench.hosts:
+            bench.on(host, "rm /tmp/homewright-slow")
+
+
 def test_a_second_apply_is_refused_with_who_is_at_work(bench: Bench) -> None:
-    bench.tiny.step(1, TICKS.format(count=100))
-    assert bench.run("apply", "--yes", "--detach").returncode == 0
-    run = bench.latest()
-    refused = bench.run("apply", "--yes")
-    assert refused.returncode == 3
-    assert f"run {run}" in refused.stderr
+    bench.tiny.step(1, SLOW)
+    with going_on(bench):
+        assert bench.run("apply", "--yes", "--detach").returncode == 0
+        run = bench.latest()
+        refused = bench.run("apply", "--yes")
+        assert refused.returncode == 3
+        assert f"run {run}" in refused.stderr
     assert bench.end_of(run) is State.SUCCEEDED
 
 
 def test_cancel(bench: Bench) -> None:
-    bench.tiny.step(1, TICKS.format(count=100)).step(2, TICKS.format(count=1))
-    watcher = subprocess.Popen(bench.command("apply", "--yes"), stdout=subprocess.PIPE, text=True)
+    bench.tiny.step(1, SLOW).step(2, TICKS.format(count=1))
     before = bench.latest() if bench.reader.runs(1) else ""
-    run = bench.wait_for_text("tick 3", before)
-    assert bench.run("cancel").returncode == 0
+    with going_on(bench):
+        watcher = subprocess.Popen(bench.command("apply", "--yes"), stdout=subprocess.PIPE, text=True)
+        run = bench.wait_for_text("tick 3", before)
+        assert bench.run("cancel").returncode == 0
+    # What goes on is told to stop, and does so where it may: here at its end.
     shown, _ = watcher.communicate(timeout=60)
     assert watcher.returncode == 4, shown
     assert bench.end_of(run) is State.CANCELLED
@@ -117,20 +134,21 @@ def test_cancel(bench: Bench) -> None:
 
 
 def test_ctrl_c_leaves_the_run_alone_and_a_shutdown_interrupts_it(bench: Bench) -> None:
-    bench.tiny.step(1, TICKS.format(count=200)).step(2, TICKS.format(count=1))
+    bench.tiny.step(1, SLOW).step(2, TICKS.format(count=1))
     before = bench.latest() if bench.reader.runs(1) else ""
-    watcher = subprocess.Popen(
-        bench.command("apply", "--yes"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    run = bench.wait_for_text("tick 3", before)
-    watcher.send_signal(signal.SIGINT)
-    _, said = watcher.communicate(timeout=30)
-    assert watcher.returncode == 130
-    assert "goes on without you" in said
-    assert "attach" in said
-    holder = lock.holder(bench.state)
-    assert holder is not None and holder.run == run
-    os.kill(holder.pid, signal.SIGTERM)
+    with going_on(bench):
+        watcher = subprocess.Popen(
+            bench.command("apply", "--yes"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        run = bench.wait_for_text("tick 3", before)
+        watcher.send_signal(signal.SIGINT)
+        _, said = watcher.communicate(timeout=30)
+        assert watcher.returncode == 130
+        assert "goes on without you" in said
+        assert "attach" in said
+        holder = lock.holder(bench.state)
+        assert holder is not None and holder.run == run
+        os.kill(holder.pid, signal.SIGTERM)
     assert bench.end_of(run) is State.INTERRUPTED
     states = {record.step: record.state for record in bench.reader.steps(run) if not record.host}
     assert states == {"90/10": State.INTERRUPTED, "90/20": State.PENDING}
