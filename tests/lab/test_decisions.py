@@ -11,8 +11,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from homewright.errors import LabError
-from homewright.lab import before, commands, machine, mirror, places, practice_site, record, sweep
+from homewright.errors import LabError, UsageError
+from homewright.lab import before, cluster, commands, machine, mirror, places, practice_site, record, sweep
 from homewright.lab.code_server import prune
 from homewright.lab.commands import judge
 from homewright.lab.models import LabServer, LabStatus, Place, Record, ServerStatus
@@ -217,6 +217,19 @@ def test_a_daemon_or_a_mirror_that_is_gone() -> None:
     found, reason = judge(LAB.model_copy(update={"daemon": (7, 8)}), (status("s1"),), False)
     assert found == "broken"
     assert "daemon is gone" in (reason or "")
+
+
+def test_what_the_nodes_are_is_chosen_before_there_is_a_cluster() -> None:
+    assert cluster.nodes(None, None, wanted=True) == "servers"
+    assert cluster.nodes(None, "instances", wanted=True) == cluster.nodes(LAB, "instances", wanted=True) == "instances"
+    there = LAB.model_copy(update={"cluster": True, "nodes": "instances"})
+    assert cluster.nodes(there, None, wanted=False) == "instances"
+    with pytest.raises(LabError, match="has instances as its nodes, not servers"):
+        cluster.nodes(there, "servers", wanted=True)
+    assert cluster.nodes(there.model_copy(update={"phase": "going up"}), "servers", wanted=True) == "servers"
+    with pytest.raises(UsageError, match="none was asked for"):
+        cluster.nodes(None, "instances", wanted=False)
+    assert practice_site.of(there).platform.nodes == "instances"
 
 
 MOUNTS = """\

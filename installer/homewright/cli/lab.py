@@ -17,6 +17,10 @@ FAULTS = ("clock", "resolv", "port", "disk", "hostname", "mtu", "loss", "dns", "
 """As `homewright.lab.models.Fault` has them; a test compares, so that no parser waits for pydantic."""
 
 
+NODES = ("servers", "instances")
+"""As `homewright.lab.models.Nodes` has them."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from homewright.cli import global_options
 
@@ -33,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cluster",
         action="store_true",
         help="and a Kubernetes cluster on them, by Homewright's own stages; what it is made of is built here once",
+    )
+    up.add_argument(
+        "--nodes",
+        choices=NODES,
+        help="what the cluster's nodes are: the servers themselves (the default), or an LXD instance on each",
     )
     action("down", "remove them, their site, and everything made for them but the cached image")
     prepare = action("prepare", "fetch and build beforehand what takes minutes: packages, image, code-server")
@@ -86,7 +95,9 @@ def _agree(args: argparse.Namespace, output: Output, question: str) -> bool:
 def _up(args: argparse.Namespace, output: Output) -> int:
     from homewright import lab
 
-    status = lab.up(args.servers, cluster=args.cluster, say=output.progress, agree=partial(_agree, args, output))
+    status = lab.up(
+        args.servers, cluster=args.cluster, nodes=args.nodes, say=output.progress, agree=partial(_agree, args, output)
+    )
     output.document(status)
     if not status.changed:
         output.line("Nothing changed: the practice servers are up.")

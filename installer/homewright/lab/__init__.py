@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from homewright.lab.models import Fault, LabStatus
+    from homewright.lab.models import Fault, LabStatus, Nodes
 
 SITE_NAME = "practice"
 """The site that `up` writes."""
@@ -20,19 +20,21 @@ def up(
     servers: int | None = None,
     *,
     cluster: bool = False,
+    nodes: Nodes | None = None,
     say: Callable[[str], None],
     agree: Callable[[str], bool] = lambda question: False,
 ) -> LabStatus:
     """Make the practice servers, or whatever of them is missing, and their site; a second time nothing is changed.
 
     `servers` is how many (3 where there is no lab yet). With `cluster` they also get what a cluster on them is made of:
-    a mirror of its images and files, built first where that was not done yet, and a site that asks for it.
+    a mirror of its images and files, built first where that was not done yet, and a site that asks for it, whose nodes
+    are the servers themselves, or LXD instances on them (`nodes`).
     `agree` is asked before Debian packages are installed. Raises LabError where this machine cannot run them, and Busy
     while another `lab` command works.
     """
     from homewright.lab.commands import up as act
 
-    return act(servers, with_cluster=cluster, say=say, agree=agree)
+    return act(servers, with_cluster=cluster, nodes=nodes, say=say, agree=agree)
 
 
 def down(*, say: Callable[[str], None]) -> bool:

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from homewright.errors import UsageError
+from homewright.errors import LabError, UsageError
 from homewright.lab import cluster_files, cluster_images, go, programs, record, services, workspace_image
-from homewright.lab.models import Place, Record
+from homewright.lab.models import Nodes, Place, Record
 from homewright.mirror.layout import Descriptor, Layout
 from homewright.site import mirrored
 
@@ -40,6 +40,24 @@ IMAGES = (
     "busybox",
 )
 """The images that are made of them."""
+
+
+def nodes(lab: Record | None, chosen: Nodes | None, *, wanted: bool) -> Nodes:
+    """What the nodes are of the cluster that the practice servers have, or are to have where one is `wanted`.
+
+    Raises UsageError where none is, and LabError where there is one of other nodes already.
+    """
+    if chosen is not None and not wanted:
+        do = [f"homewright lab up --cluster --nodes {chosen}"]
+        raise UsageError("Nodes are a cluster's, and none was asked for.", "", do)
+    there = lab.nodes if lab is not None and lab.cluster else None
+    if lab is not None and lab.phase == "up" and there is not None and chosen not in (None, there):
+        raise LabError(
+            f"The practice servers' cluster has {there} as its nodes, not {chosen}.",
+            "What the nodes are is chosen before the cluster is made.",
+            ["start over: homewright lab down", f"homewright lab up --cluster --nodes {chosen}"],
+        )
+    return chosen or there or "servers"
 
 
 def folder() -> Path:

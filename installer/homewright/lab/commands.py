@@ -31,7 +31,18 @@ from homewright.lab import (
 )
 from homewright.lab.acts import Act, Reply, Request, greets, is_plugged
 from homewright.lab.lxd import PlaceTaken
-from homewright.lab.models import MOST_SERVERS, USER, Fault, LabServer, LabStatus, Place, Record, ServerStatus, State
+from homewright.lab.models import (
+    MOST_SERVERS,
+    USER,
+    Fault,
+    LabServer,
+    LabStatus,
+    Nodes,
+    Place,
+    Record,
+    ServerStatus,
+    State,
+)
 from homewright.site.paths import make_folder, sync_folder, write_atomically
 from homewright.site.secrets import generate_password
 
@@ -42,7 +53,9 @@ SERVERS = 3
 """How many servers a new lab has: the fewest that keep a quorum."""
 
 
-def up(wanted: int | None, *, with_cluster: bool = False, say: Say, agree: Agree) -> LabStatus:
+def up(
+    wanted: int | None, *, with_cluster: bool = False, nodes: Nodes | None = None, say: Say, agree: Agree
+) -> LabStatus:
     """See `homewright.lab.up`."""
     if wanted is not None and not 1 <= wanted <= MOST_SERVERS:
         raise UsageError(
@@ -53,6 +66,7 @@ def up(wanted: int | None, *, with_cluster: bool = False, say: Say, agree: Agree
     with record.alone():
         lab = record.load() or _left_behind(say)
         practice_site.refuse_foreign(lab)
+        of_nodes = cluster.nodes(lab, nodes, wanted=with_cluster)
         count = _count(lab, wanted)
         mirrored = with_cluster or (lab is not None and lab.cluster)
         whole = lab is not None and lab.phase == "up" and len(lab.servers) == count and lab.cluster == mirrored
@@ -65,7 +79,7 @@ def up(wanted: int | None, *, with_cluster: bool = False, say: Say, agree: Agree
         _require_image(say)
         _begin_bundle(say)
         images = cluster.prepare(say) if mirrored else {}
-        lab = _raise_servers(lab, count, socket, mirrored, say)
+        lab = _raise_servers(lab, count, socket, mirrored, of_nodes, say)
         if mirrored:
             cluster.raise_mirror(images, lab.place, say)
         for name in lab.broken:
@@ -90,7 +104,9 @@ def _is_whole(lab: Record) -> bool:
     return known and _status(lab).state == "up" and practice_site.path().exists() and not lab.unplugged
 
 
-def _raise_servers(lab: Record | None, count: int, socket: str | None, mirrored: bool, say: Say) -> Record:
+def _raise_servers(
+    lab: Record | None, count: int, socket: str | None, mirrored: bool, nodes: Nodes, say: Say
+) -> Record:
     """Make what is missing. What is about to be done is on disk before it is done."""
     fresh = lab is None or lab.phase != "up"
     if lab is not None and lab.phase != "up":
@@ -112,6 +128,7 @@ def _raise_servers(lab: Record | None, count: int, socket: str | None, mirrored:
             servers=servers,
             broken=lab.broken if lab is not None and not fresh else {},
             cluster=mirrored,
+            nodes=nodes,
             site_file=str(practice_site.path()),
         )
         record.save(lab)

@@ -22,6 +22,9 @@ Fault = Literal[
 ]  # fmt: skip
 """How a practice server can be broken on purpose (breaking.py says what each does)."""
 
+Nodes = Literal["servers", "instances"]
+"""What the nodes of the practice servers' cluster are."""
+
 State = Literal["none", "up", "incomplete", "broken"]
 
 
@@ -86,6 +89,8 @@ class Record(Model):
     """What was broken on purpose and not mended yet, by server."""
     cluster: bool = False
     """Whether the lab has what a cluster needs: a mirror of images and files, and a site that says so."""
+    nodes: Nodes = "servers"
+    """What that cluster's nodes are."""
     daemon: tuple[int, int] | None = None
     """The private daemon's process id, and when it started in clock ticks since boot."""
     site_file: str

@@ -53,7 +53,7 @@ def of(record: Record) -> Site:
         instances=InstanceSettings(reserve=Reserve(cpu=0, memory=0, disk=0)),
         # Their instances are made of what they are made of themselves, and it has the Python packages of stage 00.
         mirror=_mirror(record),
-        platform=PlatformSettings(cluster="kubeadm", nodes="servers") if record.cluster else PlatformSettings(),
+        platform=PlatformSettings(cluster="kubeadm", nodes=record.nodes) if record.cluster else PlatformSettings(),
         cluster=nested.answers() if record.cluster else ClusterSettings(),
         workspaces=WorkspaceSettings(
             code_server=CodeServer(bundle=str(code_server.bundle_path()), version=code_server.VERSION)
