@@ -71,6 +71,20 @@ def test_the_only_control_plane_leaves_only_after_the_cluster(homewright: Run, s
     assert homewright("site", "remove-server", "s1", *state).returncode == 0
 
 
+def test_an_instance_that_is_the_only_control_plane_moves_or_stays(homewright: Run, site: Path) -> None:
+    folder = StateFolder(site.parent.parent / "state")
+    state = ("--state", str(folder.root))
+    assert homewright("site", "set", "platform.cluster", "kubeadm").returncode == 0
+    Secrets(folder.secrets).set(SECRET, "of the cluster that is there")
+    refused = homewright("site", "remove-instance", "s1-node", "--take-away", "s1-node", *state)
+    assert refused.returncode == 2 and "s1-node is the cluster's only control plane" in refused.stderr
+    assert files.load(site).instances.gone == ()
+    away = homewright("site", "remove-server", "s1", "--take-away", "s1-node", *state)
+    assert away.returncode == 2 and "s1 has the cluster's only control plane, s1-node" in away.stderr
+    assert homewright("site", "remove-instance", "s2-node", "--take-away", "s2-node", *state).returncode == 0
+    assert homewright("site", "remove-server", "s1", "--move", "s1-node=s3", *state).returncode == 0
+
+
 def test_a_server_that_dies_while_it_leaves_is_lost(homewright: Run, site: Path) -> None:
     state = ("--state", str(site.parent.parent / "state"))
     refused = homewright("site", "remove-server", "s3", "--lost", *state)

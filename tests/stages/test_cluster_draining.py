@@ -12,7 +12,7 @@ import pytest
 from homewright.cluster.client import ClusterAway, ClusterError, ClusterMissing
 from homewright.engine.states import Verdict
 from homewright.errors import HomewrightError
-from homewright.stages.cluster import draining, forming, network, services
+from homewright.stages.cluster import departing, draining, forming, network, services
 
 
 def pod(name: str, **metadata: Any) -> dict[str, Any]:
@@ -43,6 +43,12 @@ class Api:
         self.pods = {name: pod(name) for name in names}
         self.refused = refused
         self.annotations: dict[str, Any] = {}
+        self.forgotten = False
+
+    def delete(self, path: str) -> bool:
+        assert path == "/api/v1/nodes/s3"
+        self.forgotten = True
+        return True
 
     def get(self, path: str) -> dict[str, Any]:
         assert path == "/api/v1/nodes/s3"
@@ -99,6 +105,54 @@ def test_a_budget_that_holds_a_pod_is_told_in_its_own_words_and_the_node_stays_a
     assert "kubectl delete pod -n jobs database" in said
     assert list(api.pods) == ["database"]
     assert (api.cordoned, api.annotations) == (cordoned, {})
+
+
+class _Connected:
+    """The site's API, as `forming.connect` gives it."""
+
+    def __init__(self, api: Any) -> None:
+        self.api = api
+
+    def __enter__(self) -> Any:
+        return self.api
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _leaves(monkeypatch: pytest.MonkeyPatch, api: Any, *, cluster: str = "kubeadm", kept: str | None = "x") -> Any:
+    monkeypatch.setattr(forming, "connect", lambda host: _Connected(api))
+    said: list[str] = []
+    site = SimpleNamespace(platform=SimpleNamespace(cluster=cluster))
+    host: Any = SimpleNamespace(site=site, secrets=SimpleNamespace(get=lambda name: kept), say=said.append)
+    return departing.let_go(host, "s3"), said
+
+
+def test_an_instance_that_is_taken_away_is_emptied_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api("one", "two")
+    assert _leaves(monkeypatch, api) == (True, ["2 pods of s3 go elsewhere"])
+    assert api.pods == {} and api.forgotten
+    for more in ({"cluster": "microk8s"}, {"kept": None}):
+        api = Api("one")
+        assert _leaves(monkeypatch, api, **more) == (False, [])
+        assert api.cordoned is None and not api.forgotten
+
+
+def test_a_cluster_that_is_away_holds_no_instance_and_a_budget_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Away(Api):
+        def get(self, path: str) -> dict[str, Any]:
+            raise ClusterAway("The cluster's API does not answer.", "timed out")
+
+        find = get
+
+    assert _leaves(monkeypatch, Away("one")) == (
+        False, ["the cluster is not told that s3 goes: The cluster's API does not answer."],
+    )  # fmt: skip
+    held = Api("database", refused="database")
+    monkeypatch.setattr(draining.drain, "__kwdefaults__", {"limit_s": 0.0})
+    with pytest.raises(HomewrightError, match="s3 cannot be emptied"):
+        _leaves(monkeypatch, held)
+    assert not held.forgotten
 
 
 def test_no_pod_is_named_where_the_api_went_away() -> None:

@@ -11,6 +11,7 @@ import pytest
 from homewright.engine.runners.host import Host
 from homewright.errors import HomewrightError
 from homewright.lxd.client import Lxd, LxdAway, LxdMissing
+from homewright.site.models import Site
 from homewright.stages.lxd import instances, moving, removing
 from homewright.stages.lxd.standing import OWNER
 from homewright.stages.lxd.texts import ADDRESS, MOVES, Planned
@@ -143,7 +144,7 @@ def test_an_instance_that_is_named_gone_goes_with_its_copy(
     here, said = tmp_path_factory.mktemp("here"), list[str]()
     host: Any = SimpleNamespace(
         name="s2", say=said.append, task=lambda _: nullcontext(SimpleNamespace()), key_file=here / "key",
-        known_hosts=here / "known_hosts",
+        known_hosts=here / "known_hosts", site=Site(name="home"),
     )  # fmt: skip
     cluster = Cluster(instance("lxd-move-of-7", "n3"), instance("lxd-move-of-8", "n4"))
     assert removing.not_gone(cast(Lxd, cluster), ["n3"], "home/1") == ["lxd-move-of-7"]

@@ -53,7 +53,7 @@ def remove_server(path: Path, args: argparse.Namespace, output: Output) -> int:
     applied = bool(state.journal.exists() and departure.begun_on(state, name))
     fates = _fates(args)
     if applied and not args.lost and SECRET in Secrets(state.secrets).names():
-        require_control_plane(site, facts, name)
+        require_control_plane(site, facts, name, fates.moved)
     changes = without_server(site, facts, name, fates, applied=applied, lost=args.lost)
     if applied:
         _agree(name, site, fates, args.lost, args, output)
@@ -76,14 +76,19 @@ def remove_server(path: Path, args: argparse.Namespace, output: Output) -> int:
 
 
 def remove_instance(path: Path, args: argparse.Namespace, output: Output) -> int:
+    from homewright.cluster.kubeconfig import SECRET
     from homewright.planning.known import known_facts
-    from homewright.planning.leaving import without_instance
+    from homewright.planning.leaving import require_control_plane, without_instance
     from homewright.site import files
     from homewright.site.paths import StateFolder
+    from homewright.site.secrets import Secrets
 
     site, name = files.load(path), args.instance
     state = StateFolder.of(site.name, args.state, path)
-    changes = without_instance(site, known_facts(site, state), name)
+    facts = known_facts(site, state)
+    if SECRET in Secrets(state.secrets).names():
+        require_control_plane(site, facts, name)
+    changes = without_instance(site, facts, name)
     output.line(f"{name} is taken away with all that is in it: nothing else is a copy of that.")
     _typed(name, args.take_away == name, f"homewright site remove-instance {name} --take-away {name}")
     files.update(path, changes, since=site)

@@ -66,22 +66,25 @@ def without_server(
     return changes
 
 
-def require_control_plane(site: Site, facts: Mapping[str, HostFacts], name: str) -> None:
-    """The site's cluster, which is there, goes on without this server. Raises UsageError for its only control plane."""
+def require_control_plane(site: Site, facts: Mapping[str, HostFacts], name: str, moved: Collection[str] = ()) -> None:
+    """The site's cluster, which is there, goes on without this server or instance; instances that are `moved` go on
+    elsewhere. Raises UsageError for its only control plane."""
     if site.platform.cluster != "kubeadm" or site.cluster.address is not None:
         return  # with an address to share there may be more of them than are planned: the roll-back looks
     try:
         first = planned(site, facts).first
     except ClusterPlanError:
         return
-    if first.server == name:
+    if name in (first.server, first.name) and first.name not in moved:
+        what = f"{name} is the cluster's only control plane"
+        do = ["take the whole cluster back first: homewright rollback 40/core/cluster"]
+        if name == first.server:
+            what = f"{name} has the cluster's only control plane, {first.name}"
+            do.append(f"or, where {name} does not come back: homewright site remove-server {name} --lost")
         raise UsageError(
-            f"{name} has the cluster's only control plane, {first.name}: all that is in the cluster would go with it.",
+            f"{what}: all that is in the cluster would go with it.",
             "The others cannot take its place without an address that the control planes share.",
-            [
-                "take the whole cluster back first: homewright rollback 40/core/cluster",
-                f"or, where {name} does not come back: homewright site remove-server {name} --lost",
-            ],
+            do,
         )
 
 

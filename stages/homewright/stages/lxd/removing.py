@@ -10,6 +10,7 @@ from homewright.engine.runners.host import Host
 from homewright.errors import HomewrightError
 from homewright.lxd.client import Lxd
 from homewright.planning.hosts import SSH_PORT
+from homewright.stages.cluster import departing
 from homewright.stages.lxd import instances, moving, texts
 
 
@@ -24,6 +25,7 @@ def take_away(lxd: Lxd, host: Host, gone: Sequence[str], owner: str) -> None:
             host.say(f"{name} on {found['location']} is in no plan and stays: homewright site remove-instance {name}")
             continue
         with host.task(f"No {found['name']}") as task:
+            departing.let_go(host, name)
             _forget(lxd, host, found, name)
             task.changed = True
 

@@ -6,7 +6,7 @@ Where somebody has asked for a saved state of etcd (homewright cluster restore),
 from collections.abc import Sequence
 
 from homewright.engine.runners.host import Host
-from homewright.stages.cluster import forming, restoring
+from homewright.stages.cluster import departing, forming, restoring
 
 
 def run_all(hosts: Sequence[Host]) -> None:
@@ -14,4 +14,5 @@ def run_all(hosts: Sequence[Host]) -> None:
     # A retry is of those alone that failed: what all of them have come to the end of is not begun again.
     if wanted is not None and not restoring.is_over((*hosts, *hosts[0].peers), wanted):
         restoring.restore(hosts, wanted)
+    departing.forget(hosts, hosts[0].site.instances.gone)
     forming.form(hosts)
