@@ -36,6 +36,17 @@ def test_a_finished_site_holds_its_own_ports() -> None:
     assert (found := strange.find("net.ports", "birch")) is not None and found.status == "failed"
 
 
+def test_ports_that_lead_to_the_instance_of_a_server_are_the_sites_own() -> None:
+    led = tuple(
+        Listener(protocol="tcp", address="192.0.2.11", port=port, process=name)
+        for port, name in ((80, "systemd"), (443, "systemd-socket-"), (6443, "systemd"))
+    )
+    finished = replace(scene("attic").knowing("birch", listeners=led), done=frozenset({"40/core/cluster/00"}))
+    assert (found := finished.find("net.ports", "birch")) is not None and found.status == "passed"
+    before = replace(finished, done=frozenset()).find("net.ports", "birch")
+    assert before is not None and before.status == "failed"
+
+
 def test_what_stops_for_a_port_is_said_before() -> None:
     found = scene("trouble").find("net.ports", "pine")
     assert found is not None and found.remedy is not None and found.remedy.fix == "port"

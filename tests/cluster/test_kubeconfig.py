@@ -85,6 +85,15 @@ def test_what_is_written_is_read_again() -> None:
     assert (again.context, again.user, again.ca_pem, again.key_pem) == ("attic", "admin", pem, key)
 
 
+def test_whoever_comes_in_another_way_has_the_rest_of_it_as_it_was() -> None:
+    written = text(document())
+    led = kubeconfig.read(kubeconfig.led(written, "https://198.51.100.1:6443", "kubernetes"))
+    before = kubeconfig.read(written)
+    assert (led.server, led.server_name) == ("https://198.51.100.1:6443", "kubernetes")
+    assert (led.ca_pem, led.key_pem, led.user) == (before.ca_pem, before.key_pem, before.user)
+    assert kubeconfig.read(kubeconfig.led(written, "https://198.51.100.1", "x"), "work").server == "https://192.0.2.2"
+
+
 @pytest.mark.parametrize(
     ("changes", "context", "said"),
     [

@@ -8,6 +8,7 @@ import pytest
 
 from homewright.planning.cluster import CONTROL_PLANE, GPU, SITE, WORKER, ClusterPlanError, gpu_nodes, planned
 from homewright.site.cluster import Taint
+from homewright.site.models import Site
 
 from .composed import NVIDIA, gpu, host, site
 
@@ -48,6 +49,49 @@ def test_instances_are_nodes_on_their_servers() -> None:
         ("n1", "s1", False),
     ]
     assert plan.first.address.startswith("10.100.0.")
+    assert plan.endpoint == f"{plan.first.address}:6443", "to nodes"
+    assert plan.outside == "192.168.1.12:6443", "to others: by the server that it is on"
+
+
+def test_ports_of_a_server_lead_to_the_instance_on_it() -> None:
+    plan = planned(_with_instances(), {})
+    led = {name: [(lead.port, lead.node, lead.to) for lead in plan.leads(name)] for name in ("s1", "s2", "s3")}
+    assert led["s1"] == [
+        (80, "n1", "10.100.0.2:80"), (443, "n1", "10.100.0.2:443"), (6443, "n1", "10.100.0.2:6443"),
+    ]  # fmt: skip
+    # Of the two on it the first of the plan has the way in; none is a control plane.
+    assert led["s2"] == [(80, "n2", "10.100.0.3:80"), (443, "n2", "10.100.0.3:443")]
+    assert led["s3"] == []
+    assert planned(site(3, platform=SERVERS), {}).leads("s1") == ()
+
+
+def test_with_a_shared_address_the_apis_port_leads_to_what_shares_the_work() -> None:
+    plan = planned(_with_instances(planes=("n1", "n2", "n3"), cluster={"address": "10.100.0.99"}), {})
+    assert (plan.endpoint, plan.outside) == ("10.100.0.99:8443", "192.168.1.11:6443")
+    assert [lead.to for lead in plan.leads("s2") if lead.port == 6443] == ["10.100.0.3:8443"], "8443 is LXD's own there"
+
+
+def test_no_instance_gets_the_address_that_control_planes_share() -> None:
+    plan = planned(_with_instances(cluster={"address": "10.100.0.3"}), {})
+    assert [node.address for node in plan.nodes] == ["10.100.0.2", "10.100.0.4", "10.100.0.5"]
+
+
+@pytest.mark.parametrize(("kind", "contained"), [("container", True), ("virtual-machine", False)])
+def test_whether_nodes_are_containers(kind: str, contained: bool) -> None:
+    assert planned(_with_instances(kind=kind), {}).contained is contained
+    assert not planned(site(2, platform=SERVERS, instances={"kind": kind}), {}).contained
+
+
+def _with_instances(planes: tuple[str, ...] = ("n1",), kind: str | None = None, **answers: Any) -> Site:
+    """n1 on s1, n2 and n3 on s2, and nothing on s3."""
+    nodes = [
+        {"name": name, "host": host, "role": "control-plane" if name in planes else "worker"}
+        for name, host in (("n1", "s1"), ("n2", "s2"), ("n3", "s2"))
+    ]
+    instances = {"nodes": nodes, **({"kind": kind} if kind else {})}
+    return site(
+        3, platform={"cluster": "kubeadm"}, network={"lxd": "10.100.0.0/24"}, instances=instances, **answers
+    )  # fmt: skip
 
 
 def test_labels_and_taints_of_ones_own_come_on_top() -> None:

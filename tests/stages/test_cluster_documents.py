@@ -69,6 +69,27 @@ def test_the_sites_own_settings_come_last() -> None:
     assert options["BinaryName"] == documents.SCRIPT
 
 
+def test_nodes_that_are_containers_are_told_so_and_the_sites_own_settings_still_come_last() -> None:
+    answers: dict[str, Any] = {
+        "platform": {"cluster": "kubeadm"},
+        "network": {"lxd": "10.100.0.0/24"},
+        "instances": {"kind": "container", "nodes": [{"name": "n1", "host": "s1", "role": "control-plane"}]},
+    }
+    made = initial(site(**answers))
+    assert made["ClusterConfiguration"]["controlPlaneEndpoint"] == "10.100.0.2:6443"
+    assert made["KubeletConfiguration"]["featureGates"] == {"KubeletInUserNamespace": True}
+    assert made["KubeProxyConfiguration"]["conntrack"]["maxPerCore"] == 0, "the table's size is the kernel's own"
+    contained = tomllib.loads(documents.containerd(site(), contained=True))["plugins"]["io.containerd.cri.v1.runtime"]
+    alone = tomllib.loads(documents.containerd(site()))["plugins"]["io.containerd.cri.v1.runtime"]
+    assert contained["restrict_oom_score_adj"] is True and "restrict_oom_score_adj" not in alone
+    overrides = {"kubelet": {"featureGates": {"A": True}}, "kube_proxy": {"conntrack": {"maxPerCore": 7}}}
+    own = initial(site(**answers, cluster={"overrides": overrides}))
+    assert own["KubeletConfiguration"]["featureGates"] == {"KubeletInUserNamespace": True, "A": True}
+    assert own["KubeProxyConfiguration"]["conntrack"]["maxPerCore"] == 7
+    machines = initial(site(**answers | {"instances": {**answers["instances"], "kind": "virtual-machine"}}))
+    assert "featureGates" not in machines["KubeletConfiguration"], "a virtual machine has a kernel of its own"
+
+
 def test_containerd_is_beside_any_other_and_pulls_from_the_mirror() -> None:
     told = tomllib.loads(documents.containerd(site(mirror=MIRROR)))
     assert told["root"] != "/var/lib/containerd" and told["grpc"]["address"] != "/run/containerd/containerd.sock"

@@ -46,6 +46,7 @@ def plan() -> ClusterPlan:
         ({"memory_mib": 1024}, "s1", "1024 MiB"),
         ({"memory_mib": 1024}, "s2", ""),
         ({"architecture": "riscv64"}, "s2", "is a riscv64"),
+        ({"nests": False}, "s2", "lxc config set s2 security.nesting=true"),
         ({"swap": ("/swap.img",)}, "s2", "has swap: /swap.img"),
         ({"ports": {6443: "nginx"}}, "s1", "in use by nginx"),
         ({"ports": {6443: "nginx"}}, "s2", ""),
@@ -82,6 +83,25 @@ def test_a_shared_address_is_of_the_control_planes_network(change: dict[str, Any
     assert not list(look.refusals(shared, "s2", replace(FIT, **change), OURS)), "a worker has no part in it"
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"nests": False}, "homewright apply --from 20"),
+        ({"cpu": 1}, "homewright site set instances.nodes.n1.cpu 2"),
+        ({"memory_mib": 1024}, "homewright site set instances.nodes.n1.memory 2"),
+    ],
+)
+def test_an_instance_that_cannot_be_a_node_is_mended_by_the_site(change: dict[str, Any], said: str) -> None:
+    answers = {
+        "name": "attic", "servers": SERVERS, "platform": {"cluster": "kubeadm"}, "network": {"lxd": "10.100.0.0/24"},
+        "instances": {"nodes": [{"name": "n1", "host": "s1", "role": "control-plane"}]},
+    }  # fmt: skip
+    wanted = planned(Site.model_validate(answers), {})
+    assert not list(look.refusals(wanted, "n1", FIT, OURS))
+    (found,) = look.refusals(wanted, "n1", replace(FIT, **change), OURS)
+    assert said in found.as_text()
+
+
 def test_swap_is_allowed_where_the_sites_kubelet_starts_beside_it() -> None:
     seen = replace(FIT, swap=("/dev/zram0",))
     assert not list(look.refusals(plan(), "s2", seen, OURS, swap_allowed=True))
@@ -100,6 +120,7 @@ def test_what_a_server_says_is_read() -> None:
         ports={6443: "kube-apiserver", 53: ""}, routes=(("default", "eth0"), ("10.9.0.0/24", "wg0")), skew_s=61.5,
     )  # fmt: skip
     assert look.parse("owner attic/01\nformed\n", 5.0).owner == "attic/01"
+    assert not look.parse("lone\n", 5.0).nests
 
 
 NODE = Node("s2", "192.168.1.12", "s2", False, {SITE: "attic", "disk": "nvme"}, (Taint(key="slow"),))

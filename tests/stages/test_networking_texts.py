@@ -57,6 +57,16 @@ def test_without_a_load_balancer_the_control_plane_is_the_platform() -> None:
     assert IPv4Network("192.0.2.12/32") in plan.askers, "servers are answered before anybody has told their network"
 
 
+def test_where_instances_are_the_nodes_the_server_that_carries_the_control_plane_is_the_platform() -> None:
+    nodes = [
+        {"name": "a", "host": "one", "address": "10.100.0.8"},
+        {"name": "b", "host": "two", "address": "10.100.0.9", "role": "control-plane"},
+    ]
+    answers = SITE.model_dump() | {"instances": {"nodes": nodes}, "platform": {"cluster": "kubeadm"}}
+    site = Site.model_validate(answers | {"network": SITE.network.model_dump() | {"load_balancer": None}})
+    assert zone.planned(site, {}).ingress == "192.0.2.12"
+
+
 def test_servers_have_fixed_addresses_in_the_overlay() -> None:
     plan = zone.planned(JOINED, {})
     assert plan.overlay == {"one": "10.147.17.10", "two": "10.147.17.11"}

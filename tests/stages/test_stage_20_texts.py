@@ -207,12 +207,15 @@ def test_what_is_not_as_planned_is_told_and_mended() -> None:
         ({"config": {**config, "limits.memory": "1GiB"}}, "1GiB of memory, not 8GiB"),
         ({"devices": {**found(one)["devices"], "eth0": {"type": "nic"}}}, "network card"),
         ({"config": {**config, texts.MOVES: one.node.name}}, "the mark of a move"),
+        ({"config": {**config, "security.nesting": "false"}}, "may start no containers itself"),
     ):
         broken = found(one, **changes)
         assert words in " ".join(texts.difference(broken, one, "home/1")), words
         if "type" not in changes and "location" not in changes:
             assert texts.difference({**broken, **texts.mended(broken, one, "home/1")}, one, "home/1") == []
     assert texts.mended(found(one), one, "home/1")["config"]["volatile.x"] == "1"
+    lone = found(one, config={name: value for name, value in config.items() if name != "security.nesting"})
+    assert texts.wants_a_stop(lone, one) and not texts.wants_a_stop(found(one), one), "it counts from the next start"
 
 
 def test_a_proposed_size_is_no_reason_to_change_what_is_there() -> None:

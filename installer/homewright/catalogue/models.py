@@ -29,6 +29,7 @@ Group = Literal[
     "kubernetes_control_plane",
     "kubernetes_workers",
     "kubernetes_nodes",
+    "kubernetes_carriers",
     "kubernetes_api",
     "gpu_hosts",
     "passthrough_hosts",

@@ -135,6 +135,23 @@ def write(cluster: str, server: str, user: str, ca_pem: bytes, certificate_pem: 
     return json.dumps(document, indent=1) + "\n"
 
 
+def led(text: str, server: str, server_name: str) -> str:
+    """The kubeconfig for whoever reaches the API in another way: at `server`, with the certificate of `server_name`.
+
+    Raises KubeconfigError as `read` does.
+    """
+    found = read(text)
+    contexts = _named(dict(found.document), "contexts", "context")
+    wanted = contexts[found.context].get("cluster")
+    clusters = [
+        {**one, "cluster": {**one["cluster"], "server": server, "tls-server-name": server_name}}
+        if one.get("name") == wanted
+        else one
+        for one in found.document["clusters"]
+    ]
+    return json.dumps({**found.document, "clusters": clusters}, indent=1) + "\n"
+
+
 def _named(document: Mapping[str, Any], many: str, one: str) -> dict[str, dict[str, Any]]:
     entries = document.get(many) or []
     if not isinstance(entries, list):

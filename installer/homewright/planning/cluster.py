@@ -24,6 +24,8 @@ GPU = "nvidia.com/gpu.present"
 """What NVIDIA's GPU operator labels nodes with too, so that what asks for a GPU node finds it before and after."""
 SITE = "homewright.dev/site"
 """The label that says whose a node is."""
+WEB_PORTS = (80, 443)
+"""Where the way into the cluster is on every node."""
 LEAST_CPU = 2
 """kubeadm's own demand for a control plane; a worker is planned with as many (instances: product's minimum)."""
 LEAST_MEMORY_MIB = 1700
@@ -48,6 +50,19 @@ class Node:
     control_plane: bool
     labels: Mapping[str, str]
     taints: tuple[Taint, ...]
+    entrance: str = ""
+    """Of an instance the address of its server, whose ports lead to it; empty for a server."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """A port of a server that leads to the instance on it which is a node."""
+
+    port: int
+    node: str
+    """The instance's name."""
+    to: str
+    """ADDRESS:PORT of the instance."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,8 @@ class ClusterPlan:
     zone: str | None
     address: IPv4Address | None = None
     """What the control planes share; None where there is one, found at its own address."""
+    contained: bool = False
+    """Whether its nodes are containers: instances of LXD that are no virtual machines."""
 
     @property
     def first(self) -> Node:
@@ -79,6 +96,24 @@ class ClusterPlan:
     def endpoint(self) -> str:
         """Where the API is: ADDRESS:PORT."""
         return f"{self.first.address}:{API_PORT}" if self.address is None else f"{self.address}:{SHARED_PORT}"
+
+    @property
+    def outside(self) -> str:
+        """Where the API is to whoever is no node: ADDRESS:PORT. The LAN has no way to an instance but its server's."""
+        return f"{self.first.entrance}:{API_PORT}" if self.first.entrance else self.endpoint
+
+    def leads(self, server: str) -> tuple[Lead, ...]:
+        """The ports of a server that lead to the instance on it; of several on one server, to the first of the plan.
+
+        The API's leads to a control plane: to what shares its work, where there is such a thing.
+        """
+        here = [node for node in self.nodes if node.server == server and node.entrance]
+        ports = [(port, port, here[0]) for port in WEB_PORTS if here]
+        api = SHARED_PORT if self.address is not None else API_PORT
+        ports += [(API_PORT, api, node) for node in here if node.control_plane][:1]
+        return tuple(
+            Lead(port, node.name, f"{node.address}:{to}") for port, to, node in sorted(ports, key=lambda one: one[0])
+        )
 
     def node(self, name: str) -> Node:
         """The node of this name; KeyError where there is none."""
@@ -122,7 +157,9 @@ def planned(site: Site, facts: Mapping[str, HostFacts]) -> ClusterPlan:
         )
     first = next((node for node in found if node.control_plane), found[0])
     ordered = (first, *(node for node in found if node is not first))
-    return ClusterPlan(site.name, f"v{site.cluster.version}", ordered, pods, services, site.zone, address)
+    contained = has_instances(site) and place(site, facts).kind == "container"
+    version = f"v{site.cluster.version}"
+    return ClusterPlan(site.name, version, ordered, pods, services, site.zone, address, contained)
 
 
 def _nodes(site: Site, facts: Mapping[str, HostFacts]) -> Iterator[Node]:
@@ -140,7 +177,8 @@ def _nodes(site: Site, facts: Mapping[str, HostFacts]) -> Iterator[Node]:
         taints = told[name].taints if name in told else ()
         if plane and not site.cluster.workloads_on_control_plane and len(where) > len(planes):
             taints = (Taint(key=CONTROL_PLANE), *taints)
-        yield Node(name, address, server, plane, labels, taints)
+        entrance = site.server(server).address if has_instances(site) else ""
+        yield Node(name, address, server, plane, labels, taints, entrance)
 
 
 def _places(site: Site, facts: Mapping[str, HostFacts]) -> dict[str, tuple[str, str, bool]]:

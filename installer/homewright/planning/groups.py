@@ -34,6 +34,8 @@ def members(group: Group, site: Site, facts: Mapping[str, HostFacts]) -> tuple[s
             if site.platform.cluster != "kubeadm":
                 return ()
             return instance_names(site, facts) if has_instances(site) else names
+        case "kubernetes_carriers":
+            return names if site.platform.cluster == "kubeadm" and has_instances(site) else ()
         case "kubernetes_api":
             # What is done through the API alone needs one server, whatever the nodes are.
             return names[:1] if site.platform.cluster in ("kubeadm", "existing") else ()
@@ -59,12 +61,14 @@ def why_empty(group: Group, site: Site) -> str:
             return "The cluster is there already, so no server carries instances for it."
         case "lxd_servers" if site.platform.nodes == "servers":
             return "The servers themselves are the cluster's nodes, so none carries instances."
-        case "kubernetes_nodes" | "kubernetes_api" if site.platform.cluster is None:
+        case "kubernetes_nodes" | "kubernetes_api" | "kubernetes_carriers" if site.platform.cluster is None:
             return "The site names no kind of cluster yet: homewright site set platform.cluster kubeadm"
-        case "kubernetes_nodes" | "kubernetes_api" if site.platform.cluster == "microk8s":
+        case "kubernetes_nodes" | "kubernetes_api" | "kubernetes_carriers" if site.platform.cluster == "microk8s":
             return "Homewright cannot make a MicroK8s cluster yet: kubeadm makes one on the same servers."
-        case "kubernetes_nodes" if site.platform.cluster == "existing":
+        case "kubernetes_nodes" | "kubernetes_carriers" if site.platform.cluster == "existing":
             return "The cluster is there already."
+        case "kubernetes_carriers":
+            return "The servers themselves are the cluster's nodes, so no port of theirs leads to another one."
         case "gpu_hosts":
             return "No server has an NVIDIA GPU."
         case "passthrough_hosts":

@@ -323,6 +323,8 @@ def _addressed(site: Site, nodes: Sequence[Instance], lxd: IPv4Network | None) -
         return tuple(nodes)
     taken = {*_reserved(lxd), *(IPv4Address(server.address) for server in site.servers)}
     taken |= {IPv4Address(node.address) for node in nodes if node.address is not None}
+    if site.cluster.address is not None:
+        taken.add(site.cluster.address)  # the control planes share it
     given = []
     for node in nodes:
         if node.address is None:

@@ -31,7 +31,8 @@ class ZonePlan:
     """Address of every server in the overlay, by name; empty without one."""
     ingress: str
     """Where every other name leads: the first load balancer address, and while there is no such range, the control
-    plane. kubeadm's cluster has nothing that gives such addresses out, so there only an answer leads to one."""
+    plane, or the server that carries it. kubeadm's cluster has nothing that gives such addresses out, so there only an
+    answer leads to one."""
     askers: tuple[IPv4Network, ...]
     """The networks whose machines are answered."""
     overlay_range: IPv4Network | None = None
@@ -44,11 +45,14 @@ def planned(site: Site, facts: Mapping[str, HostFacts]) -> ZonePlan:
     server = site.server(members("dns_server", site, facts)[0])
     ranges = propose(site, facts)
     names = {one.name: one.address for one in site.servers}
-    if has_instances(site):
-        names |= {node.name: node.address for node in place(site, facts, networks=ranges).nodes if node.address}
+    nodes = [node for node in place(site, facts, networks=ranges).nodes if node.address] if has_instances(site) else []
+    names |= {node.name: node.address for node in nodes if node.address}
     proposed = site.platform.cluster != "kubeadm" or site.network.load_balancer is not None
     balancer = ranges.network("load-balancer") if proposed else None
-    first = members("kubernetes_control_plane", site, facts)[0]
+    carriers = members("kubernetes_control_plane", site, facts)
+    if nodes and site.platform.cluster == "kubeadm":
+        # Ports of a server lead to the instance on it.
+        carriers = tuple(node.host for node in sorted(nodes, key=lambda node: node.role != "control-plane"))
     overlay = overlay_addresses(site, ranges.network("overlay"))
     asking = [net for name in ("lan", "lxd", "overlay", "pods") if (net := ranges.network(name)) is not None]
     # A LAN that nobody has told yet is at least its servers.
@@ -61,7 +65,7 @@ def planned(site: Site, facts: Mapping[str, HostFacts]) -> ZonePlan:
         address=server.address,
         names=names,
         overlay=overlay,
-        ingress=str(balancer[0]) if balancer is not None else site.server(first).address,
+        ingress=str(balancer[0]) if balancer is not None else site.server(carriers[0]).address,
         askers=tuple(dict.fromkeys([*asking, *lone])),
         overlay_range=ranges.network("overlay"),
     )

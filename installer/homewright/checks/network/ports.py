@@ -8,10 +8,15 @@ from types import MappingProxyType
 from homewright.checks.check import Check, Outcome, passed, remedy, unknown, wrong
 from homewright.checks.ground import HostView
 from homewright.discovery.facts import HostFacts, Listener
+from homewright.planning.cluster import API_PORT, WEB_PORTS
 
 _PORTS = "https://microk8s.io/docs/services-and-ports"
 
 _CLUSTER_STEP = "40/core/cluster"
+_LED_STEP = "40/core/cluster/00"
+_LED = (*WEB_PORTS, API_PORT)
+_LEADS = ("systemd", "systemd-socket-")
+"""Who listens where a server's ports lead to the instance on it: systemd, and its proxy once somebody has connected."""
 
 _STEPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -91,7 +96,9 @@ def _listening(ports: Iterable[str]) -> str:
 
 def is_ours(listener: Listener, facts: HostFacts, done: Collection[str]) -> bool:
     """Whether a listener belongs to the platform: before the step that installs it, it is a stranger's."""
-    if listener.process:
+    if listener.process in _LEADS and listener.port in _LED and listener.protocol == "tcp":
+        steps = [_LED_STEP]
+    elif listener.process:
         steps = [step for step, names in _STEPS.items() if listener.process in names]
     else:
         held = listener.protocol == "udp" and any(service in _CLUSTER for service in facts.software.services)

@@ -13,11 +13,13 @@ from homewright.engine.runners.guard import Guard
 from homewright.engine.runners.host import CommandFailed, Host, Proof, cannot_tell, together
 from homewright.engine.runners.looking import look
 from homewright.engine.runners.protocol import UNREACHABLE, Cancel, Emitter, run
-from homewright.engine.runners.request import StepRequest
+from homewright.engine.runners.request import StepRequest, Way
 from homewright.engine.runners.shared import SharedConnections
 from homewright.engine.runners.source import loaded, place_of
 from homewright.engine.states import Action, State
 from homewright.errors import Cancelled, HomewrightError, Unreachable
+from homewright.planning.hosts import SSH_PORT
+from homewright.planning.instances import place
 from homewright.site.models import Site
 
 FUNCTIONS = {
@@ -32,7 +34,7 @@ FUNCTIONS = {
 def hosts_of(
     request: StepRequest, emitter: Emitter, cancel: Cancel, connections: SharedConnections | None = None
 ) -> list[Host]:
-    """All servers of the site as hosts, those that the request asks for first."""
+    """All servers of the site as hosts, those that the request asks for first; for instances the others as well."""
     site = Site.model_validate(request.site)
     guard = Guard.of(request)
     through = {one.name: request.endpoint(one).through for one in request.hosts}
@@ -75,10 +77,27 @@ def hosts_of(
         for server in site.servers
         if server.name not in names
     ]
+    if any(through.values()):
+        others += _other_instances(request, asked[0], host)
     everyone = [*asked, *others]
     for one in everyone:
         one.peers = tuple(other for other in everyone if other is not one)
     return everyone
+
+
+def _other_instances(request: StepRequest, one: Host, host: Callable[..., Host]) -> list[Host]:
+    """The site's instances beside those that are asked for: nodes of a cluster have each other as peers."""
+    names = {asked.name for asked in request.hosts}
+    found = []
+    for node in place(one.site, one.facts).nodes:
+        if node.name in names or node.address is None:
+            continue
+        server = one.site.server(node.host)
+        way = Way(name=server.name, address=server.address, port=server.port, user=server.user)
+        other = host(node.name, node.address, SSH_PORT, server.user, capture={}, requested=False)
+        other.through = request.endpoint(way)
+        found.append(other)
+    return found
 
 
 def work(request: StepRequest, emitter: Emitter, cancel: Cancel, connections: SharedConnections | None = None) -> None:

@@ -65,8 +65,8 @@ def initial(site: Site, plan: ClusterPlan, token: str) -> str:
             "etcd": {"local": {"extraArgs": _arguments(site.cluster.overrides.etcd)}},
             **_images(site.mirror),
         },
-        kubelet(site),
-        proxy(site),
+        kubelet(site, contained=plan.contained),
+        proxy(site, contained=plan.contained),
     )
 
 
@@ -107,8 +107,19 @@ def sharing(site: Site, plan: ClusterPlan, key: str) -> str:
     )
 
 
-def kubelet(site: Site) -> dict[str, Any]:
-    """The settings of every kubelet."""
+# Kubernetes, "Running Kubernetes Node Components as a Non-root User": root of a container of LXD is nobody on its
+# server, so what is the kernel's own (its log, limits, sizes of tables, who is ended first) is not a node's to set.
+_CONTAINED_KUBELET: dict[str, Any] = {"featureGates": {"KubeletInUserNamespace": True}}
+_CONTAINED_PROXY: dict[str, Any] = {
+    "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"}
+}
+_CONTAINED_RUNTIME: dict[str, Any] = {
+    "restrict_oom_score_adj": True, "disable_apparmor": True, "disable_hugetlb_controller": True,
+}  # fmt: skip
+
+
+def kubelet(site: Site, *, contained: bool = False) -> dict[str, Any]:
+    """The settings of every kubelet; `contained` where the nodes are containers."""
     own: dict[str, Any] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -118,21 +129,21 @@ def kubelet(site: Site) -> dict[str, Any]:
         "shutdownGracePeriod": "60s",
         "shutdownGracePeriodCriticalPods": "20s",
     }
-    return merged(own, site.cluster.overrides.kubelet)
+    return merged(merged(own, _CONTAINED_KUBELET if contained else {}), site.cluster.overrides.kubelet)
 
 
-def proxy(site: Site) -> dict[str, Any]:
-    """The settings of every kube-proxy."""
+def proxy(site: Site, *, contained: bool = False) -> dict[str, Any]:
+    """The settings of every kube-proxy; `contained` as above."""
     own: dict[str, Any] = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
     }
-    return merged(own, site.cluster.overrides.kube_proxy)
+    return merged(merged(own, _CONTAINED_PROXY if contained else {}), site.cluster.overrides.kube_proxy)
 
 
-def containerd(site: Site) -> str:
-    """The settings of containerd, as TOML."""
+def containerd(site: Site, *, contained: bool = False) -> str:
+    """The settings of containerd, as TOML; `contained` as above."""
     driver = kubelet(site)["cgroupDriver"]
     runtime = site.cluster.runtime
     program = SCRIPT if runtime.script is not None else f"/usr/bin/{runtime.package}"
@@ -158,7 +169,9 @@ def containerd(site: Site) -> str:
                     "registry": {"config_path": REGISTRIES},
                     "pinned_images": {"sandbox": mirrors.image(site.mirror, mirrored.reference("pause"))},
                 },
-                "io.containerd.cri.v1.runtime": merged(cri, site.cluster.overrides.containerd),
+                "io.containerd.cri.v1.runtime": merged(
+                    merged(cri, _CONTAINED_RUNTIME if contained else {}), site.cluster.overrides.containerd
+                ),
             },
         }
     )

@@ -39,6 +39,8 @@ INIT_S = 900
 JOIN_S = 600
 API_S = 180
 """How long a control plane may take to answer after its start, with its images there."""
+API_NAME = "kubernetes"
+"""A name that kubeadm puts into the certificate of every API server, whatever leads there."""
 MANAGED = "homewright.dev/managed"
 """The annotation on a node that says which of its labels and taints are ours: they go when nobody plans them."""
 
@@ -122,7 +124,7 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
             _kubeadm(host, "init", documents.initial(host.site, plan, token), INIT_S)
             host.write(FORMED, b"init\n")
             task.changed = True
-    keep_kubeconfig(host)
+    keep_kubeconfig(host, plan)
     if waiting := client.wait(API_S, lambda: ready(host)):
         raise HomewrightError(
             f"The control plane on {host.name} does not answer.",
@@ -134,11 +136,14 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
             _end(api, f"bootstrap-token-{token.partition('.')[0]}")
 
 
-def keep_kubeconfig(host: Host) -> None:
-    """The site's kubeconfig is that of this control plane. Raises KubeconfigError where it has none."""
+def keep_kubeconfig(host: Host, plan: ClusterPlan) -> None:
+    """The site's kubeconfig is that of this control plane, for whoever is no node. Raises KubeconfigError where it has
+    none."""
     with host.task("Its kubeconfig") as task:
         text = (host.read(ADMIN) or b"").decode()
         kubeconfig.read(text)
+        if plan.outside != plan.endpoint:
+            text = kubeconfig.led(text, f"https://{plan.outside}", API_NAME)
         kept = Secrets(host.secrets_file)
         if kept.get(kubeconfig.SECRET) != text:
             kept.set(kubeconfig.SECRET, text)

@@ -53,6 +53,8 @@ class Seen:
     """Who listens, by port."""
     routes: tuple[tuple[str, str], ...] = ()
     """Destinations and their interfaces."""
+    nests: bool = True
+    """Whether containers of its own can be started there: a container that may have none gets no /proc for them."""
     skew_s: float = 0.0
     """How far its clock is ahead of ours."""
 
@@ -83,6 +85,7 @@ for file in {ETCD}/*; do [ ! -e "$file" ] || [ "$file" = {ETCD}/member ] || echo
 [ ! -e /etc/rancher/rke2 ] || echo "other RKE2"
 [ ! -e /var/lib/k0s ] || echo "other k0s"
 awk 'NR > 1 {{ print "swap", $1 }}' /proc/swaps
+unshare --mount --pid --fork --mount-proc true 2>/dev/null || echo lone
 ss -Hlntp | awk '{{
     n = split($4, a, ":"); who = $6; sub(/^users:\\(\\("/, "", who); sub(/".*/, "", who); print "port", a[n], who
 }}'
@@ -125,6 +128,7 @@ def parse(said: str, now: float) -> Seen:
         swap=tuple(values[0] for values in found.get("swap", ())),
         ports={int(values[0]): " ".join(values[1:]) for values in found.get("port", ()) if values[0].isdigit()},
         routes=tuple((values[0], values[1]) for values in found.get("route", ())),
+        nests="lone" not in found,
         skew_s=round(float(one("clock", str(now))) - now, 1),
     )
 
@@ -164,9 +168,17 @@ def refusals(plan: ClusterPlan, name: str, seen: Seen, owner: str, *, swap_allow
         )
     if seen.owner:
         return
-    yield from _too_small(name, seen, plane)
+    yield from _too_small(name, seen, plane, bool(plan.node(name).entrance))
     if seen.architecture not in ARCHITECTURES:
         yield Refused(f"{name} is a {seen.architecture}.", "Kubernetes is there for x86_64 and aarch64.")
+    if not seen.nests:
+        yield Refused(
+            f"No container can be started in {name}.",
+            "It is a container itself, and its LXD lets it have none of its own (security.nesting).",
+            ["have an instance of ours as planned again: homewright apply --from 20"]
+            if plan.node(name).entrance
+            else [f"where its LXD is: lxc config set {name} security.nesting=true; lxc restart {name}"],
+        )
     if seen.swap and not swap_allowed:
         yield Refused(
             f"{name} has swap: {', '.join(seen.swap)}.",
@@ -203,12 +215,13 @@ def refusals(plan: ClusterPlan, name: str, seen: Seen, owner: str, *, swap_allow
 
 def _not_shared(name: str, plan: ClusterPlan, seen: Seen) -> Iterator[Refused]:
     address = plan.address
+    whose = "the LAN" if not plan.node(name).entrance else "the instances' range (homewright plan networks)"
     near = (IPv4Network(to, strict=False) for to, _ in seen.routes if to != "default")
     if address is not None and not any(address in net for net in near):
         yield Refused(
             f"{name} has no network that {address} is in.",
             "The control planes share an address of the network that they are in.",
-            ["choose a free one of the LAN: homewright site set cluster.address …"],
+            [f"choose a free one of {whose}: homewright site set cluster.address …"],
         )
 
 
@@ -225,18 +238,21 @@ def answering(host: Host, plan: ClusterPlan) -> Refused | None:
     )
 
 
-def _too_small(name: str, seen: Seen, plane: bool) -> Iterator[Refused]:
+def _too_small(name: str, seen: Seen, plane: bool, instance: bool) -> Iterator[Refused]:
+    def more(part: str) -> str:
+        return f"give it more: homewright site set instances.nodes.{name}.{part} 2, then: homewright apply"
+
     if seen.cpu < LEAST_CPU:
         yield Refused(
             f"{name} has {seen.cpu} processor{'s' if seen.cpu != 1 else ''}.",
             f"A node of the cluster needs at least {LEAST_CPU}.",
-            ["give it more, or leave it out of the site"],
+            [more("cpu") if instance else "give it more, or leave it out of the site"],
         )
     if plane and seen.memory_mib < LEAST_MEMORY_MIB:
         yield Refused(
             f"{name} has {seen.memory_mib} MiB of memory.",
             f"A control plane needs at least {LEAST_MEMORY_MIB} MiB.",
-            ["give it more, or let another server be the first of the site"],
+            [more("memory") if instance else "give it more, or let another server be the first of the site"],
         )
 
 

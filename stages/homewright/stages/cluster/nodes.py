@@ -58,15 +58,16 @@ def shares(host: Host) -> bool:
 def files(host: Host) -> dict[str, tuple[str, int]]:
     """Every file that a node has from us: text and mode by path."""
     site = host.site
+    kind = place(site, host.facts).kind if host.through is not None else ""
     found: dict[str, tuple[str, int]] = {
-        documents.CONTAINERD: (documents.containerd(site), 0o644),
+        documents.CONTAINERD: (documents.containerd(site, contained=kind == "container"), 0o644),
         f"{UNITS}/{CONTAINERD_UNIT}": (_containerd_unit(site), 0o644),
         f"{UNITS}/{KUBELET_UNIT}": (_KUBELET, 0o644),
     }
     if host.through is not None:
         # An instance; a server itself has all this from step 10/00.
         found[SYSCTL] = (_SYSCTL, 0o644)
-        if place(site, host.facts).kind == "virtual-machine":
+        if kind == "virtual-machine":
             found[MODULES] = ("".join(f"{name}\n" for name in kernel_settings.MODULES), 0o644)
     if shares(host):
         plan = planned(site, host.facts)

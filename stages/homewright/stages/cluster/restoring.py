@@ -102,7 +102,7 @@ def restore(hosts: Sequence[Host], wanted: Asked) -> None:
     _all(planes, _begin)
     # Else it would be waited for in vain: with certificates that have ended, or by a kubeconfig of before.
     _all(planes, lambda host: forming.revive(host, save=False))
-    forming.keep_kubeconfig(planes[0])
+    forming.keep_kubeconfig(planes[0], plan)
     with planes[0].task("The API answers") as task:
         task.changed = bool(left)
         if waiting := client.wait(forming.API_S, lambda: forming.ready(planes[0])):

@@ -169,7 +169,7 @@ def _mend(lxd: Lxd, found: Mapping[str, Any], one: Planned, owner: str, say: Cal
         )
     moves = found["location"] not in (one.node.host, "none")
     if found["status"] != "Stopped" and (moves or texts.wants_a_stop(found, one)):
-        say("it is stopped" + (f", to move to {one.node.host}" if moves else " to get its new size"))
+        say("it is stopped" + (f", to move to {one.node.host}" if moves else " to get what it is to have"))
         moving.stop(lxd, name, say)
     if moves:
         found = moving.move(lxd, lxd.get(place), one, owner, say)

@@ -99,8 +99,9 @@ def network_config(one: Planned) -> dict[str, Any]:
     return {"version": 2, "ethernets": {NIC: interface}}
 
 
-ADDRESSES = f"ip -4 -o address show dev {NIC} scope global | awk '{{print $4}}' | sort | paste -sd' '"
-"""What an instance says of its own addresses."""
+ADDRESSES = f"ip -4 -o address show dev {NIC} scope global | awk '$4 !~ \"/32$\" {{print $4}}' | sort | paste -sd' '"
+"""What an instance says of its own addresses. One that control planes share, and that one of them has for a time, is a
+network by itself."""
 
 
 def addresses(one: Planned) -> str:
@@ -169,9 +170,15 @@ def difference(found: Mapping[str, Any], one: Planned, owner: str) -> list[str]:
         said.append("its network card is not as planned")
     if config.get("cloud-init.network-config") != wanted["config"]["cloud-init.network-config"]:
         said.append("its network is described otherwise")
+    if _lone(found, one):
+        said.append("it may start no containers itself (security.nesting)")
     if MOVES in config:
         said.append("it still has the mark of a move")
     return said
+
+
+def _lone(found: Mapping[str, Any], one: Planned) -> bool:
+    return one.kind == "container" and found["config"].get("security.nesting") != "true"
 
 
 def shrinks(found: Mapping[str, Any], one: Planned) -> str:
@@ -182,7 +189,10 @@ def shrinks(found: Mapping[str, Any], one: Planned) -> str:
 
 
 def wants_a_stop(found: Mapping[str, Any], one: Planned) -> bool:
-    """Whether a running instance has to be stopped for its planned size: a virtual machine's is given at its start."""
+    """Whether a running instance has to be stopped for what it is to have: a virtual machine's size is given at its
+    start, and so is a container's right to start others."""
+    if _lone(found, one):
+        return True
     wanted = create_body(one, "", "")
     keys = ("limits.cpu", "limits.memory")
     root = found["devices"].get("root", {}).get("size") != wanted["devices"]["root"]["size"]

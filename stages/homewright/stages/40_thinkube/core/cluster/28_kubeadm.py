@@ -35,8 +35,8 @@ def verify(host: Host) -> Proof:
         return broken(f"kubelet on {host.name} is {running}.")
     try:
         with forming.connected(host) as api:
-            if f"https://{plan.endpoint}" != api.config.server:
-                return broken(f"The site's kubeconfig is for {api.config.server}, not for {plan.endpoint}.")
+            if f"https://{plan.outside}" != api.config.server:
+                return broken(f"The site's kubeconfig is for {api.config.server}, not for {plan.outside}.")
             said = api.text("/readyz")
             found = api.find(f"/api/v1/nodes/{host.name}")
     except KubeconfigError as error:
