@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from homewright.engine import client, control, launch, lock
+from homewright.engine import client, control, launch, listening, lock
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
 from homewright.engine.lock import EngineLock
@@ -239,7 +239,7 @@ def test_garbage_on_the_socket_does_no_harm(state: StateFolder, writer: Writer) 
         desk = control.Desk(writer, lambda *_: 1)
         async with control.serving(state, desk):
             for garbage in (b"\n", b"{}\n", b"[]\n", b"x" * 10_000, b""):
-                with control.address(state) as path:
+                with listening.address(state) as path:
                     reader, stream = await asyncio.open_unix_connection(path)
                 stream.write(garbage)
                 stream.write_eof()

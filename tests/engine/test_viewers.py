@@ -19,7 +19,7 @@ from practice_lab import COMMAND
 
 from homewright.cli import in_control
 from homewright.cli.in_control import Move
-from homewright.engine import client, control, viewers
+from homewright.engine import client, control, listening, viewers
 from homewright.engine.client import Controlled, Presence
 from homewright.engine.journal import Reader
 from homewright.engine.journal.writer import Writer
@@ -129,7 +129,7 @@ def test_an_engine_that_ends_says_nothing_of_those_who_look_on(
     there = threading.Event()
 
     def look_on() -> None:
-        with control.address(held) as path, socket.socket(socket.AF_UNIX) as line:
+        with listening.address(held) as path, socket.socket(socket.AF_UNIX) as line:
             line.connect(path)
             there.set()
             with contextlib.suppress(ConnectionResetError):

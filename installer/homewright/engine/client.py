@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from homewright.engine import lock
-from homewright.engine.control import ANSWER_S, address
 from homewright.engine.journal import Reader
+from homewright.engine.listening import ANSWER_S, address
 from homewright.engine.viewers import ANSWER_S as HANDOVER_S
 from homewright.errors import Busy, HomewrightError, StateError, UsageError
 from homewright.site.paths import StateFolder

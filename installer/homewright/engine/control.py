@@ -1,9 +1,8 @@
 """Commands to a running engine over a 0600 unix socket in the state folder: JSON lines, each answered by one.
 
 A connection is one viewer for as long as it lasts: so the engine knows of a viewer's end from the kernel, however it
-came about. The path may be longer than the 108 bytes that a socket's address takes, so both sides go through a
-descriptor of the folder. What viewers need to know of each other they read from the journal, as everything else; an
-accepted command is acknowledged there too, and the seq of that event comes back.
+came about. What viewers need to know of each other they read from the journal, as everything else; an accepted command
+is acknowledged there too, and the seq of that event comes back.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 from homewright.engine import viewers
 from homewright.engine.events import Event, Kind, Level
 from homewright.engine.journal.writer import Writer
+from homewright.engine.listening import ANSWER_S, address
 from homewright.engine.viewers import Viewer, Viewers
 from homewright.errors import HomewrightError
 from homewright.site.paths import StateFolder
@@ -35,18 +35,6 @@ WORDS = ("look", "ask", "grant", "refuse", "give")
 META = "viewers"
 """Where the journal keeps who looks, as `viewers.Viewers`."""
 LONGEST = 4096
-ANSWER_S = 5.0
-"""How long the first line of a connection may take."""
-
-
-@contextlib.contextmanager
-def address(state: StateFolder) -> Iterator[str]:
-    """A short path to the engine's socket, good while the context lasts."""
-    descriptor = os.open(state.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}/{state.engine_socket.name}"
-    finally:
-        os.close(descriptor)
 
 
 class Desk:

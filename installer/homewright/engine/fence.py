@@ -23,6 +23,7 @@ from homewright.access.endpoint import Endpoint
 from homewright.discovery.facts import HostFacts
 from homewright.engine.armed import Answer
 from homewright.engine.journal.writer import Writer
+from homewright.engine.resume import ANOTHER
 from homewright.engine.runners.guard import FENCE_FILE, Guard
 from homewright.errors import Busy, HomewrightError
 from homewright.planning.hosts import endpoint, instance_names
@@ -81,10 +82,6 @@ for name, found in (("armed", "armed"), ("reverted", "reverted")):
         pass
 print(json.dumps(answer))
 """
-
-
-ANOTHER = "is another machine than before."
-"""What is said of a server whose machine-id is not the recorded one."""
 
 
 AWAY_S = 30.0

@@ -14,12 +14,11 @@ from homewright.catalogue import Catalogue, load, shipped
 from homewright.engine import departure, recorded
 from homewright.engine.documents import Document
 from homewright.engine.events import Event, Kind
-from homewright.engine.fence import ANOTHER
 from homewright.engine.journal import Reader
 from homewright.engine.journal.records import RunRecord, StepRecord
 from homewright.engine.launch import RunRequest
 from homewright.engine.recorded import Recorded
-from homewright.engine.resume import Fate, answers, outlook
+from homewright.engine.resume import ANOTHER, Fate, answers, outlook
 from homewright.engine.states import Action, State, Verdict
 from homewright.errors import HomewrightError
 from homewright.planning import Plan, plan

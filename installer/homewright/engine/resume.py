@@ -17,6 +17,9 @@ from homewright.engine.states import State
 from homewright.planning.plan import answer
 from homewright.site.models import Site
 
+ANOTHER = "is another machine than before."
+"""What is said of a server whose machine-id is not the recorded one."""
+
 
 class Fate(StrEnum):
     """What a step needs on one server."""
