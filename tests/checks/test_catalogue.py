@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import time
 import typing
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
@@ -135,6 +137,22 @@ def test_every_check_was_seen_to_pass_to_fail_and_not_to_know() -> None:
 def test_a_profile_has_every_check_and_no_other(name: str) -> None:
     assert set(profiles.load(name).checks) == set(BY_ID)
     assert profiles.load(name).name == name
+
+
+def test_a_profile_is_read_once_by_all_who_prove_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    parse = profiles.parse
+
+    def slowly(text: str, source: str) -> profiles.Profile:
+        read.append(source)
+        time.sleep(0.05)  # for as long the others ask as well
+        return parse(text, source)
+
+    monkeypatch.setattr(profiles, "parse", slowly)
+    profiles._load.cache_clear()
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(profiles.load, ["lab"] * 3))
+    assert read == ["lab.yaml"] and found[0] is found[1] is found[2]
 
 
 def test_both_profiles_have_the_same_limits() -> None:

@@ -88,7 +88,7 @@ def test_whoever_reads_the_last_checks_loads_nothing_that_checks() -> None:
 
 @pytest.mark.parametrize("verb", ["resume", "retry", "attach", "apply", "verify"])
 def test_whoever_starts_and_watches_an_engine_loads_none_of_what_it_works_with(verb: str) -> None:
-    """SSH and asyncio were a third of what `resume` loaded, while its engine and the servers had need of the machine."""
+    """SSH and asyncio were a third of what `resume` loaded, while its engine and the servers needed the machine."""
     rooms = f"homewright.cli.{verb}, homewright.engine.remains, homewright.engine.client, homewright.planning"
     modules = loaded(f"import {rooms}, sys; print(*sys.modules)")
     assert "homewright.engine.launch" in modules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from importlib import resources
 from typing import Literal
@@ -14,6 +15,7 @@ from homewright.checks.models import Document
 from homewright.errors import UsageError
 
 Limit = bool | float | str | tuple[str, ...]
+_LOADING = threading.Lock()
 
 
 class Setting(Document):
@@ -70,9 +72,17 @@ def parse(text: str, source: str) -> Profile:
         raise UsageError(f"The profile {source} is wrong.", f"{field}: {problem['msg']}.", ["mend the file"]) from error
 
 
-@cache
 def load(name: str) -> Profile:
-    """The profile that comes with Homewright. Raises UsageError where there is none of this name."""
+    """The profile that comes with Homewright. Raises UsageError where there is none of this name.
+
+    Read once a process, also where the proofs of several servers ask for it in one moment, each in a thread of its own.
+    """
+    with _LOADING:
+        return _load(name)
+
+
+@cache
+def _load(name: str) -> Profile:
     file = resources.files("homewright.assets") / "profiles" / f"{name}.yaml"
     if not file.is_file():
         raise UsageError(f"There is no profile {name}.", "", ["choose home or lab: homewright site set profile home"])

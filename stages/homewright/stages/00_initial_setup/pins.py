@@ -7,6 +7,7 @@ something is wrong; any other than 0 and 3 means that this environment is of no 
 import csv
 import os
 import sys
+from email import message_from_string
 from importlib.metadata import distributions
 
 from pip._vendor.packaging.requirements import Requirement
@@ -30,31 +31,38 @@ def is_whole(path, size):
         return False
 
 
-def needs_of(found):
+def told_by(found):
+    """What a package says of itself, read once. `found.metadata` is read anew each time it is asked for anything, with
+    the description behind it, which is the greater part."""
+    text = found.read_text("METADATA")
+    return found.metadata if text is None else message_from_string(text.partition("\n\n")[0])
+
+
+def needs_of(found, told):
     """What a package needs here beside itself. Extras are the greater part, and would be taken apart for nothing."""
-    for text in found.requires or []:
+    for text in (told.get_all("Requires-Dist") if "Requires-Dist" in told else found.requires) or []:
         if "extra" not in text.partition(";")[2]:
             needed = Requirement(text)
             if needed.marker is None or needed.marker.evaluate():
                 yield canonicalize_name(needed.name)
 
 
-there = {canonicalize_name(found.metadata["Name"]): found for found in distributions()}
+there = {canonicalize_name(told["Name"]): (found, told) for found in distributions() for told in [told_by(found)]}
 wrong = []
 for text in sys.argv[1:]:
     requirement = Requirement(text)
-    found = there.get(canonicalize_name(requirement.name))
-    if found is None:
+    _, told = there.get(canonicalize_name(requirement.name), (None, None))
+    if told is None:
         wrong.append(f"{requirement.name} is missing")
-    elif not requirement.specifier.contains(found.version, prereleases=True):
-        wrong.append(f"{requirement.name} is {found.version}, not {requirement.specifier}")
+    elif not requirement.specifier.contains(told["Version"], prereleases=True):
+        wrong.append(f"{requirement.name} is {told['Version']}, not {requirement.specifier}")
 damaged = []
-for name, found in sorted(there.items()):
+for name, (found, told) in sorted(there.items()):
     lost = damaged_of(found)
     if lost:
         wrong.append(f"{name} lacks {len(lost)} files or parts of them, such as {lost[0]}")
-        damaged.append(f"{name}=={found.version}")
-    missing = sorted(set(needs_of(found)) - set(there))
+        damaged.append(f"{name}=={told['Version']}")
+    missing = sorted(set(needs_of(found, told)) - set(there))
     if missing:
         wrong.append(f"{', '.join(missing)} is missing, which {name} needs")
 print("; ".join(wrong))
