@@ -1,7 +1,7 @@
 """A git server that asks for a name and a token, as Gitea does: git's own http-backend behind HTTP on this machine.
 
-Below /api/v1 it answers, where it is told to, as Gitea's documentation has it. It is no Gitea: what a real one does
-besides is not known from it.
+Below /api/v1 it answers, where it is told to, in the words of Gitea 1.27. It is no Gitea: what a real one does is in
+tests/workspaces/test_real_gitea.py, and this one is for faults and for tests that take milliseconds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+SCOPES = ("read:user", "read:repository")
+
 
 @dataclass
 class GitServer:
@@ -31,10 +33,12 @@ class GitServer:
     """Request lines, as a server's log would have them."""
     gitea: bool = False
     """It has Gitea's API."""
-    scopes: bool = True
-    """Tokens may list repositories."""
+    scopes: tuple[str, ...] = SCOPES
+    """What tokens may."""
+    strict: bool = False
+    """Its API tells nothing to whoever has not signed in."""
     at_once: int = 50
-    """Repositories on a page, whatever is asked for."""
+    """The most repositories on a page, whatever is asked for."""
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     """What is answered to a path instead: status, headers, body."""
 
@@ -59,32 +63,49 @@ class GitServer:
 
     def api(self, path: str, query: dict[str, str], header: str) -> tuple[int, dict[str, str], object]:
         """What Gitea's API answers: status, headers, document."""
+        name = self.who(header)
+        if name is None:
+            return 401, {}, {"message": "invalid username, password or token"}
+        if self.strict and not name:
+            return 403, {}, {"message": "Only signed in user is allowed to call APIs."}
         if path == "/api/v1/version":
-            return 200, {}, {"version": "1.22.6"}
-        name = next((one for one in self.users if self.allows(f"/{one}", header)), "")
+            return 200, {}, {"version": "1.27.3"}
+        needed = {"/api/v1/user": SCOPES[:1], "/api/v1/user/repos": SCOPES}.get(path)
+        if needed is None:
+            return 404, {}, {"message": "The target couldn't be found."}
         if not name:
-            return 401, {}, {"message": "user does not exist [uid: 0, name: ]"}
+            return 401, {}, {"message": "token is required"}
+        if not set(needed) <= set(self.scopes):
+            required = f"required=[{' '.join(needed)}], token scope={','.join(self.scopes)}"
+            return 403, {}, {"message": f"token does not have at least one of required scope(s), {required}"}
         if path == "/api/v1/user":
             return 200, {}, {"id": 1, "login": name}
-        if path != "/api/v1/user/repos":
-            return 404, {}, {"message": "The target couldn't be found."}
-        if not self.scopes:
-            message = "token does not have at least one of required scope(s): [read:repository]"
-            return 403, {}, {"message": message}
         every = [
             {"full_name": f"{name}/{bare.stem}", "clone_url": f"http://wrong.example/{name}/{bare.stem}.git",
              "default_branch": "main", "private": True, "empty": not any((bare / "refs/heads").iterdir())}
             for bare in sorted((self.folder / name).glob("*.git"))
         ]  # fmt: skip
-        start = (int(query["page"]) - 1) * self.at_once
-        return 200, {"X-Total-Count": str(len(every))}, every[start : start + self.at_once]
+        size = min(int(query["limit"]), self.at_once)
+        start = (int(query["page"]) - 1) * size
+        return 200, {"X-Total-Count": str(len(every))}, every[start : start + size]
 
-    def allows(self, path: str, header: str) -> bool:
-        owner = path.lstrip("/").split("/")[0]
-        if owner not in self.users:  # open to all, and to nobody with credentials that are wrong, as Gitea does
-            return not header or any(self.allows(f"/{one}", header) for one in self.users)
-        expected = base64.b64encode(f"{owner}:{self.users[owner]}".encode()).decode()
-        return header == f"Basic {expected}"
+    def who(self, header: str) -> str | None:
+        """Who signs in; empty for nobody, None where that fails."""
+        signed = {
+            f"Basic {base64.b64encode(f'{name}:{token}'.encode()).decode()}": name for name, token in self.users.items()
+        }
+        return signed.get(header) if header else ""
+
+    def refuses(self, path: str, header: str) -> int:
+        """The status with which git is turned away; 0 where it may go on.
+
+        As Gitea does: a stranger is asked to sign in, whether or not it is there; who has, sees what may be seen alone.
+        """
+        owner, name = (*path.lstrip("/").split("/"), "")[:2]
+        who, there = self.who(header), (self.folder / owner / name).is_dir()
+        if who is None or (not who and (owner in self.users or not there)):
+            return 401
+        return 404 if not there or (owner in self.users and owner != who) else 0
 
 
 @contextmanager
@@ -107,8 +128,12 @@ def git_server(folder: Path, host: str = "127.0.0.1", users: dict[str, str] | No
                 status, headers, document = server.api(parts.path, query, header)
                 self._answer(status, headers, json.dumps(document).encode())
                 return
-            if not server.allows(parts.path, header):
-                self._answer(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
+            refused = server.refuses(parts.path, header)
+            if refused == 401:
+                self._answer(401, {"WWW-Authenticate": 'Basic realm="Gitea"'}, b"Unauthorized\n")
+                return
+            if refused:
+                self._answer(refused, {"Content-Type": "text/plain;charset=utf-8"}, b"Repository not found")
                 return
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length) if length else self._chunks()

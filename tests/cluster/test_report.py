@@ -87,6 +87,15 @@ def test_how_we_sign_in_is_judged_too(more: dict[str, Any], until: datetime | No
     assert said in report(WHOLE, until, **more).lacks[0].what
 
 
+@pytest.mark.parametrize(("groups", "said"), [
+    ((), "Nothing leads in from outside."),
+    (("networking.istio.io",), "workspaces.istio_gateway"),
+])  # fmt: skip
+def test_istio_leads_in_without_an_ingress_class(groups: tuple[str, ...], said: str) -> None:
+    found = report(replace(WHOLE, ingress=(), groups=groups))
+    assert [said in lack.why for lack in found.lacks] == [True] and found.istio is bool(groups)
+
+
 def test_who_signs_us_in_is_told() -> None:
     ways = [report(WHOLE, None, program="aws"), report(WHOLE, None), report(WHOLE)]
     assert [found.signed_in_by for found in ways] == ["program", "token", "certificate"]

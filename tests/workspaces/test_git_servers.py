@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from api_stand_in import StandIn, stand_in
-from git_server import GitServer, git_server
+from git_server import SCOPES, GitServer, git_server
 
 from homewright.cluster.kubeconfig import SECRET
 from homewright.errors import UsageError
@@ -46,7 +46,7 @@ def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 @pytest.fixture
 def gitea(git: GitServer) -> Iterator[GitServer]:
     """The same, with Gitea's API, as it is at first."""
-    git.gitea, git.scopes, git.at_once = True, True, 50
+    git.gitea, git.strict, git.scopes, git.at_once = True, False, SCOPES, 50
     git.answers.clear()
     git.asked.clear()
     yield git
@@ -67,7 +67,8 @@ def at(git: GitServer, path: str, branch: str = "") -> Repository:
     ("alice/none", "", ALICE, "wrong", "there is no such repository"),
     ("alice/project", "", None, "wrong", "none of alice are kept for http://127.0.0.1"),
     ("alice/project", "", SignIn("alice", "wrong"), "wrong", "does not accept the credentials of alice"),
-    ("bob/his", "", ALICE, "wrong", "does not accept the credentials of alice"),
+    ("bob/his", "", ALICE, "wrong", "there is no such repository, or the user may not see it"),
+    ("open/none", "", None, "wrong", "none of alice are kept"),
     ("open/to-all", "", None, "good", "can be read"),
     ("open/to-all", "", SignIn("alice", "wrong"), "good", "can be read"),
 ])  # fmt: skip
@@ -83,6 +84,9 @@ def test_a_repository_is_asked_for_as_git_does(
 @pytest.mark.parametrize(("answer", "state", "words"), [
     (Answer(0, why="its server does not answer (refused)"), "unknown", "asked from here, its server does not answer"),
     (Answer(403), "wrong", "do not reach it"),
+    (Answer(403, b"Your account is disabled.\n", {"content-type": "text/plain; charset=utf-8"}), "wrong",
+     "do not reach it (its server says: Your account is disabled)"),
+    (Answer(403, b"Off\x1b[2J", {"content-type": "text/plain"}), "wrong", "(its server says: Off"),
     (Answer(410), "wrong", "no such repository"),
     (Answer(200, b"<html>"), "wrong", "not as a git server"),
     (Answer(302), "unknown", "answers 302"),
@@ -90,7 +94,15 @@ def test_a_repository_is_asked_for_as_git_does(
 ])  # fmt: skip
 def test_other_answers(answer: Answer, state: str, words: str) -> None:
     checked = judged(answer, Repository(url="https://git.example.org/a/b"), "alice", True)
-    assert checked.state == state and words in checked.words
+    assert checked.state == state and words in checked.words and "\x1b" not in checked.words
+
+
+@pytest.mark.parametrize(("data", "kind"), [
+    (b"Forbidden\n", "text/plain; charset=utf-8"), (b"", "text/plain"), (b"<p>No</p>", "text/html"),
+])  # fmt: skip
+def test_what_says_nothing_is_not_told(data: bytes, kind: str) -> None:
+    checked = judged(Answer(403, data, {"content-type": kind}), Repository(url="https://g.example/a/b"), "alice", True)
+    assert checked.words.endswith("do not reach it") and "read:repository" in checked.do
 
 
 def test_no_branch_is_missed_in_a_list_that_was_cut_off() -> None:
@@ -133,10 +145,14 @@ def test_a_token_follows_no_server_elsewhere(gitea: GitServer) -> None:
     assert check(at(gitea, "alice/moved"), "alice", ALICE).state == "good"
 
 
-@pytest.mark.parametrize("at_once", [50, 1])
-def test_gitea_lists_what_somebody_has(gitea: GitServer, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(git_servers, "_PAGE", at_once)
-    gitea.at_once = at_once
+@pytest.mark.parametrize(("asked_for", "at_once", "strict"), [
+    (50, 50, False), (1, 1, False), (50, 2, False), (2, 50, False), (50, 2, True),
+])  # fmt: skip
+def test_gitea_lists_what_somebody_has(
+    gitea: GitServer, asked_for: int, at_once: int, strict: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_servers, "_PAGE", asked_for)
+    gitea.at_once, gitea.strict = at_once, strict
     said = told(gitea.address, ALICE)
     assert (said.kind, said.accepted, said.login) == ("gitea", True, "alice")
     assert [(one.name, one.marks) for one in said.repositories] == [
@@ -147,11 +163,20 @@ def test_gitea_lists_what_somebody_has(gitea: GitServer, at_once: int, monkeypat
 
 
 def test_what_gitea_says_else(gitea: GitServer) -> None:
-    refused = told(gitea.address, SignIn("alice", "wrong"))
-    assert refused.accepted is False and not refused.repositories
-    gitea.scopes = False
+    for gitea.strict in (True, False):
+        refused = told(gitea.address, SignIn("alice", "wrong"))
+        assert (refused.kind, refused.accepted, refused.repositories) == ("gitea", False, ())
+    gitea.scopes = SCOPES[:1]
     narrow = told(gitea.address, ALICE)
     assert narrow.accepted and "read:user and read:repository" in narrow.words and narrow.login == "alice"
+    gitea.scopes = SCOPES[1:]
+    narrow = told(gitea.address, ALICE)
+    assert narrow.accepted and "read:user and read:repository" in narrow.words and narrow.login == ""
+    for path in ("/api/v1/user", "/api/v1/user/repos"):
+        gitea.answers[path] = (403, {}, b'{"message": "This account is prohibited from signing in."}')
+    closed = told(gitea.address, ALICE)
+    assert closed.accepted is None and "scope" not in closed.words
+    assert closed.words == "it answers 403: This account is prohibited from signing in."
     gitea.answers["/api/v1/user/repos"] = (500, {}, b"\x1b[2J")
     assert told(gitea.address, ALICE).accepted is None
     gitea.answers["/api/v1/user/repos"] = (

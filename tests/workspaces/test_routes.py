@@ -50,7 +50,7 @@ def gateway(*servers: dict[str, Any]) -> dict[str, Any]:
 
 
 def listener(*hosts: str, protocol: str = "HTTPS", mode: str = "SIMPLE") -> dict[str, Any]:
-    tls = {"tls": {"mode": mode, "credentialName": "wildcard"}} if protocol == "HTTPS" else {}
+    tls = {"tls": {"mode": mode, "credentialName": "wildcard"}} if protocol != "HTTP" else {}
     return {"port": {"number": 443, "name": "web", "protocol": protocol}, "hosts": list(hosts), **tls}
 
 
@@ -183,6 +183,7 @@ def test_a_role_of_before_istio_stops_no_workspace_that_goes_by_ingress(server: 
     (gateway(listener("*.internal")), ""),
     (gateway(listener("home.internal")), "does not answer for"),
     (gateway(listener("*.ome.internal")), "does not answer for"),
+    (gateway(listener("*.home.internal", protocol="https")), ""),
     (gateway(listener("*.home.internal", protocol="HTTP")), "not by HTTPS"),
     (gateway(listener("*.home.internal", mode="PASSTHROUGH")), "not by HTTPS"),
     (gateway(listener("*", protocol="HTTP"), listener("*.home.internal")), ""),

@@ -132,6 +132,7 @@ def judge(
     forbidden = tuple(missing_rights(found.rules)) if not found.incomplete else ()
     enforces = differences.honours_policies(found.daemons)
     constraints = differences.CONSTRAINTS in found.groups
+    istio = "networking.istio.io" in found.groups
     nodes = tuple(_node(one) for one in found.nodes)
     lacks = [
         *_signing_in(until, now, unverified),
@@ -147,7 +148,10 @@ def judge(
         do = ("mark one as the default: kubectl annotate storageclass NAME " + DEFAULT_CLASS + "=true",)
         lacks.append(Lack(what="No storage class is the default.", why="Claims name none.", do=do, grave=False))
     if not found.ingress and "ingress classes" not in found.hidden:
-        lacks.append(Lack(what="It has no ingress class.", why="Nothing leads in from outside.", grave=False))
+        why = "Nothing leads in from outside."
+        if istio:
+            why = "Only Istio leads in from outside: to workspaces by the gateway that workspaces.istio_gateway names."
+        lacks.append(Lack(what="It has no ingress class.", why=why, grave=False))
     if enforces is False:
         why = "Its network, flannel, honours no NetworkPolicy: workspaces can reach one another."
         lacks.append(Lack(what="Workspaces are not kept apart.", why=why, grave=False))
@@ -169,7 +173,7 @@ def judge(
         enforces_policies=enforces,
         sort=differences.sort(found.version, found.nodes, found.groups),
         load_balancer=balancer,
-        istio="networking.istio.io" in found.groups,
+        istio=istio,
         constraints=constraints,
         forbidden=forbidden,
         lacks=tuple(lacks),

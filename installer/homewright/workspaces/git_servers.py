@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import IO, Any, Literal
 from urllib.error import HTTPError, URLError
@@ -169,7 +170,10 @@ def judged(answer: Answer, repository: Repository, user: str, signed_in: bool) -
     if answer.status == 401:
         return Checked("wrong", f"access is denied: its server does not accept the credentials of {user}", give)
     if answer.status == 403:
-        return Checked("wrong", repositories.NOT_REACHED, "have its owner let the user read it, or give another token")
+        said = _plain(answer)
+        reached = f"{repositories.NOT_REACHED} (its server says: {said})" if said else repositories.NOT_REACHED
+        do = "have its owner let the user read it, or give another token (Gitea's needs the scope read:repository)"
+        return Checked("wrong", reached, do)
     if answer.status in (404, 410):
         return Checked("wrong", repositories.NO_SUCH, "see how it is spelled; a private one needs the user's own token")
     refs = read_refs(answer.data, whole=answer.whole) if answer.status == 200 else None
@@ -186,6 +190,15 @@ def judged(answer: Answer, repository: Repository, user: str, signed_in: bool) -
     if not refs.branches:
         return Checked("good", "its repository can be read, and is empty")
     return Checked("good", f"its repository can be read: branch {repository.branch or refs.default or 'of its server'}")
+
+
+def _plain(answer: Answer) -> str:
+    """The first line of what a server says in plain text; empty where that is just what its status is called."""
+    if not answer.headers.get("content-type", "").startswith("text/plain"):
+        return ""
+    lines = answer.data[:1000].decode("utf-8", "replace").strip().splitlines()
+    said = visible(lines[0])[:200].rstrip(". ") if lines else ""
+    return "" if said == HTTPStatus(answer.status).phrase else said
 
 
 def read_refs(data: bytes, *, whole: bool = True) -> Refs | None:
@@ -225,22 +238,29 @@ def told(server: str, sign_in: SignIn) -> Told:
     version = ask(f"{base}/api/v1/version", end=end)
     if version.status == 0:
         return Told("unknown", None, version.why)
+    if version.status in (401, 403) and _word(version, "message"):  # REQUIRE_SIGNIN_VIEW: it tells strangers nothing
+        version = ask(f"{base}/api/v1/version", sign_in, end)
+        if version.status in (401, 403) and _word(version, "message"):
+            return _refused(version, "")
     if not isinstance(_json(version).get("version"), str):
         return Told("other", None, "it is no Gitea, so it tells neither who somebody is nor what they have")
     who = ask(f"{base}/api/v1/user", sign_in, end)
     if who.status == 401:
-        return Told("gitea", False, "it does not accept the credentials")
+        return _refused(who, "")
     login = _word(who, "login") if who.status == 200 else ""
     found: list[RepositoryFound] = []
+    seen = 0
     for page in range(1, _MOST_PAGES + 1):
         answer = ask(f"{base}/api/v1/user/repos?limit={_PAGE}&page={page}", sign_in, end)
         if answer.status != 200:
             return _refused(answer, login)
         listed = _list(answer)
+        seen += len(listed)
         found += filter(None, (_found(base, one) for one in listed))
         total = answer.headers.get("x-total-count", "")
+        # A server may give less at once than it is asked for: how much that is, only what came tells.
         counted = re.fullmatch(r"[0-9]{1,9}", total)
-        if not listed or (page * _PAGE >= int(total) if counted else len(listed) < _PAGE):
+        if not listed or (seen >= int(total) if counted else len(listed) < _PAGE):
             break
     words = f"it accepts them: {login} there" if login else "it accepts them"
     return Told("gitea", True, words, login, tuple(sorted(found, key=lambda one: one.name.lower())))
@@ -253,7 +273,7 @@ def _refused(answer: Answer, login: str) -> Told:
     if answer.status == 401:
         return Told("gitea", False, "it does not accept the credentials", login)
     said = _word(answer, "message")
-    if answer.status == 403:
+    if answer.status == 403 and (not said or "scope" in said):
         wants = "its token may not list repositories: it needs the scopes read:user and read:repository"
         return Told("gitea", True, f"{wants} ({said})" if said else wants, login)
     return Told("gitea", None, f"it answers {answer.status}{f': {said}' if said else ''}", login)

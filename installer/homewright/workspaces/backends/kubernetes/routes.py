@@ -81,7 +81,8 @@ def lack(name: str, gateway: Mapping[str, Any] | None, namespace: str, host: str
     if not fitting:
         return f"Istio's gateway {name} does not answer for {host}: its address will not open."
     if not any(
-        (one.get("port") or {}).get("protocol") == "HTTPS" and (one.get("tls") or {}).get("mode") in _ENDS_TLS
+        str((one.get("port") or {}).get("protocol")).upper() == "HTTPS"
+        and (one.get("tls") or {}).get("mode") in _ENDS_TLS
         for one in fitting
     ):
         return f"Istio's gateway {name} answers for {host}, and not by HTTPS: its address will not open."
