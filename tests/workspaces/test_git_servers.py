@@ -86,6 +86,10 @@ def test_a_repository_is_asked_for_as_git_does(
     (Answer(403), "wrong", "do not reach it"),
     (Answer(403, b"Your account is disabled.\n", {"content-type": "text/plain; charset=utf-8"}), "wrong",
      "do not reach it (its server says: Your account is disabled)"),
+    (Answer(401, b"Use a token, not a password.", {"content-type": "text/plain;charset=utf-8"}), "wrong",
+     "the credentials of alice (its server says: Use a token, not a password)"),
+    (Answer(401, b"Unauthorized\n", {"content-type": "text/plain; charset=utf-8"}), "wrong",
+     "does not accept the credentials of alice"),
     (Answer(403, b"Off\x1b[2J", {"content-type": "text/plain"}), "wrong", "(its server says: Off"),
     (Answer(410), "wrong", "no such repository"),
     (Answer(200, b"<html>"), "wrong", "not as a git server"),
@@ -103,6 +107,15 @@ def test_other_answers(answer: Answer, state: str, words: str) -> None:
 def test_what_says_nothing_is_not_told(data: bytes, kind: str) -> None:
     checked = judged(Answer(403, data, {"content-type": kind}), Repository(url="https://g.example/a/b"), "alice", True)
     assert checked.words.endswith("do not reach it") and "read:repository" in checked.do
+
+
+def test_an_account_that_gitea_shows_a_page(gitea: GitServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = git_servers.ask
+    page = Answer(200, b"<html>", {"content-type": "text/html"})
+    monkeypatch.setattr(git_servers, "ask", lambda url, sign_in=None, end=None: page if sign_in else ask(url))
+    checked = check(at(gitea, "alice/project"), "alice", ALICE)
+    assert (checked.state, "do not reach it (its server answers alice with a page" in checked.words) == ("wrong", True)
+    assert "may sign in" in checked.do
 
 
 def test_no_branch_is_missed_in_a_list_that_was_cut_off() -> None:

@@ -59,6 +59,8 @@ def test_branches_that_are_none(branch: str) -> None:
     ("fatal: repository 'http://x/' not found", "no such repository"),
     ("warning: Could not find remote branch b to clone.\nfatal: Remote branch b not found in upstream origin",
      "no such branch"),
+    ("fatal: http://x/info/refs not valid: could not determine hash algorithm; is this a git repository?",
+     "not as a git server"),
     ("fatal: unable to access 'https://x/': Could not resolve host: x", "name is not found"),
     ("fatal: unable to access 'http://x/': Failed to connect to x port 1", "does not answer"),
     ("it took longer than 180 seconds", "does not answer"),

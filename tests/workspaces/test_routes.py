@@ -210,7 +210,7 @@ def test_the_gateway_s_namespace_may_reach_workspaces() -> None:
     assert walls(Site(name="attic", workspaces=same)).ingress_namespaces == ("ingress",)
 
 
-@pytest.mark.parametrize("text", ["workspaces", "a/b/c", "A/b", "/b", "a/", "a /b"])
+@pytest.mark.parametrize("text", ["workspaces", "a/b/c", "A/b", "/b", "a/", "a /b", "a/b.c"])
 def test_a_gateway_is_named_with_its_namespace(text: str) -> None:
     with pytest.raises(ValueError, match="istio_gateway"):
         WorkspaceSettings(istio_gateway=text)

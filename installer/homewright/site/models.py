@@ -140,11 +140,10 @@ class WorkspaceSettings(Model):
     ingress_namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "ingress"
     """The namespace of that ingress controller: nothing else may reach workspaces in the cluster."""
     istio_gateway: (
-        Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
-        | None
+        Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] | None
     ) = None
     """NAMESPACE/NAME of the Istio Gateway that leads to workspaces, instead of an Ingress, where the cluster has Istio.
-    It answers by HTTPS for all names right below the zone, with a certificate of its own."""
+    It answers by HTTPS for all names right below the zone, with a certificate of its own; no dot may be in its name."""
     issuer: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")] | None = None
     """The ClusterIssuer that signs their addresses; by default what the ingress controller shows for all of them."""
 

@@ -153,9 +153,13 @@ def _no_answer(reason: object) -> str:
 def check(repository: Repository, user: str, sign_in: SignIn | None) -> Checked:
     """Whether a clone would go well, asked as git asks: first without a name, and then by the user's own."""
     url = f"{repository.url}/info/refs?service=git-upload-pack"
-    answer = ask(url)
+    answer = first = ask(url)
     if answer.status in (401, 403, 404) and sign_in is not None:
         answer = ask(url, sign_in)
+    if first.status == 401 and answer.status == 200 and read_refs(answer.data, whole=answer.whole) is None:
+        # So Gitea turns an account away that may not sign in: git gets a page for people to read.
+        words = f"{repositories.NOT_REACHED} (its server answers {user} with a page, and strangers as a git server)"
+        return Checked("wrong", words, "see there whether the account may sign in, or give another one's token")
     return judged(answer, repository, user, sign_in is not None)
 
 
@@ -167,18 +171,17 @@ def judged(answer: Answer, repository: Repository, user: str, signed_in: bool) -
         return Checked("unknown", f"whether {repository.url} can be cloned: asked from here, {answer.why}")
     if answer.status == 401 and not signed_in:
         return Checked("wrong", f"{repositories.DENIED}; none of {user} are kept for {host}", give)
+    said = f" (its server says: {words})" if (words := _plain(answer)) else ""
     if answer.status == 401:
-        return Checked("wrong", f"access is denied: its server does not accept the credentials of {user}", give)
+        return Checked("wrong", f"access is denied: its server does not accept the credentials of {user}{said}", give)
     if answer.status == 403:
-        said = _plain(answer)
-        reached = f"{repositories.NOT_REACHED} (its server says: {said})" if said else repositories.NOT_REACHED
         do = "have its owner let the user read it, or give another token (Gitea's needs the scope read:repository)"
-        return Checked("wrong", reached, do)
+        return Checked("wrong", f"{repositories.NOT_REACHED}{said}", do)
     if answer.status in (404, 410):
         return Checked("wrong", repositories.NO_SUCH, "see how it is spelled; a private one needs the user's own token")
     refs = read_refs(answer.data, whole=answer.whole) if answer.status == 200 else None
     if answer.status == 200 and refs is None:
-        return Checked("wrong", "its address answers, and not as a git server", "name the address that git clones from")
+        return Checked("wrong", repositories.NO_GIT, "name the address that git clones from")
     if refs is None:
         return Checked("unknown", f"whether {repository.url} can be cloned: its server answers {answer.status}")
     if repository.branch and repository.branch not in refs.branches:

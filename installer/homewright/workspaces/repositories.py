@@ -229,6 +229,7 @@ def read_synced(said: str) -> Synced:
 DENIED = "access is denied: its server wants the user's own credentials, or does not accept those that there are"
 NOT_REACHED = "access is denied: the user's credentials do not reach it"
 NO_SUCH = "there is no such repository, or the user may not see it"
+NO_GIT = "its address answers, and not as a git server"
 NO_BRANCH = "there is no such branch"
 NO_NAME = "its server's name is not found"
 SILENT = "its server does not answer"
@@ -239,6 +240,7 @@ _MEANINGS = (
     (r"error: 403", NOT_REACHED),
     (r"[Rr]epository .*(not found|does not exist)|not found: did you run|error: 404|does not appear to be a git",
      NO_SUCH),
+    (r"info/refs not valid|is this a git repository", NO_GIT),
     (r"Remote branch (\S+) not found", NO_BRANCH),
     (r"Could not resolve host", NO_NAME),
     (r"Failed to connect|Connection refused|Couldn't connect|timed out|took longer", SILENT),
