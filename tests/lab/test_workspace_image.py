@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from homewright.errors import LabError
 from homewright.lab import oci, workspace_image
 from homewright.lab.workspace_image import closure, merged, packages_said, system
-from homewright.mirror.layout import Layout
+from homewright.mirror.layout import Descriptor, Layout
 
 SAID = (
     "git\tinstalled\t1:2.39\t\t\tlibc6 (>= 2.34), perl:any | other, mta\n"
@@ -65,3 +67,35 @@ def test_a_layer_keeps_owners_and_long_names(tmp_path: Path) -> None:
 
 def test_the_image_has_the_name_that_the_template_pulls() -> None:
     assert workspace_image.reference().startswith("codercom/code-server:")
+
+
+def test_two_labs_make_it_one_after_the_other_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share the cache, and what one unpacks is not to be removed by the other."""
+    monkeypatch.setattr(workspace_image.cluster_images, "folder", lambda: tmp_path / "images")
+    monkeypatch.setattr(workspace_image.code_server, "ensure", lambda say: tmp_path / "bundle")
+    monkeypatch.setattr(workspace_image.code_server, "checksum_path", lambda bundle: tmp_path / "checksum")
+    (tmp_path / "checksum").write_text("0\n")
+    monkeypatch.setattr(workspace_image, "PACKAGES", ("git",))
+    monkeypatch.setattr(workspace_image, "run", lambda words, what: SAID if "-W" in words else "")
+    kept, looked, inside, made = workspace_image._kept, threading.Barrier(2), threading.Barrier(2), list[str]()
+    first = threading.local()
+
+    def look(key: str, layout: Layout) -> Descriptor | None:
+        found = kept(key, layout)
+        if not getattr(first, "over", False):
+            first.over = True
+            looked.wait(30)  # until both have seen that there is none
+        return found
+
+    def make(bundle: Path, base: object, layout: Layout) -> Descriptor:
+        made.append(threading.current_thread().name)
+        with pytest.raises(threading.BrokenBarrierError):  # nobody comes in beside it
+            inside.wait(0.5)
+        return layout.add(b"{}", "application/json")
+
+    monkeypatch.setattr(workspace_image, "_kept", look)
+    monkeypatch.setattr(workspace_image, "_made", make)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = [pool.submit(workspace_image.ensure, lambda text: None) for _ in range(2)]
+        assert one.result(60) == other.result(60)
+    assert len(made) == 1
