@@ -23,6 +23,7 @@ from homewright.stages.cluster import documents, draining, etcd, forming, leavin
 from homewright.stages.cluster.look import Refused
 
 OURS, OTHER = b"ca", b"another ca"
+UNSIGNED = forming.unsigned
 
 
 @dataclass
@@ -90,6 +91,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(forming, "state", state)
     monkeypatch.setattr(forming, "connect", lambda node: nullcontext(api))
     monkeypatch.setattr(forming, "_bootstrap", lambda api: "token.secret")
+    monkeypatch.setattr(forming, "unsigned", lambda api, token: "")
     monkeypatch.setattr(forming, "_certificates", lambda giver, plan, api: nullcontext("key"))
     monkeypatch.setattr(forming, "_end", lambda api, name: None)
     monkeypatch.setattr(forming, "ready", lambda node: "")
@@ -165,6 +167,30 @@ def test_a_control_plane_joins_anew_only_after_etcd_let_it_go(
     with pytest.raises(HomewrightError, match=words) if words else nullcontext():
         forming.join(nodes[2], plan)
     assert done == wanted
+
+
+@pytest.mark.parametrize(("looks", "limit_s", "asked"), [(0, 60, 1), (2, 60, 3), (10**6, 0, 1)])
+def test_a_node_joins_once_its_token_is_signed_and_kubeadm_tells_where_it_never_is(
+    make: Make, monkeypatch: pytest.MonkeyPatch, looks: int, limit_s: float, asked: int
+) -> None:
+    nodes, plan, done = make("s1=plane s2=absent", shared=False)
+    signed = {"jws-kubeconfig-token": "x..y", "jws-kubeconfig-other": "x..y"}
+
+    def find(path: str) -> dict[str, Any] | None:
+        if not path.endswith("/kube-public/configmaps/cluster-info"):
+            return None
+        done.append("look")
+        return (
+            None if done.count("look") == 1 and looks else {"data": signed if len(done) > looks else {"kubeconfig": ""}}
+        )
+
+    api = SimpleNamespace(config=SimpleNamespace(ca_pem=OURS), find=find)
+    monkeypatch.setattr(forming, "connect", lambda node: nullcontext(api))
+    monkeypatch.setattr(forming, "unsigned", UNSIGNED)
+    monkeypatch.setattr(forming, "SIGNED_S", limit_s)
+    monkeypatch.setattr(forming, "_kubeadm", lambda node, verb, *rest: done.append(f"{node.name} {verb}s"))
+    forming.join(nodes[1], plan)
+    assert done == [*["look"] * asked, "s2 joins", "s2 join"]
 
 
 def test_a_control_plane_that_etcd_cannot_spare_is_not_reset(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

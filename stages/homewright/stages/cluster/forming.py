@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,11 +16,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from homewright.access.remote import CommandFailed
 from homewright.cluster import client, kubeconfig, snapshots
 from homewright.cluster.client import Cluster
-from homewright.engine.runners.host import Host, together
+from homewright.engine.runners.host import LOOK_UP_S, Host, together
 from homewright.errors import HomewrightError, Unreachable
 from homewright.planning.cluster import ClusterPlan, Node, planned
 from homewright.site.secrets import Secrets
-from homewright.stages.cluster import documents, draining, etcd, renewing, resetting
+from homewright.stages.cluster import documents, draining, etcd, images, renewing, resetting
 from homewright.stages.cluster.look import FORMED, OWNER, Refused
 
 OWNER_SECRET = "cluster/owner"
@@ -37,6 +38,7 @@ ADMIN = "/etc/kubernetes/admin.conf"
 KUBELET = "/etc/kubernetes/kubelet.conf"
 INIT_S = 900
 JOIN_S = 600
+SIGNED_S = 60
 API_S = 180
 """How long a control plane may take to answer after its start, with its images there."""
 API_NAME = "kubernetes"
@@ -267,6 +269,8 @@ def join(host: Host, plan: ClusterPlan) -> None:
             token = _bootstrap(api)
             keys = _certificates(others[0], plan, api) if node.control_plane else nullcontext("")
             try:
+                # kubeadm looks once, and then every five seconds; where it stays unsigned, it is kubeadm that tells.
+                client.wait(SIGNED_S, lambda: unsigned(api, token))
                 with keys as key:
                     believed = ca_hash(api.config.ca_pem)
                     _kubeadm(host, "join", documents.joining(host.site, plan, node, token, believed, key), JOIN_S)
@@ -404,6 +408,16 @@ def _bootstrap(api: Cluster) -> str:
     return token
 
 
+def unsigned(api: Cluster, token: str) -> str:
+    """Why nobody can join by this token yet, in a sentence; empty where it can be done.
+
+    Who joins believes what the cluster tells of itself once that is signed with its token, which a controller does: it
+    has to be in charge by then, some seconds after the API of a new control plane answers.
+    """
+    told = (api.find("/api/v1/namespaces/kube-public/configmaps/cluster-info") or {}).get("data") or {}
+    return "" if f"jws-kubeconfig-{token.partition('.')[0]}" in told else "The cluster has not signed the token yet."
+
+
 def planes(hosts: Sequence[Host], plan: ClusterPlan) -> list[Host]:
     """The control planes of these hosts."""
     names = {node.name for node in plan.planes}
@@ -416,6 +430,33 @@ def revive(host: Host, *, save: bool = True) -> None:
         renewing.revive(host, save=save)
 
 
+@contextmanager
+def _images_ahead(hosts: Sequence[Host], first: Host, plan: ClusterPlan) -> Iterator[None]:
+    """While the control plane is made, the nodes that will join it have nothing to do but to pull what they start with.
+
+    Where it fails nobody waits for them: their connections end with the step.
+    """
+
+    def ahead(host: Host) -> None:
+        with suppress(HomewrightError):  # the join meets the same, and tells it
+            if state(host) == "absent":
+                images.pull(host, plan)
+
+    waiting = [host for host in hosts if host is not first and host.error is None]
+    if not waiting or state(first) == "formed":
+        yield
+        return
+    pool = ThreadPoolExecutor(len(waiting))
+    pulls = [pool.submit(ahead, host) for host in waiting]
+    try:
+        yield
+    finally:
+        pool.shutdown(wait=False)
+    # As in `together`: whoever asks to stop is heard, and need not wait for what is pulled.
+    while wait(pulls, timeout=LOOK_UP_S).not_done and not first.cancel.asked:
+        pass
+
+
 def form(hosts: Sequence[Host]) -> None:
     """The whole of it on these hosts: init where it is missing, then joins, then labels and taints.
 
@@ -425,7 +466,8 @@ def form(hosts: Sequence[Host]) -> None:
     first = control_plane(hosts, plan)
     # Before any API is waited for: with etcd's certificates ended on all, none answers until the others have new ones.
     together([host for host in hosts if host.error is None], revive)
-    initialise(first, plan)
+    with _images_ahead(hosts, first, plan):
+        initialise(first, plan)
     there = planes(hosts, plan)
     for host in there:
         if host is not first:
