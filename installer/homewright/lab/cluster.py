@@ -84,7 +84,8 @@ def prepare(say: Say) -> dict[str, Descriptor]:
     Raises LabError and MirrorError.
     """
     go.ensure([programs.named(name) for name in BUILDS], say=say)
-    with go.alone(cluster_images.folder(), "another command makes the images already", say):
+    # A folder of its own: that of the images is held whenever one of them gets its name.
+    with go.alone(cluster_images.folder().with_name("images-made"), "another command makes the images already", say):
         cluster_files.ensure(say)
         return cluster_images.ensure(IMAGES, say=say) | workspace_image.ensure(say)
 
