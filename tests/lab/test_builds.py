@@ -8,21 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from homewright.cli import lab as lab_verb
 from homewright.errors import LabError, UsageError
 from homewright.lab import cluster, go, wheels
 from homewright.lab.code_server import architecture
-from homewright.lab.programs import BUILDS, Build, named
+from homewright.lab.programs import BUILDS, EARLIER, EARLIER_BUILDS, SUFFIX, Build, named
+from homewright.planning import upgrades
 from homewright.site import mirrored
 
 SILENT = list[str]().append
 
 
-@pytest.mark.parametrize("build", BUILDS, ids=lambda build: build.name)
+@pytest.mark.parametrize("build", [*BUILDS, *EARLIER_BUILDS], ids=lambda build: build.name)
 def test_every_module_is_pinned_and_has_checksums(build: Build) -> None:
     module = (build.folder / "go.mod").read_text(encoding="utf-8")
     for _, package in build.programs:
         if package == ".":
-            source = (build.folder / "main.go").read_text(encoding="utf-8")
+            source = build.files["main.go"].read_text(encoding="utf-8")
             theirs = [line for line in module.splitlines() if f" v{build.version}" in line and "=>" not in line]
             assert theirs or '"github.com' not in source, "the version is that of the module that it is"
             continue
@@ -42,14 +44,33 @@ def test_every_module_is_pinned_and_has_checksums(build: Build) -> None:
             assert f"{word}/go.mod h1:" in said, f"{word} has no checksum"
 
 
-def test_the_versions_are_those_that_the_stages_use() -> None:
-    module = (named("kubernetes").folder / "go.mod").read_text(encoding="utf-8")
-    assert f"k8s.io/kubernetes v{mirrored.KUBERNETES}" in module
+@pytest.mark.parametrize(
+    ("name", "kubernetes"), [("kubernetes", mirrored.KUBERNETES), (f"kubernetes{SUFFIX}", EARLIER)]
+)
+def test_the_versions_are_those_that_the_stages_use(name: str, kubernetes: str) -> None:
+    module = (named(name).folder / "go.mod").read_text(encoding="utf-8")
+    assert f"k8s.io/kubernetes v{kubernetes}" in module
     staging = set(re.findall(r"^\t(k8s\.io/\S+) => (k8s\.io/\S+) v(\S+)$", module, re.MULTILINE))
     assert len(staging) > 30
-    own = f"0.{mirrored.KUBERNETES.partition('.')[2]}"
+    own = f"0.{kubernetes.partition('.')[2]}"
     assert {(path, version) for path, _, version in staging} == {(path, own) for _, path, _ in staging}
-    assert f"gitVersion=v{mirrored.KUBERNETES}" in named("kubernetes").linker
+    assert f"gitVersion=v{kubernetes}" in named(name).linker
+
+
+def test_the_earlier_kubernetes_is_built_only_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert upgrades.way([EARLIER], mirrored.KUBERNETES) is upgrades.Way.MINOR
+    assert lab_verb.VERSIONS == (mirrored.KUBERNETES, EARLIER)
+    wanted: list[str] = []
+    monkeypatch.setattr(go, "ensure", lambda builds, say: wanted.extend(build.name for build in builds))
+    cluster.build([], say=SILENT)
+    assert wanted == [build.name for build in BUILDS]
+    wanted.clear()
+    cluster.build([build.name for build in EARLIER_BUILDS], say=SILENT)
+    assert wanted == [build.name for build in EARLIER_BUILDS]
+    assert {name.removesuffix(SUFFIX) for name in wanted} == {"kubernetes", "etcd", "coredns"}
+    for build in EARLIER_BUILDS:
+        assert build.files.keys() == named(build.name.removesuffix(SUFFIX)).files.keys()
+        assert build.key("amd64") != named(build.name.removesuffix(SUFFIX)).key("amd64")
 
 
 def test_another_pin_option_or_architecture_is_another_result() -> None:

@@ -23,6 +23,7 @@ from homewright.lab import cluster, cluster_images, nested, practice_site, servi
 from homewright.lab.cluster_images import Parts, libraries_said, recipes
 from homewright.lab.models import LabServer, Place, Record
 from homewright.lab.oci import Entry, Recipe, make, with_folders
+from homewright.lab.programs import EARLIER, SUFFIX, named
 from homewright.mirror.layout import LAYER, Descriptor, Layout
 from homewright.site import mirrored, mirrors
 
@@ -101,6 +102,29 @@ def test_there_is_a_recipe_for_every_image_of_a_cluster(tmp_path: Path) -> None:
     of_flannel = {entry.path for layer in found["flannel"].layers for entry in layer}
     assert of_flannel >= {"usr/sbin/nft", "usr/sbin/iptables", "usr/sbin/ip6tables"}, "flanneld ends without these"
     assert {entry.path for layer in found["flannel-cni-plugin"].layers for entry in layer} >= {"bin/cp", "flannel"}
+
+
+def test_the_earlier_kubernetes_has_images_of_its_own_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    parts = _parts(tmp_path)
+    for build in ("kubernetes", "etcd", "coredns"):
+        for suffix in ("", SUFFIX):
+            for program, _ in named(f"{build}{suffix}").programs:
+                parts.program(f"{build}{suffix}", program)
+    frozen = replace(parts, program=lambda build, name: tmp_path / f"{build}.{name}")
+    parts.program("pause", "pause")
+    monkeypatch.setattr(cluster_images, "of_this_machine", lambda say: frozen)
+    said: list[str] = []
+    found = cluster_images.ensure(cluster_images.OF_EARLIER, version=EARLIER, say=said.append)
+    assert set(found) == {mirrored.reference(name, EARLIER) for name in cluster_images.OF_EARLIER}
+    newest = cluster_images.ensure(cluster_images.OF_EARLIER, say=said.append)
+    assert not found.keys() & newest.keys()
+    for name in ("kube-apiserver", "kube-proxy", "etcd", "coredns"):
+        assert found[mirrored.reference(name, EARLIER)] != newest[mirrored.reference(name)], name
+    said.clear()
+    assert cluster_images.ensure(cluster_images.OF_EARLIER, version=EARLIER, say=said.append) == found
+    assert cluster_images.ensure(cluster_images.OF_EARLIER, say=said.append) == newest
+    assert said == [], "neither takes the other's place"
 
 
 @pytest.mark.parametrize(
@@ -208,6 +232,7 @@ def test_the_practice_site_says_where_its_cluster_comes_from(tmp_path: Path, mon
     assert not practice_site.write(wanted)
     assert practice_site.write(wanted.model_copy(update={"place": Place(number=9)}))
     assert files.load(practice_site.path()).mirror.images == "198.18.9.1:5000"
+    assert practice_site.of(wanted.model_copy(update={"earlier": True})).cluster.version == EARLIER
     fresh = practice_site.of(wanted)
     assert (fresh.cluster, fresh.platform.cluster) == (nested.answers(), "kubeadm")
 

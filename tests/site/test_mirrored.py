@@ -73,6 +73,14 @@ def test_every_image_is_named_once_with_a_version_and_goes_through_the_mirror() 
     assert {program.name for program in mirrored.programs()} == set(mirrored.PROGRAMS)
 
 
+def test_an_earlier_kubernetes_brings_its_own_and_what_containerd_starts_pods_with() -> None:
+    found = {image.name: image.reference for image in mirrored.images("1.35.4")}
+    assert found["kube-proxy"].endswith(":v1.35.4") and found["etcd"] != mirrored.reference("etcd")
+    assert found["sandbox"] == mirrored.reference("pause"), "as containerd's settings name it"
+    assert found["flannel"] == mirrored.reference("flannel")
+    assert len(set(found.values())) == len(found)
+
+
 def test_a_kubernetes_whose_images_nobody_knows_is_refused() -> None:
     with pytest.raises(SiteError) as caught:
         mirrored.images("1.12.0")

@@ -128,9 +128,8 @@ def test_kube_proxy_is_begun_anew_where_its_time_is_over(
     def tasks(name: str) -> Iterator[SimpleNamespace]:
         yield task
 
-    step: dict[str, Any] = runpy.run_path(str(STEPS / "30_network.py"))
-    reaches: Callable[[object], None] = step["_reaches_services"]
-    monkeypatch.setitem(reaches.__globals__, "READY_S", -1)
+    reaches: Callable[[Any], None] = services.reach
+    monkeypatch.setattr(services, "READY_S", -1)
     monkeypatch.setattr(services, "SETTLES_S", -1)
     host = SimpleNamespace(name="s2", task=tasks)
     if looks[-1]:

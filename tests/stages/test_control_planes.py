@@ -96,7 +96,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(forming, "_end", lambda api, name: None)
     monkeypatch.setattr(forming, "ready", lambda node: "")
     monkeypatch.setattr(forming, "ca_hash", lambda pem: "sha256:0")
-    monkeypatch.setattr(forming, "_kubeadm", lambda node, verb, *rest: None)
+    monkeypatch.setattr(forming, "kubeadm", lambda node, verb, *rest: None)
     monkeypatch.setattr(leaving, "empty", lambda node: done.append(f"{node.name} emptied"))
     monkeypatch.setattr(leaving, "_forget", lambda node: None)
     monkeypatch.setattr(forming.kubeconfig, "read", lambda text: None)
@@ -188,7 +188,7 @@ def test_a_node_joins_once_its_token_is_signed_and_kubeadm_tells_where_it_never_
     monkeypatch.setattr(forming, "connect", lambda node: nullcontext(api))
     monkeypatch.setattr(forming, "unsigned", UNSIGNED)
     monkeypatch.setattr(forming, "SIGNED_S", limit_s)
-    monkeypatch.setattr(forming, "_kubeadm", lambda node, verb, *rest: done.append(f"{node.name} {verb}s"))
+    monkeypatch.setattr(forming, "kubeadm", lambda node, verb, *rest: done.append(f"{node.name} {verb}s"))
     forming.join(nodes[1], plan)
     assert done == [*["look"] * asked, "s2 joins", "s2 join"]
 

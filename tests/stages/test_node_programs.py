@@ -58,7 +58,7 @@ def publish(server: FolderServer, **programs: bytes) -> Wanted:
 
 def install(server: FolderServer, wanted: Wanted) -> bool:
     host: Any = server
-    return nodes._programs(host, wanted)
+    return nodes.fetch(host, wanted) | nodes.link(host, wanted)
 
 
 def fetched(server: FolderServer) -> list[str]:

@@ -91,7 +91,7 @@ def test_no_secret_of_the_cluster_stays(server: Server) -> None:
 
 @pytest.mark.parametrize(("verb", "flags"), [("init", "--skip-token-print --config"), ("join", "--config")])
 def test_kubeadm_prints_no_token(server: Server, verb: str, flags: str) -> None:
-    forming._kubeadm(server, verb, "token: abc", 60)  # type: ignore[arg-type]
+    forming.kubeadm(server, verb, "token: abc", 60)  # type: ignore[arg-type]
     assert f"kubeadm {verb} {flags} {server.root}{forming.CONFIG}\n" in (server.root / "said").read_text()
     assert not server.exists(forming.CONFIG)
 

@@ -15,6 +15,8 @@ _NEXT = "homewright --site practice"
 
 FAULTS = ("clock", "resolv", "port", "disk", "hostname", "mtu", "loss", "dns", "time-sync", "apt-lock")
 """As `homewright.lab.models.Fault` has them; a test compares, so that no parser waits for pydantic."""
+VERSIONS = ("1.36.3", "1.35.4")
+"""The newest Kubernetes, and the one that the lab builds besides for upgrades; a test compares these as well."""
 
 
 NODES = ("servers", "instances")
@@ -42,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--nodes",
         choices=NODES,
         help="what the cluster's nodes are: the servers themselves (the default), or an LXD instance on each",
+    )
+    up.add_argument(
+        "--kubernetes",
+        choices=VERSIONS,
+        default=VERSIONS[0],
+        help="the cluster's; with the earlier one, which is built here as well, an upgrade can be tried",
     )
     action("down", "remove them, their site, and everything made for them but the cached image")
     prepare = action("prepare", "fetch and build beforehand what takes minutes: packages, image, code-server")
@@ -95,9 +103,16 @@ def _agree(args: argparse.Namespace, output: Output, question: str) -> bool:
 def _up(args: argparse.Namespace, output: Output) -> int:
     from homewright import lab
 
-    status = lab.up(
-        args.servers, cluster=args.cluster, nodes=args.nodes, say=output.progress, agree=partial(_agree, args, output)
-    )
+    earlier = args.kubernetes != VERSIONS[0]
+    if earlier and not args.cluster:
+        raise UsageError(
+            f"Kubernetes {args.kubernetes} is for practice servers with a cluster.",
+            "Without one they have none.",
+            [f"homewright lab up --cluster --kubernetes {args.kubernetes}"],
+        )
+    agree = partial(_agree, args, output)
+    words = {"cluster": args.cluster, "nodes": args.nodes, "earlier": earlier}
+    status = lab.up(args.servers, **words, say=output.progress, agree=agree)
     output.document(status)
     if not status.changed:
         output.line("Nothing changed: the practice servers are up.")

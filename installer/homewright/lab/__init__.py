@@ -21,6 +21,7 @@ def up(
     *,
     cluster: bool = False,
     nodes: Nodes | None = None,
+    earlier: bool = False,
     say: Callable[[str], None],
     agree: Callable[[str], bool] = lambda question: False,
 ) -> LabStatus:
@@ -28,13 +29,14 @@ def up(
 
     `servers` is how many (3 where there is no lab yet). With `cluster` they also get what a cluster on them is made of:
     a mirror of its images and files, built first where that was not done yet, and a site that asks for it, whose nodes
-    are the servers themselves, or LXD instances on them (`nodes`).
+    are the servers themselves, or LXD instances on them (`nodes`); with `earlier` one that begins with the Kubernetes
+    of the minor version before.
     `agree` is asked before Debian packages are installed. Raises LabError where this machine cannot run them, and Busy
     while another `lab` command works.
     """
     from homewright.lab.commands import up as act
 
-    return act(servers, with_cluster=cluster, nodes=nodes, say=say, agree=agree)
+    return act(servers, with_cluster=cluster, nodes=nodes, earlier=earlier, say=say, agree=agree)
 
 
 def down(*, say: Callable[[str], None]) -> bool:

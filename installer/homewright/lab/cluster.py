@@ -67,27 +67,32 @@ def folder() -> Path:
 
 def build(names: Sequence[str], *, say: Say) -> dict[str, Path]:
     """See `homewright.lab.builds`."""
-    known = {one.name: one for one in programs.BUILDS}
+    known = {one.name: one for one in (*programs.BUILDS, *programs.EARLIER_BUILDS)}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UsageError(
             f"There is no build {unknown[0]}.", f"There are {', '.join(known)}.", ["homewright lab builds"]
         )
-    wanted = [one for one in programs.BUILDS if not names or one.name in names]
+    wanted = [known[name] for name in known if name in names] if names else list(programs.BUILDS)
     go.ensure(wanted, say=say)
     return {name: go.program(one, name) for one in wanted for name, _ in one.programs}
 
 
-def prepare(say: Say) -> dict[str, Descriptor]:
+def prepare(say: Say, *, earlier: bool = False) -> dict[str, Descriptor]:
     """Have everything made that the mirror gives out, which takes minutes the first time; the images by reference.
 
-    Raises LabError and MirrorError.
+    With `earlier` also what a cluster of the minor version before is made of. Raises LabError and MirrorError.
     """
-    go.ensure([programs.named(name) for name in BUILDS], say=say)
+    more = programs.EARLIER_BUILDS if earlier else ()
+    go.ensure([*(programs.named(name) for name in BUILDS), *more], say=say)
     # A folder of its own: that of the images is held whenever one of them gets its name.
     with go.alone(cluster_images.folder().with_name("images-made"), "another command makes the images already", say):
         cluster_files.ensure(say)
-        return cluster_images.ensure(IMAGES, say=say) | workspace_image.ensure(say)
+        images = cluster_images.ensure(IMAGES, say=say) | workspace_image.ensure(say)
+        if earlier:
+            cluster_files.ensure(say, programs.EARLIER)
+            images |= cluster_images.ensure(cluster_images.OF_EARLIER, version=programs.EARLIER, say=say)
+        return images
 
 
 def raise_mirror(images: dict[str, Descriptor], place: Place, say: Say) -> None:

@@ -17,7 +17,7 @@ from typing import cast
 from homewright.errors import LabError
 from homewright.lab import go
 from homewright.lab.code_server import architecture
-from homewright.lab.programs import KUBE, named
+from homewright.lab.programs import EARLIER, KUBE, SUFFIX, Build, named
 from homewright.lab.services import files
 from homewright.mirror.layout import CHUNK
 from homewright.site import mirrored
@@ -37,14 +37,14 @@ def place(url: str) -> Path:
     return files() / copy_of(MirrorSettings(files=_AT), url).removeprefix(f"{_AT}/")
 
 
-def ensure(say: Say) -> bool:
-    """Have them all there, as they were built last; whether anything was missing.
+def ensure(say: Say, version: str = mirrored.KUBERNETES) -> bool:
+    """Have all of this Kubernetes there, as they were built last; whether anything was missing.
 
     Raises LabError where one cannot be written.
     """
     done = []
-    for program in mirrored.programs(architecture=cast("Architecture", architecture()[0])):
-        source = named("containerd" if program.archive else "kubernetes")
+    for program in mirrored.programs(version, cast("Architecture", architecture()[0])):
+        source = _source(program)
         mark = place(program.url).with_name(f".{place(program.url).name}.from")
         wanted = go.place(source).name.encode()
         with contextlib.suppress(OSError):
@@ -67,6 +67,12 @@ def ensure(say: Say) -> bool:
     return bool(done)
 
 
+def _source(program: Program) -> Build:
+    if program.archive:
+        return named("containerd")
+    return named(f"kubernetes{SUFFIX}" if program.version == EARLIER else "kubernetes")
+
+
 def _put(program: Program) -> None:
     target = place(program.url)
     make_folder(files())
@@ -76,7 +82,7 @@ def _put(program: Program) -> None:
         if program.archive:
             _pack(part)
         else:
-            os.link(go.program(named("kubernetes"), KUBE), part)
+            os.link(go.program(_source(program), KUBE), part)
         digest = go.checksum(part)
         place(program.checksum).write_text(f"{digest}  {target.name}\n", encoding="ascii")
         part.replace(target)

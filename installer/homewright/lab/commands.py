@@ -43,7 +43,7 @@ from homewright.lab.models import (
     ServerStatus,
     State,
 )
-from homewright.site.paths import make_folder, sync_folder, write_atomically
+from homewright.site.paths import make_folder, sync_folder
 from homewright.site.secrets import generate_password
 
 Say = Callable[[str], None]
@@ -54,7 +54,7 @@ SERVERS = 3
 
 
 def up(
-    wanted: int | None, *, with_cluster: bool = False, nodes: Nodes | None = None, say: Say, agree: Agree
+    wanted: int | None, *, with_cluster: bool, nodes: Nodes | None, earlier: bool, say: Say, agree: Agree
 ) -> LabStatus:
     """See `homewright.lab.up`."""
     if wanted is not None and not 1 <= wanted <= MOST_SERVERS:
@@ -69,17 +69,18 @@ def up(
         of_nodes = cluster.nodes(lab, nodes, wanted=with_cluster)
         count = _count(lab, wanted)
         mirrored = with_cluster or (lab is not None and lab.cluster)
-        whole = lab is not None and lab.phase == "up" and len(lab.servers) == count and lab.cluster == mirrored
-        if lab is not None and whole and _is_whole(lab):
+        earlier = earlier or (lab is not None and lab.earlier)
+        wish = ("up", count, mirrored, earlier)
+        if lab is not None and (lab.phase, len(lab.servers), lab.cluster, lab.earlier) == wish and _is_whole(lab):
             _begin_bundle(say)
             if lab.cluster:
-                cluster.raise_mirror(cluster.prepare(say), lab.place, say)
+                cluster.raise_mirror(cluster.prepare(say, earlier=earlier), lab.place, say)
             return _status(lab).model_copy(update={"changed": False})
         socket = _require(say, agree, mirrored=mirrored)
         _require_image(say)
         _begin_bundle(say)
-        images = cluster.prepare(say) if mirrored else {}
-        lab = _raise_servers(lab, count, socket, mirrored, of_nodes, say)
+        images = cluster.prepare(say, earlier=earlier) if mirrored else {}
+        lab = _raise_servers(lab, count, socket, mirrored, of_nodes, earlier, say)
         if mirrored:
             cluster.raise_mirror(images, lab.place, say)
         for name in lab.broken:
@@ -105,7 +106,7 @@ def _is_whole(lab: Record) -> bool:
 
 
 def _raise_servers(
-    lab: Record | None, count: int, socket: str | None, mirrored: bool, nodes: Nodes, say: Say
+    lab: Record | None, count: int, socket: str | None, mirrored: bool, nodes: Nodes, earlier: bool, say: Say
 ) -> Record:
     """Make what is missing. What is about to be done is on disk before it is done."""
     fresh = lab is None or lab.phase != "up"
@@ -129,6 +130,7 @@ def _raise_servers(
             broken=lab.broken if lab is not None and not fresh else {},
             cluster=mirrored,
             nodes=nodes,
+            earlier=earlier,
             site_file=str(practice_site.path()),
         )
         record.save(lab)
@@ -145,7 +147,7 @@ def _raise_servers(
         for server in lab.servers
     }
     lab = lab.model_copy(update={"servers": tuple(known.values()), "daemon": reply.daemon})
-    _write_known_hosts(lab)
+    record.save_known_hosts(lab)
     if fresh and practice_site.state().root.exists():
         # What was recorded of servers that are gone would only mislead.
         shutil.rmtree(practice_site.state().root)
@@ -185,11 +187,6 @@ def _known(lab: Record | None, name: str, address: str) -> LabServer:
 def _free_place(lab: Record | None, taken: set[str]) -> Place:
     names = [*places.interfaces(), *taken]
     return places.choose(names, places.used_networks())
-
-
-def _write_known_hosts(lab: Record) -> None:
-    lines = [f"{server.address} {key}\n" for server in lab.servers for key in server.host_keys]
-    write_atomically(record.known_hosts_file(), "".join(lines).encode())
 
 
 def down(*, say: Say) -> bool:

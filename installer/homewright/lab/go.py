@@ -19,7 +19,7 @@ from pathlib import Path
 from homewright.errors import LabError, StateError
 from homewright.lab import wheels
 from homewright.lab.code_server import architecture
-from homewright.lab.programs import BUILDS, FILES, Build
+from homewright.lab.programs import BUILDS, Build
 from homewright.lab.shell import environment, which
 from homewright.site.locks import hold
 from homewright.site.paths import cache_home, make_folder, sync_folder
@@ -175,10 +175,8 @@ def _build(build: Build, go: Path, title: str, say: Say) -> None:
     module.mkdir(parents=True, mode=0o700)
     made.mkdir(mode=0o755)
     try:
-        for name in FILES:
-            source = build.folder / name
-            if source.is_file():
-                (module / name).write_bytes(source.read_bytes())
+        for name, source in build.files.items():
+            (module / name).write_bytes(source.read_bytes())
         say(f"building {title}; its log: {log_path(build)}")
         with log_path(build).open("w", encoding="utf-8") as log:
             for name, package in build.programs:

@@ -91,6 +91,8 @@ class Record(Model):
     """Whether the lab has what a cluster needs: a mirror of images and files, and a site that says so."""
     nodes: Nodes = "servers"
     """What that cluster's nodes are."""
+    earlier: bool = False
+    """Whether its cluster begins with the Kubernetes before the newest, which the mirror has as well then."""
     daemon: tuple[int, int] | None = None
     """The private daemon's process id, and when it started in clock ticks since boot."""
     site_file: str

@@ -13,6 +13,7 @@ from homewright.errors import Busy, LabError
 from homewright.lab import SITE_NAME, code_server, image, nested, pip_index, services
 from homewright.lab import record as records
 from homewright.lab.models import USER, Record
+from homewright.lab.programs import EARLIER
 from homewright.site import files
 from homewright.site.answers import InstanceSettings, PlatformSettings, Reserve
 from homewright.site.cluster import ClusterSettings
@@ -54,11 +55,17 @@ def of(record: Record) -> Site:
         # Their instances are made of what they are made of themselves, and it has the Python packages of stage 00.
         mirror=_mirror(record),
         platform=PlatformSettings(cluster="kubeadm", nodes=record.nodes) if record.cluster else PlatformSettings(),
-        cluster=nested.answers() if record.cluster else ClusterSettings(),
+        cluster=_cluster(record),
         workspaces=WorkspaceSettings(
             code_server=CodeServer(bundle=str(code_server.bundle_path()), version=code_server.VERSION)
         ),
     )
+
+
+def _cluster(record: Record) -> ClusterSettings:
+    if not record.cluster:
+        return ClusterSettings()
+    return nested.answers().model_copy(update={"version": EARLIER} if record.earlier else {})
 
 
 def _mirror(record: Record) -> MirrorSettings:

@@ -17,6 +17,7 @@ REVISION = 1
 """Raised when the same pins are built differently."""
 
 FILES = ("go.mod", "go.sum", "main.go")
+_MODULES = resources.files("homewright.assets") / "go"
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,22 @@ class Build:
     variables: tuple[tuple[str, str], ...] = ()
     """What the linker writes into the program: a version, mostly."""
     tags: tuple[str, ...] = ()
+    main: str = ""
+    """The folder whose main.go it is built from, where that is another one's."""
     links_c: bool = False
     """It needs C, and is linked with it into one file that needs no libraries."""
 
     @property
     def folder(self) -> Traversable:
         """Its module's files."""
-        return resources.files("homewright.assets") / "go" / self.name
+        return _MODULES / self.name
+
+    @property
+    def files(self) -> dict[str, Traversable]:
+        """Its module's files by name, as far as it has them."""
+        shared = {"main.go": _MODULES / self.main / "main.go"} if self.main else {}
+        found = {name: self.folder / name for name in FILES} | shared
+        return {name: file for name, file in found.items() if file.is_file()}
 
     @property
     def linker(self) -> str:
@@ -55,19 +65,37 @@ class Build:
     def key(self, architecture: str) -> str:
         """Names the result: another pin, another option or another way of building is another result."""
         told = hashlib.sha256(f"{REVISION} {architecture} {self.programs} {self.tags} {self.linker}".encode())
-        for name in FILES:
-            file = self.folder / name
-            if file.is_file():
-                told.update(name.encode() + b"\0" + file.read_bytes())
+        for name, file in self.files.items():
+            told.update(name.encode() + b"\0" + file.read_bytes())
         return f"{self.name}-{self.version}-{told.hexdigest()[:12]}-{architecture}"
 
 
 _KUBERNETES_VERSION = "k8s.io/component-base/version"
-_MAJOR, _MINOR, _ = mirrored.KUBERNETES.split(".")
 _CONTAINERD = "github.com/containerd/containerd/v2"
 
 KUBE = "kube"
 """All of Kubernetes' programs as one file; which of them it is, the name says that it is called by."""
+
+EARLIER = "1.35.4"
+"""A Kubernetes of the minor version before: an upgrade begins with it."""
+SUFFIX = f"-{EARLIER.rpartition('.')[0]}"
+"""What its builds are called behind the names of the newest one's."""
+
+
+def _kubernetes(version: str) -> tuple[tuple[str, str], ...]:
+    """What its programs say of themselves."""
+    major, minor, _ = version.split(".")
+    return (
+        (f"{_KUBERNETES_VERSION}.gitVersion", f"v{version}"),
+        (f"{_KUBERNETES_VERSION}.gitMajor", major),
+        (f"{_KUBERNETES_VERSION}.gitMinor", minor),
+    )
+
+
+def _etcd(name: str, version: str) -> Build:
+    folders = (("etcd", "server"), ("etcdctl", "etcdctl"), ("etcdutl", "etcdutl"))
+    return Build(name, version, tuple((program, f"go.etcd.io/etcd/{folder}/v3") for program, folder in folders))
+
 
 BUILDS = (
     Build(
@@ -76,16 +104,7 @@ BUILDS = (
         (("registry", "."),),
         (("github.com/distribution/distribution/v3/version.version", "v3.1.2"),),
     ),
-    Build(
-        "kubernetes",
-        mirrored.KUBERNETES,
-        ((KUBE, "."),),
-        (
-            (f"{_KUBERNETES_VERSION}.gitVersion", f"v{mirrored.KUBERNETES}"),
-            (f"{_KUBERNETES_VERSION}.gitMajor", _MAJOR),
-            (f"{_KUBERNETES_VERSION}.gitMinor", _MINOR),
-        ),
-    ),
+    Build("kubernetes", mirrored.KUBERNETES, ((KUBE, "."),), _kubernetes(mirrored.KUBERNETES)),
     Build(
         "containerd",
         mirrored.CONTAINERD,
@@ -93,14 +112,7 @@ BUILDS = (
         ((f"{_CONTAINERD}/version.Version", mirrored.CONTAINERD),),
         tags=("no_btrfs", "no_devmapper", "no_zfs"),
     ),
-    Build(
-        "etcd",
-        mirrored.ETCD,
-        tuple(
-            (name, f"go.etcd.io/etcd/{folder}/v3")
-            for name, folder in (("etcd", "server"), ("etcdctl", "etcdctl"), ("etcdutl", "etcdutl"))
-        ),
-    ),
+    _etcd("etcd", mirrored.ETCD),
     Build("coredns", mirrored.COREDNS, (("coredns", "."),)),
     Build("pause", "1", (("pause", "."),)),
     Build("flannel-cni", "1", (("flannel", "."),)),
@@ -132,7 +144,15 @@ BUILDS = (
 )
 """In the order in which they are needed: without the first four there is no cluster to look at."""
 
+_OF_EARLIER = mirrored.companions(EARLIER)
+EARLIER_BUILDS = (
+    Build(f"kubernetes{SUFFIX}", EARLIER, ((KUBE, "."),), _kubernetes(EARLIER), main="kubernetes"),
+    _etcd(f"etcd{SUFFIX}", _OF_EARLIER.etcd.partition("-")[0]),
+    Build(f"coredns{SUFFIX}", _OF_EARLIER.coredns.lstrip("v"), (("coredns", "."),), main="coredns"),
+)
+"""What the earlier Kubernetes brings besides: built only where a lab begins with it, or by name."""
+
 
 def named(name: str) -> Build:
-    """One of them; KeyError for a name that is not in the table."""
-    return {build.name: build for build in BUILDS}[name]
+    """One of them; KeyError for a name that is not in the tables."""
+    return {build.name: build for build in (*BUILDS, *EARLIER_BUILDS)}[name]

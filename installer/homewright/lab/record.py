@@ -63,6 +63,12 @@ def save(record: Record) -> None:
     write_atomically(file(), record.model_dump_json(indent=1).encode() + b"\n")
 
 
+def save_known_hosts(record: Record) -> None:
+    """What ssh(1) has to know of the servers. Raises StateError."""
+    lines = [f"{server.address} {key}\n" for server in record.servers for key in server.host_keys]
+    write_atomically(known_hosts_file(), "".join(lines).encode())
+
+
 @contextmanager
 def alone() -> Iterator[None]:
     """Hold the lab against other `lab` commands of this user. Raises Busy."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
+from homewright.planning import upgrades
 from homewright.planning.answers import belongs
 from homewright.planning.documents import Document
 from homewright.planning.instance_changes import InstanceChange, instance_changes, leaving
 from homewright.planning.plan import NOT_ASKED, Machine, Plan, PlanStage
 
 INSTANCES = "instances.nodes"
+VERSION = "cluster.version"
 
 
 class Change(Document):
@@ -123,6 +125,8 @@ def sentences(found: Difference) -> Iterator[str]:
         if found.instances and change.what.startswith(INSTANCES):
             continue  # what becomes of the instances says it better
         yield f"Answer {change.what}: {_turn(change)}."
+        if change.what == VERSION and any(VERSION in step.because for step in found.steps_again):
+            yield from upgrades.sentences(change.before, change.after)
     for change in found.machines:
         yield f"{change.what}: {_turn(change)}."
     if found.catalogue:

@@ -74,7 +74,8 @@ class ClusterSettings(Model):
     """The Kubernetes cluster; which kind it is, and what its nodes are, are answers of the platform."""
 
     version: Annotated[str, Field(pattern=r"^1\.(3[4-6])\.\d{1,3}$")] = "1.36.3"
-    """Kubernetes' version: of the minors 1.34 to 1.36."""
+    """Kubernetes' version: of the minors 1.34 to 1.36. A newer one, by patches or by one minor version, upgrades the
+    cluster that is there."""
     address: IPv4Address | None = None
     """An address of the LAN that nobody has, for the cluster's API: with it, and three nodes or more, there are three
     control planes that stand in for each other; without it there is one. It is chosen before the cluster is made."""

@@ -36,6 +36,8 @@ class Companions:
 
 
 COMPANIONS = {
+    "1.34": Companions(pause="3.10.1", etcd="3.6.5-0", coredns="v1.12.1"),
+    "1.35": Companions(pause="3.10.1", etcd="3.6.6-0", coredns="v1.13.1"),
     "1.36": Companions(pause="3.10.2", etcd="3.6.8-0", coredns="v1.14.2"),
 }
 """By minor version."""
@@ -96,8 +98,11 @@ def images(version: str = KUBERNETES) -> tuple[Image, ...]:
     """Every image of a cluster of this Kubernetes version. Raises SiteError for a minor version that we do not know."""
     known = companions(version)
     kubernetes = [Image(name, f"registry.k8s.io/{name}:v{version}") for name in OF_KUBERNETES]
+    newest = companions(KUBERNETES).pause
+    sandbox = () if known.pause == newest else (Image("sandbox", f"registry.k8s.io/pause:{newest}"),)
     return (
         Image("pause", f"registry.k8s.io/pause:{known.pause}"),
+        *sandbox,  # what containerd starts every pod with, whatever Kubernetes is
         *kubernetes,
         Image("etcd", f"registry.k8s.io/etcd:{known.etcd}"),
         Image("coredns", f"registry.k8s.io/coredns/coredns:{known.coredns}"),

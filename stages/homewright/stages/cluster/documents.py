@@ -63,7 +63,7 @@ def initial(site: Site, plan: ClusterPlan, token: str) -> str:
             "networking": networking,
             "apiServer": {"certSANs": names},
             "etcd": {"local": {"extraArgs": _arguments(site.cluster.overrides.etcd)}},
-            **_images(site.mirror),
+            **images(site.mirror),
         },
         kubelet(site, contained=plan.contained),
         proxy(site, contained=plan.contained),
@@ -88,8 +88,11 @@ def joining(site: Site, plan: ClusterPlan, node: Node, token: str, ca_hash: str,
     )
 
 
-def sharing(site: Site, plan: ClusterPlan, key: str) -> str:
-    """What kubeadm's phase is told that puts the certificates into the cluster, encrypted with `key`, for a join."""
+def sharing(site: Site, plan: ClusterPlan, key: str, version: str = "") -> str:
+    """What kubeadm's phase is told that puts the certificates into the cluster, encrypted with `key`, for a join.
+
+    `version` is the cluster's where it is not what is planned.
+    """
     return _documents(
         {
             "apiVersion": API,
@@ -101,10 +104,36 @@ def sharing(site: Site, plan: ClusterPlan, key: str) -> str:
         {
             "apiVersion": API,
             "kind": "ClusterConfiguration",
-            "kubernetesVersion": plan.version,
+            "kubernetesVersion": f"v{version}" if version else plan.version,
             "controlPlaneEndpoint": plan.endpoint,
         },
     )
+
+
+def pulling(site: Site, plan: ClusterPlan, node: Node) -> str:
+    """What kubeadm is told that pulls the images of the planned version onto a control plane."""
+    return _documents(
+        {
+            "apiVersion": API,
+            "kind": "InitConfiguration",
+            "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": API_PORT},
+            "nodeRegistration": _registration(site, node),
+        },
+        {
+            "apiVersion": API,
+            "kind": "ClusterConfiguration",
+            "kubernetesVersion": plan.version,
+            "controlPlaneEndpoint": plan.endpoint,
+            **images(site.mirror),
+        },
+    )
+
+
+def upgrading(site: Site, plan: ClusterPlan, *, first: bool) -> str:
+    """What `kubeadm upgrade apply` is told on the first control plane, or `kubeadm upgrade node` on another node."""
+    shared = {"ignorePreflightErrors": list(site.cluster.overrides.preflight), "imagePullPolicy": "IfNotPresent"}
+    told = {"apply": {"kubernetesVersion": plan.version, **shared}} if first else {"node": shared}
+    return _documents({"apiVersion": API, "kind": "UpgradeConfiguration", **told})
 
 
 # Kubernetes, "Running Kubernetes Node Components as a Non-root User": root of a container of LXD is nobody on its
@@ -228,7 +257,7 @@ def _arguments(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _images(mirror: MirrorSettings) -> dict[str, Any]:
+def images(mirror: MirrorSettings) -> dict[str, Any]:
     """Where kubeadm takes its images from. CoreDNS lies one name deeper than all others."""
     if not mirror.images:
         return {}

@@ -64,6 +64,18 @@ def members(host: Host) -> dict[str, str]:
     return {one.get("name", ""): f"{one['ID']:x}" for one in found["members"]}
 
 
+def unwell(host: Host) -> str:
+    """What is wrong with etcd as this member sees it, in a sentence; empty where every member answers and none has
+    raised an alarm. Raises Unreachable."""
+    asked = f"{_IN_ETCD}ask endpoint health --cluster && ask alarm list"
+    said = host.run(asked, check=False, timeout=60)
+    if said.exit_code != 0:
+        last = (said.stderr.strip() or said.stdout.strip() or "no answer").splitlines()[-1]
+        return f"etcd on {host.name} is not well: {last}"
+    alarms = [line for line in said.stdout.splitlines() if "alarm:" in line]
+    return f"etcd on {host.name} has raised an alarm: {alarms[0].strip()}" if alarms else ""
+
+
 def remove(host: Host, name: str) -> bool:
     """Have etcd forget a member, by another one; whether it knew it. Raises CommandFailed."""
     number = members(host).get(name)

@@ -20,7 +20,7 @@ from homewright.engine.runners.host import LOOK_UP_S, Host, together
 from homewright.errors import HomewrightError, Unreachable
 from homewright.planning.cluster import ClusterPlan, Node, planned
 from homewright.site.secrets import Secrets
-from homewright.stages.cluster import documents, draining, etcd, images, renewing, resetting
+from homewright.stages.cluster import documents, draining, etcd, images, renewing, resetting, versions
 from homewright.stages.cluster.look import FORMED, OWNER, Refused
 
 OWNER_SECRET = "cluster/owner"
@@ -123,7 +123,7 @@ def initialise(host: Host, plan: ClusterPlan) -> None:
             task.changed = renewing.renew(host)
         else:
             token = _token()
-            _kubeadm(host, "init", documents.initial(host.site, plan, token), INIT_S)
+            kubeadm(host, "init", documents.initial(host.site, plan, token), INIT_S)
             host.write(FORMED, b"init\n")
             task.changed = True
     keep_kubeconfig(host, plan)
@@ -191,7 +191,8 @@ def _certificates(giver: Host, plan: ClusterPlan, api: Cluster) -> Iterator[str]
     """The cluster's certificates within reach of a control plane that joins; yields the key to them, for this once."""
     key = secrets.token_hex(32)
     giver.run("mkdir -p -m 700 /run/homewright")
-    giver.write(SHARING, documents.sharing(giver.site, plan, key).encode(), mode=0o600)
+    version = (giver.read(versions.VERSION) or b"").decode().strip()
+    giver.write(SHARING, documents.sharing(giver.site, plan, key, version).encode(), mode=0o600)
     try:
         # It would print the key.
         giver.run(f"kubeadm init phase upload-certs --upload-certs --config {SHARING} >/dev/null", timeout=180)
@@ -273,7 +274,7 @@ def join(host: Host, plan: ClusterPlan) -> None:
                 client.wait(SIGNED_S, lambda: unsigned(api, token))
                 with keys as key:
                     believed = ca_hash(api.config.ca_pem)
-                    _kubeadm(host, "join", documents.joining(host.site, plan, node, token, believed, key), JOIN_S)
+                    kubeadm(host, "join", documents.joining(host.site, plan, node, token, believed, key), JOIN_S)
             finally:
                 _end(api, f"bootstrap-token-{token.partition('.')[0]}")
             host.write(FORMED, b"join\n")
@@ -342,7 +343,7 @@ def ca_hash(ca_pem: bytes) -> str:
     return f"sha256:{digest.finalize().hex()}"
 
 
-def _kubeadm(host: Host, verb: str, config: str, limit_s: float) -> None:
+def kubeadm(host: Host, verb: str, config: str, limit_s: float, *, program: str = "kubeadm") -> None:
     """Run kubeadm with a configuration that may hold a token: it is in memory, 0600, and gone afterwards."""
     # init would end with a command that has the token in it, in everybody's log.
     quiet = " --skip-token-print" if verb == "init" else ""
@@ -351,7 +352,7 @@ def _kubeadm(host: Host, verb: str, config: str, limit_s: float) -> None:
     try:
         # What went wrong comes last, so that it is what is told; kubeadm itself ends with advice about its own flags.
         host.show(
-            f"failed=0; kubeadm {verb}{quiet} --config {CONFIG} 2>{SAID} || failed=$?; "
+            f"failed=0; {program} {verb}{quiet} --config {CONFIG} 2>{SAID} || failed=$?; "
             f"grep -v 'stack trace of this error' {SAID}; rm -f {SAID}; exit $failed",
             timeout=limit_s,
         )

@@ -17,6 +17,7 @@ from homewright.site.models import Site
 from homewright.stages import kernel_settings, packages
 from homewright.stages.cluster import balanced, documents
 from homewright.stages.cluster.look import ARCHITECTURES, FORMED, OWNER
+from homewright.stages.cluster.versions import VERSION
 
 MODULES = "/etc/modules-load.d/homewright-pods.conf"
 SYSCTL = "/etc/sysctl.d/90-homewright-pods.conf"
@@ -80,48 +81,47 @@ def files(host: Host) -> dict[str, tuple[str, int]]:
     return found
 
 
-def checksums(host: Host, architecture: str) -> dict[str, tuple[mirrors.Fetch, str]]:
-    """Where every program is fetched from and which digest it must have: from the mirror, or its publisher.
+def checksums(host: Host, architecture: str, wanted: Mapping[str, str]) -> dict[str, tuple[mirrors.Fetch, str]]:
+    """Where each program, wanted in a version, is fetched from and which digest it must have: from the mirror, or its
+    publisher.
 
     Raises HomewrightError where that does not answer: then nothing has been changed yet.
     """
-    names = {"containerd": mirrored.CONTAINERD} | dict.fromkeys(
-        ("kubeadm", "kubelet", "kubectl"), host.site.cluster.version
-    )
     found = {}
-    for name, version in names.items():
+    for name, version in wanted.items():
         known = cast(Architecture, ARCHITECTURES[architecture])
-        fetch = mirrors.program(host.site.mirror, name, version, known)
+        source = mirrors.program(host.site.mirror, name, version, known)
         asked = host.run(
-            f"{_proxy(host.site)}curl -fsSL -m 20 --retry 1 {shlex.quote(fetch.checksum)}", check=False, timeout=60
+            f"{_proxy(host.site)}curl -fsSL -m 20 --retry 1 {shlex.quote(source.checksum)}", check=False, timeout=60
         )
         digest = asked.stdout.split()[0] if asked.stdout.split() else ""
         if asked.exit_code != 0 or len(digest) != 64 or set(digest) - set("0123456789abcdef"):
             raise HomewrightError(
                 f"{host.name} cannot fetch {name} {version}.",
-                f"{fetch.checksum} does not answer with a checksum: {asked.stderr.strip() or digest[:80] or 'nothing'}",
+                f"{source.checksum} does not answer with a checksum: "
+                f"{asked.stderr.strip() or digest[:80] or 'nothing'}",
                 [
-                    f"try it on {host.name}: curl -fI {fetch.checksum}",
+                    f"try it on {host.name}: curl -fI {source.checksum}",
                     "a site without internet names its own copies: homewright site set mirror.files …",
                 ],
             )
-        found[name] = (fetch, digest)
+        found[name] = (source, digest)
     return found
 
 
-def install(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]], owner: str) -> None:
-    """Make the server ready to become a node; what is so already stays as it is."""
+def install(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]], version: str, owner: str) -> None:
+    """Make the server ready to become a node of this Kubernetes; what is so already stays as it is."""
     folders = sorted({str(PurePosixPath(path).parent) for path in (*files(host), OWNER)})
     host.run(f"umask 022; mkdir -p {shlex.join(folders)}")
     with host.task("Whose node it is") as task:
-        task.changed = host.write(OWNER, f"{owner}\n".encode())
+        task.changed = host.write(OWNER, f"{owner}\n".encode()) | host.write(VERSION, f"{version}\n".encode())
     with host.task("Packages") as task:
         had = packages.installed(host)
         task.changed = packages.install(host, wanted_packages(host))
         if shares(host) and not set(balanced.PACKAGES) & set(had):
             balanced.quiet(host)
     with host.task("Programs") as task:
-        task.changed = _programs(host, wanted)
+        task.changed = fetch(host, wanted) | link(host, wanted)
     with host.task("Settings") as task:
         changed = [path for path, (text, mode) in files(host).items() if host.write(path, text.encode(), mode=mode)]
         task.changed = bool(changed)
@@ -134,36 +134,49 @@ def install(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]], owner: 
             task.changed = balanced.start(host, restart=bool(set(changed) & set(balanced.PATHS)))
 
 
-def _programs(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]]) -> bool:
+def program(digest: str) -> str:
+    """Where a program with this digest is kept; nothing calls it before it is linked. Pure."""
+    return f"{PROGRAMS}/{digest[:20]}"
+
+
+def fetch(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]]) -> bool:
+    """Have these programs on the node, each under its own digest; whether any was missing."""
     kept = {name: digest[:20] for name, (_, digest) in wanted.items()}
-    places = {name: f"{PROGRAMS}/{one}" for name, one in kept.items()}
-    absent = set(host.run(["sh", "-euc", _ABSENT, "sh", *places.values()]).stdout.split())
+    absent = set(
+        host.run(["sh", "-euc", _ABSENT, "sh", *(f"{PROGRAMS}/{one}" for one in kept.values())]).stdout.split()
+    )
     changed = bool(absent)
-    for name, (fetch, digest) in wanted.items():
+    for name, (source, digest) in wanted.items():
         if kept[name] not in absent:
             continue
         absent.discard(kept[name])  # two names may be one file
         unpack = (
             'mkdir "$new" && tar -xzf "$file" -C "$new" && rm "$file"'
-            if fetch.archive
+            if source.archive
             else 'chmod 755 "$file" && mv "$file" "$new"'
         )
         # Of a whole file system everybody's writes would be waited for.
         host.show(
             f"set -e\numask 022\nmkdir -p {PROGRAMS}\ncd {PROGRAMS}\nfile=.fetching-{name} new=.new-{name}\n"
             f'rm -rf "$file" "$new"\n'
-            f'{_proxy(host.site)}curl -fsSL --retry 3 -C - -o "$file" {shlex.quote(fetch.url)}\n'
+            f'{_proxy(host.site)}curl -fsSL --retry 3 -C - -o "$file" {shlex.quote(source.url)}\n'
             f'echo "{digest}  $file" | sha256sum -c --quiet\n'
-            f'{unpack}\nfind "$new" ! -type l -exec sync -- {{}} +\nmv -T "$new" {places[name]}\nsync .\n',
+            f'{unpack}\nfind "$new" ! -type l -exec sync -- {{}} +\nmv -T "$new" {program(digest)}\nsync .\n',
             timeout=FETCH_S,
         )
+    return changed
+
+
+def link(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]]) -> bool:
+    """Have these programs, which are there, called by their names; whether any was not."""
     links: dict[str, str] = {}
-    for name, (fetch, _) in wanted.items():
-        inside = ("containerd", "containerd-shim-runc-v2", "ctr") if fetch.archive else ()
-        links |= {f"{PROGRAMS}/bin/{one}": f"{places[name]}/bin/{one}" for one in inside}
-        links |= {} if fetch.archive else {f"{BIN}/{name}": places[name]}
+    for name, (source, digest) in wanted.items():
+        place = program(digest)
+        inside = ("containerd", "containerd-shim-runc-v2", "ctr") if source.archive else ()
+        links |= {f"{PROGRAMS}/bin/{one}": f"{place}/bin/{one}" for one in inside}
+        links |= {} if source.archive else {f"{BIN}/{name}": place}
     pairs = [path for pair in links.items() for path in pair]
-    return bool(host.run(["sh", "-euc", _LINKED, "sh", *pairs]).stdout.split()) or changed
+    return bool(host.run(["sh", "-euc", _LINKED, "sh", *pairs]).stdout.split())
 
 
 def _kernel(host: Host, changed: Collection[str]) -> bool:
@@ -212,7 +225,7 @@ def remove(host: Host, captured: Mapping[str, Any]) -> None:
         host.run(_STOP, timeout=180)
         balanced.stop(host)
     with host.task("No files") as task:
-        own = [*_OWN_FILES, *balanced.PATHS, FORMED]
+        own = [*_OWN_FILES, *balanced.PATHS, FORMED, VERSION]
         own += [told[0]] if (told := documents.registry(host.site.mirror)) else []
         own += [*(f"{BIN}/{name}" for name in documents.LINKS), *OWN]
         task.changed = bool(host.run(["sh", "-euc", _GONE, "sh", *own], timeout=180).stdout.strip())

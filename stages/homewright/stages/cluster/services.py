@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import shlex
 
+from homewright.cluster import client
 from homewright.cluster.client import Cluster
 from homewright.engine.runners.host import Host
+from homewright.errors import HomewrightError
 from homewright.planning.cluster import ClusterPlan
+from homewright.stages.cluster import forming
 
 CA = "/etc/kubernetes/pki/ca.crt"
 PODS = "/api/v1/namespaces/kube-system/pods"
@@ -19,6 +22,7 @@ LABELS = "k8s-app=kube-proxy"
 """What kubeadm gives kube-proxy's pods."""
 TRIES = 4
 """Of three control planes one may be without power, and is among those that are asked until its turn runs out."""
+READY_S = 300
 SETTLES_S = 20
 """How long kube-proxy has for its rules after it has started, before it is begun anew, or its node called broken."""
 
@@ -54,3 +58,26 @@ def begin_anew(api: Cluster, name: str) -> None:
     """Have kube-proxy start anew on a node: it writes all of its rules when it starts."""
     for pod in api.list(PODS, labelSelector=LABELS, fieldSelector=f"spec.nodeName={name}"):
         api.delete(f"{PODS}/{pod['metadata']['name']}")
+
+
+def reach(host: Host) -> None:
+    """See that a node reaches what is behind Services, with kube-proxy begun anew there where its time is over."""
+    plan = forming.plan_of(host)
+    with host.task("Services are reached") as task:
+        if not unreached(host, plan):
+            return
+        task.changed = True
+        with forming.connect(host) as api:
+            client.wait(READY_S, lambda: starting(api, host.name))
+            if not client.wait(SETTLES_S, lambda: unreached(host, plan)):
+                return
+            begin_anew(api, host.name)
+        if waiting := client.wait(READY_S, lambda: unreached(host, plan)):
+            raise HomewrightError(
+                f"{host.name} reaches nothing that is behind a Service.",
+                waiting,
+                [
+                    f"what kube-proxy says: kubectl -n kube-system logs -l {LABELS} --prefix",
+                    "then: homewright retry",
+                ],
+            )

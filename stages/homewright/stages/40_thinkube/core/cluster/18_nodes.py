@@ -1,11 +1,15 @@
-"""Seen on the node: its programs are the planned versions, containerd answers, and its settings are the site's."""
+"""Seen on the node: its programs are what it was prepared with, containerd answers, its settings are the site's.
+
+Of a node that is in the cluster the version is another step's (48_upgrade.py); here its programs have to give one.
+"""
 
 import hashlib
 import shlex
 
+from homewright.cluster import kubeconfig
 from homewright.engine.runners.host import Host, Proof, broken, proved
 from homewright.site import mirrored
-from homewright.stages.cluster import balanced, documents, forming, look, nodes
+from homewright.stages.cluster import balanced, documents, forming, look, nodes, versions
 
 UNITS = " ".join(balanced.UNITS)
 ASK = f"""
@@ -18,6 +22,8 @@ echo "shared $(systemctl is-active {UNITS}; systemctl is-enabled {UNITS} 2>/dev/
 echo "forward $(cat /proc/sys/net/ipv4/ip_forward)"
 awk 'NR > 1 {{ print "swap", $1 }}' /proc/swaps
 cat {look.OWNER} 2>/dev/null | sed 's/^/owner /'
+cat {versions.VERSION} 2>/dev/null | sed 's/^/kept /'
+[ ! -e {look.FORMED} ] || echo formed
 """
 FILE = """[ ! -f "$file" ] || echo "file $file $(sha256sum <"$file" | cut -d' ' -f1) $(stat -c '%a %U:%G' "$file")\""""
 
@@ -30,10 +36,15 @@ def verify(host: Host) -> Proof:
     there = {words[1]: (words[2], " ".join(words[3:])) for words in said if words[0] == "file"}
     if told.get("owner", "") != forming.owner(host):
         return broken(f"{host.name} is not marked as a node of this site.")
-    version = f"v{host.site.cluster.version}"
-    for name, wanted in (("containerd", f"v{mirrored.CONTAINERD}"), ("kubeadm", version), ("kubelet", version)):
-        if told.get(name, "").lstrip("v") != wanted.lstrip("v"):
-            return broken(f"{name} on {host.name} is {told.get(name) or 'missing'}, not {wanted}.")
+    planned = host.site.cluster.version
+    joins = "formed" in told or host.secrets.get(kubeconfig.SECRET) is not None
+    version = (joins and told.get("kept")) or planned
+    # An upgrade that was cut off has replaced some of them.
+    known = {version, planned} if "formed" in told else {version}
+    for name, wanted in (("containerd", {mirrored.CONTAINERD}), ("kubeadm", known), ("kubelet", known)):
+        if told.get(name, "").lstrip("v") not in wanted:
+            what = " or ".join(f"v{one}" for one in sorted(wanted))
+            return broken(f"{name} on {host.name} is {told.get(name) or 'missing'}, not {what}.")
     for path, (text, mode) in files.items():
         digest, kept = there.get(path, ("", "missing"))
         if digest != hashlib.sha256(text.encode()).hexdigest():
@@ -50,7 +61,7 @@ def verify(host: Host) -> Proof:
         return broken(f"{host.name} has swap again: {told['swap']}.")
     if nodes.shares(host) and told["shared"].split() != ["active", "active", "enabled", "enabled"]:
         return broken(f"The API's shared address is not kept on {host.name}: its units are {told['shared']}.")
-    return proved(f"{host.name} has containerd {mirrored.CONTAINERD} and Kubernetes {version}.")
+    return proved(f"{host.name} has containerd {mirrored.CONTAINERD} and Kubernetes v{version}.")
 
 
 def capture(host: Host) -> dict[str, object]:

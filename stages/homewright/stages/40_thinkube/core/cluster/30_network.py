@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from homewright.cluster import client
 from homewright.engine.runners.host import Host, together
 from homewright.errors import HomewrightError
-from homewright.stages.cluster import forming, network, restoring, services
+from homewright.stages.cluster import draining, forming, network, restoring, services
 
 READY_S = 300
 
@@ -18,34 +18,14 @@ def run_all(hosts: Sequence[Host]) -> None:
         again = network.begin_anew(api, everywhere=restoring.asked(first) is not None)
         task.changed = again > 0 or task.changed
     # First of all: flannel itself reaches the API by its Service.
-    together(hosts, _reaches_services)
+    together(hosts, services.reach)
     together(hosts, _ready)
-
-
-def _reaches_services(host: Host) -> None:
-    plan = forming.plan_of(host)
-    with host.task("Services are reached") as task:
-        if not services.unreached(host, plan):
-            return
-        task.changed = True
-        with forming.connect(host) as api:
-            client.wait(READY_S, lambda: services.starting(api, host.name))
-            if not client.wait(services.SETTLES_S, lambda: services.unreached(host, plan)):
-                return
-            services.begin_anew(api, host.name)
-        if waiting := client.wait(READY_S, lambda: services.unreached(host, plan)):
-            raise HomewrightError(
-                f"{host.name} reaches nothing that is behind a Service.",
-                waiting,
-                [
-                    f"what kube-proxy says: kubectl -n kube-system logs -l {services.LABELS} --prefix",
-                    "then: homewright retry",
-                ],
-            )
 
 
 def _ready(host: Host) -> None:
     with host.task("Ready") as task, forming.connect(host) as api:
+        # An upgrade of it was cut off, and goes on after this.
+        task.changed = draining.open_again(api, host.name)
         if not network.unready(api, host.name):
             return
         task.changed = True
