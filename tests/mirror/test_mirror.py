@@ -292,6 +292,31 @@ def test_what_is_needed_is_everything_in_the_table(site: Site) -> None:
     assert all(item.source == item.reference for item in plain)
 
 
+def test_a_site_that_builds_devenv_needs_what_it_is_built_from(site: Site) -> None:
+    builds = {"workspaces": {"devenv_image": True}, "platform": {"cluster": "kubeadm"}}
+    more = Site.model_validate({**site.model_dump(mode="json"), **builds})
+    added = {item.reference: item for item in needs(more)}
+    added = {reference: added[reference] for reference in set(added) - {item.reference for item in needs(site)}}
+    tofu = mirrored.opentofu("amd64")
+    assert set(added) == {mirrored.BASE.reference, tofu.url}
+    assert added[tofu.url].checksum == f"{added[tofu.url].source}.sha256", "beside the copy lies its own"
+    alone = next(item for item in needs(Site.model_validate({"name": "attic", **builds})) if item.name == "opentofu")
+    assert alone.checksum == tofu.checksum
+    assert {item.name for item in packages(more)} - {
+        item.name for item in packages(more.model_copy(update={"workspaces": site.workspaces}))
+    } == {"buildah"}
+
+
+def test_of_a_list_of_digests_that_of_the_file_is_taken(served: Served) -> None:
+    one, two = "ab" * 32, "cd" * 32
+    address = f"http://{served.host}/SHA256SUMS"
+    served.files["/SHA256SUMS"] = f"{one}  tofu_1_linux_arm64.zip\n{two} *tofu_1_linux_amd64.zip\n".encode()
+    assert files.published(address, "tofu_1_linux_amd64.zip") == f"sha256:{two}"
+    assert files.published(address, "tofu_1_linux_arm64.zip") == f"sha256:{one}"
+    with pytest.raises(MirrorError, match="holds no SHA-256"):
+        files.published(address, "another.zip")
+
+
 def test_packages_are_named_and_come_from_apt_alone() -> None:
     cluster = {"runtime": {"package": "crun"}, "address": "192.168.7.9"}
     attic = Site.model_validate({"name": "attic", "platform": {"cluster": "kubeadm"}, "cluster": cluster})

@@ -177,6 +177,32 @@ def test_optional_services_say_what_they_cost_and_whether_they_fit(make_app: Mak
     assert files.load(file).platform.optional == ("ollama",)
 
 
+def test_the_image_of_devenv_is_asked_for_where_a_cluster_can_have_it(make_app: Make) -> None:
+    file, _ = lay_out("attic", platform__cluster="kubeadm", platform__optional=["ollama"])
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("platform", file=file, name="attic")(pilot)
+        await until(pilot, shows(pilot, "7/9 Platform"))
+        tick = pilot.app.screen.query_one("#devenv-image", Tick)
+        tick.focus()
+        await until(pilot, shows(pilot, "[ ] build the image of devenv", "A node builds it in some minutes"))
+        await pilot.press("space", "ctrl+s")
+        await until(pilot, shows(pilot, "[x] build the image of devenv", "Saved in site.yaml"))
+        assert files.load(file).workspaces.devenv_image
+        field(pilot, "cluster").control_widget.focus()
+        await pilot.press("right")
+        await until(pilot, lambda: tick.text.endswith("! needs kubeadm"))
+        await pilot.press("left")
+        await until(pilot, lambda: not tick.text.endswith("kubeadm"))
+        tick.focus()
+        await pilot.press("space", "ctrl+s")
+        await until(pilot, shows(pilot, "[ ] build the image of devenv", "Saved in site.yaml"))
+
+    drive(make_app(), SIZE, flow)
+    assert not files.load(file).workspaces.devenv_image
+    assert files.load(file).platform.optional == ("ollama",), "the other ticks are as they were"
+
+
 def test_the_kind_of_cluster_is_proposed_with_its_reason(make_app: Make) -> None:
     file, _ = lay_out("attic")
 

@@ -94,7 +94,7 @@ def test_names_are_the_product_s(template: str, claims: list[str], host: str) ->
 @pytest.mark.parametrize("name", PODS)
 def test_every_pod_fits_the_level_restricted_and_more(name: str) -> None:
     template = pod_template(name)
-    assert ("import it on every node" in template.warning) is template.image.startswith("localhost/")
+    assert ("no registry" in template.warning) is template.image.startswith("localhost/")
     stateful = of_kind(everything(template, made(template)), "StatefulSet")["spec"]
     pod = stateful["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False and pod["enableServiceLinks"] is False

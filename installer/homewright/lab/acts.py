@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from homewright.errors import Busy, LabError
-from homewright.lab import before, breaking, daemon, machine, mending, packages, places, sweep
+from homewright.lab import base_image, before, breaking, daemon, machine, mending, packages, places, sweep
 from homewright.lab import image as images
 from homewright.lab.lxd import READY_KEY, Lxd, PlaceTaken, in_use
 from homewright.lab.mirror import Mirror
@@ -22,7 +22,7 @@ from homewright.lab.models import USER, Fault, LabServer, Place
 from homewright.lab.shell import run
 
 Say = Callable[[str], None]
-Act = Literal["look", "install", "image", "up", "down", "power", "cable", "break", "mend"]
+Act = Literal["look", "install", "image", "base", "up", "down", "power", "cable", "break", "mend"]
 
 BOOT_S = 60.0
 """A server boots in about 5 s on two cores; three at once, on a busy machine, in 20."""
@@ -104,7 +104,7 @@ def perform(request: Request, say: Say) -> Reply:
 @contextlib.contextmanager
 def _alone(request: Request, say: Say) -> Iterator[None]:
     """One root part a lab: that of a killed command may still be at work."""
-    folder = Path(request.image_folder if request.act == "image" else request.folder)
+    folder = Path(request.image_folder if request.act in ("image", "base") else request.folder)
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -141,6 +141,15 @@ def _image(request: Request, say: Say) -> Reply:
     if request.image.is_cached:
         return Reply()
     images.build(request.image, request.mirror, request.owner, say)
+    return Reply(changed=True)
+
+
+def _base(request: Request, say: Say) -> Reply:
+    assert request.mirror is not None
+    wanted = base_image.archive(Path(request.image_folder), request.mirror)
+    if wanted.exists():
+        return Reply()
+    base_image.build(wanted, request.mirror, request.owner, say)
     return Reply(changed=True)
 
 
@@ -388,6 +397,7 @@ def wait_for_ssh(name: str, address: str) -> None:
 
 _ACTS: dict[Act, Callable[[Request, Say], Reply]] = {
     "image": _image,
+    "base": _base,
     "up": _up,
     "down": _down,
     "power": _power,

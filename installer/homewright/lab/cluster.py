@@ -7,7 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from homewright.errors import LabError, UsageError
-from homewright.lab import cluster_files, cluster_images, go, programs, record, services, workspace_image
+from homewright.lab import (
+    cluster_files,
+    cluster_images,
+    devenv,
+    go,
+    practice_site,
+    programs,
+    record,
+    services,
+    workspace_image,
+)
 from homewright.lab.models import Nodes, Place, Record
 from homewright.mirror.layout import Descriptor, Layout
 from homewright.site import mirrored
@@ -92,7 +102,7 @@ def prepare(say: Say, *, earlier: bool = False) -> dict[str, Descriptor]:
         if earlier:
             cluster_files.ensure(say, programs.EARLIER)
             images |= cluster_images.ensure(cluster_images.OF_EARLIER, version=programs.EARLIER, say=say)
-        return images
+        return images | devenv.ensure(say) if practice_site.wants_devenv() else images
 
 
 def raise_mirror(images: dict[str, Descriptor], place: Place, say: Say) -> None:

@@ -9,7 +9,7 @@ import platform
 import shutil
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,13 +134,13 @@ def build(wanted: Image, mirror: Mirror, owner: tuple[int, int], say: Say) -> No
     work.mkdir(mode=0o700)
     try:
         root = work / "rootfs"
-        _bootstrap(root, mirror)
+        bootstrap(root, mirror)
         say("image: Debian is unpacked; configuring it")
         _configure(root, mirror)
         say("image: packing")
         packed = work / "rootfs.squashfs"
         # No larger than with gzip, and unpacked, once for each server, in half the time.
-        _isolated(["mksquashfs", root, packed, "-noappend", "-quiet", "-no-progress", "-comp", "zstd",
+        isolated(["mksquashfs", root, packed, "-noappend", "-quiet", "-no-progress", "-comp", "zstd",
                    "-Xcompression-level", "1"])  # fmt: skip
         metadata = work / "metadata.tar"
         metadata.write_bytes(metadata_archive())
@@ -176,7 +176,7 @@ def source_lines(sources: tuple[Source, ...]) -> str:
     return "".join(f"deb {source.uri} {source.suite} {' '.join(source.components)}\n" for source in sources)
 
 
-def _isolated(words: list[str | Path], timeout: float = 900.0, proxies: dict[str, str] | None = None) -> None:
+def isolated(words: list[str | Path], timeout: float = 900.0, proxies: dict[str, str] | None = None) -> None:
     """Run in mount and process namespaces of its own: whatever is cut off, no mount and no process stays."""
     namespaces = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
     run(
@@ -188,7 +188,8 @@ def _isolated(words: list[str | Path], timeout: float = 900.0, proxies: dict[str
     )
 
 
-def _bootstrap(root: Path, mirror: Mirror) -> None:
+def bootstrap(root: Path, mirror: Mirror, suite: str = SUITE, included: Sequence[str] = INCLUDED) -> None:
+    """Have a Debian in this folder; the caller is root. Raises LabError."""
     keyring = Path(mirror.keyring)
     if not keyring.exists():
         raise LabError(
@@ -197,8 +198,13 @@ def _bootstrap(root: Path, mirror: Mirror) -> None:
             ["apt-get install debian-archive-keyring", "then try again: homewright lab up"],
         )
     words: list[str | Path] = ["debootstrap", "--variant=minbase", "--force-check-gpg", f"--keyring={keyring}"]
-    words += [f"--include={','.join(INCLUDED)}", SUITE, root, *([mirror.uri] if mirror.uri else [])]
-    _isolated(words, proxies=dict(mirror.proxies))
+    words += [
+        *([f"--include={','.join(included)}"] if included else []),
+        suite,
+        root,
+        *([mirror.uri] if mirror.uri else []),
+    ]
+    isolated(words, proxies=dict(mirror.proxies))
 
 
 def _configure(root: Path, mirror: Mirror) -> None:
@@ -230,18 +236,18 @@ def _configure(root: Path, mirror: Mirror) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in mirror.authorities:
         (folder / name).write_text(text, encoding="latin-1")
-    _isolated(["chroot", root, "update-ca-certificates"])
-    _isolated(["chroot", root, "systemctl", "enable", *_SERVICES])
+    isolated(["chroot", root, "update-ca-certificates"])
+    isolated(["chroot", root, "systemctl", "enable", *_SERVICES])
     # The lists are part of the image: the first apt-get install on a server then asks only for what has changed.
     resolver = root / "etc/resolv.conf"
     resolver.unlink(missing_ok=True)
     shutil.copyfile("/etc/resolv.conf", resolver)
-    _isolated(["chroot", root, "apt-get", "update", "-qq"], proxies=dict(mirror.proxies))
-    _isolated(["chroot", root, "apt-get", "upgrade", "-y", "-qq"], proxies=dict(mirror.proxies))
-    _isolated(["chroot", root, "sh", "-c", pip_index.FETCH, "sh", *HostVenv().packages], proxies=dict(mirror.proxies))
+    isolated(["chroot", root, "apt-get", "update", "-qq"], proxies=dict(mirror.proxies))
+    isolated(["chroot", root, "apt-get", "upgrade", "-y", "-qq"], proxies=dict(mirror.proxies))
+    isolated(["chroot", root, "sh", "-c", pip_index.FETCH, "sh", *HostVenv().packages], proxies=dict(mirror.proxies))
     there = root / pip_index.FOLDER.relative_to("/")
     for name, text in pip_index.index(path.name for path in (there / "wheels").iterdir()).items():
         (there / name).parent.mkdir(parents=True, exist_ok=True)
         (there / name).write_text(text, encoding="utf-8")
-    _isolated(["chroot", root, "apt-get", "clean"])
+    isolated(["chroot", root, "apt-get", "clean"])
     resolver.write_text("", encoding="ascii")

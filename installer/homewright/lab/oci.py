@@ -121,7 +121,19 @@ def make(recipe: Recipe, layout: Layout, architecture: str, made: dict[tuple[Ent
     for layer in recipe.layers:
         if layer not in made:
             made[layer] = write_layer(layer, layout)
-    layers = [made[layer] for layer in recipe.layers]
+    return assemble(recipe, [made[layer] for layer in recipe.layers], layout, architecture)
+
+
+def take_layer(archive: Path, layout: Layout) -> Descriptor:
+    """Keep a tar archive as a layer. Raises MirrorError, and OSError for one that cannot be read."""
+    with layout.receiving() as receiver, archive.open("rb") as handle:
+        while data := handle.read(CHUNK):
+            receiver.write(data)
+    return Descriptor(LAYER, receiver.digest, receiver.size)
+
+
+def assemble(recipe: Recipe, layers: Sequence[Descriptor], layout: Layout, architecture: str) -> Descriptor:
+    """Keep the image of layers that are there already; of the recipe, how it is started."""
     config = layout.add(configuration(recipe, layers, architecture), CONFIG)
     manifest = {
         "schemaVersion": 2,

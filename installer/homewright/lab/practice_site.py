@@ -78,6 +78,14 @@ def _image() -> str | None:
     return str(found) if found is not None else None
 
 
+def wants_devenv() -> bool:
+    """Whether the practice site is to have the image of devenv, for which the mirror needs what that is built from.
+
+    Raises SiteError for a file that somebody has broken.
+    """
+    return path().exists() and files.load(path()).workspaces.devenv_image
+
+
 def refuse_foreign(record: Record | None) -> None:
     """Raises LabError where a site named practice is there that the lab did not make."""
     if record is None and path().exists():

@@ -136,6 +136,12 @@ BUILDS = (
         (("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),),
     ),
     Build(
+        "opentofu",
+        mirrored.OPENTOFU,
+        (("tofu", "github.com/opentofu/opentofu/cmd/tofu"),),
+        (("github.com/opentofu/opentofu/version.dev", "no"),),
+    ),
+    Build(
         "contour",
         mirrored.CONTOUR,
         (("contour", "github.com/projectcontour/contour/cmd/contour"),),

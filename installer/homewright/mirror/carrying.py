@@ -117,7 +117,7 @@ def _fetch(
 def _fetch_file(item: Item, known: str | None, folder: Path) -> str:
     assert item.checksum is not None
     target = files.place(files_folder(folder), item.reference)
-    published = files.published(item.checksum)
+    published = files.published(item.checksum, target.name)
     if known is not None and published != known:
         raise moved(item, known, published)
     files.fetch(item.source, target, published)
@@ -232,7 +232,7 @@ def ask(items: Sequence[Item], mirror: MirrorSettings, carried: Carried | None =
     def published(item: Item) -> str:
         if item.kind == "file":
             assert item.checksum is not None
-            digest = files.published(item.checksum)
+            digest = files.published(item.checksum, files.place(Path(), item.reference).name)
         else:
             place = Place.of(item.source)
             digest = registries.of(place).manifest(place.repository, place.tag)[1].digest

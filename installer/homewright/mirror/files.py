@@ -24,10 +24,14 @@ def place(folder: Path, reference: str) -> Path:
     return folder / parts.netloc / parts.path.lstrip("/")
 
 
-def published(url: str) -> str:
-    """The digest that is published at this address. Raises MirrorAway, and MirrorError for something else there."""
+def published(url: str, name: str = "") -> str:
+    """The digest that is published at this address: in a list of several, that of the file of this name.
+
+    Raises MirrorAway, and MirrorError for something else there.
+    """
     text = _read(url).decode("ascii", errors="replace")
-    found = re.match(r"\s*([0-9a-fA-F]{64})\b", text)
+    found = re.search(rf"(?m)^([0-9a-fA-F]{{64}})\s+\*?{re.escape(name)}\s*$", text) if name else None
+    found = found or re.fullmatch(r"\s*([0-9a-fA-F]{64})\b[^\n]*\s*", text)
     if found is None:
         raise MirrorError(f"{url} holds no SHA-256.", f"It begins with {text[:40]!r}.")
     return f"sha256:{found[1].lower()}"
@@ -37,7 +41,7 @@ def _read(url: str) -> bytes:
     host = urlsplit(url).netloc
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-            return bytes(answer.read(4096))
+            return bytes(answer.read(65536))
     except HTTPError as error:
         with error:
             raise refusal(f"{host}{urlsplit(url).path}", error.code, b"") from error

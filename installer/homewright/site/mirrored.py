@@ -22,6 +22,8 @@ ENVOY = "1.36.4"
 LOCAL_PATH = "0.0.30"
 METRICS_SERVER = "0.9.0"
 BUSYBOX = "1.36.1"
+DEBIAN = "13.2-slim"
+OPENTOFU = "1.12.6"
 
 Architecture = Literal["amd64", "arm64"]
 
@@ -55,6 +57,8 @@ DEBIAN_PACKAGES = (
 """Of the system's own archive, what every node of a cluster that kubeadm makes gets, besides its container runtime."""
 BALANCER_PACKAGES = ("haproxy", "keepalived")
 """The same where several control planes share an address."""
+BUILDER_PACKAGES = ("buildah",)
+"""The same where images are built on the nodes."""
 
 _OTHERS = {
     "flannel": f"{_GITHUB}/flannel-io/flannel:v{FLANNEL}",
@@ -66,6 +70,13 @@ _OTHERS = {
     "busybox": f"{DOCKER}/library/busybox:{BUSYBOX}",
 }
 """What the cluster's other components are; busybox makes local-path's folders and is what proofs from inside run."""
+
+
+_OPENTOFU = {
+    "amd64": "5dc43da4f750f33873dc25e94587128709e819e544b7be9016b255316153c3a8",
+    "arm64": "e573979ba68a17fe7b881752051a694a7efcd970e39521f6a25775197861ed4d",
+}
+"""SHA-256 of the release's archives, as OpenTofu's own list of them has it."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +100,12 @@ class Program:
     architecture: Architecture
     url: str
     checksum: str
-    """Where its SHA-256 is published: 64 hexadecimal digits, perhaps with the file's name behind them."""
+    """Where its SHA-256 is published: 64 hexadecimal digits, perhaps with the file's name behind them; or a list of
+    such lines."""
     archive: bool = False
     """A .tar.gz whose folder `bin` has the programs."""
+    sha256: str = ""
+    """Of a release that never changes, its SHA-256: hexadecimal digits."""
 
 
 def images(version: str = KUBERNETES) -> tuple[Image, ...]:
@@ -143,3 +157,14 @@ def programs(version: str = KUBERNETES, architecture: Architecture = "amd64") ->
     """Every program that the nodes of one architecture fetch."""
     own = {"containerd": CONTAINERD}
     return tuple(program(name, own.get(name, version), architecture) for name in PROGRAMS)
+
+
+BASE = Image("debian", f"{DOCKER}/library/debian:{DEBIAN}")
+"""What the image of the template devenv is built on."""
+
+
+def opentofu(architecture: Architecture) -> Program:
+    """The archive that the image of the template devenv has OpenTofu from: a .zip with the program `tofu`."""
+    release = f"https://github.com/opentofu/opentofu/releases/download/v{OPENTOFU}"
+    url, sums = f"{release}/tofu_{OPENTOFU}_linux_{architecture}.zip", f"{release}/tofu_{OPENTOFU}_SHA256SUMS"
+    return Program("opentofu", OPENTOFU, architecture, url, sums, sha256=_OPENTOFU[architecture])

@@ -73,6 +73,14 @@ def program(mirror: MirrorSettings, name: str, version: str, architecture: mirro
     return Fetch(file(mirror, found.url), file(mirror, found.checksum), found.archive)
 
 
+def checksum(mirror: MirrorSettings, program: mirrored.Program) -> str:
+    """Where the SHA-256 of a program's file is read. A list of many files' is its publisher's alone: beside the copy of
+    one file lies its own."""
+    if mirror.files and program.sha256:
+        return f"{file(mirror, program.url)}.sha256"
+    return file(mirror, program.checksum)
+
+
 def apt_script(mirror: MirrorSettings, *, drivers: bool = False) -> str:
     """Lines of shell that define `get`: apt-get, from the site's mirror alone where there is one. What else asks apt
     takes `$sources`, after a `get update` where that is not empty.

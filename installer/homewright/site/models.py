@@ -93,6 +93,10 @@ class MirrorSettings(Model):
     images: Annotated[str, Field(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]*)?$")] | None = None
     """A container registry that has copies, each below the name of the registry that it is from, such as
     registry.lan:5000 with registry.lan:5000/images.example.org/app; by default every image's own registry."""
+    debian: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
+    """Base address of a Debian mirror, for images that are built on the nodes; by default Debian's own."""
+    npm: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
+    """Base address of an npm registry, for the same; by default npm's own."""
     plain_http: bool = False
     """Whether that registry speaks HTTP without TLS."""
     files: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
@@ -146,6 +150,9 @@ class WorkspaceSettings(Model):
     It answers by HTTPS for all names right below the zone, with a certificate of its own; no dot may be in its name."""
     issuer: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")] | None = None
     """The ClusterIssuer that signs their addresses; by default what the ingress controller shows for all of them."""
+    devenv_image: bool = False
+    """Whether the image of the template devenv is built on a node and brought to all others: no registry has it. It
+    takes minutes, and about a gigabyte on every node of a cluster that Homewright has made."""
 
 
 class Origin:

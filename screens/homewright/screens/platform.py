@@ -48,6 +48,9 @@ TOKENS = {
 }
 SERVICE = "service-"
 """What the ticks of optional services are called, before the service's id."""
+DEVENV = "devenv-image"
+DEVENV_TEXT = "build the image of devenv (terminal and agent)"
+ELSEWHERE = "  ! needs kubeadm"
 
 
 class Platform(AnswersPage):
@@ -69,6 +72,8 @@ Certificates  the site's own authority, which every computer has to be told to t
 Administrator name and e-mail (platform.administrator), and a password: type one, or ctrl+g makes one and
               shows it once. It is a secret: never in site.yaml, never shown again
 Services      the core is always wanted; space adds an optional one (platform.optional)
+Workspaces    space has the image of devenv, a terminal with an agent, built on a node and brought to all others:
+              no registry has it (workspaces.devenv_image)
 Accounts      tokens of GitHub, Hugging Face, Cloudflare, ZeroTier: secrets too; ctrl+r forgets the one under
               the cursor
 
@@ -127,13 +132,17 @@ homewright site secret set NAME
             Static(f"{', '.join(one.title for one in core)}. {_sum(core)}.", classes="list", markup=False),
             heading("Optional services: space adds one"),
             *(Tick(self._cost(one), id=f"{SERVICE}{one.id}") for one in plan.costs if one.kind == "optional"),
+            heading("Workspaces in the cluster: code-server's image comes from its registry"),
+            Tick(DEVENV_TEXT, id=DEVENV),
             heading("Accounts: none is needed"),
         ]
         accounts = {one.name: one for one in self.home.services.accounts()}
         for name, kept in TOKENS.items():
             made.append(Field(name, accounts[kept].title.removesuffix(" token"), rule=self.rule(name), secret=True))
         for tick in made:
-            if isinstance(tick, Tick) and str(tick.id).removeprefix(SERVICE) in settings.optional:
+            if isinstance(tick, Tick) and (
+                site.workspaces.devenv_image if tick.id == DEVENV else service_of(tick) in settings.optional
+            ):
                 tick.set_reactive(Tick.on, True)
         return made
 
@@ -156,7 +165,10 @@ homewright site secret set NAME
         known = self._known
         assert known is not None
         found = super().changes()
-        wanted = [str(tick.id).removeprefix(SERVICE) for tick in self.query(Tick) if tick.on]
+        devenv = self.query_one(f"#{DEVENV}", Tick).on
+        if devenv != known.site.workspaces.devenv_image:
+            found["workspaces.devenv_image"] = devenv or None
+        wanted = [service_of(tick) for tick in self.query(Tick) if tick.on and tick.id != DEVENV]
         if set(wanted) != set(known.site.platform.optional):
             found["platform.optional"] = wanted or None
         return found
@@ -215,6 +227,9 @@ homewright site secret set NAME
             self.field(name).hint(
                 "One is kept; another replaces it, ctrl+r forgets it" if one.name in known.secrets else without
             )
+        tick = self.query_one(f"#{DEVENV}", Tick)
+        tick.text = DEVENV_TEXT + ("" if site.platform.cluster in (None, "kubeadm") else ELSEWHERE)
+        tick.refresh()
         self._show_costs(plan)
         return [one for one in plan.problems if one.field.startswith("platform.")]
 
@@ -317,9 +332,10 @@ homewright site secret set NAME
         """Keys that belong to the field; of an optional service, where its figures come from."""
         self.refresh_bindings()
         tick = self.focused
-        if isinstance(tick, Tick) and self._plan is not None:
-            service = str(tick.id).removeprefix(SERVICE)
-            one = next(one for one in self._plan.costs if one.id == service)
+        if isinstance(tick, Tick) and tick.id == DEVENV:
+            self.say("A node builds it in some minutes, and each gets about a gigabyte; no registry has it.")
+        elif isinstance(tick, Tick) and self._plan is not None:
+            one = next(one for one in self._plan.costs if one.id == service_of(tick))
             self.say(f"{one.title}: {'; '.join(text for text in (one.source, one.note) if text)}.")
 
     def action_forget(self) -> None:
@@ -358,6 +374,11 @@ homewright site secret set NAME
 NO_INSTANCES = "No instances are made: the servers' own system is what the cluster runs on"
 PRIVATE = "Works without any account; every computer has to trust it once, Finished says how"
 PUBLIC = "Every browser trusts it; the zone must be public, yours, and at Cloudflare"
+
+
+def service_of(tick: Tick) -> str:
+    """The optional service that a tick is about."""
+    return str(tick.id).removeprefix(SERVICE)
 
 
 def _sum(costs: Sequence[Cost]) -> str:

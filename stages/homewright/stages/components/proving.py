@@ -63,8 +63,10 @@ def leave(api: Cluster, site: Site, say: Callable[[str], None]) -> bool:
 
 
 def pod(site: Site, name: str, script: str, arguments: Sequence[str] = (), **spec: Any) -> dict[str, Any]:
-    """A pod that runs a line of shell with these arguments and ends. Pure."""
+    """A pod that runs a line of shell with these arguments and ends; `container` and `spec` have what is to be
+    otherwise. Pure."""
     mounts = spec.pop("volumeMounts", [])
+    otherwise = spec.pop("container", {})
     container = {
         "name": "proof",
         "image": mirrors.image(site.mirror, mirrored.reference("busybox", site.cluster.version)),
@@ -73,6 +75,7 @@ def pod(site: Site, name: str, script: str, arguments: Sequence[str] = (), **spe
         "resources": {"requests": {"cpu": "10m", "memory": "8Mi"}, "limits": {"memory": "64Mi"}},
         "volumeMounts": mounts,
         "terminationMessagePolicy": "FallbackToLogsOnError",
+        **otherwise,
     }
     return {
         "apiVersion": "v1", "kind": "Pod",

@@ -95,7 +95,8 @@ def image_nowhere(said: str) -> Finding:
     return image(
         "its node does not have it, and no registry does",
         said,
-        "build it and import it on every node, or name an image of a registry in the template",
+        "import it on every node, or name an image of a registry in the template; that of devenv is built and brought "
+        "there by the next apply: homewright site set workspaces.devenv_image true",
     )
 
 
