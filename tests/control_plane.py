@@ -1,7 +1,7 @@
 """A real control plane without nodes: etcd, API server, controllers and scheduler of the practice cluster's own builds.
 
 It has what a stand-in cannot have: admission by quotas, the scheduler's own words, versions that are forgotten. Nodes
-are objects only, so nothing ever runs on them; a pod runs where a test says that it does.
+are objects only, so nothing ever runs on them; a pod runs where a test says that it does, or where kwok does.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from homewright.cluster.client import Cluster, ClusterError
 from homewright.cluster.kubeconfig import Kubeconfig, read
 
 LIMIT_S = 180.0
+PODS = "10.244.0.0/16"
+"""Where pods of nodes get their addresses from."""
 
 
 def programs() -> tuple[Path, Path]:
@@ -110,8 +112,11 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(folder: Path, *, controllers: bool = True) -> Iterator[ControlPlane]:
-    """One in a folder, on ports of the loopback, until the end of the block."""
+def control_plane(folder: Path, *, controllers: bool = True, of_nodes: bool = False) -> Iterator[ControlPlane]:
+    """One in a folder, on ports of the loopback, until the end of the block.
+
+    With `of_nodes` also the controllers that give nodes their networks and look whether they are alive.
+    """
     etcd, kube = programs()
     folder.mkdir(parents=True, exist_ok=True)
     names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
@@ -125,6 +130,8 @@ def control_plane(folder: Path, *, controllers: bool = True) -> Iterator[Control
     (folder / "sa.key").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    # Nobody takes the taint of a new node away, or makes the accounts, without the controllers that do.
+    idle = [*([] if of_nodes else ["TaintNodesByCondition"]), *([] if controllers else ["ServiceAccount"])]
     plane = ControlPlane(folder, f"https://127.0.0.1:{api}", token, folder / "kubectl")
     plane.commands = {
         "etcd": [
@@ -141,17 +148,18 @@ def control_plane(folder: Path, *, controllers: bool = True) -> Iterator[Control
             "--token-auth-file", str(folder / "tokens.csv"), "--authorization-mode", "RBAC",
             "--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.96.0.0/16",
             "--service-account-key-file", str(folder / "sa.key"), "--service-account-signing-key-file",
-            str(folder / "sa.key"), "--disable-admission-plugins",
-            "TaintNodesByCondition" + ("" if controllers else ",ServiceAccount"),  # nobody makes the accounts then
+            str(folder / "sa.key"), *(["--disable-admission-plugins", ",".join(idle)] if idle else []),
         ],
     }  # fmt: skip
     config = folder / "admin.kubeconfig"
     if controllers:
         shared = ["--kubeconfig", str(config), "--leader-elect=false", "--secure-port", "0", "--kube-api-qps", "200",
                   "--kube-api-burst", "400"]  # fmt: skip
+        without = ["node-lifecycle-controller", "node-ipam-controller", "taint-eviction-controller"]
         plane.commands["controllers"] = [
-            str(folder / "kube-controller-manager"), *shared,
-            "--controllers", "*,-node-lifecycle-controller,-node-ipam-controller,-taint-eviction-controller",
+            str(folder / "kube-controller-manager"), *shared, "--controllers",
+            ",".join(["*", *([] if of_nodes else [f"-{one}" for one in without])]),
+            *(["--allocate-node-cidrs", "--cluster-cidr", PODS] if of_nodes else []),
         ]  # fmt: skip
         plane.commands["scheduler"] = [str(folder / "kube-scheduler"), *shared]
     try:

@@ -10,6 +10,7 @@ import pytest
 
 from homewright.cli.cluster import told
 from homewright.cluster.report import DEFAULT_CLASS, NEEDED, ClusterDocument, Found, allowed, judge, missing_rights
+from homewright.cluster.simulated import MARK
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 EVERYTHING = ({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},)
@@ -22,6 +23,10 @@ def named(name: str, **more: Any) -> dict[str, Any]:
 def node(name: str, ready: str = "True") -> dict[str, Any]:
     status = {"conditions": [{"type": "Ready", "status": ready}], "nodeInfo": {"kubeletVersion": "v1.36.3"}}
     return named(name, labels={"node-role.kubernetes.io/control-plane": ""}) | {"status": status}
+
+
+def simulated(name: str, ready: str = "True") -> dict[str, Any]:
+    return node(name, ready) | {"metadata": {"name": name, "labels": {MARK: "true"}}}
 
 
 WHOLE = Found(
@@ -52,6 +57,14 @@ def test_a_cluster_that_has_everything_lacks_nothing() -> None:
     assert "s1: ready, control plane, v1.36.3" in text and "until 2027-09-17" in text and "Nothing is missing." in text
 
 
+def test_simulated_nodes_are_told_as_such() -> None:
+    found = report(replace(WHOLE, nodes=(*WHOLE.nodes, simulated("x1"), simulated("x2"))))
+    assert [(one.name, one.simulated) for one in found.nodes] == [("s1", False), ("x1", True), ("x2", True)]
+    text = "\n".join(told(found))
+    assert "simulated, nothing runs there: x1 to x2, 2 of 2 ready" in text and "x1: ready" not in text
+    assert found.lacks == ()
+
+
 @pytest.mark.parametrize(
     ("change", "said", "grave"),
     [
@@ -60,6 +73,9 @@ def test_a_cluster_that_has_everything_lacks_nothing() -> None:
         ({"nodes": ()}, "It has no node", True),
         ({"nodes": (node("s1"), node("s2", "Unknown"))}, "Not every node is ready: s2", False),
         ({"nodes": (node("s1", "False"),)}, "Not every node is ready: s1", True),
+        ({"nodes": (node("s1", "False"), simulated("x"))}, "Not every node is ready: s1", True),
+        ({"nodes": (simulated("x"),)}, "It has only simulated nodes", True),
+        ({"nodes": (node("s1"), simulated("x", "Unknown"))}, "1 simulated node is not ready", False),
         ({"storage": ()}, "no storage class", True),
         ({"storage": (named("slow"),)}, "No storage class is the default", False),
         ({"ingress": ()}, "no ingress class", False),

@@ -12,14 +12,14 @@ from homewright.cli import lab as lab_verb
 from homewright.errors import LabError, UsageError
 from homewright.lab import cluster, go, wheels
 from homewright.lab.code_server import architecture
-from homewright.lab.programs import BUILDS, EARLIER, EARLIER_BUILDS, SUFFIX, Build, named
+from homewright.lab.programs import BUILDS, EARLIER, EARLIER_BUILDS, SIMULATING, SUFFIX, Build, named
 from homewright.planning import upgrades
 from homewright.site import mirrored
 
 SILENT = list[str]().append
 
 
-@pytest.mark.parametrize("build", [*BUILDS, *EARLIER_BUILDS], ids=lambda build: build.name)
+@pytest.mark.parametrize("build", [*BUILDS, *EARLIER_BUILDS, *SIMULATING], ids=lambda build: build.name)
 def test_every_module_is_pinned_and_has_checksums(build: Build) -> None:
     module = (build.folder / "go.mod").read_text(encoding="utf-8")
     for _, package in build.programs:

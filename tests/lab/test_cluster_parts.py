@@ -272,7 +272,7 @@ def test_the_mirror_of_somebody_else_is_not_taken_for_the_labs(tmp_path: Path) -
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         with pytest.raises(LabError, match="cannot start") as caught:
-            services._start(_files(tmp_path, server.server_address[1]), tmp_path)
+            services.start(_files(tmp_path, server.server_address[1]), tmp_path)
         server.shutdown()
         thread.join()
     assert "is not this lab's" in caught.value.why and services.running(tmp_path) == []
@@ -281,7 +281,7 @@ def test_the_mirror_of_somebody_else_is_not_taken_for_the_labs(tmp_path: Path) -
 def test_the_labs_mirror_starts_where_nobody_answers(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    services._start(_files(tmp_path, port), tmp_path)
+    services.start(_files(tmp_path, port), tmp_path)
     assert len(services.running(tmp_path)) == 1
     assert services.stop(tmp_path)
 
@@ -308,7 +308,7 @@ def test_an_answer_counts_only_while_the_process_lives(tmp_path: Path, monkeypat
     script = "until [ -e end ]; do sleep 0.01; done; echo address in use; exit 3"
     service = services.Service("registry", ("sh", "-c", script), "http://127.0.0.1:1/")
     with pytest.raises(LabError, match="did not start") as caught:
-        services._start(service, tmp_path)
+        services.start(service, tmp_path)
     assert "It ended with 3: address in use" in caught.value.why
 
 

@@ -177,6 +177,7 @@ def test_flannel_takes_the_nodes_own_address_and_the_planned_range() -> None:
         for image in images
     )
     assert "--iface=$(HOST_ADDRESS)" in pod["containers"][0]["args"]
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux"}, "a simulated node has none, and no network to make"
 
 
 @pytest.mark.parametrize(

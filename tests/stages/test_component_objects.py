@@ -14,6 +14,7 @@ from homewright.cluster.client import Cluster, ClusterAway, ClusterForbidden
 from homewright.cluster.objects import is_of, marked
 from homewright.engine.runners.source import loaded
 from homewright.errors import HomewrightError
+from homewright.lab import kwok
 from homewright.planning import zone
 from homewright.site import mirrored, mirrors
 from homewright.site.authority import Authority
@@ -485,6 +486,9 @@ def test_metrics_are_proved_by_what_every_node_uses(authority: Authority, tmp_pa
 
     assert proof(**told("s1", "s2")) == ("proved", "The cluster tells what every node uses.")
     assert proof(**told("s1")) == ("broken", "Nothing is told of what s2 uses.")
+    simulated = kwok.node(1, "v1.36.3", "198.18.0.1")
+    with_simulated = told("s1", "s2") | {"/api/v1/nodes/simulated-001": simulated}
+    assert proof(**with_simulated)[0] == "proved", "nothing runs there, so nothing is used"
     assert proof(**told("s1", "s2", usage={"cpu": "1"}))[0] == "broken"
     other = Authority.of(tmp_path / "ca", "other")
     stranger = signed.secret(other, metrics.NAMESPACE, metrics.SECRET, metrics.names(), marked("attic", "x"))

@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 
 from homewright.cluster import certificates
+from homewright.cluster.simulated import MARK, TOLERATION
+from homewright.lab import kwok
 from homewright.site import mirrored
 from homewright.site.authority import Authority
 from homewright.site.models import MirrorSettings
 from homewright.workspaces.backends.kubernetes import intent as intents
-from homewright.workspaces.backends.kubernetes import manifests, namespace
+from homewright.workspaces.backends.kubernetes import manifests, namespace, prediction
 from homewright.workspaces.backends.kubernetes.manifests import Manifest, Surroundings
 from homewright.workspaces.errors import NotOurs
 from homewright.workspaces.models import Key, Repository, Specification
+from homewright.workspaces.template_models import Toleration
 from homewright.workspaces.templates import PodTemplate, parse, shipped
 
 UID = "0b9e0a31-0000-4000-8000-000000000001"
@@ -89,6 +92,41 @@ def test_names_are_the_product_s(template: str, claims: list[str], host: str) ->
     assert of_kind(found, "Ingress")["spec"]["rules"][0]["host"] == host
     secrets = [one["metadata"]["name"] for one in found if one["kind"] == "Secret"]
     assert secrets == ([workload, "devenv-secrets-alice"] if template == "devenv" else [workload])
+
+
+def test_a_pod_tolerates_what_its_template_says() -> None:
+    plain = pod_template("code-server")
+    told = plain.model_copy(
+        update={"tolerations": (Toleration(key=MARK), Toleration(key="a/b", value="c", effect="NoExecute"))}
+    )
+    pods = [of_kind(everything(one, made(one)), "StatefulSet")["spec"]["template"]["spec"] for one in (plain, told)]
+    assert "tolerations" not in pods[0]
+    assert pods[1]["tolerations"] == [
+        dict(TOLERATION), {"key": "a/b", "operator": "Equal", "value": "c", "effect": "NoExecute"},
+    ]  # fmt: skip
+
+
+SIMULATED = kwok.node(1, "v1.36.3", "198.18.0.1")
+
+
+@pytest.mark.parametrize(
+    ("tolerates", "alone", "said"),
+    [
+        (True, True, "1 of 1 node has room, 1 of them simulated: nothing runs there"),
+        (True, False, "2 of 2 nodes have room, 1 of them simulated: nothing runs there"),
+        (False, False, "1 of 2 nodes has room"),
+        (False, True, "every node is kept free by a taint"),
+    ],
+)
+def test_a_simulated_node_is_foreseen_for_who_tolerates_it(tolerates: bool, alone: bool, said: str) -> None:
+    template = pod_template("code-server")
+    if tolerates:
+        template = template.model_copy(update={"tolerations": (Toleration(key=MARK),)})
+    room = {"cpu": "4", "memory": "8Gi", "pods": "110"}
+    real = {"metadata": {"name": "s1"}, "spec": {}, "status": {"allocatable": room}}
+    nodes = prediction.nodes([SIMULATED] if alone else [SIMULATED, real], [])
+    found = prediction.foresee(prediction.Ground(nodes=nodes), everything(template, made(template)))
+    assert [*found.good, *(one.reason for one in found.problems)] == [said]
 
 
 @pytest.mark.parametrize("name", PODS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -10,7 +11,17 @@ import pytest
 from homewright.errors import UsageError
 from homewright.workspaces.errors import TemplateError
 from homewright.workspaces.template_models import PREFIX_MAX, WORKLOAD_MAX, bytes_of
-from homewright.workspaces.templates import NodeTemplate, PodTemplate, digest, load, on_servers, parse, require, shipped
+from homewright.workspaces.templates import (
+    LATER,
+    NodeTemplate,
+    PodTemplate,
+    digest,
+    load,
+    on_servers,
+    parse,
+    require,
+    shipped,
+)
 
 GOOD = """
 version: 1
@@ -105,6 +116,10 @@ def test_a_digest_says_whether_a_template_was_changed() -> None:
     before = parse(POD, "p")
     assert digest(before) == digest(parse(POD + "\n# a remark\n", "p"))
     assert digest(before) != digest(parse(POD.replace(":1.2", ":1.3"), "p"))
+    # Workspaces that were made before templates could say it are of no older version.
+    assert digest(before) == digest(parse(POD + "\ntolerations: []\n", "p"))
+    assert digest(before) == hashlib.sha256(before.model_dump_json(exclude={*LATER}).encode()).hexdigest()[:12]
+    assert digest(before) != digest(parse(POD + "\ntolerations: [{key: example.org/mine}]\n", "p"))
 
 
 @pytest.mark.parametrize(
@@ -128,6 +143,9 @@ def test_a_digest_says_whether_a_template_was_changed() -> None:
         ("backend: kubernetes", "backend: docker", "backend", "must be node or kubernetes"),
         ("backend: kubernetes\n", "", "backend", "missing"),
         ("cpu: 1,", 'cpu: "1",', "presets.small.cpu", "number"),
+        ("web: http", "web: http\ntolerations: [{value: x}]", "tolerations.0", "missing"),
+        ("web: http", "web: http\ntolerations: [{key: a b}]", "tolerations", ""),
+        ("web: http", "web: http\ntolerations: [{key: a, effect: Never}]", "tolerations", "NoSchedule"),
     ],
 )
 def test_a_wrong_pod_template_names_line_field_and_reason(before: str, after: str, field: str, says: str) -> None:

@@ -45,9 +45,15 @@ def told(found: ClusterDocument) -> Iterator[str]:
     until = f", until {found.until[:10]}" if found.until else ""
     yield f"  we are {found.user} there, by a {found.signed_in_by}{until} (context {found.context})"
     for node in found.nodes:
+        if node.simulated:
+            continue
         role = "control plane" if node.control_plane else "worker"
         gpus = f", {node.gpus} GPU{'s' if node.gpus > 1 else ''}" if node.gpus else ""
         yield f"  {node.name}: {'ready' if node.ready else 'not ready'}, {role}, {node.version}{gpus}"
+    if played := [node for node in found.nodes if node.simulated]:
+        ready = sum(node.ready for node in played)
+        names = played[0].name if len(played) == 1 else f"{played[0].name} to {played[-1].name}"
+        yield f"  simulated, nothing runs there: {names}, {ready} of {len(played)} ready"
     yield f"  storage: {', '.join(found.storage_classes) or 'none'}" + (
         f" (default {found.default_storage})" if found.default_storage else ""
     )

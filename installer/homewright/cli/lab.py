@@ -13,6 +13,7 @@ from homewright.errors import UsageError
 
 _NEXT = "homewright --site practice"
 
+_PLAYS = {"runs": "plays them", "gone": "is gone: homewright lab up starts it again"}
 FAULTS = ("clock", "resolv", "port", "disk", "hostname", "mtu", "loss", "dns", "time-sync", "apt-lock")
 """As `homewright.lab.models.Fault` has them; a test compares, so that no parser waits for pydantic."""
 VERSIONS = ("1.36.3", "1.35.4")
@@ -57,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         child.add_argument("--yes", action="store_true", help="install missing Debian packages without asking")
     status = action("status", "how they are")
     status.add_argument("--password", action="store_true", help="print the password of the user lab, nothing else")
+    nodes = action("nodes", "have so many simulated nodes in their cluster, on which nothing runs (kwok)")
+    nodes.add_argument("count", type=int, metavar="N", help="how many in all; 0 takes them away")
     ssh = action("ssh", "a shell on one of them, or a command")
     ssh.add_argument("name", metavar="NAME")
     ssh.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD")
@@ -75,7 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mend.add_argument("fault", metavar="WHAT", nargs="?", choices=FAULTS, help=", ".join(FAULTS))
     action("bundle", "build the code-server archive, or wait for it; print where it is")
     built = action("builds", "build the practice cluster's programs, or wait for them; print where they are")
-    built.add_argument("build", metavar="NAME", nargs="*", help="these alone; by default all of them, 25 minutes")
+    built.add_argument(
+        "build", metavar="NAME", nargs="*", help="these alone; by default all that a cluster is made of, 25 minutes"
+    )
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
@@ -84,6 +89,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
         "down": _down,
         "prepare": _prepare,
         "status": _status,
+        "nodes": _nodes,
         "ssh": _ssh,
         "power-off": _switch,
         "power-on": _switch,
@@ -174,6 +180,27 @@ def _status(args: argparse.Namespace, output: Output) -> int:
         words = f"power {server.power}, {server.cable}, ssh {server.ssh}"
         words += f", broken: {' '.join(server.broken)}" if server.broken else ""
         output.line(f"{server.name:<4} {server.address:<14} {words}")
+    if status.simulated is not None:
+        said = "the cluster does not answer" if status.simulated.ready is None else f"{status.simulated.ready} ready"
+        output.line(f"simulated nodes: {status.simulated.wanted}, {said}; kwok {_PLAYS[status.simulated.kwok]}")
+    return 0
+
+
+def _nodes(args: argparse.Namespace, output: Output) -> int:
+    from homewright import lab
+    from homewright.cluster.simulated import MARK
+
+    done = lab.nodes(args.count, say=output.progress)
+    document = {"version": 1, "nodes": args.count, "added": list(done.added), "removed": list(done.removed)}
+    output.document({**document, "changed": done.changed})
+    unchanged = "" if done.changed else "Nothing changed: "
+    if not args.count:
+        output.line(f"{unchanged or 'Now '}the practice cluster has no simulated nodes.")
+        return 0
+    which = "1 simulated node is" if args.count == 1 else f"{args.count} simulated nodes are"
+    output.line(f"{unchanged}{which} ready. Pods there are said to run, and nothing does.")
+    output.line(f"A pod gets there only if it tolerates {MARK} (NoSchedule); a template says so under tolerations.")
+    output.line("Take them away: homewright lab nodes 0")
     return 0
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from homewright.cluster import differences
+from homewright.cluster import differences, simulated
 from homewright.cluster.differences import Sort
 
 SUPPORTED = (34, 36)
@@ -76,6 +76,8 @@ class NodeFound(Document):
     version: str
     control_plane: bool
     gpus: int
+    simulated: bool = False
+    """Whether nothing runs on it: kwok says what its kubelet would say."""
 
 
 class Lack(Document):
@@ -220,6 +222,7 @@ def _node(one: Mapping[str, Any]) -> NodeFound:
         version=(status.get("nodeInfo") or {}).get("kubeletVersion", ""),
         control_plane="node-role.kubernetes.io/control-plane" in (one["metadata"].get("labels") or {}),
         gpus=int(gpus) if str(gpus).isdigit() else 0,
+        simulated=simulated.is_simulated(one),
     )
 
 
@@ -254,9 +257,15 @@ def _rights(forbidden: Sequence[str], incomplete: bool) -> Iterator[Lack]:
 
 
 def _nodes(nodes: Sequence[NodeFound], hidden: bool) -> Iterator[Lack]:
-    away = [node.name for node in nodes if not node.ready]
-    if not nodes and not hidden:
-        yield Lack(what="It has no node.", why="Nothing can run.", grave=True)
+    real = [node for node in nodes if not node.simulated]
+    away = [node.name for node in real if not node.ready]
+    if not real and not hidden:
+        what = "It has only simulated nodes." if nodes else "It has no node."
+        yield Lack(what=what, why="Nothing can run.", grave=True)
     elif away:
-        grave = len(away) == len(nodes)
+        grave = len(away) == len(real)
         yield Lack(what=f"Not every node is ready: {', '.join(away)}.", why="Nothing is given to them.", grave=grave)
+    silent = sum(node.simulated and not node.ready for node in nodes)
+    if silent:
+        what = f"{silent} simulated node{'s are' if silent > 1 else ' is'} not ready."
+        yield Lack(what=what, why="Nobody plays them, or not yet.", do=("homewright lab status",), grave=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from homewright.lab.models import Fault, LabStatus, Nodes
+    from homewright.lab.simulated_nodes import Change
 
 SITE_NAME = "practice"
 """The site that `up` writes."""
@@ -74,6 +75,17 @@ def status() -> LabStatus:
     from homewright.lab.commands import status as act
 
     return act()
+
+
+def nodes(count: int, *, say: Callable[[str], None]) -> Change:
+    """Have so many simulated nodes in the practice cluster, all ready; a second time nothing is changed.
+
+    What plays them is built first where that was not done yet, about two minutes. Raises UsageError for a number that
+    cannot be, LabError where there is no cluster or they do not become ready, ClusterError, and Busy.
+    """
+    from homewright.lab.simulated_nodes import change as act
+
+    return act(count, say=say)
 
 
 def power_off(name: str, *, say: Callable[[str], None]) -> bool:

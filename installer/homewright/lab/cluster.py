@@ -77,7 +77,7 @@ def folder() -> Path:
 
 def build(names: Sequence[str], *, say: Say) -> dict[str, Path]:
     """See `homewright.lab.builds`."""
-    known = {one.name: one for one in (*programs.BUILDS, *programs.EARLIER_BUILDS)}
+    known = {one.name: one for one in (*programs.BUILDS, *programs.EARLIER_BUILDS, *programs.SIMULATING)}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UsageError(

@@ -27,6 +27,7 @@ from homewright.lab import (
     privilege,
     record,
     services,
+    simulated_nodes,
     workspace_image,
 )
 from homewright.lab.acts import Act, Reply, Request, greets, is_plugged
@@ -41,8 +42,8 @@ from homewright.lab.models import (
     Place,
     Record,
     ServerStatus,
-    State,
 )
+from homewright.lab.standing import judge
 from homewright.site.paths import make_folder, sync_folder
 from homewright.site.secrets import generate_password
 
@@ -83,6 +84,7 @@ def up(
         lab = _raise_servers(lab, count, socket, mirrored, of_nodes, earlier, say)
         if mirrored:
             cluster.raise_mirror(images, lab.place, say)
+            simulated_nodes.start_again(lab, say)
         for name in lab.broken:
             _break_again(lab, name, say)
         return _status(lab).model_copy(update={"changed": True})
@@ -113,6 +115,7 @@ def _raise_servers(
     if lab is not None and lab.phase != "up":
         say("an earlier command did not finish; starting over")
     if fresh and lab is not None:
+        simulated_nodes.end()
         _act("down", lab, say)
     taken: set[str] = set()
     while True:
@@ -131,6 +134,7 @@ def _raise_servers(
             cluster=mirrored,
             nodes=nodes,
             earlier=earlier,
+            simulated=lab.simulated if lab is not None and not fresh else 0,
             site_file=str(practice_site.path()),
         )
         record.save(lab)
@@ -194,12 +198,13 @@ def down(*, say: Say) -> bool:
     with record.alone():
         lab = record.load() or _left_behind(say)
         if lab is None:
-            return cluster.end_mirror() | _end_bundle(say)
+            return simulated_nodes.end() | cluster.end_mirror() | _end_bundle(say)
         practice_site.refuse_while_running()
         lab = lab.model_copy(update={"phase": "going down"})
         record.save(lab)
         say(f"taking down {', '.join(server.name for server in lab.servers) or 'the practice servers'}")
         _end_bundle(say)
+        simulated_nodes.end()
         cluster.end_mirror()
         _act("down", lab, say)
         practice_site.remove(say)
@@ -235,7 +240,9 @@ def status() -> LabStatus:
 def _status(lab: Record) -> LabStatus:
     servers = tuple(_server_status(lab, server) for server in lab.servers)
     alive = lab.daemon is None or daemon.ticks(lab.daemon[0]) == lab.daemon[1]
-    state, reason = judge(lab, servers, alive, cluster.is_mirrored(lab))
+    simulated = simulated_nodes.status(lab)
+    played = simulated is None or simulated.kwok == "runs"
+    state, reason = judge(lab, servers, alive, cluster.is_mirrored(lab), played)
     return LabStatus(
         state=state,
         backend=lab.backend,
@@ -244,39 +251,9 @@ def _status(lab: Record) -> LabStatus:
         site_file=lab.site_file,
         servers=servers,
         mirror=services.settings(lab.place).images if lab.cluster else None,
+        simulated=simulated,
         reason=reason,
     )
-
-
-def judge(
-    lab: Record, servers: tuple[ServerStatus, ...], alive: bool, mirrored: bool = True
-) -> tuple[State, str | None]:
-    """The lab's state out of its servers', and whether its daemon and its mirror are alive; why it is not `up`."""
-    if lab.phase != "up":
-        cut = "up" if lab.phase == "going up" else "down"
-        return (
-            "incomplete",
-            f"`homewright lab {cut}` is at work, or was cut off: run `homewright lab up` or `lab down`.",
-        )
-    if lab.daemon is not None and not alive:
-        return (
-            "broken",
-            "The private LXD daemon is gone; `homewright lab up` starts it again, with the servers as they were.",
-        )
-    off = [server.name for server in servers if server.power == "off"]
-    out = [server.name for server in servers if server.power == "on" and server.cable == "unplugged"]
-    silent = [
-        server.name
-        for server in servers
-        if server.power == "on" and server.cable == "plugged" and server.ssh == "silent"
-    ]
-    reasons = [] if mirrored else ["their mirror is gone, which `homewright lab up` starts again"]
-    reasons += [
-        f"{', '.join(names)} {what}"
-        for names, what in ((off, "without power"), (out, "unplugged"), (silent, "not answering yet"))
-        if names
-    ]
-    return ("broken", f"{'; '.join(reasons)}.") if reasons else ("up", None)
 
 
 def _server_status(lab: Record, server: LabServer) -> ServerStatus:

@@ -93,6 +93,8 @@ class Record(Model):
     """What that cluster's nodes are."""
     earlier: bool = False
     """Whether its cluster begins with the Kubernetes before the newest, which the mirror has as well then."""
+    simulated: int = Field(default=0, ge=0)
+    """How many simulated nodes its cluster is to have."""
     daemon: tuple[int, int] | None = None
     """The private daemon's process id, and when it started in clock ticks since boot."""
     site_file: str
@@ -112,6 +114,16 @@ class ServerStatus(Model):
     """How it was broken on purpose; a repair there does not know of this, `lab mend` does."""
 
 
+class SimulatedNodes(Model):
+    """Nodes of the practice cluster on which nothing runs."""
+
+    wanted: int
+    ready: int | None
+    """How many the cluster calls ready; None where it does not answer."""
+    kwok: Literal["runs", "gone"]
+    """What plays them."""
+
+
 class LabStatus(Model):
     """How the practice servers are."""
 
@@ -126,6 +138,8 @@ class LabStatus(Model):
     servers: tuple[ServerStatus, ...] = ()
     mirror: str | None = None
     """Where their cluster's images come from: the lab's own registry, HOST:PORT."""
+    simulated: SimulatedNodes | None = None
+    """The simulated nodes of their cluster; null where none were asked for."""
     changed: bool | None = None
     """After `lab up`: whether anything had to be done."""
     reason: str | None = None

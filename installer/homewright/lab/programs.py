@@ -73,6 +73,8 @@ class Build:
 _KUBERNETES_VERSION = "k8s.io/component-base/version"
 _CONTAINERD = "github.com/containerd/containerd/v2"
 
+KWOK = "0.8.0"
+"""Plays the simulated nodes; it speaks to Kubernetes 1.36."""
 KUBE = "kube"
 """All of Kubernetes' programs as one file; which of them it is, the name says that it is called by."""
 
@@ -159,6 +161,10 @@ EARLIER_BUILDS = (
 """What the earlier Kubernetes brings besides: built only where a lab begins with it, or by name."""
 
 
+SIMULATING = (Build("kwok", KWOK, (("kwok", "sigs.k8s.io/kwok/cmd/kwok"),)),)
+"""No part of a cluster: built where simulated nodes are asked for, or by name."""
+
+
 def named(name: str) -> Build:
     """One of them; KeyError for a name that is not in the tables."""
-    return {build.name: build for build in (*BUILDS, *EARLIER_BUILDS)}[name]
+    return {build.name: build for build in (*BUILDS, *EARLIER_BUILDS, *SIMULATING)}[name]

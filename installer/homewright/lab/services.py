@@ -1,6 +1,6 @@
-"""The lab's own mirror: a container registry and a web server for files, on the lab's bridge.
+"""The lab's own mirror: a container registry and a web server for files, on the lab's bridge; how such services run.
 
-Both run as the user, with a folder of the lab as their working folder; what has that and was started as they are is one
+They run as the user, with a folder of the lab as their working folder; what has that and was started as they are is one
 of them. So what a killed command has left is found without a list of process ids, and nothing else is ever ended.
 """
 
@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +54,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Service:
-    """One of the two."""
+    """One of them."""
 
     name: str
     words: tuple[str, ...]
     url: str
     """Answers 200 when it is ready."""
+    part: str = "The practice servers' mirror"
+    """What it belongs to, as messages say it."""
+    again: str = "homewright lab up --cluster"
+    """What has it started."""
+    stdin: bytes = b""
+    """What it reads there: a secret, which no disk is to see."""
 
 
 def settings(place: Place) -> MirrorSettings:
@@ -82,7 +88,7 @@ def files() -> Path:
 
 
 def services(folder: Path, place: Place) -> tuple[Service, ...]:
-    """Both, as they are started in this folder."""
+    """The mirror's two, as they are started in this folder."""
     registry = go.program(named("registry"), "registry")
     python = [sys.executable, "-I", "-m", "http.server", "--bind", place.gateway]
     mirror = settings(place)
@@ -93,25 +99,31 @@ def services(folder: Path, place: Place) -> tuple[Service, ...]:
 
 
 def running(folder: Path) -> list[int]:
-    """The processes of a lab's services, whichever command has started them."""
-    found = []
+    """The processes of the services in a folder, whichever command has started them."""
+    return list(commands(folder))
+
+
+def commands(folder: Path) -> dict[int, tuple[str, ...]]:
+    """The same, each with the words that it was started with."""
+    found = {}
     wanted = os.path.realpath(folder)
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # somebody else's, or gone meanwhile
                 # A folder that was removed under them has its name with a remark.
                 if str((entry / "cwd").readlink()).removesuffix(" (deleted)") == wanted and is_service(
-                    (entry / "cmdline").read_bytes()
+                    command := (entry / "cmdline").read_bytes()
                 ):
-                    found.append(int(entry.name))
+                    found[int(entry.name)] = tuple(command.decode(errors="replace").split("\0")[:-1])
     return found
 
 
 def is_service(command: bytes) -> bool:
-    """Whether a process was started as one of the two: a shell in their folder is none of theirs."""
+    """Whether a process was started as one of them: a shell in their folder is none of theirs."""
     words = command.decode(errors="replace").split("\0")
     registry = len(words) > 2 and words[1] == "serve" and words[2].endswith("/registry.yml")
-    return registry or words[1:4] == ["-I", "-m", "http.server"]
+    kwok = words[0].endswith("/kwok") and words[1:2] == ["--config"]
+    return registry or kwok or words[1:4] == ["-I", "-m", "http.server"]
 
 
 def are_up(folder: Path, place: Place) -> bool:
@@ -133,28 +145,30 @@ def ensure(folder: Path, place: Place, say: Say) -> bool:
     write_atomically(folder / "registry.yml", text.encode())
     say(f"starting the practice servers' mirror: {settings(place).images}")
     for service in wanted:
-        _start(service, folder)
+        start(service, folder)
     return True
 
 
-def _start(service: Service, folder: Path) -> None:
+def start(service: Service, folder: Path) -> None:
+    """Start one and wait until it answers; it outlives this command. Raises LabError with the end of its log."""
     if answers(service.url):
         # What is pushed must never reach a registry of somebody else's.
         stop(folder)
         raise LabError(
-            f"The practice servers' mirror cannot start ({service.name}).",
+            f"{service.part} cannot start ({service.name}).",
             f"Another program answers at {service.url}, and it is not this lab's.",
-            ["see which: ss -ltnp", "end it, then again: homewright lab up --cluster"],
+            ["see which: ss -ltnp", f"end it, then again: {service.again}"],
         )
     log = folder / f"{service.name}.log"
-    with log.open("wb") as handle:
+    with log.open("wb") as handle, _given(service.stdin) as given:
         process = subprocess.Popen(
             service.words,
-            stdin=subprocess.DEVNULL,
+            stdin=given,
             stdout=handle,
             stderr=handle,
             cwd=folder,
-            env=environment({"OTEL_TRACES_EXPORTER": "none"}),
+            # What a user has set up for himself is not the lab's.
+            env=environment({"OTEL_TRACES_EXPORTER": "none", "HOME": str(folder)}),
             start_new_session=True,
         )
     deadline = time.monotonic() + READY_S
@@ -170,11 +184,26 @@ def _start(service: Service, folder: Path) -> None:
         ended = f"It ended with {code}" if code is not None else f"It has not answered for {READY_S:.0f} s"
         stop(folder)
         raise LabError(
-            f"The practice servers' mirror did not start ({service.name}).",
+            f"{service.part} did not start ({service.name}).",
             f"{ended}: {' | '.join(said)[-400:]}",
-            [f"free what it names ({service.url}), then again: homewright lab up --cluster"],
+            [f"free what it names ({service.url}), then again: {service.again}"],
         )
     process.returncode = 0  # it outlives this command on purpose; nobody waits for it
+
+
+@contextlib.contextmanager
+def _given(data: bytes) -> Iterator[int]:
+    """A file in memory with this, as often as it is opened; nothing at all where there is none."""
+    if not data:
+        yield subprocess.DEVNULL
+        return
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, data)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def answers(url: str) -> bool:
@@ -200,7 +229,7 @@ def stop(folder: Path) -> bool:
                 os.waitpid(pid, os.WNOHANG)  # ours, where this very command has started it
         if time.monotonic() > deadline + END_S:
             raise LabError(
-                "The practice servers' mirror would not end.",
+                "A service of the practice servers would not end.",
                 f"Process {left[0]} is still there.",
                 [f"look at it: ps -o pid,stat,wchan,args -p {left[0]}"],
             )

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from homewright.errors import UsageError
+from homewright.site.cluster import LabelKey, LabelValue
 from homewright.workspaces.models import WorkspaceModel
 
 WORKLOAD_MAX = 52
@@ -226,6 +227,15 @@ class Reach(WorkspaceModel):
     ports: Annotated[tuple[PortNumber, ...], Field(min_length=1)]
 
 
+class Toleration(WorkspaceModel):
+    """A taint that keeps other pods from a node, and its workspaces not."""
+
+    key: LabelKey
+    value: LabelValue | None = None
+    """By default whatever the taint says."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+
+
 class PodTemplate(_Template):
     """A workspace in the cluster: one StatefulSet of none or one pod."""
 
@@ -256,6 +266,9 @@ class PodTemplate(_Template):
     repositories: PodPath | None = None
     """The folder of a volume below which a repository is cloned; its image has git, and timeout of coreutils."""
     reaches: tuple[Reach, ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    """Nodes that are kept free by these taints take its workspaces, such as homewright.dev/simulated on practice
+    clusters, where nothing runs."""
 
     @property
     def sizes(self) -> Mapping[str, PodPreset]:

@@ -25,6 +25,9 @@ __all__ = ["FOLDER", "NodePreset", "NodeTemplate", "PodTemplate", "Preset", "Tem
 FOLDER = "workspace-templates"
 """Beside the site file: one YAML file a template. One of a shipped template's name takes its place."""
 
+LATER = ("tolerations",)
+"""Fields that templates of the same format had not from the beginning."""
+
 Template: TypeAlias = NodeTemplate | PodTemplate
 _MODELS: dict[str, type[NodeTemplate] | type[PodTemplate]] = {"node": NodeTemplate, "kubernetes": PodTemplate}
 
@@ -38,7 +41,9 @@ class TemplatesDocument(WorkspaceModel):
 
 def digest(template: Template) -> str:
     """Twelve hex digits of what it says: a workspace remembers which version of its template it was made from."""
-    return hashlib.sha256(template.model_dump_json().encode()).hexdigest()[:12]
+    # A field that came later counts where it says something: else every workspace would be of an older version.
+    later = {name for name in LATER if not getattr(template, name, None)}
+    return hashlib.sha256(template.model_dump_json(exclude=later).encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=32)

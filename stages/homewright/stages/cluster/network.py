@@ -170,6 +170,8 @@ def _daemons(site: Site) -> dict[str, Any]:
         "hostNetwork": True,
         "priorityClassName": "system-node-critical",
         "serviceAccountName": "flannel",
+        # As kube-proxy has it: a node that is none of Linux, or only simulated, has no network of ours.
+        "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}, {"operator": "Exists", "effect": "NoExecute"}],
         "initContainers": [
             {

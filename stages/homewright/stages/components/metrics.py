@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from homewright.cluster import certificates, objects
+from homewright.cluster import certificates, objects, simulated
 from homewright.cluster.client import Cluster, ClusterError, ClusterForbidden
 from homewright.cluster.objects import is_of, marked
 from homewright.engine.runners.host import Proof, broken, proved
@@ -166,7 +166,7 @@ def _uncertified(api: Cluster, site: Site, own: Authority) -> str:
 
 def silent(api: Cluster) -> str:
     """Why the cluster does not tell what every node uses, in a sentence; empty where it does."""
-    nodes = {one["metadata"]["name"] for one in api.list("/api/v1/nodes")}
+    nodes = {one["metadata"]["name"] for one in simulated.real(api.list("/api/v1/nodes"))}
     try:
         told = {one["metadata"]["name"]: one.get("usage") or {} for one in api.list(NODES)}
     except ClusterForbidden:
@@ -183,7 +183,7 @@ def unmeasured(api: Cluster) -> list[str]:
     Where we may not ask kubelets nobody is said to be one; those that are off are none.
     """
     found = []
-    for node in api.list("/api/v1/nodes"):
+    for node in simulated.real(api.list("/api/v1/nodes")):
         name = node["metadata"]["name"]
         try:
             text = api.text(f"/api/v1/nodes/{name}/proxy/metrics/resource")

@@ -323,6 +323,12 @@ def _pod(template: PodTemplate, intent: Intent, surroundings: Surroundings) -> M
     }
     if init:
         spec["initContainers"] = init
+    if template.tolerations:
+        spec["tolerations"] = [
+            {"key": one.key, "effect": one.effect}
+            | ({"operator": "Exists"} if one.value is None else {"operator": "Equal", "value": one.value})
+            for one in template.tolerations
+        ]
     marks = {**marks_of(intent), PRESET: intent.preset, RESTART: str(intent.restarts)}
     carried = labels(template, intent)
     if surroundings.gateway is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from homewright.cluster import simulated
 from homewright.cluster.report import DEFAULT_CLASS
 from homewright.workspaces.backends.kubernetes import reasons
 from homewright.workspaces.backends.kubernetes.quantities import amount, total, written
@@ -40,6 +41,8 @@ class Node:
     cordoned: bool = False
     images: frozenset[str] = frozenset()
     tells_all_images: bool = True
+    simulated: bool = False
+    """Nothing runs there: kwok says that it does."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def _node(manifest: Manifest, promised: Amounts) -> Node:
         cordoned=bool(spec.get("unschedulable")),
         images=frozenset(name for image in images for name in image.get("names") or ()),
         tells_all_images=len(images) < IMAGES_TOLD,
+        simulated=simulated.is_simulated(manifest),
     )
 
 
@@ -173,13 +177,14 @@ def foresee(ground: Ground, parts: Sequence[Manifest], there: frozenset[tuple[st
             chosen = claims[0]["spec"].get("storageClassName") or ground.default_class
             good.append(f"its storage comes from the class {chosen}")
     if ground.nodes is not None:
-        finding, fitting = _placed(ground.nodes, requests(spec))
+        finding, fitting = _placed(ground.nodes, requests(spec), spec.get("tolerations") or ())
         if finding is not None:
             problems.append(finding)
         else:
-            good.append(
-                f"{len(fitting)} of {_many(len(ground.nodes), 'node')} {'has' if len(fitting) == 1 else 'have'} room"
-            )
+            played = sum(node.simulated for node in fitting)
+            only = f", {played} of them simulated: nothing runs there" if played else ""
+            have = "has" if len(fitting) == 1 else "have"
+            good.append(f"{len(fitting)} of {_many(len(ground.nodes), 'node')} {have} room{only}")
             problems += _images(fitting, spec)
     return Foresight(tuple(problems), tuple(good), ground.hidden)
 
@@ -254,7 +259,9 @@ def _without_class(ground: Ground, claims: Sequence[Manifest]) -> list[Finding]:
     return []
 
 
-def _placed(found: Sequence[Node], wanted: Amounts) -> tuple[Finding | None, tuple[Node, ...]]:
+def _placed(
+    found: Sequence[Node], wanted: Amounts, tolerations: Sequence[Mapping[str, Any]] = ()
+) -> tuple[Finding | None, tuple[Node, ...]]:
     """What the scheduler would say: each node is refused by the first of its rules, but of resources by all."""
     if not found:
         return reasons.no_nodes(), ()
@@ -267,7 +274,7 @@ def _placed(found: Sequence[Node], wanted: Amounts) -> tuple[Finding | None, tup
         lacks = [name for name, value in wanted.items() if value and value > node.free.get(name, Decimal(0))]
         if node.cordoned:
             cordoned.append(node)
-        elif node.taints:
+        elif any(not simulated.tolerates(tolerations, taint) for taint in node.taints):
             tainted.append(node)
         elif lacks or node.free.get("pods", Decimal(1)) < 1:
             full += node.free.get("pods", Decimal(1)) < 1
@@ -292,6 +299,7 @@ def _images(fitting: Sequence[Node], spec: Mapping[str, Any]) -> list[Finding]:
         image = container["image"]
         if container.get("imagePullPolicy") != "Never":
             continue
-        if all(node.tells_all_images and image not in node.images for node in fitting):
+        # A simulated node calls a pod running, whatever its image is.
+        if all(node.tells_all_images and image not in node.images and not node.simulated for node in fitting):
             return [reasons.image_nowhere(f'Container image "{image}" is not present with pull policy of Never')]
     return []
