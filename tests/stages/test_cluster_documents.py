@@ -140,8 +140,10 @@ def test_the_shared_address_goes_to_one_and_the_balancer_asks_all() -> None:
     kept = [text[balanced.ADDRESS][0] for text in texts]
     assert [text.split("priority ")[1].split()[0] for text in kept] == ["100", "99", "98"]
     assert all("192.168.1.9/32 dev br0" in text and "virtual_router_id 9\n" in text for text in kept)
-    peers = [text.split("unicast_peer {")[1].split("}")[0].split() for text in kept]
-    assert peers[1] == ["192.168.1.11", "192.168.1.13"], "it hears all but itself"
+    peers = [
+        [line.strip() for line in text.split("unicast_peer {")[1].split("}")[0].splitlines()[1:-1]] for text in kept
+    ]
+    assert peers[1] == ["192.168.1.11", "192.168.1.13"], "it hears all but itself, and reads one on a line"
     assert len({text[balanced.BALANCER] for text in texts}) == 1
     assert all(f"server {node.name} {node.address}:6443" in texts[0][balanced.BALANCER][0] for node in plan.nodes)
     alone = site()

@@ -101,7 +101,7 @@ def test_three_control_planes_stand_behind_one_address(made: Lab) -> None:
 
 def test_the_api_goes_on_without_the_one_that_has_the_address(made: Lab) -> None:
     address = f"198.18.{made.record()['place']['number']}.250"  # type: ignore[index]  # a record of the lab
-    holder = next(name for name in made.servers if address in made.on(name, "ip -4 -o addr"))
+    [holder] = [name for name in made.servers if f" {address}/" in made.on(name, "ip -4 -o addr")]
     made.on(holder, "systemctl stop homewright-api-address homewright-api")
     try:
         with api(made) as cluster:

@@ -49,7 +49,8 @@ def address(plan: ClusterPlan, node: Node, interface: str) -> str:
         router=int(plan.address) % 256 or 255,
         priority=100 - place,
         own=node.address,
-        peers=" ".join(other.address for other in plan.planes if other is not node),
+        # One on each line: of several on one, keepalived takes the first.
+        peers="\n        ".join(other.address for other in plan.planes if other is not node),
         address=plan.address,
         port=SHARED_PORT,
     )
@@ -67,7 +68,9 @@ def start(host: Host, *, restart: bool) -> bool:
     said = host.run(f"systemctl is-active {units}; systemctl is-enabled {units}; true").stdout.split()
     if said == ["active", "active", "enabled", "enabled"] and not restart:
         return False
-    host.run(f"set -e\nsystemctl daemon-reload\nsystemctl enable -q {units}\nsystemctl restart {units}\n", timeout=60)
+    host.run(
+        f"set -e\n{_TRIED}systemctl daemon-reload\nsystemctl enable -q {units}\nsystemctl restart {units}\n", timeout=60
+    )
     return True
 
 
@@ -84,6 +87,10 @@ def stop(host: Host) -> None:
     host.run(f"systemctl disable -q --now {' '.join(UNITS)} 2>/dev/null; true", timeout=60)
 
 
+_TRIED = f"""\
+# What keepalived does not understand it leaves out, and runs: two servers would have the address.
+said=$(keepalived --config-test -f {ADDRESS} 2>&1) || {{ printf '%s\\n' "$said" >&2; exit 1; }}
+"""
 _BALANCER = """\
 # Kept by Homewright: the API of the cluster, whichever control plane answers.
 global

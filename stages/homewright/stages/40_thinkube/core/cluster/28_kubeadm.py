@@ -9,12 +9,12 @@ from homewright.cluster.client import ClusterAway, ClusterError, ClusterForbidde
 from homewright.cluster.kubeconfig import KubeconfigError
 from homewright.engine.runners.host import Host, Proof, broken, cannot_tell, proved
 from homewright.planning.cluster import SHARED_PORT
-from homewright.stages.cluster import etcd, forming, renewing, resetting
+from homewright.stages.cluster import balanced, etcd, forming, renewing, resetting
 
 SHARED = f"curl -fsk -m 5 -o /dev/null https://127.0.0.1:{SHARED_PORT}/readyz"
 DAYS = renewing.RENEWED_DAYS
 """Certificates that end sooner are told with what renews them."""
-RUNS = "systemctl is-active kubelet.service; true"
+RUNS = f"systemctl is-active kubelet.service {balanced.BALANCER_UNIT}; true"
 PAIRS = (
     "ca", "apiserver", "apiserver-kubelet-client", "apiserver-etcd-client", "front-proxy-ca", "front-proxy-client",
     "etcd/ca", "etcd/server", "etcd/peer", "etcd/healthcheck-client",
@@ -33,8 +33,12 @@ def verify(host: Host) -> Proof:
     node = plan.node(host.name)
     if forming.state(host) != "formed":
         return broken(f"{host.name} is in no cluster.")
-    if (running := host.run(RUNS).stdout.strip()) not in ("active", "activating"):
-        return broken(f"kubelet on {host.name} is {running}.")
+    kubelet, balancer = host.run(RUNS).stdout.split()
+    if kubelet not in ("active", "activating"):
+        return broken(f"kubelet on {host.name} is {kubelet}.")
+    if node.control_plane and plan.address is not None and balancer != "active":
+        # Before the API is asked: where the shared address is here, it does not answer until that has moved.
+        return broken(f"HAProxy on {host.name} is {balancer}.")
     try:
         with forming.connected(host) as api:
             if f"https://{plan.outside}" != api.config.server:
