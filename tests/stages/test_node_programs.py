@@ -116,3 +116,13 @@ def test_what_is_not_what_its_checksum_names_is_never_called(server: FolderServe
         install(server, wanted)
     assert not (server.root / "usr/local/bin/kubeadm").exists()
     assert not any(path.name == wanted["kubeadm"][1][:20] for path in server.root.rglob("*"))
+
+
+def test_an_archive_that_is_not_unpacked_whole_is_not_kept(server: FolderServer) -> None:
+    # Its checksum fits, and tar fails: as it does where the disk is full.
+    with pytest.raises(CommandFailed):
+        install(server, publish(server, containerd=archive()[:-40]))
+    kept = [path.name for path in (server.root / nodes.PROGRAMS.lstrip("/")).iterdir()]
+    assert all(name.startswith(".") for name in kept), "nothing has the name of its digest"
+    assert not (server.root / nodes.PROGRAMS.lstrip("/") / "bin").exists()
+    assert install(server, publish(server, containerd=archive())), "and what was left is in nobody's way"

@@ -150,10 +150,11 @@ def fetch(host: Host, wanted: Mapping[str, tuple[mirrors.Fetch, str]]) -> bool:
         if kept[name] not in absent:
             continue
         absent.discard(kept[name])  # two names may be one file
+        # Line by line: what fails before an && does not end a script that has `set -e`.
         unpack = (
-            'mkdir "$new" && tar -xzf "$file" -C "$new" && rm "$file"'
+            'mkdir "$new"\ntar -xzf "$file" -C "$new"\nrm "$file"'
             if source.archive
-            else 'chmod 755 "$file" && mv "$file" "$new"'
+            else 'chmod 755 "$file"\nmv "$file" "$new"'
         )
         # Of a whole file system everybody's writes would be waited for.
         host.show(
