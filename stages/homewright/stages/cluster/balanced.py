@@ -87,6 +87,16 @@ def stop(host: Host) -> None:
     host.run(f"systemctl disable -q --now {' '.join(UNITS)} 2>/dev/null; true", timeout=60)
 
 
+def hollow(host: Host) -> None:
+    """With its package HAProxy's folder goes, where nothing is in it but the place of the log's socket."""
+    host.run(_HOLLOW)
+
+
+_HOLLOW = """\
+# systemd made it when Debian's own unit began; dpkg leaves a folder that is not empty.
+[ -e /usr/sbin/haproxy ] || [ -s /var/lib/haproxy/dev/log ] || rm -f /var/lib/haproxy/dev/log
+[ -e /usr/sbin/haproxy ] || rmdir /var/lib/haproxy/dev /var/lib/haproxy 2>/dev/null || true
+"""
 _TRIED = f"""\
 # What keepalived does not understand it leaves out, and runs: two servers would have the address.
 said=$(keepalived --config-test -f {ADDRESS} 2>&1) || {{ printf '%s\\n' "$said" >&2; exit 1; }}

@@ -237,6 +237,7 @@ def remove(host: Host, captured: Mapping[str, Any]) -> None:
     with host.task("No packages") as task:
         every = (*mirrored.DEBIAN_PACKAGES, host.site.cluster.runtime.package, *(balanced.PACKAGES if captured else ()))
         task.changed = packages.remove(host, every, captured.get("packages"))
+        balanced.hollow(host)
     with host.task("Nobody's node") as task:
         task.changed = host.remove(OWNER)
         gone = [folder for folder in EMPTY if folder not in captured.get("folders", EMPTY)]
