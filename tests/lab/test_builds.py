@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from go_modules import GITEA, ISTIO
 
 from homewright.cli import lab as lab_verb
 from homewright.errors import LabError, UsageError
@@ -19,7 +20,7 @@ from homewright.site import mirrored
 SILENT = list[str]().append
 
 
-@pytest.mark.parametrize("build", [*BUILDS, *EARLIER_BUILDS, *SIMULATING], ids=lambda build: build.name)
+@pytest.mark.parametrize("build", [*BUILDS, *EARLIER_BUILDS, *SIMULATING, GITEA, ISTIO], ids=lambda build: build.name)
 def test_every_module_is_pinned_and_has_checksums(build: Build) -> None:
     module = (build.folder / "go.mod").read_text(encoding="utf-8")
     for _, package in build.programs:
