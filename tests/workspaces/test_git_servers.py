@@ -95,6 +95,7 @@ def test_a_repository_is_asked_for_as_git_does(
     (Answer(200, b"<html>"), "wrong", "not as a git server"),
     (Answer(302), "unknown", "answers 302"),
     (Answer(503), "unknown", "answers 503"),
+    (Answer(521, b"error code: 521", {"content-type": "text/plain; charset=UTF-8"}), "unknown", "answers 521"),
 ])  # fmt: skip
 def test_other_answers(answer: Answer, state: str, words: str) -> None:
     checked = judged(answer, Repository(url="https://git.example.org/a/b"), "alice", True)
@@ -114,8 +115,19 @@ def test_an_account_that_gitea_shows_a_page(gitea: GitServer, monkeypatch: pytes
     page = Answer(200, b"<html>", {"content-type": "text/html"})
     monkeypatch.setattr(git_servers, "ask", lambda url, sign_in=None, end=None: page if sign_in else ask(url))
     checked = check(at(gitea, "alice/project"), "alice", ALICE)
-    assert (checked.state, "do not reach it (its server answers alice with a page" in checked.words) == ("wrong", True)
+    assert (checked.state, "do not reach it (with them its server answers alice with a page" in checked.words) == (
+        "wrong",
+        True,
+    )
     assert "may sign in" in checked.do
+
+
+def test_a_page_behind_a_password_is_not_called_a_git_server(gitea: GitServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, stranger = Answer(200, b"<html>", {"content-type": "text/html"}), Answer(401)
+    monkeypatch.setattr(git_servers, "ask", lambda url, sign_in=None, end=None: page if sign_in else stranger)
+    checked = check(at(gitea, "wiki"), "alice", ALICE)
+    assert checked.state == "wrong" and checked.words.endswith("answers alice with a page, not as a git server)")
+    assert "git clones from this address" in checked.do
 
 
 def test_no_branch_is_missed_in_a_list_that_was_cut_off() -> None:

@@ -17,8 +17,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
-from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, responses
 from typing import IO, Any, Literal
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
@@ -157,9 +156,11 @@ def check(repository: Repository, user: str, sign_in: SignIn | None) -> Checked:
     if answer.status in (401, 403, 404) and sign_in is not None:
         answer = ask(url, sign_in)
     if first.status == 401 and answer.status == 200 and read_refs(answer.data, whole=answer.whole) is None:
-        # So Gitea turns an account away that may not sign in: git gets a page for people to read.
-        words = f"{repositories.NOT_REACHED} (its server answers {user} with a page, and strangers as a git server)"
-        return Checked("wrong", words, "see there whether the account may sign in, or give another one's token")
+        # So Gitea turns an account away that may not sign in, with a page for people to read; and so answers any page
+        # behind a password that is no git server.
+        words = f"{repositories.NOT_REACHED} (with them its server answers {user} with a page, not as a git server)"
+        do = "see whether the account may sign in there and git clones from this address, or give another one's token"
+        return Checked("wrong", words, do)
     return judged(answer, repository, user, sign_in is not None)
 
 
@@ -201,7 +202,7 @@ def _plain(answer: Answer) -> str:
         return ""
     lines = answer.data[:1000].decode("utf-8", "replace").strip().splitlines()
     said = visible(lines[0])[:200].rstrip(". ") if lines else ""
-    return "" if said == HTTPStatus(answer.status).phrase else said
+    return "" if said == responses.get(answer.status) else said  # some have statuses of their own: Cloudflare's 521
 
 
 def read_refs(data: bytes, *, whole: bool = True) -> Refs | None:
