@@ -11,6 +11,7 @@ import sys
 import tarfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,7 +25,7 @@ from homewright.lab.cluster_images import Parts, libraries_said, recipes
 from homewright.lab.models import LabServer, Place, Record
 from homewright.lab.oci import Entry, Recipe, make, with_folders
 from homewright.lab.programs import EARLIER, SUFFIX, named
-from homewright.mirror.layout import LAYER, Descriptor, Layout
+from homewright.mirror.layout import LAYER, MANIFEST, Descriptor, Layout
 from homewright.site import mirrored, mirrors
 
 PLACE = Place(number=7)
@@ -181,7 +182,7 @@ def test_images_are_made_again_only_where_a_file_changed(tmp_path: Path, monkeyp
 def test_two_labs_of_a_user_make_the_images_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """They unpack and write in one folder of the cache."""
+    """They unpack and write in one folder of the cache, which is held once more whenever an image gets its name."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     at_it, most, began = 0, 0, threading.Event()
     counted = threading.Lock()
@@ -193,20 +194,23 @@ def test_two_labs_of_a_user_make_the_images_one_after_the_other(
             most = max(most, at_it)
         began.set()
         time.sleep(0.3)  # past the moment for which the other one waits in silence
+        layout = Layout(cluster_images.folder()).create()
+        image = layout.add(b"{}", MANIFEST)
+        layout.name("an/image:1", image)
         with counted:
             at_it -= 1
-        return {}
+        return {"an/image:1": image}
 
     monkeypatch.setattr(cluster.go, "ensure", lambda builds, say: None)
     monkeypatch.setattr(cluster.cluster_files, "ensure", lambda say: False)
     monkeypatch.setattr(cluster.cluster_images, "ensure", lambda names, say: {})
     monkeypatch.setattr(cluster.workspace_image, "ensure", made)
     said: list[str] = []
-    first = threading.Thread(target=cluster.prepare, args=(list[str]().append,))
-    first.start()
-    assert began.wait(10)
-    cluster.prepare(said.append)
-    first.join(10)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(cluster.prepare, list[str]().append)
+        assert began.wait(10)
+        second = cluster.prepare(said.append)
+        assert second == first.result(10) == Layout(cluster_images.folder()).images()
     assert most == 1
     assert said == ["another command makes the images already"]
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from homewright.errors import LabError
-from homewright.lab import oci, workspace_image
+from homewright.lab import cluster, oci, workspace_image
 from homewright.lab.workspace_image import closure, merged, packages_said, system
-from homewright.mirror.layout import Descriptor, Layout
+from homewright.mirror.layout import MANIFEST, Descriptor, Layout
 
 SAID = (
     "git\tinstalled\t1:2.39\t\t\tlibc6 (>= 2.34), perl:any | other, mta\n"
@@ -71,31 +72,27 @@ def test_the_image_has_the_name_that_the_template_pulls() -> None:
 
 def test_two_labs_make_it_one_after_the_other_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They share the cache, and what one unpacks is not to be removed by the other."""
-    monkeypatch.setattr(workspace_image.cluster_images, "folder", lambda: tmp_path / "images")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(cluster.go, "ensure", lambda builds, say: None)
+    monkeypatch.setattr(cluster.cluster_files, "ensure", lambda say: False)
+    monkeypatch.setattr(cluster.cluster_images, "ensure", lambda names, say: {})
     monkeypatch.setattr(workspace_image.code_server, "ensure", lambda say: tmp_path / "bundle")
     monkeypatch.setattr(workspace_image.code_server, "checksum_path", lambda bundle: tmp_path / "checksum")
     (tmp_path / "checksum").write_text("0\n")
     monkeypatch.setattr(workspace_image, "PACKAGES", ("git",))
     monkeypatch.setattr(workspace_image, "run", lambda words, what: SAID if "-W" in words else "")
-    kept, looked, inside, made = workspace_image._kept, threading.Barrier(2), threading.Barrier(2), list[str]()
-    first = threading.local()
-
-    def look(key: str, layout: Layout) -> Descriptor | None:
-        found = kept(key, layout)
-        if not getattr(first, "over", False):
-            first.over = True
-            looked.wait(30)  # until both have seen that there is none
-        return found
+    began, made = threading.Event(), list[str]()
 
     def make(bundle: Path, base: object, layout: Layout) -> Descriptor:
         made.append(threading.current_thread().name)
-        with pytest.raises(threading.BrokenBarrierError):  # nobody comes in beside it
-            inside.wait(0.5)
-        return layout.add(b"{}", "application/json")
+        began.set()
+        time.sleep(0.5)  # nobody comes in beside it
+        return layout.add(b"{}", MANIFEST)
 
-    monkeypatch.setattr(workspace_image, "_kept", look)
     monkeypatch.setattr(workspace_image, "_made", make)
     with ThreadPoolExecutor(2) as pool:
-        one, other = [pool.submit(workspace_image.ensure, lambda text: None) for _ in range(2)]
-        assert one.result(60) == other.result(60)
+        one = pool.submit(cluster.prepare, lambda text: None)
+        assert began.wait(30)
+        other = pool.submit(cluster.prepare, lambda text: None)
+        assert one.result(60) == other.result(60) == Layout(cluster.cluster_images.folder()).images()
     assert len(made) == 1

@@ -6,16 +6,13 @@ other images are, and not of a root file system that somebody would have to be r
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 import stat
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,6 +160,7 @@ def reference() -> str:
 def ensure(say: Say) -> dict[str, Descriptor]:
     """Have the image made; by reference. One whose packages and bundle are as they were is taken as it is.
 
+    It is unpacked in one place of a cache that all labs have: whoever calls this holds the images (`cluster.prepare`).
     Raises LabError, and MirrorError where the layout cannot be written.
     """
     bundle = code_server.ensure(say)
@@ -173,13 +171,10 @@ def ensure(say: Say) -> dict[str, Descriptor]:
     layout = Layout(cluster_images.folder()).create()
     image = _kept(key, layout)
     if image is None:
-        with _alone():
-            image = _kept(key, layout)  # another command may have made it meanwhile
-            if image is None:
-                say("making the workspaces' image: code-server, git, and what they need")
-                paths = run(["dpkg-query", "-L", *names], what="The packages' files are not known.").splitlines()
-                image = _made(bundle, system([path for path in paths if path.startswith("/")]), layout)
-                write_atomically(_record(), json.dumps({"key": key, "image": image.document()}).encode())
+        say("making the workspaces' image: code-server, git, and what they need")
+        paths = run(["dpkg-query", "-L", *names], what="The packages' files are not known.").splitlines()
+        image = _made(bundle, system([path for path in paths if path.startswith("/")]), layout)
+        write_atomically(_record(), json.dumps({"key": key, "image": image.document()}).encode())
     if layout.images().get(reference()) != image:
         layout.name(reference(), image)
     return {reference(): image}
@@ -190,17 +185,6 @@ def _kept(key: str, layout: Layout) -> Descriptor | None:
     known = _load()
     image = Descriptor.of(known["image"]) if known.get("key") == key else None
     return image if image is not None and layout.has(image) else None
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Whoever makes it unpacks it in one place; the cache is that of all labs."""
-    descriptor = os.open(cluster_images.folder() / ".workspace.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _made(bundle: Path, base: tuple[Entry, ...], layout: Layout) -> Descriptor:
