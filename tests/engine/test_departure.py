@@ -138,6 +138,21 @@ def test_a_size_that_was_only_asked_for_can_be_set_back(state: StateFolder, befo
     departure.refuse(with_disk(50), with_disk(500), Reader(state))
 
 
+def test_a_shared_address_that_an_instance_has_is_refused_before_anything_is_done(state: StateFolder) -> None:
+    def sharing(shared: dict[str, str], address: str) -> Any:
+        made = with_disk(50)
+        made.answers, made.decisions = shared, ()
+        made.instances = (SimpleNamespace(name="n1", host="s1", disk=50, address=address),)
+        return made
+
+    before, now = sharing({}, "10.100.0.3"), sharing({"cluster.address": "10.100.0.3"}, "10.100.0.4")
+    departure.refuse(before, now, Reader(state))  # nothing is made yet
+    recorded(state, "r1", Action.RUN, "20/30", "", State.SUCCEEDED).close()
+    with pytest.raises(SiteError, match=r"cluster\.address") as caught:
+        departure.refuse(before, now, Reader(state))
+    assert "n1 is there and has 10.100.0.3" in caught.value.why and "site unset cluster.address" in caught.value.do[1]
+
+
 @pytest.mark.parametrize(
     ("host", "only", "servers", "attempt", "refused"),
     [

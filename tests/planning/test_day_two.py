@@ -12,7 +12,7 @@ from homewright.discovery.facts import HostFacts, System
 from homewright.errors import UsageError
 from homewright.planning import Plan, kept, plan
 from homewright.planning.difference import difference, sentences
-from homewright.planning.instance_changes import instance_changes, shrunk
+from homewright.planning.instance_changes import instance_changes, readdressed, shrunk
 from homewright.planning.leaving import Fates, named, without_instance, without_server
 from homewright.site import files
 from homewright.site.models import Site
@@ -190,3 +190,35 @@ def test_what_is_proposed_anew_resizes_nothing() -> None:
     smaller = [one.model_copy(update={"disk": 20}) for one in new.instances]
     new = new.model_copy(update={"instances": tuple(smaller)})
     assert shrunk(old, new) == () and instance_changes(old, new) == ()
+
+
+def behind(address: str | None, count: int = 3, **answers: Any) -> Plan:
+    """Proposed instances whose control planes share an address of LXD's range."""
+    cluster = {"address": address} if address else {}
+    given = {"platform": {"cluster": "kubeadm"}, "network": {"lxd": "10.100.0.0/24"}, "cluster": cluster, **answers}
+    return plan(site(count, **given), catalogue(), hosts(count))
+
+
+def chosen(*last: int) -> dict[str, Any]:
+    nodes = [node(n, name=f"s{n}-node", address=f"10.100.0.{one}") for n, one in enumerate(last, 1)]
+    return {"instances": {"nodes": nodes}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "refused"),
+    [
+        (behind(None), behind("10.100.0.3"), ["s2-node", "s3-node"]),
+        (behind("10.100.0.3"), behind(None), ["s2-node", "s3-node"]),
+        (behind("10.100.0.3"), behind("10.100.0.99"), ["s2-node", "s3-node"]),
+        (behind(None), behind("10.100.0.99"), []),
+        (behind("10.100.0.5"), behind("10.100.0.5", 4), []),  # what is new is led round it
+        (behind(None), behind("10.100.0.5", 4), []),
+        (behind(None), behind("10.100.0.3", network={"lxd": "10.101.0.0/24"}), []),  # they all go elsewhere
+        (behind(None), behind("10.100.0.3", **chosen(2, 40, 4)), []),  # as somebody says
+        (None, behind("10.100.0.3"), []),
+    ],
+)
+def test_a_shared_address_takes_no_instance_its_own(old: Plan | None, new: Plan, refused: list[str]) -> None:
+    found = readdressed(old, new)
+    assert [one.reason.split()[0] for one in found] == refused
+    assert all(one.field == "cluster.address" and "homewright site" in one.do[1] for one in found)

@@ -14,7 +14,7 @@ from homewright.engine.journal import Reader
 from homewright.engine.states import Action, State
 from homewright.errors import HomewrightError, SiteError, StateError, UsageError
 from homewright.planning import Plan
-from homewright.planning.instance_changes import shrunk
+from homewright.planning.instance_changes import readdressed, shrunk
 from homewright.planning.plan import NOT_ASKED
 from homewright.site import files
 from homewright.site.paths import StateFolder
@@ -84,14 +84,15 @@ def places(state: StateFolder, servers: Sequence[str], run: str) -> Mapping[str,
 
 
 def refuse(before: Plan | None, planned: Plan, reader: Reader) -> None:
-    """Raises SiteError where a disk would become smaller than it was made.
+    """Raises SiteError where a disk would become smaller than it was made, or an instance be re-addressed under the
+    cluster on it.
 
     What a run that did not come to its end has made of the disks is known to the servers alone: the step that makes
     the instances looks there, and refuses then. Raises StateError where the journal cannot be read.
     """
     if not _made_instances(planned, reader):
         return
-    for misfit in shrunk(before, planned):
+    for misfit in (*shrunk(before, planned), *readdressed(before, planned)):
         raise SiteError(f"{misfit.field} cannot be carried out.", f"{misfit.reason}.", list(misfit.do))
 
 

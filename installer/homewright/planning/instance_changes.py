@@ -12,6 +12,7 @@ from homewright.site.answers import Instance
 if TYPE_CHECKING:
     from homewright.planning.plan import Plan
 
+_SHARED = "cluster.address"
 Fate = Literal["new", "moved", "resized", "addressed", "anew", "gone", "left"]
 
 
@@ -51,6 +52,36 @@ def shrunk(old: Plan | None, new: Plan) -> tuple[Misfit, ...]:
         )
         for node in new.instances
         if (was := before.get(node.name)) is not None and node.disk < was.disk and not _is_lost(was, old, new)
+    )
+
+
+def readdressed(old: Plan | None, new: Plan) -> tuple[Misfit, ...]:
+    """Instances that are there and would get another address, since another `cluster.address` leaves them theirs no
+    more or gives them one that was taken: the cluster on them is formed at the addresses that they have."""
+    if old is None or old.site != new.site:
+        return ()
+    shared, was_shared = (plan.answers.get(_SHARED) for plan in (new, old))
+    if shared == was_shared or _range(old) != _range(new):
+        return ()
+    back = f"set {_SHARED} {was_shared}" if was_shared else f"unset {_SHARED}"
+    before = {node.name: node for node in old.instances}
+    return tuple(
+        Misfit(
+            field=_SHARED,
+            reason=(
+                f"{node.name} is there and has {was.address}: it would get {node.address} and be restarted for it, "
+                "and a cluster finds its nodes where it was made"
+            ),
+            do=(
+                f"choose an address that no instance has: homewright site set {_SHARED} …",
+                f"or leave it as it was: homewright site {back}",
+            ),
+        )
+        for node in new.instances
+        if (was := before.get(node.name)) is not None
+        and was.address not in (None, node.address)
+        and f"instances.nodes.{node.name}.address" not in new.answers
+        and not _is_lost(was, old, new)
     )
 
 
@@ -124,6 +155,10 @@ def _chosen(plan: Plan) -> bool:
 
 def _virtual(plan: Plan) -> bool:
     return any((one.topic, one.chosen) == ("kind of instances", "virtual machines") for one in plan.decisions)
+
+
+def _range(plan: Plan) -> str:
+    return next((one.chosen for one in plan.decisions if one.topic == "range of LXD"), "")
 
 
 def _is_lost(was: Instance, old: Plan | None, new: Plan) -> bool:
