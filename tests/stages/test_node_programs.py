@@ -13,6 +13,7 @@ from folder_server import FolderServer
 
 from homewright.access.remote import CommandFailed
 from homewright.site.mirrors import Fetch
+from homewright.site.models import Site
 from homewright.stages.cluster import nodes
 
 CURL = """#!/bin/sh
@@ -126,3 +127,47 @@ def test_an_archive_that_is_not_unpacked_whole_is_not_kept(server: FolderServer)
     assert all(name.startswith(".") for name in kept), "nothing has the name of its digest"
     assert not (server.root / nodes.PROGRAMS.lstrip("/") / "bin").exists()
     assert install(server, publish(server, containerd=archive())), "and what was left is in nobody's way"
+
+
+SYSCTL = """#!/bin/sh
+case $1 in -q) echo "$*" >>{root}/set ;; esac
+"""
+
+
+def virtual(server: FolderServer, kind: str, **capture: Any) -> Any:
+    """An instance that is a node."""
+    one = {"name": "n1", "host": "s1", "role": "control-plane"}
+    answers = {"platform": {"cluster": "kubeadm"}, "instances": {"kind": kind, "nodes": [one]}}
+    servers = [{"name": "s1", "address": "192.168.1.11", "user": "ann"}]
+    made: Any = server
+    made.site = Site.model_validate({"name": "attic", "servers": servers, **answers})
+    made.name, made.through, made.facts, made.capture = "n1", object(), {}, capture
+    return made
+
+
+def test_a_virtual_machine_has_limits_of_its_own_kernel_and_a_container_its_servers(server: FolderServer) -> None:
+    container = virtual(server, "container")
+    assert nodes.limits(container) == {} and "fs." not in nodes.files(container)[nodes.SYSCTL][0]
+    machine = virtual(server, "virtual-machine", limits={"fs.aio-max-nr": 999999, "fs.inotify.max_user_instances": 128})
+    assert nodes.files(machine)[nodes.SYSCTL][0].splitlines()[1:] == [
+        "net.ipv4.ip_forward = 1",
+        "fs.inotify.max_user_instances = 1024",
+        "fs.inotify.max_user_watches = 1048576",
+        "fs.aio-max-nr = 999999",
+    ]
+    machine.through = None
+    assert nodes.limits(machine) == {}, "a server has them from 10/00"
+
+
+def test_a_virtual_machine_gets_the_limits_of_before_back(server: FolderServer) -> None:
+    before = {"fs.inotify.max_user_instances": 128, "fs.inotify.max_user_watches": 12345, "fs.aio-max-nr": 65536}
+    for name, value in {**before, "net.ipv4.ip_forward": 1}.items():
+        server.at(f"/proc/sys/{name.replace('.', '/')}", f"{value}\n")
+    nothing = dict.fromkeys(("dpkg-query", "systemctl", "apt-get", "pkill", "umount"), "#!/bin/sh\n")
+    server.tools({**nothing, "sysctl": SYSCTL})
+    machine = virtual(server, "virtual-machine")
+    captured = nodes.before(machine)
+    assert captured["limits"] == before and nodes.before(virtual(server, "container"))["limits"] == {}
+    # Folders that this machine itself may have are none of a test's.
+    nodes.remove(machine, {**captured, "folders": [*nodes.FOLDERS, *nodes.EMPTY]})
+    assert (server.root / "set").read_text().splitlines() == [f"-q -w {name}={value}" for name, value in before.items()]

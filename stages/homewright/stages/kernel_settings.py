@@ -31,7 +31,12 @@ class Setting:
 
     @property
     def path(self) -> str:
-        return f"/proc/sys/{self.name.replace('.', '/')}"
+        return path(self.name)
+
+
+def path(name: str) -> str:
+    """Where the kernel shows a setting, and takes it."""
+    return f"/proc/sys/{name.replace('.', '/')}"
 
 
 def settings(profile: Profile) -> tuple[Setting, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any, cast
 
+from homewright.checks.profiles import load
 from homewright.engine.runners.host import Host
 from homewright.errors import HomewrightError
 from homewright.planning.cluster import planned
@@ -56,6 +57,17 @@ def shares(host: Host) -> bool:
     return host.site.cluster.address is not None and planned(host.site, host.facts).node(host.name).control_plane
 
 
+def limits(host: Host) -> dict[str, int]:
+    """The kernel's limits that a virtual machine sets for itself, by name: those that 10/00 sets on servers.
+
+    A container has its server's; a server itself has them from that step. What was higher before stays.
+    """
+    if host.through is None or place(host.site, host.facts).kind != "virtual-machine":
+        return {}
+    wanted = kernel_settings.values(load(host.site.profile), host.capture.get("limits", {}))
+    return {one.name: value for one, value in wanted.items() if one.name != _FORWARD}
+
+
 def files(host: Host) -> dict[str, tuple[str, int]]:
     """Every file that a node has from us: text and mode by path."""
     site = host.site
@@ -67,7 +79,7 @@ def files(host: Host) -> dict[str, tuple[str, int]]:
     }
     if host.through is not None:
         # An instance; a server itself has all this from step 10/00.
-        found[SYSCTL] = (_SYSCTL, 0o644)
+        found[SYSCTL] = (_SYSCTL + "".join(f"{name} = {value}\n" for name, value in limits(host).items()), 0o644)
         if kind == "virtual-machine":
             found[MODULES] = ("".join(f"{name}\n" for name in kernel_settings.MODULES), 0o644)
     if shares(host):
@@ -208,14 +220,15 @@ def _start(host: Host, *, restart: bool) -> bool:
 
 
 def before(host: Host) -> dict[str, object]:
-    """What x9 needs of the server before: packages, folders, forwarding.
+    """What x9 needs of the server before: packages, folders, forwarding, limits of a kernel of its own.
 
     Programs and a unit of these names it had none: `look` refuses a server that has.
     """
     asked = shlex.join((*FOLDERS, *EMPTY))
     there = host.run(f"for folder in {asked}; do [ ! -d $folder ] || echo $folder; done").stdout.split()
     forward = host.run(["cat", "/proc/sys/net/ipv4/ip_forward"]).stdout.strip()
-    return {"packages": packages.installed(host), "folders": there, "forward": forward}
+    had = {name: int(host.run(["cat", kernel_settings.path(name)]).stdout) for name in limits(host)}
+    return {"packages": packages.installed(host), "folders": there, "forward": forward, "limits": had}
 
 
 def remove(host: Host, captured: Mapping[str, Any]) -> None:
@@ -233,7 +246,9 @@ def remove(host: Host, captured: Mapping[str, Any]) -> None:
         made = [folder for folder in FOLDERS if folder not in captured.get("folders", FOLDERS)]
         host.run(["sh", "-euc", _HOLLOW, "sh", *made])
         if captured.get("forward") == "0" and host.through is not None:
-            host.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])
+            host.run(["sysctl", "-q", "-w", f"{_FORWARD}=0"])
+        for name, value in captured.get("limits", {}).items():
+            host.run(["sysctl", "-q", "-w", f"{name}={value}"])
     with host.task("No packages") as task:
         every = (*mirrored.DEBIAN_PACKAGES, host.site.cluster.runtime.package, *(balanced.PACKAGES if captured else ()))
         task.changed = packages.remove(host, every, captured.get("packages"))
@@ -259,7 +274,8 @@ def _containerd_unit(site: Site) -> str:
     return _CONTAINERD.format(bin=f"{PROGRAMS}/bin", config=documents.CONTAINERD, proxy=more)
 
 
-_SYSCTL = "# Kept by Homewright: pods are reached through their node.\nnet.ipv4.ip_forward = 1\n"
+_FORWARD = "net.ipv4.ip_forward"
+_SYSCTL = f"# Kept by Homewright: pods are reached through their node.\n{_FORWARD} = 1\n"
 _CONTAINERD = """\
 [Unit]
 Description=containerd for this node of the cluster (Homewright)

@@ -9,6 +9,7 @@ import shlex
 from homewright.cluster import kubeconfig
 from homewright.engine.runners.host import Host, Proof, broken, proved
 from homewright.site import mirrored
+from homewright.stages import kernel_settings
 from homewright.stages.cluster import balanced, documents, forming, look, nodes, versions
 
 UNITS = " ".join(balanced.UNITS)
@@ -30,7 +31,9 @@ FILE = """[ ! -f "$file" ] || echo "file $file $(sha256sum <"$file" | cut -d' ' 
 
 def verify(host: Host) -> Proof:
     files = nodes.files(host)
-    ask = f"{ASK}\nfor file in {shlex.join(files)}; do {FILE}; done"
+    limits = nodes.limits(host)
+    asked = "".join(f'echo "{name} $(cat {kernel_settings.path(name)})"\n' for name in limits)
+    ask = f"{ASK}\n{asked}for file in {shlex.join(files)}; do {FILE}; done"
     said = [line.split() for line in host.run(ask).stdout.splitlines() if line.split()]
     told = {words[0]: " ".join(words[1:]) for words in said if words[0] != "file"}
     there = {words[1]: (words[2], " ".join(words[3:])) for words in said if words[0] == "file"}
@@ -57,6 +60,9 @@ def verify(host: Host) -> Proof:
         return broken(f"containerd and kubelet on {host.name} would not both come up after a restart.")
     if told["forward"] != "1":
         return broken(f"{host.name} forwards no packets, so pods on it reach nothing.")
+    for name, value in limits.items():
+        if int(told[name] or 0) < value:
+            return broken(f"{name} on {host.name} is {told[name] or 'not known'}, not {value}.")
     if told.get("swap") and not look.swap_allowed(host):
         return broken(f"{host.name} has swap again: {told['swap']}.")
     if nodes.shares(host) and told["shared"].split() != ["active", "active", "enabled", "enabled"]:
