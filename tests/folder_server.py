@@ -83,5 +83,9 @@ class FolderServer:
         shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
         return there
 
-    def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+    def write(self, path: str, data: bytes, *, mode: int = 0o644) -> bool:
+        file = self.root / path.lstrip("/")
+        if file.exists() and file.read_bytes() == data and file.stat().st_mode & 0o7777 == mode:
+            return False
         self.at(path, data.decode()).chmod(mode)
+        return True

@@ -20,7 +20,8 @@ PORTS = (*WEB_PORTS, API_PORT)
 """All that may lead somewhere, whatever is planned."""
 CONNECTIONS = 2048
 """At a time on one port; each takes six open files of the proxy."""
-_EVERYWHERE = ("0.0.0.0", "*", "[::]")
+_EVERYWHERE = ("0.0.0.0", "*", "[::ffff:0.0.0.0]")
+"""As `ss` writes an address that IPv4 is heard at; [::] is a socket for IPv6 alone, and in nobody's way."""
 
 
 def unit(port: int, suffix: str) -> str:
@@ -33,6 +34,11 @@ def path(port: int, suffix: str) -> str:
     return f"{documents.UNITS}/{unit(port, suffix)}"
 
 
+def command(lead: Lead) -> str:
+    """The command of a port's proxy. Pure."""
+    return f"{PROXY} --connections-max={CONNECTIONS} {lead.to}"
+
+
 def files(address: str, leads: Sequence[Lead]) -> dict[str, str]:
     """The files of a server at this address, by their path. Pure."""
     found = {}
@@ -40,7 +46,7 @@ def files(address: str, leads: Sequence[Lead]) -> dict[str, str]:
         said = f"Port {lead.port} of this server, which leads to the node {lead.node} (Homewright)"
         found[path(lead.port, "socket")] = _SOCKET.format(said=said, address=address, port=lead.port)
         found[path(lead.port, "service")] = _SERVICE.format(
-            said=said, socket=unit(lead.port, "socket"), to=lead.to, most=CONNECTIONS, files=CONNECTIONS * 6 + 64
+            said=said, socket=unit(lead.port, "socket"), command=command(lead), files=CONNECTIONS * 6 + 64
         )
     return found
 
@@ -58,6 +64,10 @@ class Seen:
     """Those that we have a file for."""
     listeners: tuple[tuple[str, int, str], ...]
     """Address, port and program of everybody who listens."""
+    unread: frozenset[int] = frozenset()
+    """Those whose files systemd has not read since they were changed."""
+    running: tuple[tuple[int, str], ...] = ()
+    """The command of each proxy that runs, by its port. One begins with the first connection."""
 
 
 _LOOK = f"""
@@ -68,6 +78,12 @@ for port in {" ".join(map(str, PORTS))}; do
     for file in {documents.UNITS}/homewright-port-$port.socket {documents.UNITS}/homewright-port-$port.service; do
         [ ! -e $file ] || echo "there $port"
     done
+    ! systemctl show --property NeedDaemonReload --value homewright-port-$port.socket homewright-port-$port.service |
+        grep -qx yes || echo "unread $port"
+    process=$(systemctl show --property MainPID --value homewright-port-$port.service)
+    said=$(cat /proc/$process/cmdline 2>/dev/null | tr '\\0' ' ')
+    # Before it is the proxy it is systemd's own for a moment.
+    case $said in {PROXY}" "*) echo "running $port $said" ;; esac
 done
 ss -Hlntp | awk '{{
     n = split($4, a, ":"); who = $6; sub(/^users:\\(\\("/, "", who); sub(/".*/, "", who)
@@ -93,7 +109,10 @@ def parse(said: str) -> Seen:
         for words in lines
         if words[0] == "listener" and len(words) > 2 and words[2].isdigit()
     )
-    return Seen(["proxy"] in lines, ports("ours"), ports("lasting"), ports("there"), listeners)
+    running = tuple((int(words[1]), " ".join(words[2:])) for words in lines if words[0] == "running")
+    return Seen(
+        ["proxy"] in lines, ports("ours"), ports("lasting"), ports("there"), listeners, ports("unread"), running
+    )
 
 
 def refusals(name: str, address: str, leads: Sequence[Lead], seen: Seen) -> Iterator[Refused]:
@@ -108,7 +127,7 @@ def refusals(name: str, address: str, leads: Sequence[Lead], seen: Seen) -> Iter
         if lead.port in seen.ours:
             continue
         for where, port, who in seen.listeners:
-            if port == lead.port and where in (address, *_EVERYWHERE):
+            if port == lead.port and where in (address, f"[::ffff:{address}]", *_EVERYWHERE):
                 yield Refused(
                     f"Port {port} of {name} is in use by {who or 'another program'}.",
                     f"It is to lead to {lead.node}, which the LAN has no other way to.",
@@ -120,20 +139,33 @@ def refusals(name: str, address: str, leads: Sequence[Lead], seen: Seen) -> Iter
                 break
 
 
+def behind(address: str, lead: Lead, seen: Seen) -> str:
+    """What of a port's units is still what it was before their files were changed, in a few words; empty where all of
+    it is as they say. Whoever changes them may be cut off before systemd hears of it. Pure."""
+    if lead.port in seen.unread:
+        return "systemd has not read its units since they were changed"
+    if (address, lead.port) not in {(where, port) for where, port, _ in seen.listeners}:
+        return f"nothing listens at {address}:{lead.port}"
+    now = dict(seen.running).get(lead.port)
+    return f"what runs is {now}" if now not in (None, command(lead)) else ""
+
+
 def make(host: Host, plan: ClusterPlan) -> bool:
     """Have the planned ports lead on, and no others; whether anything was not so. Raises as `Host.run`."""
     leads = plan.leads(host.name)
     wanted = files(host.address, leads)
     changed = {place for place, text in wanted.items() if host.write(place, text.encode())}
     seen = look(host)
-    planned = {lead.port for lead in leads}
-    stale = sorted(seen.there - planned)
+    planned = {lead.port: lead for lead in leads}
+    stale = sorted(seen.there - planned.keys())
     if stale:
         _remove(host, stale)
     begin = [
         port
-        for port in sorted(planned)
-        if {path(port, "socket"), path(port, "service")} & changed or port not in seen.ours & seen.lasting
+        for port, lead in sorted(planned.items())
+        if {path(port, "socket"), path(port, "service")} & changed
+        or port not in seen.ours & seen.lasting
+        or behind(host.address, lead, seen)
     ]
     if begin:
         sockets = shlex.join(unit(port, "socket") for port in begin)
@@ -167,19 +199,31 @@ def _remove(host: Host, ports: Sequence[int]) -> None:
     )
 
 
-def wrong(name: str, wanted: Mapping[int, bool], seen: Seen) -> str:
+def wrong(name: str, address: str, wanted: Mapping[Lead, bool], seen: Seen) -> str:
     """Why the ports do not lead on as planned, in a sentence; empty where they do. `wanted` has the planned ports, and
-    whether their files are as planned. Pure."""
-    for port, same in sorted(wanted.items()):
+    whether their files are as planned; the address is the server's. Pure."""
+    for lead, same in wanted.items():
+        port = lead.port
         if not same:
             return f"The units of port {port} on {name} are not what the site says."
         if port not in seen.ours:
             return f"Port {port} of {name} leads nowhere: {unit(port, 'socket')} does not listen."
         if port not in seen.lasting:
             return f"Port {port} of {name} would lead nowhere after a restart: {unit(port, 'socket')} is not enabled."
-    if left := sorted(seen.there - wanted.keys()):
+        if why := behind(address, lead, seen):
+            return f"Port {port} of {name} does not lead to {lead.to}: {why}."
+    if left := sorted(seen.there - {lead.port for lead in wanted}):
         return f"Port {left[0]} of {name} leads to what is no node there any more."
     return ""
+
+
+def told(name: str, leads: Sequence[Lead]) -> str:
+    """Where a server's ports lead, in a sentence. Pure."""
+    ports: dict[str, list[str]] = {}
+    for lead in leads:
+        ports.setdefault(lead.node, []).append(str(lead.port))
+    each = [f"{'ports' if len(some) > 1 else 'port'} {', '.join(some)} to {node}" for node, some in ports.items()]
+    return f"Of {name} {'lead' if len(leads) > 1 else 'leads'} {' and '.join(each)}."
 
 
 _SOCKET = """\
@@ -205,7 +249,7 @@ Requires={socket}
 After={socket} network.target
 
 [Service]
-ExecStart=/usr/lib/systemd/systemd-socket-proxyd --connections-max={most} {to}
+ExecStart={command}
 DynamicUser=yes
 LimitNOFILE={files}
 """

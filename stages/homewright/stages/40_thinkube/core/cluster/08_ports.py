@@ -1,4 +1,5 @@
-"""Seen on the server: systemd listens at the planned ports for the planned instances, and at no other one for us.
+"""Seen on the server: systemd listens at the planned ports for the planned instances, and at no other one for us; and
+what runs is what the units say.
 
 That something answers behind them is what the proofs of the steps after this one see: they come in by these ports.
 """
@@ -17,18 +18,17 @@ def verify(host: Host) -> Proof:
     said = host.run(f"sha256sum {shlex.join(files)} 2>/dev/null; true").stdout if files else ""
     there = {words[1]: words[0] for line in said.splitlines() if len(words := line.split()) == 2}
     wanted = {
-        lead.port: all(
+        lead: all(
             there.get(place) == hashlib.sha256(files[place].encode()).hexdigest()
             for place in (leading.path(lead.port, suffix) for suffix in ("socket", "service"))
         )
         for lead in leads
     }
-    if why := leading.wrong(host.name, wanted, seen):
+    if why := leading.wrong(host.name, host.address, wanted, seen):
         return broken(why)
     if not leads:
         return proved(f"No port of {host.name} is to lead anywhere.", idle=True)
-    told = ", ".join(str(lead.port) for lead in leads)
-    return proved(f"Ports {told} of {host.name} lead to {leads[0].node}.")
+    return proved(leading.told(host.name, leads))
 
 
 def capture(host: Host) -> dict[str, object]:
