@@ -54,7 +54,7 @@ def test_instances_are_nodes_on_their_servers() -> None:
 
 
 def test_ports_of_a_server_lead_to_the_instance_on_it() -> None:
-    plan = planned(_with_instances(), {})
+    plan = planned(_with_instances(zone="home.internal"), {})
     led = {name: [(lead.port, lead.node, lead.to) for lead in plan.leads(name)] for name in ("s1", "s2", "s3")}
     assert led["s1"] == [
         (80, "n1", "10.100.0.2:80"), (443, "n1", "10.100.0.2:443"), (6443, "n1", "10.100.0.2:6443"),
@@ -63,6 +63,17 @@ def test_ports_of_a_server_lead_to_the_instance_on_it() -> None:
     assert led["s2"] == [(80, "n2", "10.100.0.3:80"), (443, "n2", "10.100.0.3:443")]
     assert led["s3"] == []
     assert planned(site(3, platform=SERVERS), {}).leads("s1") == ()
+
+
+def test_without_a_zone_no_port_is_taken_that_nothing_answers_at() -> None:
+    plan = planned(_with_instances(), {})
+    assert [[lead.port for lead in plan.leads(name)] for name in ("s1", "s2", "s3")] == [[6443], [], []]
+
+
+def test_an_address_that_somebody_has_is_chosen_again_where_the_nodes_are() -> None:
+    with pytest.raises(ClusterPlanError, match=r"which s1 has") as refused:
+        planned(_with_instances(cluster={"address": "192.168.1.11"}), {})
+    assert "the instances' range" in refused.value.as_text()
 
 
 def test_with_a_shared_address_the_apis_port_leads_to_what_shares_the_work() -> None:

@@ -66,6 +66,21 @@ def test_refusals(change: dict[str, Any], name: str, said: str) -> None:
     assert all(one.what and one.why for one in found if "riscv" not in one.what)
 
 
+@pytest.mark.parametrize(("kind", "where"), [("container", "s2"), ("virtual-machine", "n1")])
+def test_swap_is_turned_off_where_it_is(kind: str, where: str) -> None:
+    answers = {
+        "name": "attic",
+        "servers": SERVERS,
+        "platform": {"cluster": "kubeadm"},
+        "network": {"lxd": "10.100.0.0/24"},
+        "instances": {"kind": kind, "nodes": [{"name": "n1", "host": "s2"}]},
+    }
+    inside = planned(Site.model_validate(answers), {})
+    (found,) = look.refusals(inside, "n1", replace(FIT, swap=("/swap.img",)), OURS)
+    assert found.what == f"{where} has swap: /swap.img." and f"turn it off on {where}: " in found.as_text()
+    assert ("n1 is a container there" in found.why) is (kind == "container")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -93,6 +93,11 @@ class ClusterPlan:
         return tuple(node for node in self.nodes if node.control_plane)
 
     @property
+    def network(self) -> str:
+        """The network that its nodes are in, in words for whoever chooses an address there."""
+        return _network(self.first)
+
+    @property
     def endpoint(self) -> str:
         """Where the API is: ADDRESS:PORT."""
         return f"{self.first.address}:{API_PORT}" if self.address is None else f"{self.address}:{SHARED_PORT}"
@@ -105,10 +110,11 @@ class ClusterPlan:
     def leads(self, server: str) -> tuple[Lead, ...]:
         """The ports of a server that lead to the instance on it; of several on one server, to the first of the plan.
 
-        The API's leads to a control plane: to what shares its work, where there is such a thing.
+        Those of the way in lead there where there is a zone, for without one nothing answers. The API's leads to a
+        control plane: to what shares its work, where there is such a thing.
         """
         here = [node for node in self.nodes if node.server == server and node.entrance]
-        ports = [(port, port, here[0]) for port in WEB_PORTS if here]
+        ports = [(port, port, here[0]) for port in WEB_PORTS if here and self.zone is not None]
         api = SHARED_PORT if self.address is not None else API_PORT
         ports += [(API_PORT, api, node) for node in here if node.control_plane][:1]
         return tuple(
@@ -153,13 +159,17 @@ def planned(site: Site, facts: Mapping[str, HostFacts]) -> ClusterPlan:
         raise ClusterPlanError(
             f"cluster.address is {address}, which {taken[str(address)]} has.",
             "The control planes share one that is nobody's own.",
-            ["choose a free one of the LAN: homewright site set cluster.address …"],
+            [f"choose a free one of {_network(found[0])}: homewright site set cluster.address …"],
         )
     first = next((node for node in found if node.control_plane), found[0])
     ordered = (first, *(node for node in found if node is not first))
     contained = has_instances(site) and place(site, facts).kind == "container"
     version = f"v{site.cluster.version}"
     return ClusterPlan(site.name, version, ordered, pods, services, site.zone, address, contained)
+
+
+def _network(node: Node) -> str:
+    return "the instances' range (homewright plan networks)" if node.entrance else "the LAN"
 
 
 def _nodes(site: Site, facts: Mapping[str, HostFacts]) -> Iterator[Node]:

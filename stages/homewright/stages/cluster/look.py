@@ -180,12 +180,16 @@ def refusals(plan: ClusterPlan, name: str, seen: Seen, owner: str, *, swap_allow
             else [f"where its LXD is: lxc config set {name} security.nesting=true; lxc restart {name}"],
         )
     if seen.swap and not swap_allowed:
+        # A container is shown its server's, and can turn none of it off.
+        contained = plan.contained and plan.node(name).entrance
+        where = plan.node(name).server if contained else name
         yield Refused(
-            f"{name} has swap: {', '.join(seen.swap)}.",
-            "kubelet does not start beside swap: limits of memory would mean nothing.",
+            f"{where} has swap: {', '.join(seen.swap)}.",
+            "kubelet does not start beside swap: limits of memory would mean nothing."
+            + (f" {name} is a container there, which has what its server has." if contained else ""),
             [
-                "turn it off: sudo swapoff -a",
-                "and for good: comment its lines out in /etc/fstab, then: homewright retry",
+                f"turn it off on {where}: sudo swapoff -a",
+                "and for good: comment its lines out in /etc/fstab there, then: homewright retry",
             ],
         )
     if plane and plan.address is not None:
@@ -215,13 +219,12 @@ def refusals(plan: ClusterPlan, name: str, seen: Seen, owner: str, *, swap_allow
 
 def _not_shared(name: str, plan: ClusterPlan, seen: Seen) -> Iterator[Refused]:
     address = plan.address
-    whose = "the LAN" if not plan.node(name).entrance else "the instances' range (homewright plan networks)"
     near = (IPv4Network(to, strict=False) for to, _ in seen.routes if to != "default")
     if address is not None and not any(address in net for net in near):
         yield Refused(
             f"{name} has no network that {address} is in.",
             "The control planes share an address of the network that they are in.",
-            [f"choose a free one of {whose}: homewright site set cluster.address …"],
+            [f"choose a free one of {plan.network}: homewright site set cluster.address …"],
         )
 
 
@@ -234,7 +237,7 @@ def answering(host: Host, plan: ClusterPlan) -> Refused | None:
     return Refused(
         f"Somebody has {plan.address} already: {said[said.index('lladdr') + 1]}.",
         "The address of the cluster's API must be nobody's.",
-        ["choose a free one of the LAN: homewright site set cluster.address …"],
+        [f"choose a free one of {plan.network}: homewright site set cluster.address …"],
     )
 
 
