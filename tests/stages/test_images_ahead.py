@@ -149,3 +149,20 @@ def test_whoever_cancels_does_not_wait_for_images(monkeypatch: pytest.MonkeyPatc
     forming.form(formed.hosts)
     assert "join s2" in formed.done and "pull s2" not in formed.done, "its task is what tells of the cancel"
     formed.held.set()
+
+
+def test_a_pull_that_stalls_keeps_nobody_from_joining(monkeypatch: pytest.MonkeyPatch) -> None:
+    formed = Formed(monkeypatch, s1="absent", s2="absent")
+    stalled = threading.Event()
+
+    def stall(host: Any, plan: ClusterPlan) -> bool:
+        formed.begun.set()
+        stalled.wait(LIMIT_S)
+        formed.done.append(f"pull {host.name}")
+        return False
+
+    monkeypatch.setattr(images, "pull", stall)
+    monkeypatch.setattr(forming, "AHEAD_S", 0.2)
+    forming.form(formed.hosts)
+    assert "join s2" in formed.done and "pull s2" not in formed.done
+    stalled.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -38,6 +39,8 @@ ADMIN = "/etc/kubernetes/admin.conf"
 KUBELET = "/etc/kubernetes/kubelet.conf"
 INIT_S = 900
 JOIN_S = 600
+AHEAD_S = 60
+"""How long nodes may go on pulling once there is a control plane: a registry that stalls keeps none from joining."""
 SIGNED_S = 60
 API_S = 180
 """How long a control plane may take to answer after its start, with its images there."""
@@ -454,7 +457,8 @@ def _images_ahead(hosts: Sequence[Host], first: Host, plan: ClusterPlan) -> Iter
     finally:
         pool.shutdown(wait=False)
     # As in `together`: whoever asks to stop is heard, and need not wait for what is pulled.
-    while wait(pulls, timeout=LOOK_UP_S).not_done and not first.cancel.asked:
+    end = time.monotonic() + AHEAD_S
+    while wait(pulls, timeout=LOOK_UP_S).not_done and not first.cancel.asked and time.monotonic() < end:
         pass
 
 
