@@ -223,7 +223,9 @@ def test_what_the_nodes_are_is_chosen_before_there_is_a_cluster() -> None:
     assert cluster.nodes(None, None, wanted=True) == "servers"
     assert cluster.nodes(None, "instances", wanted=True) == cluster.nodes(LAB, "instances", wanted=True) == "instances"
     there = LAB.model_copy(update={"cluster": True, "nodes": "instances"})
-    assert cluster.nodes(there, None, wanted=False) == "instances"
+    assert cluster.nodes(there, None, wanted=False) == cluster.nodes(there, "instances", wanted=False) == "instances"
+    with pytest.raises(LabError, match="has instances as its nodes, not servers"):
+        cluster.nodes(there, "servers", wanted=False)
     with pytest.raises(LabError, match="has instances as its nodes, not servers"):
         cluster.nodes(there, "servers", wanted=True)
     assert cluster.nodes(there.model_copy(update={"phase": "going up"}), "servers", wanted=True) == "servers"

@@ -55,12 +55,12 @@ IMAGES = (
 def nodes(lab: Record | None, chosen: Nodes | None, *, wanted: bool) -> Nodes:
     """What the nodes are of the cluster that the practice servers have, or are to have where one is `wanted`.
 
-    Raises UsageError where none is, and LabError where there is one of other nodes already.
+    Raises UsageError where neither is so and nodes are chosen, and LabError where there is one of other nodes already.
     """
-    if chosen is not None and not wanted:
+    there = lab.nodes if lab is not None and lab.cluster else None
+    if chosen is not None and not wanted and there is None:
         do = [f"homewright lab up --cluster --nodes {chosen}"]
         raise UsageError("Nodes are a cluster's, and none was asked for.", "", do)
-    there = lab.nodes if lab is not None and lab.cluster else None
     if lab is not None and lab.phase == "up" and there is not None and chosen not in (None, there):
         raise LabError(
             f"The practice servers' cluster has {there} as its nodes, not {chosen}.",
