@@ -144,11 +144,36 @@ def test_a_nodes_programs_are_what_it_was_prepared_with(
     monkeypatch.setattr(forming, "owner", lambda host: "attic/1")
     kept = {kubeconfig.SECRET: "a kubeconfig"} if joins else {}
     host = SimpleNamespace(
-        name="s1", site=SITE, secrets=kept, run=lambda ask: SimpleNamespace(stdout=WHOLE + said), capture={}
-    )
+        name="s1", site=SITE, secrets=kept, run=lambda ask: SimpleNamespace(stdout=WHOLE + said), capture={},
+        through=None,
+    )  # fmt: skip
     proof = runpy.run_path(str(STEPS / "18_nodes.py"))["verify"](host)
     assert words in proof.reason
     assert proof.verdict is (Verdict.BROKEN if "not v" in words else Verdict.PROVED)
+
+
+@pytest.mark.parametrize(
+    ("has", "verdict"), [("524288", Verdict.PROVED), ("65536", Verdict.BROKEN), ("", Verdict.BROKEN)]
+)
+def test_the_limits_of_a_virtual_machines_kernel_are_in_effect(
+    monkeypatch: pytest.MonkeyPatch, has: str, verdict: Verdict
+) -> None:
+    monkeypatch.setattr(nodes, "files", lambda host: {})
+    monkeypatch.setattr(nodes, "shares", lambda host: False)
+    monkeypatch.setattr(nodes, "limits", lambda host: {"fs.aio-max-nr": 524288})
+    monkeypatch.setattr(forming, "owner", lambda host: "attic/1")
+    asked: list[str] = []
+    said = WHOLE + f"kubeadm v{NEW}\nkubelet v{NEW}\nkept {NEW}\nfs.aio-max-nr {has}\n"
+
+    def run(ask: str) -> SimpleNamespace:
+        asked.append(ask)
+        return SimpleNamespace(stdout=said)
+
+    host = SimpleNamespace(name="s1", site=SITE, secrets={}, run=run, capture={})
+    proof = runpy.run_path(str(STEPS / "18_nodes.py"))["verify"](host)
+    assert proof.verdict is verdict, proof.reason
+    assert verdict is Verdict.PROVED or f"fs.aio-max-nr on s1 is {has or 'not known'}, not 524288" in proof.reason
+    assert 'echo "fs.aio-max-nr $(cat /proc/sys/fs/aio-max-nr)"' in asked[0]
 
 
 @pytest.fixture
