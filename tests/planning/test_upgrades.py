@@ -70,8 +70,8 @@ def of(version: str | None) -> Plan:
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("1.35.4", None, "upgraded from Kubernetes 1.35.4 to 1.36.3"),
-        ("1.35.4", "1.36.1", "upgraded from Kubernetes 1.35.4 to 1.36.1"),
+        ("1.35.4", None, "upgraded to Kubernetes 1.36.3 (the answer was 1.35.4)"),
+        ("1.35.4", "1.36.1", "upgraded to Kubernetes 1.36.1 (the answer was 1.35.4)"),
         (None, "1.35.4", "no way from 1.36.3 back to 1.35.4: apply refuses that"),
         ("1.34.4", "1.36.3", "a minor version would be left out: apply refuses that"),
         ("1.35.4", "1.35.4", ""),

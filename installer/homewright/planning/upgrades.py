@@ -91,9 +91,10 @@ def sentences(before: str | None, after: str | None) -> Iterator[str]:
     match way([old], new):
         case Way.PATCH | Way.MINOR:
             yield (
-                f"The cluster is upgraded from Kubernetes {old} to {new}, server by server: etcd is saved, the control "
-                "plane goes first, and each node is emptied, gets its new kubelet and takes pods again; some minutes "
-                "for each. A single control plane's API is away for moments, and there is no way back."
+                # What it runs is seen on its nodes, by the step; an answer that was refused may stand in between.
+                f"The cluster is upgraded to Kubernetes {new} (the answer was {old}), server by server: etcd is saved, "
+                "the control plane goes first, and each node is emptied, gets its new kubelet and takes pods again; "
+                "some minutes for each. A single control plane's API is away for moments, and there is no way back."
             )
         case Way.SKIPS:
             yield f"From Kubernetes {old} to {new} a minor version would be left out: apply refuses that."
