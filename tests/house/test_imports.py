@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -86,11 +88,35 @@ def test_whoever_reads_the_last_checks_loads_nothing_that_checks() -> None:
     assert not modules & {"paramiko", "homewright.checks.running", "homewright.discovery.parsing"}
 
 
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what is before its last dot is none with modules in it
+        return False
+
+
+def named_within(module: str) -> set[str]:
+    """The modules that functions of a module import when they are called."""
+    found = importlib.util.find_spec(module)
+    assert found is not None and found.origin is not None
+    named = set[str]()
+    for function in ast.walk(ast.parse(Path(found.origin).read_text())):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import):
+                    named |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    named |= {node.module, *filter(_is_module, (f"{node.module}.{alias.name}" for alias in node.names))}
+    return named
+
+
 @pytest.mark.parametrize("verb", ["resume", "retry", "attach", "apply", "verify"])
 def test_whoever_starts_and_watches_an_engine_loads_none_of_what_it_works_with(verb: str) -> None:
     """SSH and asyncio were a third of what `resume` loaded, while its engine and the servers needed the machine."""
-    rooms = f"homewright.cli.{verb}, homewright.engine.remains, homewright.engine.client, homewright.planning"
-    modules = loaded(f"import {rooms}, sys; print(*sys.modules)")
+    named = named_within(f"homewright.cli.{verb}") | named_within("homewright.cli.runs")
+    assert "homewright.engine.documents" in named
+    rooms = ["homewright.engine.remains", "homewright.engine.client", "homewright.planning", *sorted(named)]
+    modules = loaded(f"import homewright.cli.{verb}, {', '.join(rooms)}, sys; print(*sys.modules)")
     assert "homewright.engine.launch" in modules
     assert not modules & {"paramiko", "asyncio", "homewright.engine.fence"}
 

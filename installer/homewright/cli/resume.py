@@ -16,7 +16,7 @@ from homewright.engine.client import Presence
 from homewright.engine.events import Kind
 from homewright.engine.follow import follow
 from homewright.engine.journal import Reader
-from homewright.engine.states import Action, State, Verdict
+from homewright.engine.states import PAUSED, Action, State, Verdict
 from homewright.errors import Cancelled, HomewrightError, UsageError, addressed
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ def run(args: argparse.Namespace, output: Output) -> int:
 def prove(args: argparse.Namespace, output: Output) -> int:
     """Prove what the last run has done and say where it stands then; 0 where all of it was proved."""
     from homewright.engine import remains
-    from homewright.engine.schedule import PAUSED
 
     file, _, state = runs.place(args)
     reader = Reader(state)

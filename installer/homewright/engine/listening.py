@@ -1,5 +1,5 @@
 """Where a running engine listens, for both sides of its control socket. No asyncio here: every verb that watches or
-tells an engine would load it, a third of what such a verb needs."""
+tells an engine would load it, and needs it for nothing."""
 
 from __future__ import annotations
 

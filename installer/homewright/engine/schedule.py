@@ -24,15 +24,13 @@ from homewright.engine.launch import RunRequest
 from homewright.engine.order import Turn, beginnings, left_s, turns, working
 from homewright.engine.past import Past
 from homewright.engine.progress import ALMOST, Portion, progress
-from homewright.engine.states import Action, State, Verdict
+from homewright.engine.states import PAUSED, Action, State, Verdict
 from homewright.engine.step import StepEnd, StepWork
 from homewright.errors import HomewrightError
 from homewright.planning import Plan, PlanStep
 
 FLUSH_S = 0.1
 PROGRESS_S = 2.0
-PAUSED = "Paused"
-"""How the reason of a run begins that is paused."""
 SATISFIED = (State.SUCCEEDED, State.SKIPPED, State.ROLLED_BACK)
 NEVER_BEGUN = "No apply has ever begun it from here."
 TAKEN_BACK = "It was taken back before, and nothing has begun it since."

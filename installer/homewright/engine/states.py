@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+PAUSED = "Paused"
+"""How the reason of a run begins that is paused."""
+
 
 class State(StrEnum):
     PENDING = "pending"

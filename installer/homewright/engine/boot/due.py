@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from homewright.engine.journal.records import RunRecord
-from homewright.engine.schedule import PAUSED
-from homewright.engine.states import Action, State
+from homewright.engine.states import PAUSED, Action, State
 
 
 @dataclass(frozen=True, slots=True)
