@@ -14,5 +14,9 @@ class RowsInTurn(LoadGroupScheduling):
 
     def _reschedule(self, node: WorkerController) -> None:
         # A worker begins a test once it knows the one that comes after it: with one left it needs another.
-        if not self.workqueue or self._pending_of(self.assigned_work[node]) <= 1:
+        # A row may have nothing left to do: of a worker that died, those that it had ended come back too. One more call
+        # gives one more row, and none would come for a worker that has nothing to tell.
+        while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) <= 1:
+            super()._reschedule(node)
+        if not self.workqueue:
             super()._reschedule(node)
