@@ -28,6 +28,9 @@ from homewright.site.paths import StateFolder
 SLOTS = 8
 """Test runs that may go on at the same time on one machine."""
 
+TOLD_S = 30
+"""How long each server may take to tell how it is."""
+
 MAKES_OWN = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "PYTHONWARNINGS", "YES")
 MAKE_TRY = ["make", "--silent", "-C", str(Path(__file__).parents[1]), "try"]
 
@@ -158,16 +161,21 @@ class Lab:
         text.check_returncode()
         return text
 
-    def on(self, server: str, script: str, stdin: bytes = b"") -> str:
-        """Standard output of a script on a server, as root there, past SSH."""
+    def on(self, server: str, script: str, stdin: bytes = b"", wait_s: int = recorded_exec.WAIT_S) -> str:
+        """Standard output of a script on a server, as root there, past SSH.
+
+        Raises CalledProcessError where it fails, is not carried out or (without `stdin`) has not ended after `wait_s`.
+        """
         words = ["sh", "-c", script]
         if stdin:
             return self.lxc("exec", server, "--", *words, stdin=stdin).stdout
         if os.geteuid() == 0:
-            done = recorded_exec.execute(self.socket(), server, words)
+            done = recorded_exec.execute(self.socket(), server, words, wait_s)
         else:
-            command = as_root([sys.executable, recorded_exec.__file__, self.socket(), server, *words])
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+            command = as_root([sys.executable, recorded_exec.__file__, self.socket(), server, str(wait_s), *words])
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=wait_s + 60
+            )
         done.check_returncode()
         return done.stdout
 
@@ -212,12 +220,17 @@ class Lab:
 
     def told(self) -> str:
         """How the servers are, for whoever reads of a failed test after they have gone; never raises."""
-        parts = []
         try:
-            parts.extend(f"-- {name}\n{self.on(name, f'exec 2>&1; {_HOW_IT_IS}:')}" for name in self.servers)
-        except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
-            parts.append(f"-- nothing more can be told: {error}")
-        return "\n".join(parts)
+            names = self.servers
+        except Exception as error:  # whatever it is, it must not hide what failed
+            return f"-- nothing can be told: {error}"
+        return "\n".join(f"-- {name}\n{self._told_of(name)}" for name in names)
+
+    def _told_of(self, server: str) -> str:
+        try:
+            return self.on(server, f"exec 2>&1; {_HOW_IT_IS}:", wait_s=TOLD_S)
+        except Exception as error:  # this one is down, perhaps; the others are told of all the same
+            return f"nothing can be told: {getattr(error, 'stderr', None) or error}"
 
     @property
     def is_trusted(self) -> bool:
