@@ -19,6 +19,7 @@ from homewright.engine.runners.guard import FENCE_FILE
 from homewright.engine.states import State
 
 from .bench import SLOW, TICKS, Bench
+from .conftest import wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -149,6 +150,8 @@ def test_ctrl_c_leaves_the_run_alone_and_a_shutdown_interrupts_it(bench: Bench) 
         holder = lock.holder(bench.state)
         assert holder is not None and holder.run == run
         os.kill(holder.pid, signal.SIGTERM)
+        # A step that ends before the engine has seen it has succeeded, and the next one begins.
+        wait_for(lambda: any(e.text.startswith("asked to stop") for e in bench.events(run)), "the engine's stopping")
     assert bench.end_of(run) is State.INTERRUPTED
     states = {record.step: record.state for record in bench.reader.steps(run) if not record.host}
     assert states == {"90/10": State.INTERRUPTED, "90/20": State.PENDING}

@@ -117,18 +117,19 @@ def test_other_words_in_the_frame_bring_no_line_along(writer: Writer) -> None:
         app.pane.refresh()
         await painted(app, pilot)
         whole = app.sent.bytes - before
-        for title, subtitle in (
-            ("whole run", "following"),
-            (None, ""),
-            ("00/20 · 世界", "no output for 5 s"),
-            ("", None),
+        for title, subtitle, top, bottom, gone in (
+            ("whole run", "following", "whole run", "following", "00/20"),
+            (None, "", "whole run", "", "following"),
+            ("00/20 · 世界", "no output for 5 s", "00/20 · 世界", "no output for 5 s", "whole run"),
+            ("", None, "", "no output for 5 s", "00/20"),
         ):
             before = app.sent.bytes
             entitle(app.pane, title, subtitle)
             await painted(app, pilot)
             assert app.sent.bytes - before < whole / 3, "more than the rows of the frame"
             shown = ["".join(character for character, _ in app.sent.rows[y]) for y in (0, -1)]
-            assert (title or "") in shown[0] and (subtitle or "") in shown[1]
+            assert top in shown[0] and bottom in shown[1]
+            assert gone not in "".join(shown)
 
     showing(flow)
 
