@@ -114,7 +114,7 @@ def test_a_server_leaves_with_its_instance_moved() -> None:
     before = site(3, workspaces={"master": "s3"}, gpus=[{"host": "s3", "address": "0000:01:00.0", "use": "desktop"}])
     there = named(before, FACTS)
     fates = Fates({"s3-node": "s1"})
-    after = left(before, without_server(before, FACTS, "s3", fates, applied=True, lost=False))
+    after = left(before, without_server(before, FACTS, "s3", fates, applied=True, lost=False, formed=False))
     assert [one.name for one in after.servers] == ["s1", "s2"] and after.gpus == () and after.workspaces.master is None
     assert [(one.name, one.lost) for one in after.leaving] == [("s3", False)]
     assert after.instances.nodes is not None
@@ -125,19 +125,19 @@ def test_a_server_leaves_with_its_instance_moved() -> None:
     assert [one.name for one in back.servers] == ["s1", "s2", "s3"] and back.leaving == ()
 
 
-@pytest.mark.parametrize(("lost", "gone"), [(False, ("s2-node",)), (True, ())])
-def test_a_server_leaves_and_its_instance_goes(lost: bool, gone: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_server_leaves_and_its_instance_goes(lost: bool) -> None:
     before = site(3)
-    changes = without_server(before, FACTS, "s2", Fates({}, ["s2-node"]), applied=True, lost=lost)
+    changes = without_server(before, FACTS, "s2", Fates({}, ["s2-node"]), applied=True, lost=lost, formed=False)
     after = left(before, changes)
-    assert after.instances.gone == gone and after.instances.nodes is not None
+    assert after.instances.gone == ("s2-node",) and after.instances.nodes is not None
     assert [one.name for one in after.instances.nodes] == ["s1-node", "s3-node"]
     assert after.leaving[0].lost is lost
 
 
 def test_a_server_that_nothing_was_put_on_just_leaves() -> None:
     before = site(3)
-    after = left(before, without_server(before, FACTS, "s3", Fates({}), applied=False, lost=False))
+    after = left(before, without_server(before, FACTS, "s3", Fates({}), applied=False, lost=False, formed=False))
     assert len(after.servers) == 2 and after.leaving == () and after.instances.nodes is None
 
 
@@ -152,23 +152,56 @@ def test_a_server_that_nothing_was_put_on_just_leaves() -> None:
 )
 def test_what_becomes_of_its_instances_has_to_be_said(fates: Fates, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
-        without_server(site(3), FACTS, "s3", fates, applied=True, lost=False)
+        without_server(site(3), FACTS, "s3", fates, applied=True, lost=False, formed=False)
     assert caught.value.do and "--lost" not in " ".join(caught.value.do)
 
 
 def test_how_it_leaves_stays_in_what_is_advised() -> None:
     with pytest.raises(UsageError, match="What becomes of s3-node") as caught:
-        without_server(site(3), FACTS, "s3", Fates({}), applied=True, lost=True)
+        without_server(site(3), FACTS, "s3", Fates({}), applied=True, lost=True, formed=False)
     assert all("remove-server s3 --lost --" in one for one in caught.value.do)
 
 
 def test_an_instance_is_taken_away_and_the_others_keep_their_addresses() -> None:
     before = site(3)
-    after = left(before, without_instance(before, FACTS, "s1-node"))
+    after = left(before, without_instance(before, FACTS, "s1-node", formed=False))
     assert after.instances.gone == ("s1-node",)
     assert [one.address for one in after.instances.nodes or ()] == [one.address for one in named(before, FACTS)[1:]]
     with pytest.raises(UsageError, match="already"):
-        without_instance(after, FACTS, "s1-node")
+        without_instance(after, FACTS, "s1-node", formed=False)
+
+
+def with_cluster(count: int, **more: Any) -> Site:
+    return site(count, platform={"cluster": "kubeadm", "nodes": "instances"}, **more)
+
+
+SHARED: dict[str, Any] = {"cluster": {"address": "10.100.0.200"}}
+
+
+@pytest.mark.parametrize(
+    ("count", "answers", "going", "last"),
+    [(3, {}, ["s1-node"], True), (2, SHARED, ["s1-node"], True), (3, SHARED, ["s2-node", "s3-node", "s1-node"], True),
+     (3, {}, ["s3-node", "s2-node"], False)],
+)  # fmt: skip
+def test_the_last_control_plane_is_not_taken_away_while_its_cluster_is_there(
+    count: int, answers: dict[str, Any], going: list[str], last: bool
+) -> None:
+    now, facts = with_cluster(count, **answers), hosts(count)
+    for name in going[: len(going) - last]:
+        now = left(now, without_instance(now, facts, name, formed=True))
+    if last:
+        with pytest.raises(UsageError, match="s1-node is the cluster's only control plane"):
+            without_instance(now, facts, "s1-node", formed=True)
+        assert "s1-node" in without_instance(now, facts, "s1-node", formed=False)["instances.gone"]
+
+
+@pytest.mark.parametrize("answers", [{}, SHARED])
+def test_a_server_does_not_take_the_last_control_plane_with_it(answers: dict[str, Any]) -> None:
+    now, facts, gone = with_cluster(2, **answers), hosts(2), Fates({}, ["s1-node"])
+    with pytest.raises(UsageError, match="s1 has the cluster's only control plane, s1-node"):
+        without_server(now, facts, "s1", gone, applied=True, lost=False, formed=True)
+    assert without_server(now, facts, "s1", Fates({"s1-node": "s2"}), applied=True, lost=False, formed=True)
+    assert without_server(now, facts, "s1", gone, applied=True, lost=True, formed=True)
 
 
 @pytest.mark.parametrize(

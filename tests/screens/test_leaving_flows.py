@@ -12,13 +12,17 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from homewright.access import engine_key, key_change
+from homewright.cluster import SECRET
 from homewright.engine import launch
 from homewright.engine.journal.writer import Writer
 from homewright.engine.states import Action, State
+from homewright.planning.cluster import planned
+from homewright.planning.known import known_facts
 from homewright.screens.widgets.field import Field
 from homewright.site import files
 from homewright.site.models import Leaving
 from homewright.site.paths import StateFolder
+from homewright.site.secrets import Secrets
 
 SIZE = (80, 24)
 
@@ -84,6 +88,27 @@ def test_a_server_leaves_with_its_instance_moved_or_lost(make_app: Make) -> None
     assert [(one.name, one.lost) for one in site.leaving] == [("maple", False), ("cedar", False)]
     assert site.instances.gone == ("cedar-node",) and site.instances.nodes is not None
     assert {one.name: one.host for one in site.instances.nodes} == {"birch-node": "birch", "maple-node": "birch"}
+
+
+def test_a_server_does_not_take_the_only_control_plane_with_it(make_app: Make) -> None:
+    file, state = lay_out("attic")
+    record(state)
+    files.update(file, {"platform.cluster": "kubeadm", "platform.nodes": "instances"})
+    Secrets(state.secrets).set(SECRET, "of the cluster that is there")
+    first = planned(files.load(file), known_facts(files.load(file), state)).first
+    row = [one.name for one in files.load(file).servers].index(first.server)
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("servers", ("maple",), *["down"] * row, "D", (f"{first.server} leaves the site",), file=file)(pilot)
+        field(pilot, "to-0").control_widget.focus()
+        await pilot.press("left")
+        await until(pilot, shows(pilot, "is taken away", "nothing else is a copy"))
+        field(pilot, "name").query_one(Input).value = first.server
+        await pilot.press("ctrl+s")
+        await until(pilot, shows(pilot, f"{first.server} has the cluster's only control plane, {first.name}"))
+
+    drive(make_app(), SIZE, flow)
+    assert files.load(file).leaving == () and files.load(file).instances.gone == ()
 
 
 def leaving_site(*, begun: bool = True) -> tuple[Path, StateFolder]:

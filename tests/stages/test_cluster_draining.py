@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -179,3 +180,27 @@ def test_a_cordoned_node_takes_no_pods(
     proof = seen(SimpleNamespace(name="s3", site=None), Api(cordoned=cordoned))
     assert proof.verdict is verdict
     assert ("is cordoned" in proof.reason) is bool(cordoned)
+
+
+@pytest.mark.parametrize("address", [None, "10.0.0.9"])
+def test_the_cluster_forgets_nodes_that_went_while_it_was_away(
+    monkeypatch: pytest.MonkeyPatch, address: str | None
+) -> None:
+    there = {"/api/v1/nodes/n1", "/api/v1/nodes/n2", "/api/v1/nodes/n3"}
+    api = SimpleNamespace(
+        find=lambda path: {} if path in there else None, delete=lambda path: there.remove(path) or True
+    )
+    plan = SimpleNamespace(address=address, first=SimpleNamespace(name="n1"), nodes=[SimpleNamespace(name="n1")])
+    monkeypatch.setattr(forming, "connect", lambda host: _Connected(api))
+    monkeypatch.setattr(forming, "plan_of", lambda host: plan)
+    tasks: list[Any] = []
+
+    def task(name: str) -> Any:
+        tasks.append(SimpleNamespace(changed=False))
+        return nullcontext(tasks[-1])
+
+    host: Any = SimpleNamespace(name="n1", peers=(), say=lambda text: None, task=task)
+    departing.forget_nodes([host], ["n3", "n4", "n1"])
+    assert there == {"/api/v1/nodes/n1", "/api/v1/nodes/n2"}, "one that is planned again stays, and so do others"
+    departing.forget_nodes([host], ["n3"])
+    assert [one.changed for one in tasks] == [True, False]

@@ -38,7 +38,7 @@ def remove_server(path: Path, args: argparse.Namespace, output: Output) -> int:
     from homewright.cluster.kubeconfig import SECRET
     from homewright.engine import departure
     from homewright.planning.known import known_facts
-    from homewright.planning.leaving import require_control_plane, without_server
+    from homewright.planning.leaving import without_server
     from homewright.site import files
     from homewright.site.paths import StateFolder
     from homewright.site.secrets import Secrets
@@ -52,9 +52,8 @@ def remove_server(path: Path, args: argparse.Namespace, output: Output) -> int:
     facts = known_facts(site, state)
     applied = bool(state.journal.exists() and departure.begun_on(state, name))
     fates = _fates(args)
-    if applied and not args.lost and SECRET in Secrets(state.secrets).names():
-        require_control_plane(site, facts, name, fates.moved)
-    changes = without_server(site, facts, name, fates, applied=applied, lost=args.lost)
+    formed = SECRET in Secrets(state.secrets).names()
+    changes = without_server(site, facts, name, fates, applied=applied, lost=args.lost, formed=formed)
     if applied:
         _agree(name, site, fates, args.lost, args, output)
     after = files.update(path, changes, since=site)
@@ -78,7 +77,7 @@ def remove_server(path: Path, args: argparse.Namespace, output: Output) -> int:
 def remove_instance(path: Path, args: argparse.Namespace, output: Output) -> int:
     from homewright.cluster.kubeconfig import SECRET
     from homewright.planning.known import known_facts
-    from homewright.planning.leaving import require_control_plane, without_instance
+    from homewright.planning.leaving import without_instance
     from homewright.site import files
     from homewright.site.paths import StateFolder
     from homewright.site.secrets import Secrets
@@ -86,9 +85,7 @@ def remove_instance(path: Path, args: argparse.Namespace, output: Output) -> int
     site, name = files.load(path), args.instance
     state = StateFolder.of(site.name, args.state, path)
     facts = known_facts(site, state)
-    if SECRET in Secrets(state.secrets).names():
-        require_control_plane(site, facts, name)
-    changes = without_instance(site, facts, name)
+    changes = without_instance(site, facts, name, formed=SECRET in Secrets(state.secrets).names())
     output.line(f"{name} is taken away with all that is in it: nothing else is a copy of that.")
     _typed(name, args.take_away == name, f"homewright site remove-instance {name} --take-away {name}")
     files.update(path, changes, since=site)

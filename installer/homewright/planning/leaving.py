@@ -9,6 +9,7 @@ from typing import Any
 from homewright.discovery.facts import HostFacts
 from homewright.errors import UsageError
 from homewright.planning import platform
+from homewright.planning.answers import has_instances
 from homewright.planning.cluster import ClusterPlanError, planned
 from homewright.planning.instances import place
 from homewright.site.answers import Instance
@@ -32,13 +33,16 @@ def named(site: Site, facts: Mapping[str, HostFacts]) -> tuple[Instance, ...]:
 
 
 def without_server(
-    site: Site, facts: Mapping[str, HostFacts], name: str, fates: Fates, *, applied: bool, lost: bool
+    site: Site, facts: Mapping[str, HostFacts], name: str, fates: Fates, *, applied: bool, lost: bool, formed: bool
 ) -> dict[str, Any]:
     """The changes of answers by which a server leaves the site, for `files.update`.
 
-    `applied` says that something was put on it. Raises UsageError where something is not said that must be.
+    `applied` says that something was put on it, `formed` that the site's cluster is there. Raises UsageError where
+    something is not said that must be, and where the cluster's control planes would all go with it.
     """
     server = site.server(name)
+    if applied and formed and not lost:
+        _require_control_plane(site, facts, name, fates.moved)
     changes: dict[str, Any] = {}
     nodes = named(site, facts)
     mine = [node.name for node in nodes if node.host == name]
@@ -52,8 +56,8 @@ def without_server(
             if node.name not in mine or node.name in fates.moved
         ]
         changes["instances.nodes"] = kept
-    # What a lost server had is lost with it; an instance that goes elsewhere is made anew there.
-    gone = [one for one in mine if one in fates.gone] if applied and not lost else []
+    # Of a lost server they are lost with it, and named all the same: the cluster forgets the nodes that they were.
+    gone = [one for one in mine if one in fates.gone] if applied else []
     if gone:
         changes["instances.gone"] = list(dict.fromkeys((*site.instances.gone, *gone)))
     away = {one for one in mine if one not in fates.moved}
@@ -66,34 +70,42 @@ def without_server(
     return changes
 
 
-def require_control_plane(site: Site, facts: Mapping[str, HostFacts], name: str, moved: Collection[str] = ()) -> None:
+def _require_control_plane(site: Site, facts: Mapping[str, HostFacts], name: str, moved: Collection[str] = ()) -> None:
     """The site's cluster, which is there, goes on without this server or instance; instances that are `moved` go on
-    elsewhere. Raises UsageError for its only control plane."""
-    if site.platform.cluster != "kubeadm" or site.cluster.address is not None:
-        return  # with an address to share there may be more of them than are planned: the roll-back looks
+    elsewhere. Raises UsageError where all its control planes would go."""
+    if site.platform.cluster != "kubeadm" or (site.cluster.address is not None and not has_instances(site)):
+        return  # servers with an address to share may be more of them than are planned: the roll-back looks
     try:
-        first = planned(site, facts).first
+        planes = planned(site, facts).planes
     except ClusterPlanError:
         return
-    if name in (first.server, first.name) and first.name not in moved:
+    going = [one.name for one in planes if name in (one.server, one.name) and one.name not in moved]
+    if len(going) < len(planes):
+        return
+    do = ["take the whole cluster back first: homewright rollback 40/core/cluster"]
+    if going == [name] and planes[0].server != name:
         what = f"{name} is the cluster's only control plane"
-        do = ["take the whole cluster back first: homewright rollback 40/core/cluster"]
-        if name == first.server:
-            what = f"{name} has the cluster's only control plane, {first.name}"
-            do.append(f"or, where {name} does not come back: homewright site remove-server {name} --lost")
-        raise UsageError(
-            f"{what}: all that is in the cluster would go with it.",
-            "The others cannot take its place without an address that the control planes share.",
-            do,
-        )
+    else:
+        what = f"{name} has the cluster's only control plane{'s' if len(going) > 1 else ''}, {', '.join(going)}"
+        do.append(f"or, where {name} does not come back: homewright site remove-server {name} --lost")
+    why = "No other node is a control plane, and none of them becomes one."
+    if site.cluster.address is None:
+        why = "The others cannot take its place without an address that the control planes share."
+    raise UsageError(f"{what}: all that is in the cluster would go with it.", why, do)
 
 
-def without_instance(site: Site, facts: Mapping[str, HostFacts], name: str) -> dict[str, Any]:
-    """The changes by which an instance is taken away with all that is in it. Raises UsageError where there is none."""
+def without_instance(site: Site, facts: Mapping[str, HostFacts], name: str, *, formed: bool) -> dict[str, Any]:
+    """The changes by which an instance is taken away with all that is in it.
+
+    `formed` says that the site's cluster is there. Raises UsageError where it is named as gone already, and where it is
+    the cluster's last control plane.
+    """
     nodes = named(site, facts)
     known = {node.name for node in nodes}
     if name in site.instances.gone:
         raise UsageError(f"{name} is named as gone already.", "", ["homewright plan"])
+    if formed:
+        _require_control_plane(site, facts, name)
     changes: dict[str, Any] = {"instances.gone": [*site.instances.gone, name]}
     if name in known:
         changes["instances.nodes"] = [node for node in nodes if node.name != name]

@@ -304,9 +304,14 @@ homewright site set instances.nodes '[…]', or instances.nodes.NAME.cpu 8
 
     def _take_away(self, known: Known, node: Instance) -> None:
         """One that was made goes with all that is in it, so its name has to be typed."""
+        from homewright.errors import UsageError
         from homewright.screens.ask import AskBox
 
-        changes = self.home.services.without_instance(known, node.name)
+        try:
+            changes = self.home.services.without_instance(known, node.name)
+        except UsageError as error:
+            self.problem(error)
+            return
 
         def answer(yes: bool | None) -> None:
             if yes:

@@ -37,6 +37,13 @@ class Known:
     there: tuple[Instance, ...] = ()
     """The instances that were made."""
 
+    @property
+    def formed(self) -> bool:
+        """Whether the cluster is there that the site makes: its kubeconfig is kept."""
+        from homewright.cluster import SECRET
+
+        return SECRET in self.secrets
+
     def on(self, site: Site) -> Known:
         """The same with other answers."""
         return replace(self, site=site)
@@ -96,10 +103,10 @@ class PlanningServices:
         return files.changed(site, _unset(changes))
 
     def without_instance(self, known: Known, name: str) -> Mapping[str, Any]:
-        """The answers by which an instance that was made is taken away with all that is in it."""
+        """The answers by which an instance that was made is taken away with all that is in it. Raises UsageError."""
         from homewright.planning.leaving import without_instance
 
-        return without_instance(known.site, known.facts, name)
+        return without_instance(known.site, known.facts, name, formed=known.formed)
 
     def instances_on(self, known: Known, state: StateFolder, server: str) -> Sequence[str] | None:
         """The instances of a server that something was put on; None where nothing was. Raises StateError."""
@@ -116,7 +123,9 @@ class PlanningServices:
         from homewright.site import files
 
         fates = Fates(how.moved, how.gone)
-        changes = without_server(known.site, known.facts, server, fates, applied=True, lost=how.lost)
+        changes = without_server(
+            known.site, known.facts, server, fates, applied=True, lost=how.lost, formed=known.formed
+        )
         return files.update(file, changes, since=known.site)
 
     def departing(self, site: Site, state: StateFolder) -> tuple[Departing, ...]:

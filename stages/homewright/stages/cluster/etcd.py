@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from typing import Protocol
 
+from homewright.access.remote import Completed
 from homewright.cluster import snapshots
 from homewright.engine.runners.host import Host
 from homewright.stages.cluster import documents
@@ -58,7 +60,17 @@ echo $name
 """
 
 
-def members(host: Host) -> dict[str, str]:
+class Asked(Protocol):
+    """Where etcd runs and is asked: a host, or an instance that no step works on."""
+
+    def run(self, command: str, *, timeout: float | None = ..., check: bool = ...) -> Completed:
+        """A command as root, `timeout` in seconds. Raises CommandFailed and what says that it cannot be reached."""
+
+    def say(self, text: str) -> None:
+        """Tell something in the step's log."""
+
+
+def members(host: Asked) -> dict[str, str]:
     """etcd's members as this one knows them: their numbers, as etcd writes them, by name. Raises CommandFailed."""
     found = json.loads(host.run(f"{_IN_ETCD}ask member list -w json").stdout)
     return {one.get("name", ""): f"{one['ID']:x}" for one in found["members"]}
@@ -76,7 +88,7 @@ def unwell(host: Host) -> str:
     return f"etcd on {host.name} has raised an alarm: {alarms[0].strip()}" if alarms else ""
 
 
-def remove(host: Host, name: str) -> bool:
+def remove(host: Asked, name: str) -> bool:
     """Have etcd forget a member, by another one; whether it knew it. Raises CommandFailed."""
     number = members(host).get(name)
     if number is None:
@@ -92,7 +104,7 @@ def is_saved(host: Host, now: datetime) -> bool:
     return any(-_AHEAD <= age < timedelta(hours=DUE_HOURS) for age in ages)
 
 
-def snapshot(host: Host) -> str:
+def snapshot(host: Asked) -> str:
     """Save what is in etcd, checked, on this control plane; the file's path. Raises CommandFailed."""
     path = host.run(_SAVE, timeout=120).stdout.split()[-1]
     host.say(f"what is in etcd is saved: {path}")

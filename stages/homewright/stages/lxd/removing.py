@@ -10,22 +10,39 @@ from homewright.engine.runners.host import Host
 from homewright.errors import HomewrightError
 from homewright.lxd.client import Lxd
 from homewright.planning.hosts import SSH_PORT
-from homewright.stages.cluster import departing
-from homewright.stages.lxd import instances, moving, texts
+from homewright.stages.cluster import departing, etcd
+from homewright.stages.lxd import instances, majority, moving, texts
 
 
 def take_away(lxd: Lxd, host: Host, gone: Sequence[str], owner: str) -> None:
-    """Remove the instances of ours that the site names as gone; of the others that are in no plan it is told."""
+    """Remove the instances of ours that the site names as gone; of the others that are in no plan it is told.
+
+    Raises Refused, before any is touched, where the cluster's control planes that stay could not go on.
+    """
     planned = {one.node.name for one in instances.all_planned(host)}
+    going: list[tuple[str, Mapping[str, Any]]] = []
+    there: list[Mapping[str, Any]] = []
     for found in lxd.get("instances", recursion=1):
         name = _known_as(found, owner)
-        if not instances.is_ours(found, owner) or name in planned:
+        if not instances.is_ours(found, owner):
             continue
-        if name not in gone:
+        if name in planned or name not in gone:
+            there.append(found)
+        else:
+            going.append((name, found))
+        if name not in planned and name not in gone:
             host.say(f"{name} on {found['location']} is in no plan and stays: homewright site remove-instance {name}")
-            continue
+    if not going:
+        return
+    stays = majority.staying(lxd, host, there, going)
+    # Those that went before etcd was told count in its majority still.
+    if stays is not None and (left := stays.loses - {name for name, _ in going}):
+        with host.task("Members of etcd") as task:
+            etcd.snapshot(stays.by)
+            task.changed = sum(etcd.remove(stays.by, name) for name in sorted(left)) > 0
+    for name, found in going:
         with host.task(f"No {found['name']}") as task:
-            departing.let_go(host, name)
+            departing.let_go(host, name, stays.lets_go(name) if stays is not None else None)
             _forget(lxd, host, found, name)
             task.changed = True
 

@@ -14,5 +14,7 @@ def run_all(hosts: Sequence[Host]) -> None:
     # A retry is of those alone that failed: what all of them have come to the end of is not begun again.
     if wanted is not None and not restoring.is_over((*hosts, *hosts[0].peers), wanted):
         restoring.restore(hosts, wanted)
-    departing.forget(hosts, hosts[0].site.instances.gone)
+    gone = hosts[0].site.instances.gone
+    departing.forget(hosts, gone)
     forming.form(hosts)
+    departing.forget_nodes(hosts, gone)
