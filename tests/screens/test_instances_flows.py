@@ -11,7 +11,9 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from homewright.catalogue import load, shipped
+from homewright.cluster import SECRET
 from homewright.planning import Plan, kept, plan
+from homewright.planning.cluster import planned
 from homewright.planning.known import known_facts
 from homewright.screens.widgets.capacity import bar, legend
 from homewright.screens.widgets.field import Field
@@ -19,6 +21,7 @@ from homewright.screens.widgets.table import Table
 from homewright.site import files
 from homewright.site.answers import Instance
 from homewright.site.paths import StateFolder
+from homewright.site.secrets import Secrets
 
 SIZE = (80, 24)
 
@@ -229,6 +232,29 @@ def test_one_that_was_made_is_taken_away_by_its_name_and_the_others_stay_as_they
     assert {one.name: one.address for one in instances.nodes} == {
         name: address for name, address in before.items() if name != "birch-node"
     }
+
+
+def with_cluster(file: Path, state: StateFolder) -> str:
+    """The site as if its cluster were there; the name of its control plane."""
+    files.update(file, {"platform.cluster": "kubeadm", "platform.nodes": "instances"})
+    Secrets(state.secrets).set(SECRET, "of the cluster that is there")
+    return planned(files.load(file), known_facts(files.load(file), state)).first.name
+
+
+def test_the_only_control_plane_is_not_taken_away_while_its_cluster_is_there(make_app: Make) -> None:
+    file, state = lay_out("attic")
+    plane = with_cluster(file, state)
+    names = [one.name for one in applied(file, state).instances]
+
+    async def flow(pilot: Pilot[object]) -> None:
+        await page("instances", ("3 instances",), file=file, name="attic")(pilot)
+        await pilot.press(*["down"] * (1 + 2 * names.index(plane)), "D")  # each below its server
+        await until(
+            pilot, shows(pilot, f"{plane} is the cluster's only control plane", "take the whole cluster back first")
+        )
+
+    drive(make_app(), SIZE, flow)
+    assert files.load(file).instances.gone == ()
 
 
 @both
