@@ -179,15 +179,15 @@ OVERLAY = (
 )
 """What ZeroTier asks for."""
 
-SERVICES = 11
-"""Optional services, each with a line of its own."""
+TICKS = 12
+"""Optional services and the image of devenv, each with a line of its own."""
 ZONE = ((2, "Zone", "nodots", "must be", "home.internal"),)
 LETS_ENCRYPT = ((1, "E-mail", "root@", "must be an e-mail address", "root@example.org"),)
 PLATFORM = (
     (1, "Name", "Root User", "must be lowercase", "keeper"),
     (1, "E-mail", "keeper@", "must be an e-mail address", "keeper@example.org"),
     (1, "Password", "password", "at least 12 are", "Plum-Orchard-94-lantern"),
-    (SERVICES + 1, "GitHub", "hunter2", "look like one: ghp_", ""),
+    (TICKS + 1, "GitHub", "hunter2", "look like one: ghp_", ""),
     (1, "Hugging Face", "hunter2", "look like one: hf_", ""),
     (1, "Cloudflare", "hunter2", "look like one: 40 characters", ""),
     (1, "ZeroTier", "hunter2", "look like one: 32 letters", ""),
